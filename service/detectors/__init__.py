@@ -1,0 +1,5 @@
+"""What a detector is, in our words. No vendor lives here.
+
+`reading` is what an answer means, `port` what an adapter must offer, `exchange` how a request leaves and
+whether it did, `catalogue` which detectors this process has.
+"""

@@ -1,0 +1,27 @@
+"""Time as an argument. Decisions take `now`; only the edges of the process read a clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns an aware UTC time."""
+
+
+def system_clock() -> datetime:
+    """The time of this machine, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def seconds(count: float) -> timedelta:
+    """A span of `count` seconds."""
+    return timedelta(seconds=count)
+
+
+def milliseconds_between(start: datetime, end: datetime) -> int:
+    """The span from `start` to `end` in whole milliseconds; negative if `end` is earlier."""
+    return round((end - start).total_seconds() * 1000)
+
+
+def rfc3339(at: datetime) -> str:
+    """`at` as RFC 3339 in UTC with `Z` and milliseconds, e.g. `2026-11-20T23:41:00.123Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
