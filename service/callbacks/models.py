@@ -1,0 +1,61 @@
+"""Tables of this room."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from service.kit.columns import UtcTime
+
+CALLBACK_WAITING = "state = 'due'"
+
+
+class Callback(SQLModel, table=True):
+    """One callback as it came. `subject` is the run (ASC) or the vendor's job id (AIPPIM) it speaks of.
+
+    States: due, applied, parked (no such run yet), late, conflict, ignored, quarantined, stuck.
+    """
+
+    __tablename__ = "callback"
+    __table_args__ = (
+        # Two callbacks of one second share AIPPIM's signature, not their body.
+        UniqueConstraint("mode", "vendor", "subject", "body_sha256"),
+        Index(
+            "ix_callback_due", "due_at", postgresql_where=text(CALLBACK_WAITING), sqlite_where=text(CALLBACK_WAITING)
+        ),
+        Index("ix_callback_state", "vendor", "state", "received_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    mode: str
+    vendor: str
+    subject: str
+    job_id: str | None = None
+    body_sha256: str
+    body: bytes
+    headers_json: str
+    authenticity: str
+    state: str
+    note: str | None = None
+    run_id: str | None = Field(default=None, index=True)
+    received_at: datetime = Field(sa_type=UtcTime)
+    seen: int = 1
+    counted_seen: int = 0  # how many of `seen` are on the run's own count
+    tries: int = 0
+    due_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    lease_token: str | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class CallbackAddress(SQLModel, table=True):
+    """The stored random secret in an account-level callback address. It rotates on its own."""
+
+    __tablename__ = "callback_address"
+
+    id: str = Field(primary_key=True)
+    mode: str
+    vendor: str
+    token_sha256: str = Field(unique=True)
+    sealed_token: bytes
+    created_at: datetime = Field(sa_type=UtcTime)
+    valid_until: datetime | None = Field(default=None, sa_type=UtcTime)

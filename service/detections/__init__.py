@@ -1,0 +1,1 @@
+"""The question and its answer: submitting, dispatching, observing, deciding, ending."""

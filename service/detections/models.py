@@ -1,0 +1,155 @@
+"""Tables of this room: the question, its parts, what was seen of them, and the answers given."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from service.kit.columns import Serial, UtcTime
+
+SOURCE_WAITING = "source_state = 'due'"
+RUN_WAITING = "state IN ('queued', 'unknown', 'waiting')"
+
+
+class Detection(SQLModel, table=True):
+    """One question: is this media machine-made? `source_state` is `due` while the bytes must be fetched."""
+
+    __tablename__ = "detection"
+    __table_args__ = (
+        Index("ix_detection_list", "account_id", "mode", "created_at", "id"),
+        Index("ix_detection_external", "account_id", "external_id"),
+        Index(
+            "ix_detection_source_due",
+            "due_at",
+            postgresql_where=text(SOURCE_WAITING),
+            sqlite_where=text(SOURCE_WAITING),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    account_id: str
+    mode: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    external_id: str | None = None
+    metadata_json: str = "{}"
+    declared_json: str | None = None
+    rule: str
+    quorum: int
+    force: bool = False
+    status: str
+    revision: int = 0
+    verdict: str | None = None
+    outcome_reason: str | None = None
+    completed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    answer_by_at: datetime = Field(sa_type=UtcTime)
+    deadline_at: datetime = Field(sa_type=UtcTime)
+    source_url: str | None = None
+    source_name: str
+    source_state: str  # ready, due, failed
+    source_tries: int = 0
+    media_id: str | None = None
+    due_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    lease_token: str | None = None
+
+
+class Revision(SQLModel, table=True):
+    """One answer given. Rows never change; a later answer is a later row."""
+
+    __tablename__ = "revision"
+
+    detection_id: str = Field(sa_column=Column(String, ForeignKey("detection.id"), primary_key=True))
+    n: int = Field(primary_key=True)
+    verdict: str
+    status: str
+    result: str  # the full result, JSON text as composed
+    created_at: datetime = Field(sa_type=UtcTime)
+
+
+class Run(SQLModel, table=True):
+    """One detector's part in one detection."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        Index("ix_run_due", "due_at", postgresql_where=text(RUN_WAITING), sqlite_where=text(RUN_WAITING)),
+        UniqueConstraint("mode", "vendor", "vendor_job_id"),
+        UniqueConstraint("account_id", "mode", "leader_key"),
+        UniqueConstraint("detection_id", "place"),
+    )
+
+    id: str = Field(primary_key=True)
+    detection_id: str = Field(foreign_key="detection.id")
+    place: int  # the order in which the detectors were named
+    account_id: str
+    mode: str
+    vendor: str
+    detector: str
+    tier: str | None = None
+    state: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    deadline_at: datetime = Field(sa_type=UtcTime)
+    due_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    lease_token: str | None = None
+    # detector, tier and sha256 of an unfinished run that later twins may follow; else null
+    leader_key: str | None = None
+    follows_run_id: str | None = Field(default=None, index=True)
+    # how far the submission came
+    prepared_ref: str | None = None
+    submit_started_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    submitted_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    submit_tries: int = 0
+    resubmitted: bool = False  # a submission of unknown outcome was repeated: perhaps charged twice
+    vendor_job_id: str | None = None
+    refs_json: str = "{}"
+    media_fetches: int = 0
+    # asking
+    polls: int = 0
+    confirmations: int = 0
+    asked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    confirm_wanted_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    callbacks_seen: int = 0
+    duplicates: int = 0
+    callback_authenticity: str | None = None
+    # how it ended
+    reason_code: str | None = None
+    reason_text: str | None = None
+    retryable: bool = False
+    waiting_for: str | None = None
+    last_refusal: str | None = None  # the reason code of the last answer that was none
+    via: str | None = None
+    authenticity: str | None = None
+    confirmed_by_fetch: bool = False
+    observation_n: int | None = None  # which observation decided
+    answered_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Observation(SQLModel, table=True):
+    """One normalised look at a run, from a callback, a poll or an answer at once."""
+
+    __tablename__ = "observation"
+    __table_args__ = (UniqueConstraint("run_id", "n"),)
+
+    id: int | None = Field(default=None, sa_column=Column(Serial, primary_key=True))
+    run_id: str
+    n: int
+    via: str
+    at: datetime = Field(sa_type=UtcTime)
+    effect: str  # what it did to the run: the lifecycle input, "none" or "late"
+    http_status: int | None = None
+    callback_id: str | None = None
+    reading: str | None = None  # normalised, JSON text
+    refusal: str | None = None  # reason code, where the answer was none
+    body_sha256: str | None = None
+    content_type: str | None = None
+
+
+class RawBody(SQLModel, table=True):
+    """Bytes as a vendor sent them. Kept by owner (a run or a callback), so erasing one harms no other."""
+
+    __tablename__ = "raw_body"
+
+    owner_id: str = Field(primary_key=True)
+    sha256: str = Field(primary_key=True)
+    body: bytes
+    content_type: str
+    created_at: datetime = Field(sa_type=UtcTime, index=True)

@@ -1,0 +1,35 @@
+"""Tables of this room."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from service.kit.columns import Serial, UtcTime
+
+
+class Event(SQLModel, table=True):
+    """A fact. `body` is what every delivery signs and sends: never rebuilt, never re-ordered.
+
+    `final_revision` is set on the one final event of a revision; the unique key is the second belt that there
+    is only one. `transaction_id` lets the feed on PostgreSQL skip rows an older transaction may still precede.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        UniqueConstraint("account_id", "mode", "detection_id", "final_revision"),
+        Index("ix_event_feed", "account_id", "mode", "position"),
+    )
+
+    position: int | None = Field(default=None, sa_column=Column(Serial, primary_key=True))
+    id: str = Field(unique=True)
+    account_id: str
+    mode: str
+    type: str
+    detection_id: str | None = Field(default=None, index=True)
+    run_id: str | None = None
+    revision: int | None = None
+    final_revision: int | None = None
+    body: bytes
+    created_at: datetime = Field(sa_type=UtcTime)
+    transaction_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))

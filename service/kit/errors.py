@@ -1,0 +1,50 @@
+"""The trunk of the error tree. Each branch says who is to blame and whether trying again can help.
+
+RelayError
+├── CallerError      the request was wrong; the caller can mend it   (raised by rooms, answered by doors)
+├── VendorError      in `detectors/exchange`: the vendor, or the way there
+└── SettingsError    the operator's settings; the process does not start
+"""
+
+from dataclasses import dataclass
+
+
+class RelayError(Exception):
+    """Any error of ours that has a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a request. `pointer` is an RFC 6901 JSON pointer, or a parameter's name."""
+
+    pointer: str
+    detail: str
+
+
+class CallerError(RelayError):
+    """The caller asked for something that cannot be had. Carries what RFC 9457 wants to say."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int = 422,
+        problems: tuple[Problem, ...] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.status = status
+        self.problems = problems
+        self.headers = headers or {}
+
+
+class SettingsError(RelayError):
+    """A setting is missing or malformed. The text names it and shows an example."""
+
+
+def not_found(what: str) -> CallerError:
+    """The 404 for an object that does not exist or is somebody else's; the two look the same."""
+    return CallerError("not_found", f"No such {what}.", status=404)

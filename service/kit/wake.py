@@ -1,0 +1,70 @@
+"""Waking sleepers: an in-process event per topic, and NOTIFY between processes on PostgreSQL.
+
+A wake is a hint, never the truth: whoever is woken reads the database, and a sweep finds what a lost hint left.
+"""
+
+import asyncio
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+
+CHANNEL = "relay"
+_PAYLOAD_BYTES = 7900  # PostgreSQL refuses NOTIFY payloads of 8000 bytes
+
+
+class Wake:
+    """Topics and who waits for them. `tell` may be called from any thread; the rest from the event loop."""
+
+    def __init__(self) -> None:
+        self.sender = secrets.token_hex(4)
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self) -> None:
+        """From now on, sleepers of the running event loop are woken."""
+        self._loop = asyncio.get_running_loop()
+
+    def subscribe(self, topic: str) -> asyncio.Event:
+        """An event that is set at each wake of `topic`; the owner clears it, and unsubscribes it in the end."""
+        event = asyncio.Event()
+        with self._lock:
+            self._waiting[topic].add(event)
+        return event
+
+    def unsubscribe(self, topic: str, event: asyncio.Event) -> None:
+        """`event` is no longer set."""
+        with self._lock:
+            self._waiting[topic].discard(event)
+            if not self._waiting[topic]:
+                del self._waiting[topic]
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Everybody in this process who waits for one of `topics` wakes up soon."""
+        with self._lock:
+            events = [event for topic in topics for event in self._waiting.get(topic, ())]
+        if events and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_set_all, events)
+
+    def payloads(self, topics: Iterable[str]) -> list[str]:
+        """What to NOTIFY so that other processes `hear` of `topics`: as few payloads as fit."""
+        parts: list[str] = []
+        line = self.sender
+        for topic in sorted(topics):
+            if len(line) + 1 + len(topic) > _PAYLOAD_BYTES:
+                parts.append(line)
+                line = self.sender
+            line += " " + topic
+        return [*parts, line]
+
+    def hear(self, payload: str) -> None:
+        """A NOTIFY came in; our own are old news."""
+        sender, *topics = payload.split(" ")
+        if sender != self.sender:
+            self.tell(topics)
+
+
+def _set_all(events: list[asyncio.Event]) -> None:
+    for event in events:
+        event.set()
