@@ -1,0 +1,110 @@
+"""What AIPPIM says of a task: to its submitter, to a poll, in a callback and its signature.
+
+Sources at platform.mippia.com: "AI Music Detection" (bodies), "Quick Start" (poll, the camel-case callback),
+"Audio Fingerprinting" (the failure body, which the detection page lacks), "Webhooks" (signature).
+"""
+
+import hashlib
+import hmac
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from service.sandbox.aippim_result import result
+from service.sandbox.records import Record, Records
+from service.sandbox.script import Phase
+from service.sandbox.submissions import Submission, Submissions
+
+_FAILURE: Final = "The audio could not be analyzed."
+
+
+def submissions(records: Records, latency_seconds: float) -> Submissions:
+    """The tasks, their ids in the vendor's pattern: `task_`, the start in UTC to the second, `_`, the rest."""
+    return Submissions(records, latency_seconds, "aippim-task", _head, joints=2)
+
+
+def submitted(task: Submission) -> dict[str, Any]:
+    """The answer to the submission (the reference page's shape)."""
+    suffix = PurePosixPath(task.record.name).suffix
+    return {
+        "task_id": task.id,
+        "status": "pending",
+        "filepath": f"uploads/{task.id}{suffix}",
+        "model": task.record.tier,
+        "created_at": zulu(task.record.at),
+    }
+
+
+def polled(task: Submission, now: datetime) -> dict[str, Any]:
+    """The answer to a poll."""
+    phase = task.phase(now)
+    if phase is Phase.DONE:
+        return terminal(task)
+    return {"task_id": task.id, "status": "pending" if phase is Phase.WAITING else "processing"}
+
+
+def processing(task: Submission) -> dict[str, Any]:
+    """The callback's body while the work is under way."""
+    return {"task_id": task.id, "status": "processing", "result": None, "model_type": task.record.tier}
+
+
+def terminal(task: Submission) -> dict[str, Any]:
+    """The callback's body, and a poll's, once the task has ended."""
+    completed_at = zulu(task.done_at)
+    if task.script.fails:
+        return {
+            "task_id": task.id,
+            "task_name": "ai_detection",
+            "status": "failure",
+            "completed_at": completed_at,
+            "error": _FAILURE,
+        }
+    return {
+        "task_id": task.id,
+        "status": "success",
+        "model_type": task.record.tier,
+        "completed_at": completed_at,
+        "result": _result(task),
+    }
+
+
+def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
+    """The callback's body in the quick-start page's shape.
+
+    As printed there, the result is filled while the status still says `processing`. Not as printed: `task_id`
+    stands beside `taskId`, because the documented verifier reads that member and would refuse every callback.
+    """
+    failed = task.script.fails
+    tier = task.record.tier
+    return {
+        "taskResultId": int.from_bytes(hashlib.sha256(task.id.encode()).digest()[:4]),
+        "title": PurePosixPath(task.record.name).stem,
+        "aiModelName": tier,
+        "url": f"/api/v1/ai-detection/{tier}",
+        "taskId": task.id,
+        "task_id": task.id,
+        "requestedAt": task.record.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "completedAt": zulu(task.done_at) if ended else None,
+        "status": ("failure" if failed else "success") if ended else "processing",
+        "result": None if failed else _result(task),
+    } | ({"error": _FAILURE} if failed and ended else {})
+
+
+def signed_headers(secret: str, task_id: str, now: datetime) -> dict[str, str]:
+    """The two headers of a callback: HMAC-SHA256, in hex, over `{unix seconds}:{task_id}`."""
+    timestamp = str(int(now.timestamp()))
+    mac = hmac.new(secret.encode(), f"{timestamp}:{task_id}".encode(), hashlib.sha256)
+    return {"x-mippia-timestamp": timestamp, "x-mippia-signature": mac.hexdigest()}
+
+
+def zulu(at: datetime) -> str:
+    """`at`, which is UTC, to the second, as the reference page prints times."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _result(task: Submission) -> dict[str, Any]:
+    return result(task.id, task.record.name, task.record.tier, task.script.truth)
+
+
+def _head(record: Record) -> str:
+    return record.at.strftime("task_%Y%m%d%H%M%S_")

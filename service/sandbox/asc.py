@@ -1,0 +1,146 @@
+"""The twin of ASC (AI Song Checker): one path, `?action=`, URL jobs with polling and unsigned callbacks.
+
+Written from aisongchecker.pro/api-docs (v1.0, March 2026). The stored page names the actions `analyze` and `job`
+only; `analyze-url` and `status` are guesses. A callback is tried once: no retries are documented.
+Not here: what the answers hold (`asc_answers`). Not here yet: synchronous analysis, usage, quota, certificates,
+webhook registration.
+"""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeGuard
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.kit.clock import Clock
+from service.sandbox.asc_answers import accepted, completion, failure, polled, submissions, trouble, zulu
+from service.sandbox.bodies import json_object
+from service.sandbox.callbacks import Callback, Callbacks
+from service.sandbox.outgoing import Outgoing
+from service.sandbox.records import Records
+from service.sandbox.script import name_in
+from service.sandbox.settings import SandboxSettings
+from service.sandbox.submissions import Submission
+
+_DAILY_LIMIT: Final = 10_000
+_URL_LENGTH: Final = 2_048
+_NAME_LENGTH: Final = 255
+
+_Action = Callable[[Request], Awaitable[JSONResponse]]
+
+
+class AscTwin:
+    """ASC as a client sees it."""
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        clock: Clock,
+        records: Records,
+        callbacks: Callbacks,
+        outgoing: Outgoing,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._callbacks = callbacks
+        self._outgoing = outgoing
+        self._jobs = submissions(records, settings.latency_seconds)
+        self._actions: dict[tuple[str, str], _Action] = {
+            ("POST", "analyze-url"): self._submit,
+            ("GET", "job"): self._poll,
+            ("GET", "status"): self._status,
+        }
+
+    def routes(self) -> list[Route]:
+        """The page prints two path roots; both work."""
+        methods = ["GET", "POST"]
+        return [Route(path, self._answer, methods=methods) for path in ("/v1", "/api-v1")]
+
+    async def _answer(self, request: Request) -> Response:
+        given = request.headers.get("x-api-key", "").encode()
+        if not hmac.compare_digest(given, self._settings.api_key.encode()):
+            return _refusal(401, "unauthorized", "Invalid or expired API key")
+        action = self._actions.get((request.method, request.query_params.get("action", "")))
+        if action is None:
+            answer = _refusal(400, "invalid_action", "Unknown action for this method")
+        else:
+            answer = await action(request)
+        answer.headers.update(_rate_limit(self._clock()))
+        return answer
+
+    async def _submit(self, request: Request) -> JSONResponse:
+        body = await json_object(request)
+        if body is None:
+            return _refusal(400, "invalid_request", "Malformed JSON")
+        url, callback_url = body.get("url"), body.get("callback_url")
+        if not _is_address(url):
+            return _refusal(400, "invalid_request", "url is required and must be an http(s) address")
+        if callback_url is not None and not _is_address(callback_url):
+            return _refusal(400, "invalid_request", "callback_url must be an http(s) address")
+        wrong = await self._outgoing.fetch(
+            url,
+            max_bytes=self._settings.asc_max_bytes,
+            timeout_seconds=self._settings.fetch_timeout_seconds,
+        )
+        name = name_in(url)[-_NAME_LENGTH:]
+        job = self._jobs.begin(name, self._clock(), callback_url=callback_url, trouble=wrong)
+        self._plan_callback(job)
+        return JSONResponse(accepted(job), status_code=202)
+
+    async def _poll(self, request: Request) -> JSONResponse:
+        job = self._jobs.find(request.query_params.get("id", ""))
+        if job is None:
+            return _refusal(404, "not_found", "Job not found")
+        return JSONResponse(polled(job, self._clock()))
+
+    async def _status(self, _request: Request) -> JSONResponse:
+        return JSONResponse(
+            {
+                "status": "operational",
+                "version": "1.0",
+                "engine": "v8.3",
+                "uptime_percent": 99.98,
+                "timestamp": zulu(self._clock()),
+            },
+        )
+
+    def _plan_callback(self, job: Submission) -> None:
+        url = job.record.callback_url
+        failed = bool(trouble(job))
+        if url is None or (failed and not self._settings.asc_failure_callback):
+            return
+        body = failure(job) if failed else completion(job)
+        callback = Callback(url, json.dumps(body).encode())
+        self._callbacks.plan(job.done_at, lambda: callback, copies=job.script.callback_copies)
+
+
+def _is_address(value: Any) -> TypeGuard[str]:
+    if not isinstance(value, str) or len(value) > _URL_LENGTH:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _rate_limit(now: datetime) -> dict[str, str]:
+    """The documented headers. A stateless twin counts nothing, so each request is the day's first.
+
+    `X-RateLimit-Reset` is the next midnight UTC in Unix seconds.
+    """
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return {
+        "X-RateLimit-Limit": str(_DAILY_LIMIT),
+        "X-RateLimit-Remaining": str(_DAILY_LIMIT - 1),
+        "X-RateLimit-Reset": str(int(midnight.timestamp())),
+    }
+
+
+def _refusal(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": code, "message": message, "status": status}, status_code=status)

@@ -1,0 +1,92 @@
+"""Reading what a client sends: a JSON object, or an upload whose bytes are counted and thrown away."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+
+async def json_object(request: Request) -> dict[str, Any] | None:
+    """The body as a JSON object; None if it is anything else."""
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError, ClientDisconnect):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+@dataclass
+class Upload:
+    """What is kept of an uploaded file."""
+
+    name: str
+    size: int = 0
+
+
+async def discarded_upload(request: Request, field: str) -> Upload | None:
+    """The file in the multipart form field `field`, its bytes read and dropped; None if there is none.
+
+    None also for a body that is cut short or is no multipart form (RFC 7578).
+    """
+    reader = _FormReader(field)
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    if media_type != b"multipart/form-data" or not options.get(b"boundary"):
+        return None
+    try:
+        parser = reader.parser(options[b"boundary"])
+        async for chunk in request.stream():
+            parser.write(chunk)
+    except (FormParserError, ClientDisconnect):
+        return None
+    return reader.upload if reader.complete else None
+
+
+class _FormReader:
+    """Keeps the name and size of one part, whatever else the form holds."""
+
+    def __init__(self, field: str) -> None:
+        self.upload: Upload | None = None
+        self.complete = False
+        self._field = field.encode()
+        self._header = b""
+        self._value = b""
+        self._inside = False
+
+    def parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begin,
+                "on_part_data": self._part_data,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_end": self._end,
+            },
+        )
+
+    def _part_begin(self) -> None:
+        self._inside = False
+
+    def _part_data(self, _data: bytes, start: int, end: int) -> None:
+        if self._inside and self.upload is not None:
+            self.upload.size += end - start
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            if options.get(b"name") == self._field and b"filename" in options:
+                self.upload = Upload(options[b"filename"].decode(errors="replace"))
+                self._inside = True
+        self._header = self._value = b""
+
+    def _end(self) -> None:
+        self.complete = True

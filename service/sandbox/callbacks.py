@@ -1,0 +1,79 @@
+"""Callbacks on their way: when they leave, and how often they are tried. What they say is the twins' business.
+
+They live in this process only. If it dies they are lost, as in life, and polling is the way.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from service.kit.clock import Clock
+from service.sandbox.outgoing import Outgoing
+
+_OK: Final = range(200, 300)
+_REFUSED: Final = range(400, 500)
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One request to a client's address."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Callbacks:
+    """The callbacks this process still owes."""
+
+    def __init__(self, outgoing: Outgoing, clock: Clock, retry_seconds: float) -> None:
+        self._outgoing = outgoing
+        self._clock = clock
+        self._retry_seconds = retry_seconds
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def plan(
+        self,
+        due_at: datetime,
+        write: Callable[[], Callback | None],
+        *,
+        copies: int = 1,
+        tries: int = 1,
+    ) -> None:
+        """The callback that `write` yields at `due_at` will be sent, each copy with so many tries."""
+        task = asyncio.create_task(self._carry(due_at, write, copies, tries))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """What was still owed is dropped."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry(
+        self,
+        due_at: datetime,
+        write: Callable[[], Callback | None],
+        copies: int,
+        tries: int,
+    ) -> None:
+        # The loop's timer may fire a little before the clock gets there; a poll must not contradict a callback.
+        while (wait := (due_at - self._clock()).total_seconds()) > 0:  # noqa: ASYNC110 - only time passes here
+            await asyncio.sleep(wait)
+        callback = write()
+        if callback is None:
+            return
+        for _ in range(copies):
+            await self._try(callback, tries)
+
+    async def _try(self, callback: Callback, tries: int) -> None:
+        for left in reversed(range(tries)):
+            answer = await self._outgoing.post(callback.url, callback.body, callback.headers)
+            settled = answer is not None and (answer[0] in _OK or answer[0] in _REFUSED)
+            if settled or not left:
+                return
+            await asyncio.sleep(self._retry_seconds)

@@ -1,0 +1,68 @@
+"""The twins' way out: one HTTP client, opened on first use and closed once."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+_POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+class Outgoing:
+    """Posts callbacks and downloads recordings. Belongs to the event loop that used it first."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes] | None:
+        """The answer's status, media type and first 64 KiB; None if no answer came within 10 seconds."""
+        sent = {"Content-Type": "application/json", **headers}
+        try:
+            async with self._client().post(
+                url,
+                data=body,
+                headers=sent,
+                allow_redirects=False,
+                timeout=_POST_TIMEOUT,
+            ) as answer:
+                return answer.status, answer.content_type, await answer.content.read(_CHUNK_BYTES)
+        except (aiohttp.ClientError, OSError, ValueError):
+            return None
+
+    async def fetch(self, url: str, *, max_bytes: int, timeout_seconds: float) -> str:
+        """Reads and forgets what is at `url`. Empty if it went well, otherwise what went wrong.
+
+        Only a 200 counts, and redirects are not followed.
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        try:
+            async with self._client().get(url, allow_redirects=False, timeout=timeout) as answer:
+                if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+                    return "download_failed"
+                return await _read_out(answer.content, max_bytes)
+        except (aiohttp.ClientError, OSError, ValueError):
+            return "download_failed"
+
+    async def aclose(self) -> None:
+        """The client is closed; whatever is asked of it from now on goes wrong at once."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ConnectionError("the sandbox is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+async def _read_out(content: aiohttp.StreamReader, max_bytes: int) -> str:
+    size = 0
+    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > max_bytes:
+            return "file_too_large"
+    return "" if size else "empty_file"
