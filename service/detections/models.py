@@ -8,7 +8,9 @@ from sqlmodel import Field, SQLModel
 from service.kit.columns import Serial, UtcTime
 
 SOURCE_WAITING = "source_state = 'due'"
-RUN_WAITING = "state IN ('queued', 'unknown', 'waiting')"
+RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
+RUN_POLLABLE = "state = 'waiting'"
+RUN_OPEN = "ended_at IS NULL"
 
 
 class Detection(SQLModel, table=True):
@@ -70,7 +72,11 @@ class Run(SQLModel, table=True):
 
     __tablename__ = "run"
     __table_args__ = (
-        Index("ix_run_due", "due_at", postgresql_where=text(RUN_WAITING), sqlite_where=text(RUN_WAITING)),
+        Index(
+            "ix_run_dispatch", "due_at", postgresql_where=text(RUN_DISPATCHABLE), sqlite_where=text(RUN_DISPATCHABLE)
+        ),
+        Index("ix_run_poll", "due_at", postgresql_where=text(RUN_POLLABLE), sqlite_where=text(RUN_POLLABLE)),
+        Index("ix_run_unfinished", "deadline_at", postgresql_where=text(RUN_OPEN), sqlite_where=text(RUN_OPEN)),
         UniqueConstraint("mode", "vendor", "vendor_job_id"),
         UniqueConstraint("account_id", "mode", "leader_key"),
         UniqueConstraint("detection_id", "place"),
@@ -106,8 +112,6 @@ class Run(SQLModel, table=True):
     confirmations: int = 0
     asked_at: datetime | None = Field(default=None, sa_type=UtcTime)
     confirm_wanted_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    callbacks_seen: int = 0
-    duplicates: int = 0
     callback_authenticity: str | None = None
     # how it ended
     reason_code: str | None = None

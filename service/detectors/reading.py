@@ -31,9 +31,7 @@ class Score(_Part):
     value: Number
     min: Number
     max: Number
-    semantics: Literal[
-        "ai_likelihood", "predicted_class_confidence", "ai_duration_share", "ai_window_share"
-    ]
+    semantics: Literal["ai_likelihood", "predicted_class_confidence", "ai_duration_share", "ai_window_share"]
     polarity: Literal["ai_high", "class"]
     calibrated: Literal[False] = False
     comparable_within: Literal["detector+engine"] = "detector+engine"

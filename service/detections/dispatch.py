@@ -1,0 +1,243 @@
+"""Submitting runs to their vendors: claim, talk, record. The worker calls `step` when woken.
+
+That a submission is about to leave is committed before it does (`begin_submit`). A run found past its lease with
+that mark was lost sight of: whether the vendor took it is unknown, and it is never blindly repeated.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+import structlog
+from sqlmodel import Session, col, select
+
+from service.detections.asks import AskBuilder
+from service.detections.lifecycle import RunState
+from service.detections.models import RUN_DISPATCHABLE, Detection, Run
+from service.detections.observe import Sighting
+from service.detections.policy import DetectionPolicy
+from service.detections.record import (
+    begin_submit,
+    give_up,
+    record_accepted,
+    record_answer,
+    record_deferred,
+    record_lost_sight,
+    record_prepared,
+)
+from service.detectors.catalogue import Line
+from service.detectors.exchange import NotSent, OutcomeUnknown
+from service.detectors.port import Accepted, Ask, Capabilities, Prepared, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
+from service.kit.claims import claim
+from service.kit.clock import Clock, milliseconds_between, seconds
+from service.kit.columns import table_of
+from service.kit.database import Database
+from service.media.models import Media
+
+log = structlog.get_logger()
+
+
+class Step(Enum):
+    """What a claimed run needs next."""
+
+    GIVE_UP = auto()
+    LOSE_SIGHT = auto()
+    SUBMIT = auto()
+
+
+def next_step(run: Run, now: datetime) -> Step:
+    """Which step a run claimed as `queued` or `unknown` is due for."""
+    if now >= run.deadline_at:
+        return Step.GIVE_UP
+    if run.state == RunState.QUEUED.value and run.submit_started_at is not None:
+        return Step.LOSE_SIGHT  # its worker died between sending and recording
+    return Step.SUBMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that is ours for now, with what it needs."""
+
+    run: Run
+    token: str
+    media: Media
+    source_url: str | None
+    source_name: str
+
+
+def claim_runs(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Claimed]:
+    """At most `limit` runs that are due for submission, leased to us."""
+    rows = claim(session, table_of(Run), RUN_DISPATCHABLE, now=now, lease_until=lease_until, limit=limit)
+    tokens = {row["id"]: row["lease_token"] for row in rows}
+    found = session.exec(
+        select(Run, Detection, Media)
+        .join(Detection, col(Detection.id) == Run.detection_id)
+        .join(Media, col(Media.id) == Detection.media_id)
+        .where(col(Run.id).in_(tokens))
+    )
+    return [
+        Claimed(run, tokens[run.id], media, detection.source_url, detection.source_name)
+        for run, detection, media in found
+    ]
+
+
+class Dispatcher:
+    """The submissions of one process."""
+
+    def __init__(
+        self, database: Database, policy: DetectionPolicy, asks: AskBuilder, *, clock: Clock, capacity: int = 32
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._asks = asks
+        self._clock = clock
+        self._capacity = capacity
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.counts: Counter[str] = Counter()
+
+    async def step(self) -> bool:
+        """Due runs are on their way, as many as there is room for. True if there may be more to claim now."""
+        room = self._capacity - len(self._under_way)
+        if self._closed or room <= 0:
+            return False
+        now = self._clock()
+        lease_until = now + seconds(self._policy.catalogue.longest_lease())
+        claimed = await self._database.write(claim_runs, now=now, lease_until=lease_until, limit=room)
+        for one in claimed:
+            task = asyncio.create_task(self._dispatch(one))
+            self._under_way.add(task)
+            task.add_done_callback(self._finish)
+        if len(claimed) == room and self._under_way:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        return False
+
+    async def drain(self, within: float) -> None:
+        """Nothing new starts; what is under way has `within` seconds. The rest is found by its lease."""
+        self._closed = True
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=within)
+            for task in late:
+                task.cancel()
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # Its lease runs out, it is claimed again, and at the latest its deadline ends it.
+            log.error("run.crashed", exc_info=error)
+
+    async def _dispatch(self, one: Claimed) -> None:
+        run, now = one.run, self._clock()
+        line = self._policy.catalogue.line(run.mode, run.vendor)
+        step = next_step(run, now)
+        if step is Step.GIVE_UP:
+            outcome = "given_up"
+            await self._database.write(give_up, run.id, one.token, self._policy, now)
+        elif line is None:
+            outcome = "not_configured"
+            refused = Refused(ReasonCode.AUTH_FAILED, f"{run.vendor} is not configured here.", retryable=True)
+            await self._database.write(record_deferred, run.id, one.token, refused, now)
+        elif step is Step.LOSE_SIGHT:
+            outcome = "lost_sight"
+            await self._database.write(record_lost_sight, run.id, one.token, line.policy, self._policy)
+        else:
+            outcome = await self._submit(one, line)
+        self.counts[outcome] += 1
+        self._log(run, outcome, now)
+
+    async def _submit(self, one: Claimed, line: Line) -> str:
+        run, token = one.run, one.token
+        objection = _objection(line.adapter.capabilities(run.detector), one.media)
+        if objection is not None:
+            return await self._record_answer(one, _nothing_said(self._clock()), objection)
+        ask = self._asks.ask(run, one.media, line, one.source_url, one.source_name)
+        ready = await self._prepare(one, ask, line)
+        if isinstance(ready, str):
+            return ready
+        now = self._clock()
+        if not await self._database.write(begin_submit, run.id, token, now, now + seconds(line.policy.lease)):
+            return "lease_lost"
+        try:
+            raw = await line.adapter.submit(ready)
+        except NotSent as error:
+            return await self._defer(one, _unreachable(error))
+        except OutcomeUnknown:
+            await self._database.write(record_lost_sight, run.id, token, line.policy, self._policy)
+            return "outcome_unknown"
+        return await self._record_submitted(one, line, raw)
+
+    async def _prepare(self, one: Claimed, ask: Ask, line: Line) -> Ask | str:
+        """The ask, ready to be submitted; or the word for why it is not. An upload may be repeated freely."""
+        run = one.run
+        if run.prepared_ref is not None or not line.adapter.capabilities(run.detector).prepares:
+            return ask
+        try:
+            raw = await line.adapter.prepare(ask)
+        except (NotSent, OutcomeUnknown) as error:
+            return await self._defer(one, _unreachable(error))
+        prepared = line.adapter.prepared(raw)
+        if isinstance(prepared, Prepared):
+            if not await self._database.write(record_prepared, run.id, one.token, prepared):
+                return "lease_lost"
+            return self._asks.prepared(ask, prepared.ref)
+        return await self._refused(one, raw, prepared)
+
+    async def _record_submitted(self, one: Claimed, line: Line, raw: Raw) -> str:
+        said = line.adapter.accepted(raw)
+        if isinstance(said, Accepted):
+            now = self._clock()
+            await self._database.write(record_accepted, one.run.id, one.token, said, line.policy, self._policy, now)
+            return "accepted"
+        if isinstance(said, Reading):
+            return await self._record_answer(one, raw, said)
+        return await self._refused(one, raw, said)
+
+    async def _refused(self, one: Claimed, raw: Raw, refused: Refused) -> str:
+        return await (self._defer(one, refused) if refused.retryable else self._record_answer(one, raw, refused))
+
+    async def _record_answer(self, one: Claimed, raw: Raw, said: Reading | Refused) -> str:
+        sighting = Sighting(Via.SYNC, raw, said, Authenticity.TLS_FETCH)
+        await self._database.write(record_answer, one.run.id, one.token, sighting, self._policy, self._clock())
+        return "answered" if isinstance(said, Reading) else "refused"
+
+    async def _defer(self, one: Claimed, refused: Refused) -> str:
+        await self._database.write(record_deferred, one.run.id, one.token, refused, self._clock())
+        return "deferred"
+
+    def _log(self, run: Run, outcome: str, started_at: datetime) -> None:
+        log.info(
+            "run.dispatched",
+            run_id=run.id,
+            detection_id=run.detection_id,
+            account_id=run.account_id,
+            mode=run.mode,
+            detector=run.detector,
+            outcome=outcome,
+            took_ms=milliseconds_between(started_at, self._clock()),
+        )
+
+
+def _objection(capabilities: Capabilities, media: Media) -> Reading | None:
+    """Why this detector cannot take this media at all, known from its documents without asking it."""
+    if media.format not in capabilities.formats:
+        formats: Sequence[str] = sorted(capabilities.formats)
+        text = f"The detector does not take {media.format}; it takes {', '.join(formats)}."
+        return Reading(status=RunStatus.FAILED, reason_code=ReasonCode.UNSUPPORTED_FORMAT, reason_text=text)
+    if capabilities.max_bytes is not None and media.bytes > capabilities.max_bytes:
+        text = f"{media.bytes} bytes are more than the {capabilities.max_bytes} that the detector takes."
+        return Reading(status=RunStatus.FAILED, reason_code=ReasonCode.FILE_TOO_LARGE, reason_text=text)
+    return None
+
+
+def _nothing_said(now: datetime) -> Raw:
+    return Raw(status=0, headers={}, body=b"", received_at=now)
+
+
+def _unreachable(error: NotSent | OutcomeUnknown) -> Refused:
+    return Refused(ReasonCode.VENDOR_ERROR, f"The vendor could not be reached: {error}", retryable=True)

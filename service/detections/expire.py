@@ -1,0 +1,28 @@
+"""The belt under every deadline: a run that no worker ended in time is ended here, whatever kept it."""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select
+
+from service.detections.conclude import lock_detection
+from service.detections.lifecycle import RunState
+from service.detections.models import Run
+from service.detections.policy import DetectionPolicy
+from service.detections.record import expire_run
+
+_GRACE = timedelta(minutes=5)  # longer than any lease: the run's own last poll comes first
+
+
+def overdue_runs(session: Session, *, now: datetime, limit: int = 100) -> list[str]:
+    """Runs whose deadline passed a while ago and that have not ended."""
+    statement = select(Run.id).where(col(Run.ended_at).is_(None), Run.deadline_at < now - _GRACE)
+    return list(session.exec(statement.order_by(col(Run.deadline_at)).limit(limit)))
+
+
+def expire_overdue(session: Session, run_id: str, policy: DetectionPolicy, now: datetime) -> None:
+    """The run has ended, unless it did meanwhile."""
+    detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
+    detection = lock_detection(session, detection_id)
+    run = session.get_one(Run, run_id, populate_existing=True)
+    if not RunState(run.state).ended:
+        expire_run(session, detection, run, policy, now)

@@ -1,0 +1,92 @@
+"""From rows to the facts a result is composed of. Reads only."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+from sqlmodel import Session, col, select
+
+from service.detections.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
+from service.detections.lifecycle import RunState
+from service.detections.models import Detection, Observation, Run
+from service.detections.policy import DetectionPolicy
+from service.detections.votes import OutcomeReason, Rule
+from service.detectors.reading import Reading, Refs
+from service.detectors.words import Authenticity, ReasonCode, Via
+from service.media.models import Media
+
+
+def runs_of(session: Session, detection_id: str) -> list[Run]:
+    """The detection's runs in the order asked for."""
+    return list(session.exec(select(Run).where(Run.detection_id == detection_id).order_by(col(Run.place))))
+
+
+def detection_facts(session: Session, detection: Detection, runs: Sequence[Run]) -> DetectionFacts:
+    """The detection as it stands."""
+    media = session.get(Media, detection.media_id) if detection.media_id else None
+    return DetectionFacts(
+        id=detection.id,
+        mode=cast(Literal["live", "test"], detection.mode),
+        rule=Rule(detection.rule),
+        quorum=detection.quorum,
+        detectors_expected=[run.detector for run in runs],
+        created_at=detection.created_at,
+        source="url" if detection.source_url else "upload",
+        completed_at=detection.completed_at,
+        revision=max(1, detection.revision),
+        external_id=detection.external_id,
+        metadata=json.loads(detection.metadata_json),
+        declared=json.loads(detection.declared_json) if detection.declared_json else None,
+        track=_track(media) if media else None,
+        source_failure=OutcomeReason(detection.outcome_reason or "source_unreachable")
+        if detection.source_state == "failed"
+        else None,
+    )
+
+
+def run_facts(session: Session, runs: Sequence[Run], policy: DetectionPolicy) -> list[RunFacts]:
+    """Each run with what was seen of it."""
+    seen: dict[str, list[Observation]] = {run.id: [] for run in runs}
+    rows = session.exec(select(Observation).where(col(Observation.run_id).in_(seen)).order_by(col(Observation.n)))
+    for row in rows:
+        seen[row.run_id].append(row)
+    counts = policy.callbacks_seen(session, list(seen))
+    return [_run_facts(run, seen[run.id], counts.get(run.id, (0, 0))) for run in runs]
+
+
+def _run_facts(run: Run, seen: Sequence[Observation], callbacks: tuple[int, int]) -> RunFacts:
+    deciding = next((row for row in seen if row.n == run.observation_n), None)
+    return RunFacts(
+        run_id=run.id,
+        detector=run.detector,
+        vendor=run.vendor,
+        status=RunState(run.state).status,
+        tier=run.tier,
+        reason_code=ReasonCode(run.reason_code) if run.reason_code else None,
+        reason_text=run.reason_text,
+        retryable=run.retryable,
+        reading=Reading.model_validate_json(deciding.reading) if deciding and deciding.reading else None,
+        submitted_at=run.submitted_at or run.submit_started_at,
+        received_at=run.answered_at,
+        ended_at=run.ended_at,
+        via=Via(run.via) if run.via else None,
+        authenticity=Authenticity(run.authenticity) if run.authenticity else None,
+        confirmed_by_fetch=run.confirmed_by_fetch,
+        callbacks_seen=callbacks[0],
+        duplicates=callbacks[1],
+        possible_duplicate_charge=run.resubmitted,
+        waiting_for=run.waiting_for,
+        raw_sha256=deciding.body_sha256 if deciding else None,
+        raw_content_type=deciding.content_type if deciding else None,
+        raw_events=[RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256],
+        refs=_refs(run),
+    )
+
+
+def _refs(run: Run) -> Refs:
+    other: dict[str, Any] = json.loads(run.refs_json)
+    return Refs(job_id=run.vendor_job_id, other={name: str(value) for name, value in other.items()})
+
+
+def _track(media: Media) -> TrackFacts:
+    return TrackFacts(media.id, media.name, media.sha256, media.bytes, media.duration_ms)

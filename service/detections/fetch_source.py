@@ -1,0 +1,162 @@
+"""Fetching the audio behind `source.url`: once, through the guard, hashed; the hashed bytes are what vendors get.
+
+Claim, download, record. A download may fail a few times and be tried again; then the detection has failed, with
+a reason that tells a stranger nothing about our network.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import aiohttp
+import structlog
+from sqlmodel import Session, col, select
+
+from service.detections.conclude import conclude, lock_detection, skip_run
+from service.detections.facts_of import runs_of
+from service.detections.lifecycle import RunInput, RunState, advance
+from service.detections.models import SOURCE_WAITING, Detection, Run
+from service.detections.policy import TOPIC_RUNS, DetectionPolicy
+from service.detections.votes import OutcomeReason
+from service.detectors.words import ReasonCode
+from service.kit.claims import claim
+from service.kit.clock import Clock, seconds
+from service.kit.columns import table_of
+from service.kit.database import Database, wakes
+from service.kit.errors import CallerError
+from service.kit.guard import GuardPolicy
+from service.media.fetch import SourceTooLarge, SourceUnreachable, open_source
+from service.media.ingest import MAX_BYTES, take_in
+from service.media.models import Media
+from service.media.store import Store
+
+log = structlog.get_logger()
+
+_TRIES = 3
+_RETRY = timedelta(seconds=10)
+
+_REASONS = {
+    "media_too_large": OutcomeReason.FILE_TOO_LARGE,
+    "unsupported_media": OutcomeReason.UNSUPPORTED_FORMAT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no audio. `retryable` says whether a later try may do better."""
+
+    reason: OutcomeReason
+    retryable: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFetcher:
+    """The downloads of one process. `step` is called when woken."""
+
+    database: Database
+    policy: DetectionPolicy
+    store: Store
+    session: aiohttp.ClientSession
+    guard: GuardPolicy
+    clock: Clock
+    timeout_seconds: float = 120.0
+
+    async def step(self) -> bool:
+        """At most one source was downloaded. True if there may be another."""
+        now = self.clock()
+        lease_until = now + seconds(self.timeout_seconds * 1.5)
+        claimed = await self.database.write(claim_sources, now=now, lease_until=lease_until, limit=1)
+        for detection in claimed:
+            await self._fetch(detection)
+        return bool(claimed)
+
+    async def _fetch(self, detection: Detection) -> None:
+        found = await self._download(detection)
+        now, token = self.clock(), detection.lease_token or ""
+        if isinstance(found, Media):
+            await self.database.write(record_source, detection.id, token, found.id, now)
+        else:
+            await self.database.write(record_failure, detection.id, token, found, self.policy, now)
+        log.info(
+            "source.fetched",
+            detection_id=detection.id,
+            account_id=detection.account_id,
+            media_id=found.id if isinstance(found, Media) else None,
+            failure=None if isinstance(found, Media) else found.detail,
+        )
+
+    async def _download(self, detection: Detection) -> Media | Failure:
+        url = detection.source_url or ""
+        try:
+            async with open_source(
+                self.session, url, self.guard, max_bytes=MAX_BYTES, timeout_seconds=self.timeout_seconds
+            ) as source:
+                taken = await take_in(
+                    source.chunks,
+                    name=source.file_name or detection.source_name,
+                    account_id=detection.account_id,
+                    mode=detection.mode,
+                    database=self.database,
+                    store=self.store,
+                    clock=self.clock,
+                )
+        except SourceUnreachable as error:
+            return Failure(OutcomeReason.SOURCE_UNREACHABLE, error.retryable, error.detail)
+        except SourceTooLarge as error:
+            return Failure(OutcomeReason.FILE_TOO_LARGE, retryable=False, detail=str(error))
+        except CallerError as error:
+            reason = _REASONS.get(error.code, OutcomeReason.INVALID_FILE)
+            return Failure(reason, retryable=False, detail=error.detail)
+        return taken.media
+
+
+def claim_sources(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Detection]:
+    """At most `limit` detections whose audio is to be fetched, leased to us; each try is counted at once."""
+    rows = claim(session, table_of(Detection), SOURCE_WAITING, now=now, lease_until=lease_until, limit=limit)
+    claimed = list(session.exec(select(Detection).where(col(Detection.id).in_([row["id"] for row in rows]))))
+    for detection in claimed:
+        detection.source_tries += 1
+    return claimed
+
+
+def record_source(session: Session, detection_id: str, token: str, media_id: str, now: datetime) -> None:
+    """The audio is there; the runs that waited for it are queued."""
+    detection = lock_detection(session, detection_id)
+    if detection.lease_token != token or detection.source_state != "due":
+        return
+    _settle_source(detection, "ready")
+    detection.media_id = media_id
+    media = session.get_one(Media, media_id)
+    media.delete_after = None
+    for run in runs_of(session, detection_id):
+        if run.state == RunState.SOURCING.value:
+            run.state = advance(RunState.SOURCING, RunInput.SOURCE_READY).value
+            run.due_at = now
+    wakes(session, TOPIC_RUNS)
+
+
+def record_failure(
+    session: Session, detection_id: str, token: str, failure: Failure, policy: DetectionPolicy, now: datetime
+) -> None:
+    """The next try is due, or the detection has failed: no audio, no verdict."""
+    detection = lock_detection(session, detection_id)
+    if detection.lease_token != token or detection.source_state != "due":
+        return
+    if failure.retryable and detection.source_tries < _TRIES:
+        detection.due_at = now + _RETRY * detection.source_tries
+        detection.lease_token = None
+        return
+    _settle_source(detection, "failed")
+    detection.outcome_reason = failure.reason.value
+    ended: list[Run] = []
+    for run in runs_of(session, detection_id):
+        if not RunState(run.state).ended:
+            skip_run(session, run, ReasonCode(failure.reason.value), now)
+            ended.append(run)
+    conclude(session, detection, ended, policy, now)
+
+
+def _settle_source(detection: Detection, state: str) -> None:
+    detection.source_state = state
+    detection.due_at = None
+    detection.lease_token = None

@@ -1,0 +1,35 @@
+"""Holding a claimed run while a step is recorded: only who still has the lease may write."""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, select
+
+from service.detections.conclude import lock_detection
+from service.detections.lifecycle import RunInput, RunState, advance
+from service.detections.models import Detection, Run
+from service.detectors.port import Refused
+
+
+def hold_run(session: Session, run_id: str, lease_token: str) -> tuple[Detection, Run] | None:
+    """The detection, locked, and its run, if the lease is still ours; else `None` and nothing may be written."""
+    detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
+    detection = lock_detection(session, detection_id)
+    run = session.get_one(Run, run_id, populate_existing=True)
+    if run.lease_token != lease_token or RunState(run.state).ended:
+        return None
+    return detection, run
+
+
+def move(run: Run, happening: RunInput, due_at: datetime) -> None:
+    """The run is in its next state, unclaimed, and due again at `due_at` or at its deadline if that is earlier."""
+    run.state = advance(RunState(run.state), happening).value
+    run.due_at = min(due_at, run.deadline_at)
+    run.lease_token = None
+
+
+def defer(run: Run, refused: Refused, wait: float, now: datetime) -> None:
+    """The run waits, visibly, at least `wait` seconds or as long as the vendor said."""
+    run.last_refusal = refused.reason_code.value
+    run.waiting_for = refused.reason_code.value
+    run.reason_text = refused.reason_text
+    move(run, RunInput.DEFERRED, now + timedelta(seconds=max(wait, refused.retry_after_seconds or 0)))

@@ -1,0 +1,108 @@
+"""The states of a run, as one table. An input that is not in the table raises, and nothing has changed.
+
+`docs/states.md` is drawn from this table. Late, doubled and racing answers meet here, and nowhere else.
+"""
+
+from enum import StrEnum
+
+from service.detectors.words import RunStatus
+
+
+class RunState(StrEnum):
+    """Where a run stands. Those that wait for a due time are `queued`, `unknown` and `waiting`."""
+
+    SOURCING = "sourcing"  # the audio is still being fetched
+    RESERVED = "reserved"  # a cascade has not come to it yet
+    QUEUED = "queued"  # to be submitted, or being submitted
+    UNKNOWN = "unknown"  # a submission left and no answer came: taken or not, we cannot know
+    WAITING = "waiting"  # the vendor has it
+    SUCCEEDED = "succeeded"
+    NOT_APPLICABLE = "not_applicable"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    SKIPPED = "skipped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing moves it any more."""
+        return self in _ENDED
+
+    @property
+    def status(self) -> RunStatus:
+        """The customer's word for it."""
+        if self.ended:
+            return RunStatus(self.value)
+        return RunStatus.RUNNING if self is RunState.WAITING else RunStatus.PENDING
+
+
+_ENDED = frozenset({RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED, RunState.TIMED_OUT, RunState.SKIPPED})
+
+
+class RunInput(StrEnum):
+    """What can happen to a run."""
+
+    SOURCE_READY = "source_ready"
+    ASKED = "asked"  # the cascade has come to it
+    DEFERRED = "deferred"  # the vendor, or the way there, says: later
+    LOST_SIGHT = "lost_sight"  # the submission left and no answer came
+    REPEATED = "repeated"  # the one submission after an unknown outcome
+    ACCEPTED = "accepted"
+    SUCCEEDED = "answer_succeeded"
+    NOT_APPLICABLE = "answer_not_applicable"
+    FAILED = "answer_failed"
+    DEADLINE = "deadline"
+    SKIPPED = "skip"
+
+
+class ImpossibleInputError(ValueError):
+    """This input cannot happen in this state; nothing has changed."""
+
+
+_ANSWERS = {
+    RunInput.SUCCEEDED: RunState.SUCCEEDED,
+    RunInput.NOT_APPLICABLE: RunState.NOT_APPLICABLE,
+    RunInput.FAILED: RunState.FAILED,
+}
+_ALWAYS = {RunInput.DEADLINE: RunState.TIMED_OUT, RunInput.SKIPPED: RunState.SKIPPED}
+
+_INPUTS: dict[RunState, dict[RunInput, RunState]] = {
+    RunState.SOURCING: {
+        RunInput.SOURCE_READY: RunState.QUEUED,
+        **_ALWAYS,
+    },
+    RunState.RESERVED: {
+        RunInput.ASKED: RunState.QUEUED,
+        **_ALWAYS,
+    },
+    RunState.QUEUED: {
+        RunInput.DEFERRED: RunState.QUEUED,
+        RunInput.LOST_SIGHT: RunState.UNKNOWN,
+        RunInput.ACCEPTED: RunState.WAITING,
+        **_ANSWERS,
+        **_ALWAYS,
+    },
+    RunState.UNKNOWN: {
+        RunInput.DEFERRED: RunState.UNKNOWN,
+        RunInput.REPEATED: RunState.QUEUED,
+        RunInput.ACCEPTED: RunState.WAITING,
+        **_ANSWERS,
+        **_ALWAYS,
+    },
+    RunState.WAITING: {
+        RunInput.DEFERRED: RunState.WAITING,
+        **_ANSWERS,
+        **_ALWAYS,
+    },
+}
+
+TABLE: dict[tuple[RunState, RunInput], RunState] = {
+    (state, happening): after for state, row in _INPUTS.items() for happening, after in row.items()
+}
+
+
+def advance(state: RunState, happening: RunInput) -> RunState:
+    """The state after `happening`. Raises `ImpossibleInputError` where the table has no such row."""
+    try:
+        return TABLE[state, happening]
+    except KeyError:
+        raise ImpossibleInputError(f"{happening} cannot happen to a run that is {state}") from None

@@ -1,0 +1,39 @@
+"""What the operator decides about detections, handed to the verbs of this room. Built once in `resources`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlmodel import Session
+
+from service.detections.models import Run
+from service.detectors.catalogue import Catalogue
+from service.events.outbox import Outbox
+from service.kit.backoff import Random
+
+TOPIC_RUNS = "runs"
+TOPIC_POLLS = "polls"
+TOPIC_SOURCES = "sources"
+
+
+def topic_of(detection_id: str) -> str:
+    """The wake of whoever waits for this detection's end."""
+    return f"detection:{detection_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPolicy:
+    """The room's surroundings.
+
+    `on_job_known` is told, in the transaction, when a run learns its vendor's job id. `callbacks_seen` counts, by
+    run id, the authentic callbacks and how many of them were the same again.
+    """
+
+    catalogue: Catalogue
+    outbox: Outbox
+    random: Random
+    base_url: str = ""
+    media_retention: timedelta = timedelta(hours=24)
+    sandbox_words: frozenset[str] = frozenset()
+    callbacks_seen: Callable[[Session, Sequence[str]], Mapping[str, tuple[int, int]]] = lambda _session, _runs: {}
+    on_job_known: list[Callable[[Session, Run], None]] = field(default_factory=list)

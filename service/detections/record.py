@@ -1,0 +1,176 @@
+"""Writing down how far a submission came. Each verb is one transaction, fenced by the lease token."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, select
+
+from service.detections.conclude import conclude, end_run
+from service.detections.hold import defer, hold_run, move
+from service.detections.lifecycle import RunInput, RunState, advance
+from service.detections.models import Detection, Run
+from service.detections.observe import Sighting, observe
+from service.detections.policy import TOPIC_POLLS, DetectionPolicy, topic_of
+from service.detections.verdict import DetectionStatus
+from service.detectors.catalogue import VendorPolicy
+from service.detectors.port import Accepted, Prepared, Refused
+from service.detectors.words import ReasonCode
+from service.kit.backoff import growing
+from service.kit.database import wakes
+
+_FIRST_RETRY, _RETRY_FACTOR, _LONGEST_RETRY = 5.0, 2.0, 300.0
+
+
+def record_prepared(session: Session, run_id: str, token: str, prepared: Prepared) -> bool:
+    """The reference of the first step is kept: it is never taken again. False if the run is no longer ours."""
+    held = hold_run(session, run_id, token)
+    if held is None:
+        return False
+    _, run = held
+    run.prepared_ref = prepared.ref
+    _keep_refs(run, prepared.other)
+    return True
+
+
+def begin_submit(session: Session, run_id: str, token: str, now: datetime, lease_until: datetime) -> bool:
+    """It is on record that a submission is about to leave. Committed before it does; false if not ours."""
+    held = hold_run(session, run_id, token)
+    if held is None:
+        return False
+    detection, run = held
+    if run.state == RunState.UNKNOWN.value:
+        run.state = advance(RunState.UNKNOWN, RunInput.REPEATED).value
+        run.resubmitted = True
+    run.submit_started_at = now
+    run.submit_tries += 1
+    run.due_at = lease_until
+    run.waiting_for = None
+    if detection.status == DetectionStatus.QUEUED.value:
+        detection.status = DetectionStatus.RUNNING.value
+        wakes(session, topic_of(detection.id))
+    return True
+
+
+def record_accepted(
+    session: Session,
+    run_id: str,
+    token: str,
+    accepted: Accepted,
+    vendor: VendorPolicy,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> None:
+    """The vendor has it: the job id is known, the first poll is due, callbacks that came early are matched."""
+    held = hold_run(session, run_id, token)
+    if held is None:
+        return
+    detection, run = held
+    if _job_id_taken(session, run, accepted.job_id):
+        text = "The vendor named a job that another run already has."
+        _fail(session, detection, run, ReasonCode.SCHEMA_MISMATCH, text, policy, now)
+        return
+    adopt_job(session, run, accepted, vendor, policy, now)
+
+
+def adopt_job(
+    session: Session, run: Run, accepted: Accepted, vendor: VendorPolicy, policy: DetectionPolicy, now: datetime
+) -> None:
+    """The run waits for this job of the vendor's. The caller holds the detection locked."""
+    run.vendor_job_id = accepted.job_id
+    run.submitted_at = now
+    run.reason_text = None
+    run.waiting_for = None
+    run.last_refusal = None
+    _keep_refs(run, accepted.other)
+    move(run, RunInput.ACCEPTED, now + timedelta(seconds=vendor.first_wait(accepted.estimate_seconds)))
+    session.flush()
+    for told in policy.on_job_known:
+        told(session, run)
+    wakes(session, TOPIC_POLLS)
+
+
+def record_answer(
+    session: Session, run_id: str, token: str, sighting: Sighting, policy: DetectionPolicy, now: datetime
+) -> None:
+    """The submission was answered at once: with a verdict, a refusal of the track, or for good."""
+    if hold_run(session, run_id, token) is not None:
+        observe(session, run_id, sighting, policy, now)
+
+
+def record_deferred(session: Session, run_id: str, token: str, refused: Refused, now: datetime) -> None:
+    """Nothing was taken; the same request leaves again later."""
+    held = hold_run(session, run_id, token)
+    if held is not None:
+        _, run = held
+        if run.state == RunState.QUEUED.value:
+            run.submit_started_at = None
+        tries = max(0, run.submit_tries - 1)
+        wait = growing(tries, first=_FIRST_RETRY, factor=_RETRY_FACTOR, longest=_LONGEST_RETRY)
+        defer(run, refused, wait, now)
+
+
+def record_lost_sight(session: Session, run_id: str, token: str, vendor: VendorPolicy, policy: DetectionPolicy) -> None:
+    """Whether the vendor took it is unknown. It is looked at again after `resubmit_after`, once; then never."""
+    held = hold_run(session, run_id, token)
+    if held is None:
+        return
+    _, run = held
+    left_at = run.submit_started_at or run.created_at
+    due_at = run.deadline_at if run.resubmitted else left_at + timedelta(seconds=vendor.resubmit_after)
+    move(run, RunInput.LOST_SIGHT, due_at)
+    run.waiting_for = "unknown_outcome"
+    session.flush()
+    for told in policy.on_job_known:  # a callback that names this run may be parked already
+        told(session, run)
+
+
+def give_up(session: Session, run_id: str, token: str, policy: DetectionPolicy, now: datetime) -> None:
+    """A run that never reached its vendor has ended at its deadline."""
+    held = hold_run(session, run_id, token)
+    if held is not None:
+        detection, run = held
+        expire_run(session, detection, run, policy, now)
+
+
+def expire_run(session: Session, detection: Detection, run: Run, policy: DetectionPolicy, now: datetime) -> None:
+    """The run has ended because its time is up, with the reason that is true. Never a verdict."""
+    never_taken = run.state == RunState.QUEUED.value and run.last_refusal is not None
+    if never_taken or run.last_refusal == ReasonCode.SCHEMA_MISMATCH.value:
+        reason = ReasonCode(run.last_refusal or ReasonCode.VENDOR_ERROR)
+        _fail(session, detection, run, reason, run.reason_text, policy, now)
+        return
+    unverified = run.confirm_wanted_at is not None
+    reason = ReasonCode.UNVERIFIED_CALLBACK if unverified else ReasonCode.NO_CALLBACK_NO_RESULT
+    run.reason_code = reason.value
+    run.reason_text = (
+        "A callback claimed an end that the vendor did not confirm in time."
+        if unverified
+        else "Neither a callback nor a poll brought a result in time."
+    )
+    run.retryable = True
+    end_run(session, run, RunInput.DEADLINE, now)
+    conclude(session, detection, [run], policy, now)
+
+
+def _fail(
+    session: Session,
+    detection: Detection,
+    run: Run,
+    reason: ReasonCode,
+    text: str | None,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> None:
+    run.reason_code, run.reason_text, run.retryable = reason.value, text, False
+    end_run(session, run, RunInput.FAILED, now)
+    conclude(session, detection, [run], policy, now)
+
+
+def _job_id_taken(session: Session, run: Run, job_id: str) -> bool:
+    twin = select(Run.id).where(Run.mode == run.mode, Run.vendor == run.vendor, Run.vendor_job_id == job_id)
+    return session.exec(twin.where(Run.id != run.id)).first() is not None
+
+
+def _keep_refs(run: Run, other: Mapping[str, str]) -> None:
+    run.refs_json = json.dumps({**json.loads(run.refs_json), **other}, ensure_ascii=False)

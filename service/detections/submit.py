@@ -1,0 +1,144 @@
+"""Taking a question in: the detection and its runs are in the database, and workers are woken."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session
+
+from service.detections.lifecycle import RunState
+from service.detections.models import Detection, Run
+from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.detections.verdict import DetectionStatus
+from service.detections.votes import Rule
+from service.detectors.catalogue import Catalogue, tier_of
+from service.kit.database import wakes
+from service.kit.errors import CallerError, Problem
+from service.kit.ids import new_id
+from service.media.models import Media
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request for a detection, well-formed. `detectors` empty means the default ones."""
+
+    account_id: str
+    mode: str
+    source_url: str | None
+    source_name: str | None
+    media_id: str | None
+    detectors: Sequence[str]
+    rule: Rule
+    quorum: int
+    external_id: str | None
+    metadata: Mapping[str, Any]
+    declared: Mapping[str, Any] | None
+    answer_within_seconds: int
+    force: bool
+
+
+def submit(session: Session, question: Question, policy: DetectionPolicy, now: datetime) -> Detection:
+    """The detection, queued. Raises `CallerError` with every problem of the question at once."""
+    names = list(question.detectors) or policy.catalogue.defaults(question.mode)
+    problems = _detector_problems(names, question, policy.catalogue)
+    media = _media(session, question)
+    if question.media_id is not None and media is None:
+        problems.append(Problem("/source/media_id", "No such media in this account."))
+    if problems:
+        raise CallerError("invalid_request", "The detection cannot be made as asked.", problems=tuple(problems))
+    detection = _detection(question, media, now)
+    runs = _runs(detection, names, policy.catalogue, now)
+    detection.deadline_at = max(run.deadline_at for run in runs)
+    session.add(detection)
+    session.flush()
+    session.add_all(runs)
+    session.flush()
+    if media is not None:
+        media.delete_after = None  # kept while a run may need it
+    wakes(session, TOPIC_RUNS if media else TOPIC_SOURCES)
+    return detection
+
+
+def _detector_problems(names: Sequence[str], question: Question, catalogue: Catalogue) -> list[Problem]:
+    offered = catalogue.names(question.mode)
+    problems = [
+        Problem(f"/detectors/{place}", f"{name!r} is not offered here. Offered: {', '.join(offered) or 'none'}.")
+        for place, name in enumerate(names)
+        if name not in offered
+    ]
+    if not names:
+        problems.append(Problem("/detectors", "No detector is configured for this mode."))
+    if len(set(names)) < len(names):
+        problems.append(Problem("/detectors", "Each detector can be named once."))
+    vendors = {catalogue.vendor_of(question.mode, name) for name in names}
+    if question.rule is Rule.CASCADE and len(vendors) < 2:  # noqa: PLR2004 - a positive needs a second vendor
+        problems.append(Problem("/decision/rule", "A cascade needs detectors of at least two vendors."))
+    return problems
+
+
+def _media(session: Session, question: Question) -> Media | None:
+    if question.media_id is None:
+        return None
+    media = session.get(Media, question.media_id)
+    if media is None or (media.account_id, media.mode) != (question.account_id, question.mode) or media.erased_at:
+        return None
+    return media
+
+
+def _detection(question: Question, media: Media | None, now: datetime) -> Detection:
+    return Detection(
+        id=new_id("det"),
+        account_id=question.account_id,
+        mode=question.mode,
+        created_at=now,
+        external_id=question.external_id,
+        metadata_json=json.dumps(question.metadata, ensure_ascii=False),
+        declared_json=None if question.declared is None else json.dumps(question.declared, ensure_ascii=False),
+        rule=question.rule.value,
+        quorum=question.quorum,
+        force=question.force,
+        status=DetectionStatus.QUEUED.value,
+        answer_by_at=now + timedelta(seconds=question.answer_within_seconds),
+        deadline_at=now,
+        source_url=question.source_url,
+        source_name=question.source_name or (media.name if media else "audio"),
+        source_state="ready" if media else "due",
+        media_id=media.id if media else None,
+        due_at=None if media else now,
+    )
+
+
+def _runs(detection: Detection, names: Sequence[str], catalogue: Catalogue, now: datetime) -> list[Run]:
+    runs = []
+    for place, name in enumerate(names):
+        vendor = catalogue.vendor_of(detection.mode, name)
+        line = catalogue.line(detection.mode, vendor or "")
+        assert vendor, line  # noqa: S101 - every name was looked up before
+        assert line  # noqa: S101
+        state = first_state(detection, place)
+        runs.append(
+            Run(
+                id=new_id("run"),
+                detection_id=detection.id,
+                place=place,
+                account_id=detection.account_id,
+                mode=detection.mode,
+                vendor=vendor,
+                detector=name,
+                tier=tier_of(name),
+                state=state.value,
+                created_at=now,
+                deadline_at=now + timedelta(seconds=line.policy.deadline),
+                due_at=now if state is RunState.QUEUED else None,
+            )
+        )
+    return runs
+
+
+def first_state(detection: Detection, place: int) -> RunState:
+    """Where a run begins: behind the download, behind the cascade, or in the queue."""
+    if detection.rule == Rule.CASCADE.value and place > 0:
+        return RunState.RESERVED
+    return RunState.SOURCING if detection.source_state == "due" else RunState.QUEUED

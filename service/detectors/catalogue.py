@@ -1,0 +1,105 @@
+"""Which detectors this process has, per mode, and the operator's policy for each vendor."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from service.detectors.port import Adapter
+from service.kit.backoff import Random, growing, jittered
+
+_ESTIMATE_MARGIN = 5.0
+_POLL_FACTOR = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class VendorPolicy:
+    """How we deal with one vendor. All spans in seconds."""
+
+    first_poll: float | None  # None: the vendor's own estimate and a little more
+    poll: float
+    poll_max: float
+    deadline: float
+    resubmit_after: float
+    timeout: float
+    trust: Literal["confirm", "payload"] = "confirm"
+    input: Literal["relay", "original"] = "relay"
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    confirm_spacing: float = 10.0
+
+    def first_wait(self, estimate_seconds: int | None) -> float:
+        """Seconds from acceptance to the first poll."""
+        if self.first_poll is not None:
+            return self.first_poll
+        return (self.poll if estimate_seconds is None else estimate_seconds) + _ESTIMATE_MARGIN
+
+    def next_wait(self, polls: int, random: Random) -> float:
+        """Seconds from poll number `polls` (1 is the first) to the next: growing, with jitter, up to `poll_max`."""
+        wait = growing(polls - 1, first=self.poll, factor=_POLL_FACTOR, longest=self.poll_max)
+        return min(self.poll_max, jittered(wait, random))
+
+    @property
+    def lease(self) -> float:
+        """Longer than any request: a lease that ends during one would send it twice."""
+        return self.timeout * 1.5 + 5
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A vendor as configured for one mode."""
+
+    adapter: Adapter
+    policy: VendorPolicy
+
+
+class Catalogue:
+    """The configured vendors. Looked up by mode, and by detector or vendor name."""
+
+    def __init__(self, lines: Mapping[tuple[str, str], Line]) -> None:
+        self._lines = dict(lines)
+
+    def line(self, mode: str, vendor: str) -> Line | None:
+        """The vendor's line in this mode, if it is configured there."""
+        return self._lines.get((mode, vendor))
+
+    def vendor_of(self, mode: str, detector: str) -> str | None:
+        """The vendor that offers `detector` in this mode."""
+        for line in self.lines(mode):
+            if detector in line.adapter.detectors:
+                return line.adapter.vendor
+        return None
+
+    def lines(self, mode: str) -> list[Line]:
+        """Every vendor configured in this mode, in the order of the one list."""
+        return [line for (line_mode, _), line in self._lines.items() if line_mode == mode]
+
+    def names(self, mode: str) -> list[str]:
+        """Every detector that can be asked in this mode."""
+        return [name for line in self.lines(mode) for name in line.adapter.detectors]
+
+    def defaults(self, mode: str) -> list[str]:
+        """One detector for each vendor: what is asked when the request names none."""
+        return [line.adapter.detectors[0] for line in self.lines(mode)]
+
+    def vendors(self) -> set[str]:
+        """Every vendor configured in any mode."""
+        return {vendor for _, vendor in self._lines}
+
+    def longest_lease(self) -> float:
+        """Seconds for which a run is claimed before its vendor is known to the claim."""
+        return max((line.policy.lease for line in self._lines.values()), default=60.0)
+
+    def longest_deadline(self) -> float:
+        """Seconds after which no run of any vendor is still waited for."""
+        return max((line.policy.deadline for line in self._lines.values()), default=0.0)
+
+
+def tier_of(detector: str) -> str | None:
+    """The part after the slash: `aippim/standard` has the tier `standard`, `asc` has none."""
+    return detector.partition("/")[2] or None
+
+
+def sandbox_name(run_id: str, source_name: str, extension: str, words: Iterable[str]) -> str:
+    """What a twin is told the audio is called: the run's id, the sandbox words of the source's name, the type."""
+    known = set(words)
+    parts = [part for part in source_name.split(".") if part in known]
+    return ".".join([run_id, *parts, extension])
