@@ -40,7 +40,7 @@ class Callback(SQLModel, table=True):
     run_id: str | None = Field(default=None, index=True)
     received_at: datetime = Field(sa_type=UtcTime)
     seen: int = 1
-    counted_seen: int = 0  # how many of `seen` are on the run's own count
+    more: int = 0  # further bodies for this subject, beyond what is kept
     tries: int = 0
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None

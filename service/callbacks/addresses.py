@@ -1,0 +1,70 @@
+"""Account-level callback addresses: a stored random secret each, with its own rotation.
+
+Stored, not derived, so that rotating `SECRET_KEYS` does not silently cut a vendor off.
+"""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, or_, select
+
+from service.callbacks.models import CallbackAddress
+from service.kit.database import serialise
+from service.kit.ids import new_id
+from service.kit.sealing import Sealer
+
+_PURPOSE = "callback-address"
+
+
+def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
+    """The secret part of the vendor's present address; made at the first call."""
+    serialise(session, f"callback-address:{mode}:{vendor}")
+    row = _present(session, mode, vendor)
+    return sealer.open(_PURPOSE, row.id, row.sealed_token).decode() if row else _new(session, mode, vendor, sealer, now)
+
+
+def rotate_address(
+    session: Session, mode: str, vendor: str, sealer: Sealer, *, overlap: timedelta, now: datetime
+) -> str:
+    """A fresh secret; the one before it is still taken for `overlap`."""
+    serialise(session, f"callback-address:{mode}:{vendor}")
+    if (before := _present(session, mode, vendor)) is not None:
+        before.valid_until = now + overlap
+    return _new(session, mode, vendor, sealer, now)
+
+
+def mode_of_address(session: Session, vendor: str, token: str, now: datetime) -> str | None:
+    """The mode this token is an address of, or `None` if it is none, or one that was retired."""
+    statement = select(CallbackAddress.mode).where(
+        CallbackAddress.token_sha256 == _digest(token),
+        CallbackAddress.vendor == vendor,
+        or_(col(CallbackAddress.valid_until).is_(None), col(CallbackAddress.valid_until) > now),
+    )
+    return session.exec(statement).first()
+
+
+def _present(session: Session, mode: str, vendor: str) -> CallbackAddress | None:
+    statement = select(CallbackAddress).where(
+        CallbackAddress.mode == mode, CallbackAddress.vendor == vendor, col(CallbackAddress.valid_until).is_(None)
+    )
+    return session.exec(statement).first()
+
+
+def _new(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
+    token, row_id = secrets.token_urlsafe(24), new_id("cad")
+    session.add(
+        CallbackAddress(
+            id=row_id,
+            mode=mode,
+            vendor=vendor,
+            token_sha256=_digest(token),
+            sealed_token=sealer.seal(_PURPOSE, row_id, token.encode()),
+            created_at=now,
+        )
+    )
+    return token
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

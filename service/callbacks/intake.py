@@ -1,0 +1,171 @@
+"""Taking callbacks in: judged without the database, stored many in one transaction, acknowledged after the commit.
+
+Nothing here touches a run. What was taken in is thought about later, in `process`.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, update
+from sqlmodel import Session, col, func, select
+
+from service.callbacks.models import Callback
+from service.kit.columns import table_of
+from service.kit.database import insert_ignoring_conflicts, wakes
+from service.kit.ids import new_id
+
+TOPIC = "callbacks"
+MAX_PER_SUBJECT = 20
+MAX_QUARANTINED = 1000
+QUARANTINED_BYTES = 64 * 1024
+_KEPT_HEADERS = ("content-type", "user-agent", "x-mippia-timestamp", "x-request-id")
+
+Key = tuple[str, str, str, str]
+Subject = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A callback as it came, judged. `subject` is the run or the vendor's job it speaks of."""
+
+    mode: str
+    vendor: str
+    subject: str
+    job_id: str | None
+    body: bytes
+    headers: Mapping[str, str]
+    authenticity: str
+    received_at: datetime
+    quarantined: bool = False
+    note: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What makes it the same as another: two callbacks of one second may differ by nothing but the body."""
+        return (*self.about, hashlib.sha256(self.body).hexdigest())
+
+    @property
+    def about(self) -> Subject:
+        """Whom it speaks of."""
+        return (self.mode, self.vendor, self.subject)
+
+
+def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool]:
+    """A flush for `GroupCommit`: each answer says whether the callback is new. Others are counted."""
+    kept = _within_limits(session, batch)
+    fresh = _insert(session, {arrived.key: _row(arrived) for arrived in kept})
+    if any(not arrived.quarantined for arrived in batch):
+        wakes(session, TOPIC)
+    unclaimed, again = set(fresh), list[Key]()
+    answers = []
+    for arrived in batch:
+        answers.append(arrived.key in unclaimed)
+        if arrived.key not in unclaimed:
+            again.append(arrived.key)
+        unclaimed.discard(arrived.key)
+    _count_again(session, again, beyond={arrived.key for arrived in batch} - {arrived.key for arrived in kept})
+    return answers
+
+
+def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """By run: how many authentic callbacks spoke of it, and how many of those were the same again."""
+    rows = session.exec(
+        select(Callback.run_id, func.sum(Callback.seen + Callback.more), func.sum(Callback.seen - 1))
+        .where(col(Callback.run_id).in_(run_ids))
+        .group_by(col(Callback.run_id))
+    )
+    return {run_id: (int(seen), int(same)) for run_id, seen, same in rows if run_id is not None}
+
+
+def _insert(session: Session, rows: Mapping[Key, dict[str, Any]]) -> set[Key]:
+    if not rows:
+        return set()
+    table = table_of(Callback)
+    insert = insert_ignoring_conflicts(session.connection(), table)
+    names = (table.c.mode, table.c.vendor, table.c.subject, table.c.body_sha256)
+    stored = session.connection().execute(insert.returning(*names), list(rows.values()))
+    return {(row[0], row[1], row[2], row[3]) for row in stored}
+
+
+def _row(arrived: Arrived) -> dict[str, Any]:
+    mode, vendor, subject, digest = arrived.key
+    headers = {name: arrived.headers[name][:200] for name in _KEPT_HEADERS if name in arrived.headers}
+    return {
+        "id": new_id("cbk"),
+        "mode": mode,
+        "vendor": vendor,
+        "subject": subject,
+        "job_id": arrived.job_id,
+        "body_sha256": digest,
+        "body": arrived.body[:QUARANTINED_BYTES] if arrived.quarantined else arrived.body,
+        "headers_json": json.dumps(headers),
+        "authenticity": arrived.authenticity,
+        "state": "quarantined" if arrived.quarantined else "due",
+        "note": arrived.note,
+        "received_at": arrived.received_at,
+        "seen": 1,
+        "more": 0,
+        "tries": 0,
+        "due_at": None if arrived.quarantined else arrived.received_at,
+    }
+
+
+def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) -> None:
+    """The same body counts on its row; a further body, beyond what is kept, on all rows' behalf on the first."""
+    table = table_of(Callback)
+    by_key = {"the_mode": table.c.mode, "the_vendor": table.c.vendor, "the_subject": table.c.subject}
+    of_subject = [column == bindparam(name) for name, column in by_key.items()]
+    same = update(table).where(*of_subject, table.c.body_sha256 == bindparam("the_digest"))
+    _execute(session, same.values(seen=table.c.seen + 1), (_binds(key) for key in again if key not in beyond))
+    first = select(func.min(table.c.id)).where(*of_subject).scalar_subquery()
+    further = update(table).where(table.c.id == first).values(more=table.c.more + 1)
+    _execute(session, further, (_binds(key, digest=False) for key in again if key in beyond))
+
+
+def _execute(session: Session, statement: Any, binds: Iterable[dict[str, str]]) -> None:
+    if parameters := list(binds):
+        session.connection().execute(statement, parameters)
+
+
+def _binds(key: Key, *, digest: bool = True) -> dict[str, str]:
+    binds = dict(zip(("the_mode", "the_vendor", "the_subject"), key[:3], strict=True))
+    return binds | {"the_digest": key[3]} if digest else binds
+
+
+def _within_limits(session: Session, batch: Sequence[Arrived]) -> list[Arrived]:
+    """Those there is still room for: so many a subject, so many rejected ones a vendor. Known bodies pass."""
+    stored = _stored(session, {arrived.subject for arrived in batch if not arrived.quarantined})
+    vendors = {arrived.vendor for arrived in batch if arrived.quarantined}
+    rejected = Counter({vendor: _rejected(session, vendor) for vendor in vendors})
+    kept = []
+    for arrived in batch:
+        if arrived.quarantined:
+            rejected[arrived.vendor] += 1
+            fits = rejected[arrived.vendor] <= MAX_QUARANTINED
+        else:
+            bodies = stored.setdefault(arrived.about, set())
+            bodies.add(arrived.key[3])
+            fits = len(bodies) <= MAX_PER_SUBJECT
+            if not fits:
+                bodies.discard(arrived.key[3])
+        if fits:
+            kept.append(arrived)
+    return kept
+
+
+def _stored(session: Session, subjects: set[str]) -> dict[Subject, set[str]]:
+    columns = (Callback.mode, Callback.vendor, Callback.subject, Callback.body_sha256)
+    found: dict[Subject, set[str]] = {}
+    for mode, vendor, subject, digest in session.exec(select(*columns).where(col(Callback.subject).in_(subjects))):
+        found.setdefault((mode, vendor, subject), set()).add(digest)
+    return found
+
+
+def _rejected(session: Session, vendor: str) -> int:
+    statement = select(func.count()).select_from(Callback)
+    return session.exec(statement.where(Callback.vendor == vendor, col(Callback.state) == "quarantined")).one()

@@ -1,0 +1,159 @@
+"""Thinking about callbacks that are safely stored: whose they are, and what they make due.
+
+A callback is a hint. Under `confirm` it supplies no verdict: it only makes its run due for one fetch, at most one
+in flight and ten seconds apart. Under `payload`, the operator's choice, an authentic one decides.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import update
+from sqlmodel import Session, col, or_, select
+
+from service.callbacks.intake import TOPIC
+from service.callbacks.models import CALLBACK_WAITING, Callback
+from service.detections.conclude import lock_detection
+from service.detections.lifecycle import RunState
+from service.detections.models import Run
+from service.detections.observe import Sighting, observe, write_observation
+from service.detections.policy import TOPIC_POLLS, DetectionPolicy
+from service.detections.record import adopt_job
+from service.detectors.catalogue import Line
+from service.detectors.port import Accepted, Raw
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity, Via
+from service.kit.claims import claim
+from service.kit.clock import Clock
+from service.kit.columns import table_of
+from service.kit.database import Database, serialise, wakes
+
+log = structlog.get_logger()
+
+_LEASE = timedelta(seconds=30)
+_BATCH = 50
+_MAX_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackProcessor:
+    """The callbacks this process thinks about. `step` is called when woken."""
+
+    database: Database
+    policy: DetectionPolicy
+    clock: Clock
+
+    async def step(self) -> bool:
+        """Up to a batch of stored callbacks have had their effect. True if there may be more."""
+        now = self.clock()
+        claimed = await self.database.write(claim_callbacks, now=now, lease_until=now + _LEASE, limit=_BATCH)
+        for callback_id, token in claimed:
+            try:
+                state = await self.database.write(process, callback_id, token, self.policy, self.clock())
+            except Exception:  # a poison row harms nobody else: its lease is its back-off, five tries its end
+                log.exception("callback.crashed", callback_id=callback_id)
+            else:
+                log.info("callback.processed", callback_id=callback_id, state=state)
+        return len(claimed) == _BATCH
+
+
+def claim_callbacks(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[tuple[str, str]]:
+    """At most `limit` stored callbacks, leased to us; those that failed five times are put aside as `stuck`."""
+    table = table_of(Callback)
+    rows = claim(session, table, CALLBACK_WAITING, "tries", now=now, lease_until=lease_until, limit=limit)
+    claimed = []
+    for row in rows:
+        stuck = row["tries"] >= _MAX_TRIES
+        change = {"state": "stuck", "due_at": None} if stuck else {"tries": row["tries"] + 1}
+        session.connection().execute(update(table).where(table.c.id == row["id"]).values(change))
+        if not stuck:
+            claimed.append((row["id"], row["lease_token"]))
+    return claimed
+
+
+def process(session: Session, callback_id: str, token: str, policy: DetectionPolicy, now: datetime) -> str:
+    """The callback has had its effect; the state it is in now."""
+    callback = session.get_one(Callback, callback_id)
+    if callback.lease_token != token:
+        return "lease_lost"
+    run = _run_of(session, callback)
+    if run is None:  # its run may be learning the job id just now: then one of the two sees the other
+        serialise(session, _meeting(callback.mode, callback.vendor, callback.subject))
+        run = _run_of(session, callback)
+    callback.state = _apply(session, callback, run, policy, now)
+    callback.due_at = None
+    callback.lease_token = None
+    return callback.state
+
+
+def match_parked(session: Session, run: Run) -> None:
+    """Callbacks that came before the run knew its job, or whose run was between two steps, are due now."""
+    subjects = [subject for subject in (run.vendor_job_id, run.id) if subject]
+    if run.vendor_job_id is not None:
+        serialise(session, _meeting(run.mode, run.vendor, run.vendor_job_id))
+    found = session.connection().execute(
+        update(table_of(Callback))
+        .where(col(Callback.mode) == run.mode, col(Callback.vendor) == run.vendor)
+        .where(col(Callback.subject).in_(subjects), col(Callback.state) == "parked")
+        .values(state="due", due_at=col(Callback.received_at), run_id=run.id)
+    )
+    if found.rowcount:
+        wakes(session, TOPIC)
+
+
+def _meeting(mode: str, vendor: str, subject: str) -> str:
+    """A callback being parked and its run learning the job id must not miss each other."""
+    return f"callback:{mode}:{vendor}:{subject}"
+
+
+def _run_of(session: Session, callback: Callback) -> Run | None:
+    known = select(Run).where(Run.mode == callback.mode, Run.vendor == callback.vendor)
+    return session.exec(known.where(or_(Run.id == callback.subject, Run.vendor_job_id == callback.subject))).first()
+
+
+def _apply(session: Session, callback: Callback, run: Run | None, policy: DetectionPolicy, now: datetime) -> str:
+    line = policy.catalogue.line(callback.mode, callback.vendor)
+    if run is None or line is None:
+        callback.expires_at = callback.received_at + timedelta(seconds=policy.catalogue.longest_deadline())
+        return "parked"
+    callback.run_id = run.id
+    session.flush()
+    lock_detection(session, run.detection_id)
+    session.refresh(run)
+    if run.vendor_job_id is None and not RunState(run.state).ended:
+        if run.state != RunState.UNKNOWN.value or callback.job_id is None:
+            return "parked"  # its submission is under way: matched when that is recorded
+        adopt_job(session, run, Accepted(callback.job_id), line.policy, policy, now)
+    if callback.job_id is not None and run.vendor_job_id is not None and callback.job_id != run.vendor_job_id:
+        callback.note = "names another job than the run's"
+        return "conflict"
+    return _take(session, callback, run, line, policy, now)
+
+
+def _take(session: Session, callback: Callback, run: Run, line: Line, policy: DetectionPolicy, now: datetime) -> str:
+    raw = Raw(200, json.loads(callback.headers_json), callback.body, callback.received_at)
+    said = line.adapter.read(raw, run.detector)
+    sighting = Sighting(Via.CALLBACK, raw, said, Authenticity(callback.authenticity), callback.id)
+    if RunState(run.state).ended:
+        write_observation(session, run.id, sighting, effect="late")
+        return "late"
+    if line.policy.trust == "payload":
+        observe(session, run.id, sighting, policy, now)
+        return "applied"
+    ends = isinstance(said, Reading) and said.claims_an_end
+    write_observation(session, run.id, sighting, effect="confirm" if ends else "none")
+    if ends:
+        run.callback_authenticity = callback.authenticity
+        _want_confirmation(run, line, now)
+        wakes(session, TOPIC_POLLS)
+    return "applied"
+
+
+def _want_confirmation(run: Run, line: Line, now: datetime) -> None:
+    """The run is due for one fetch; if one is in flight, its recording sees the wish and plans the next."""
+    run.confirm_wanted_at = now
+    in_flight = run.lease_token is not None and run.due_at is not None and run.due_at > now
+    if run.state == RunState.WAITING.value and not in_flight:
+        earliest = run.asked_at + timedelta(seconds=line.policy.confirm_spacing) if run.asked_at else now
+        run.due_at = min(max(now, earliest), run.deadline_at)

@@ -1,0 +1,34 @@
+"""The types of events, and which filters take them."""
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """Every type of fact a customer can hear of."""
+
+    DETECTION_COMPLETED = "detection.completed"
+    DETECTION_FAILED = "detection.failed"
+    DETECTION_DELAYED = "detection.delayed"
+    DETECTION_REVISED = "detection.revised"
+    DETECTION_CANCELLED = "detection.cancelled"
+    DETECTOR_COMPLETED = "detector.completed"
+    REVIEW_REQUIRED = "review.required"
+    CERTIFICATE_READY = "certificate.ready"
+    BATCH_COMPLETED = "batch.completed"
+    ENDPOINT_FAILING = "webhook_endpoint.failing"
+    ENDPOINT_DISABLED = "webhook_endpoint.disabled"
+    ENDPOINT_RECOVERED = "webhook_endpoint.recovered"
+    ENDPOINT_PING = "webhook_endpoint.ping"
+
+
+def is_filter(text: str) -> bool:
+    """Whether `text` is a type, or a family of types such as `detection.*`, or `*` for all."""
+    return text == "*" or any(takes(text, known) for known in EventType)
+
+
+def takes(pattern: str, event_type: str) -> bool:
+    """Whether the filter lets the type through. Whole segments: `detection.*` does not take `detector.completed`."""
+    if pattern in ("*", event_type):
+        return True
+    family, star, rest = pattern.partition("*")
+    return bool(star) and not rest and family.endswith(".") and event_type.startswith(family)

@@ -1,0 +1,208 @@
+"""Asking a vendor how far a run is: claim, fetch, record. The worker calls `step` when woken, and every second.
+
+A poll is due by the run's plan, at once when a callback claimed an end, and a last time at the deadline.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import Session, col, select
+
+from service.detections.asks import AskBuilder
+from service.detections.hold import hold_run
+from service.detections.models import RUN_POLLABLE, Detection, Run
+from service.detections.observe import Sighting, observe
+from service.detections.policy import DetectionPolicy
+from service.detections.record import expire_run
+from service.detectors.catalogue import Line, VendorPolicy
+from service.detectors.exchange import VendorError
+from service.detectors.port import Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity, ReasonCode, Via
+from service.kit.backoff import Random
+from service.kit.claims import claim
+from service.kit.clock import Clock, milliseconds_between, seconds
+from service.kit.columns import table_of
+from service.kit.database import Database
+from service.media.models import Media
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that is ours to ask for, with what it needs. `confirms` says a callback claimed an end."""
+
+    run: Run
+    token: str
+    media: Media
+    source_url: str | None
+    source_name: str
+    confirms: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What asking brought: an answer and what it means, or neither."""
+
+    raw: Raw | None
+    said: Reading | Refused | None
+    asked_at: datetime
+
+
+def claim_polls(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Claimed]:
+    """At most `limit` runs that are due for a look, leased to us. That we ask is on record before we do."""
+    rows = claim(session, table_of(Run), RUN_POLLABLE, now=now, lease_until=lease_until, limit=limit)
+    tokens = {row["id"]: row["lease_token"] for row in rows}
+    found = session.exec(
+        select(Run, Detection, Media)
+        .join(Detection, col(Detection.id) == Run.detection_id)
+        .join(Media, col(Media.id) == Detection.media_id)
+        .where(col(Run.id).in_(tokens))
+    ).all()
+    claimed = []
+    for run, detection, media in found:
+        confirms = run.confirm_wanted_at is not None and (run.asked_at is None or run.confirm_wanted_at > run.asked_at)
+        run.asked_at = now
+        run.confirmations += confirms
+        run.polls += not confirms
+        claimed.append(Claimed(run, tokens[run.id], media, detection.source_url, detection.source_name, confirms))
+    return claimed
+
+
+class Poller:
+    """The polls of one process."""
+
+    def __init__(
+        self, database: Database, policy: DetectionPolicy, asks: AskBuilder, *, clock: Clock, capacity: int = 32
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._asks = asks
+        self._clock = clock
+        self._capacity = capacity
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.counts: Counter[str] = Counter()
+
+    async def step(self) -> bool:
+        """Due runs are being asked for, as many as there is room for. True if there may be more to claim now."""
+        room = self._capacity - len(self._under_way)
+        if self._closed or room <= 0:
+            return False
+        now = self._clock()
+        lease_until = now + seconds(self._policy.catalogue.longest_lease())
+        claimed = await self._database.write(claim_polls, now=now, lease_until=lease_until, limit=room)
+        for one in claimed:
+            task = asyncio.create_task(self._poll(one))
+            self._under_way.add(task)
+            task.add_done_callback(self._finish)
+        if len(claimed) == room:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        return False
+
+    async def drain(self, within: float) -> None:
+        """Nothing new starts; what is under way has `within` seconds. The rest is found by its lease."""
+        self._closed = True
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=within)
+            for task in late:
+                task.cancel()
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # Its lease runs out, it is asked for again, and at the latest its deadline ends it.
+            log.error("poll.crashed", exc_info=error)
+
+    async def _poll(self, one: Claimed) -> None:
+        line = self._policy.catalogue.line(one.run.mode, one.run.vendor)
+        fetched = await self._fetch(one, line) if line else Fetched(None, None, self._clock())
+        vendor = line.policy if line else None
+        now = self._clock()
+        outcome = await self._database.write(record_poll, one, fetched, vendor, self._policy, now)
+        self.counts[outcome] += 1
+        log.info(
+            "run.polled",
+            run_id=one.run.id,
+            detection_id=one.run.detection_id,
+            account_id=one.run.account_id,
+            mode=one.run.mode,
+            detector=one.run.detector,
+            confirms=one.confirms,
+            poll=one.run.polls,
+            http_status=fetched.raw.status if fetched.raw else None,
+            outcome=outcome,
+            took_ms=milliseconds_between(fetched.asked_at, now),
+        )
+
+    async def _fetch(self, one: Claimed, line: Line) -> Fetched:
+        ask = self._asks.ask(one.run, one.media, line, one.source_url, one.source_name)
+        asked_at = self._clock()
+        try:
+            raw = await line.adapter.fetch(ask)
+        except VendorError:
+            return Fetched(None, None, asked_at)  # a question may be asked again whatever became of it
+        return Fetched(raw, line.adapter.read(raw, one.run.detector), asked_at)
+
+
+def record_poll(
+    session: Session,
+    one: Claimed,
+    fetched: Fetched,
+    vendor: VendorPolicy | None,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> str:
+    """The look is on record: the run has ended, or its next poll is due. A word for the log."""
+    held = hold_run(session, one.run.id, one.token)
+    if held is None:
+        return "lease_lost"
+    detection, run = held
+    if fetched.raw is not None and fetched.said is not None:
+        observe(session, run.id, _sighting(one, fetched.raw, fetched.said), policy, now)
+        if run.ended_at is not None:
+            return "answered"
+        _note_trouble(run, fetched.said)
+    if now >= run.deadline_at:
+        expire_run(session, detection, run, policy, now)
+        return "timed_out"
+    run.due_at = min(_next_due(run, fetched, vendor, policy.random, now), run.deadline_at)
+    run.lease_token = None
+    return "pending"
+
+
+def _sighting(one: Claimed, raw: Raw, said: Reading | Refused) -> Sighting:
+    """A confirming fetch is the callback's own answer, confirmed; any other is a poll's."""
+    if one.confirms:
+        authenticity = Authenticity(one.run.callback_authenticity or Authenticity.NONE)
+        return Sighting(Via.CALLBACK, raw, said, authenticity, confirmed_by_fetch=True)
+    return Sighting(Via.POLL, raw, said, Authenticity.TLS_FETCH)
+
+
+def _note_trouble(run: Run, said: Reading | Refused) -> None:
+    """What the deadline will say, should nothing better come: an unknown word, or the refusal met last."""
+    trouble = said.reason_code
+    run.last_refusal = trouble.value if trouble is ReasonCode.SCHEMA_MISMATCH else None
+    run.waiting_for = trouble.value if trouble else None
+    if trouble is ReasonCode.SCHEMA_MISMATCH:
+        run.reason_text = said.reason_text
+
+
+def _next_due(
+    run: Run, fetched: Fetched, vendor: VendorPolicy | None, random: Random, now: datetime
+) -> datetime:
+    if vendor is None:
+        return now + timedelta(seconds=60)
+    wait = vendor.next_wait(max(1, run.polls), random)
+    if isinstance(fetched.said, Refused):
+        wait = max(wait, fetched.said.retry_after_seconds or 0)
+    planned = now + timedelta(seconds=wait)
+    asked_again = run.confirm_wanted_at is not None and run.confirm_wanted_at > fetched.asked_at
+    if asked_again:  # a callback claimed an end while we were asking
+        return min(planned, fetched.asked_at + timedelta(seconds=vendor.confirm_spacing))
+    return planned

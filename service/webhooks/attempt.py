@@ -1,0 +1,92 @@
+"""One HTTP try: what came back, and in which class it falls. No database here."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from service.kit.guarded_http import read_at_most, was_blocked
+from service.webhooks.phases import Stopwatch
+
+_EXCERPT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try achieved. `error_class` is `None` when the endpoint took the event (2xx).
+
+    `excerpt` is the start of the endpoint's answer: hostile bytes, kept as they came.
+    """
+
+    status_code: int | None
+    error_class: str | None
+    phases_ms: dict[str, int | None]
+    retry_after: str | None = None
+    excerpt: bytes = b""
+
+
+async def attempt(session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    """The outcome of one POST. Never raises for what the endpoint, or the way there, did.
+
+    A kept-alive connection that was lost before any answer is tried once more at once: the endpoint may never
+    have seen the request, and is not charged for it.
+    """
+    watch = Stopwatch()
+    try:
+        return await _post(session, url, body, headers, watch)
+    except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
+        if not watch.reused or "answered" in watch.marks:
+            return _failed(error, watch)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return _failed(error, watch)
+    watch = Stopwatch()
+    try:
+        return await _post(session, url, body, headers, watch)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return _failed(error, watch)
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str], watch: Stopwatch
+) -> Outcome:
+    async with session.post(
+        url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=watch
+    ) as response:
+        watch.mark("answered")
+        excerpt = await read_at_most(response, _EXCERPT_BYTES)
+        return Outcome(
+            status_code=response.status,
+            error_class=class_of_status(response.status),
+            phases_ms=watch.phases(),
+            retry_after=response.headers.get("retry-after"),
+            excerpt=excerpt,
+        )
+
+
+def class_of_status(status: int) -> str | None:
+    """The class of a complete answer; `None` for 2xx."""
+    if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110 §15
+        return None
+    if 300 <= status < 400:  # noqa: PLR2004
+        return "redirect"
+    return "http_4xx" if 400 <= status < 500 else "http_5xx"  # noqa: PLR2004
+
+
+def class_of_error(error: BaseException) -> str:
+    """The class of a try that brought no complete answer."""
+    if was_blocked(error):
+        return "blocked"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror):
+        return "dns"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "tls"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "refused"
+    return "reset"
+
+
+def _failed(error: BaseException, watch: Stopwatch) -> Outcome:
+    return Outcome(None, class_of_error(error), watch.phases())

@@ -1,0 +1,212 @@
+"""Carrying events to endpoints: claim, attempt, record; many at once, and no endpoint starves another.
+
+Claiming and recording are transactions; the attempts between them are not. Parcels come by two ways: the claim
+of due rows, and the hand-off of rows just committed in this process, which arrive already leased.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import aiohttp
+import structlog
+
+from service.kit.backoff import Random
+from service.kit.clock import Clock, seconds
+from service.kit.database import Database
+from service.kit.groupcommit import GroupCommit
+from service.kit.ids import new_id
+from service.kit.sealing import Sealer
+from service.webhooks.attempt import Outcome, attempt
+from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels
+from service.webhooks.record import Tried
+from service.webhooks.retry import RetryPolicy, explain, next_attempt_at
+from service.webhooks.signing import open_headers, open_secrets, webhook_headers
+
+log = structlog.get_logger()
+
+_LATER = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How deliveries are made. `timeout` is the whole attempt's, in seconds."""
+
+    retry: RetryPolicy
+    timeout: float
+    capacity: int = 200
+    per_endpoint: int = 32
+
+    @property
+    def lease(self) -> timedelta:
+        """Longer than any attempt with its one free repetition: else a slow endpoint would get everything twice."""
+        return seconds(self.timeout * 2.2 + 5)
+
+
+class Deliverer:
+    """The deliveries of one process. `step` is called when woken; `take` when rows are handed over."""
+
+    def __init__(
+        self,
+        database: Database,
+        session: aiohttp.ClientSession,
+        recorder: GroupCommit[Tried, bool],
+        sealer: Sealer,
+        policy: DeliveryPolicy,
+        *,
+        clock: Clock,
+        random: Random,
+        kick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._session = session
+        self._recorder = recorder
+        self._sealer = sealer
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self.kick = kick
+        self._loop = asyncio.get_running_loop()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._per_endpoint: Counter[str] = Counter()
+        self._pace: dict[str, tuple[int, int]] = {}
+        self._closed = False
+        self.counts: Counter[str] = Counter()
+
+    async def step(self) -> bool:
+        """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
+        room = self._room()
+        if self._closed or room < self._policy.capacity // 4:
+            return False  # refilled at a low-water mark: `_finish` kicks again
+        now = self._clock()
+        parcels = await self._database.write(
+            claim_deliveries, now=now, lease_until=now + self._policy.lease, limit=room
+        )
+        await self._start(parcels)
+        return len(parcels) == room
+
+    def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
+        """A lease for rows about to be committed in this process, if there is room for them."""
+        # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
+        if self._closed or len(self._under_way) + count > self._policy.capacity:
+            return None
+        return new_id("lease"), now + self._policy.lease
+
+    def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:
+        """Rows reserved before are committed: their attempts start at once."""
+        tokens = dict.fromkeys(delivery_ids, lease_token)
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._take(tokens)))
+
+    async def drain(self, within: float) -> None:
+        """Nothing new starts; what is under way has `within` seconds to finish. The rest falls back to its lease."""
+        self._closed = True
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=within)
+            for task in late:
+                task.cancel()
+        await self._recorder.drain()
+
+    def _room(self) -> int:
+        return self._policy.capacity - len(self._under_way)
+
+    async def _take(self, tokens: dict[str, str]) -> None:
+        await self._start(await self._database.read(load_parcels, tokens, self._clock()))
+
+    async def _start(self, parcels: Sequence[Parcel]) -> None:
+        """Each parcel's attempt is under way, or the parcel is handed back because its endpoint is busy enough."""
+        too_many = []
+        for parcel in parcels:
+            if self._may_start(parcel):
+                self._per_endpoint[parcel.endpoint_id] += 1
+                self._spawn(self._deliver(parcel))
+            else:
+                too_many.append(parcel)
+        if too_many:
+            await self._database.write(hand_back, too_many, self._clock() + _LATER)
+
+    def _may_start(self, parcel: Parcel) -> bool:
+        if self._per_endpoint[parcel.endpoint_id] >= self._policy.per_endpoint:
+            return False
+        if parcel.rate_limit_per_second is None:
+            return True
+        second = int(self._clock().timestamp())
+        window, started = self._pace.get(parcel.endpoint_id, (second, 0))
+        started = started if window == second else 0
+        self._pace[parcel.endpoint_id] = (second, started + 1)
+        return started < parcel.rate_limit_per_second
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # The row's lease runs out and it is tried again; nothing is lost, but somebody must hear of it.
+            log.error("delivery.crashed", exc_info=error)
+        if len(self._under_way) == self._policy.capacity // 2:
+            self.kick()
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        try:
+            started_at = self._clock()
+            outcome = await self._attempt(parcel, started_at)
+            tried = self._judge(parcel, started_at, outcome)
+            recorded = await self._recorder.add(tried)
+        finally:
+            self._per_endpoint[parcel.endpoint_id] -= 1
+        self.counts[tried.state] += 1
+        _log_attempt(tried, recorded=recorded)
+
+    async def _attempt(self, parcel: Parcel, now: datetime) -> Outcome:
+        secrets = open_secrets(self._sealer, parcel.sealed_secrets)
+        headers = open_headers(self._sealer, parcel.endpoint_id, parcel.sealed_headers)
+        headers |= webhook_headers(parcel.event_id, parcel.body, secrets, now)
+        return await attempt(self._session, parcel.url, parcel.body, headers)
+
+    def _judge(self, parcel: Parcel, started_at: datetime, outcome: Outcome) -> Tried:
+        now = self._clock()
+        failed = outcome.error_class is not None
+        return Tried(
+            parcel=parcel,
+            started_at=started_at,
+            status_code=outcome.status_code,
+            error_class=outcome.error_class,
+            phases_ms=outcome.phases_ms,
+            excerpt=outcome.excerpt,
+            explanation=explain(outcome.status_code, outcome.error_class, outcome.phases_ms),
+            next_at=self._next(parcel, outcome, now) if failed else None,
+            ended_at=now,
+        )
+
+    def _next(self, parcel: Parcel, outcome: Outcome, now: datetime) -> datetime | None:
+        return next_attempt_at(
+            self._policy.retry,
+            attempts=parcel.attempts + 1,
+            status_code=outcome.status_code,
+            error_class=outcome.error_class,
+            retry_after=outcome.retry_after,
+            now=now,
+            random=self._random,
+        )
+
+
+def _log_attempt(tried: Tried, *, recorded: bool) -> None:
+    parcel = tried.parcel
+    log.info(
+        "delivery.attempted",
+        delivery_id=parcel.delivery_id,
+        endpoint_id=parcel.endpoint_id,
+        event_id=parcel.event_id,
+        event_type=parcel.event_type,
+        detection_id=parcel.detection_id,
+        n=parcel.attempts + 1,
+        status_code=tried.status_code,
+        error_class=tried.error_class,
+        phases_ms=dict(tried.phases_ms),
+        state=tried.state,
+        recorded=recorded,
+    )
