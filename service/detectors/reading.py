@@ -159,3 +159,8 @@ class Reading(_Part):
     def claims_an_end(self) -> bool:
         """Whether the vendor says it has finished, well or badly."""
         return self.status not in (RunStatus.PENDING, RunStatus.RUNNING)
+
+    @property
+    def met_unknown_status(self) -> bool:
+        """Whether the vendor's word for how far it is was none we know. It counts as still running, and is alerted."""
+        return "unknown_status" in self.extras

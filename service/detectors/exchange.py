@@ -1,0 +1,258 @@
+"""How a request leaves for a vendor, and what is known when it fails.
+
+The tree of errors:
+
+    VendorError          blame, retryable, failure
+    ├── NotSent          nothing of the request was written: the same request may be sent again
+    └── OutcomeUnknown   it may have been taken and billed: look for a callback before asking again
+
+A complete answer is no error, whatever its status: `answers.refusal` says what it means. What a request contains
+is the adapters' business.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from enum import StrEnum
+
+import httpcore
+import httpx
+
+from service.detectors.port import Raw
+from service.kit.clock import Clock, system_clock
+from service.kit.forms import FileForm
+from service.kit.http import OneShotTransport
+
+# A key outside ASCII fails as `UnicodeEncodeError` while the request is still being written down.
+_UNWRITABLE = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
+_BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, *_UNWRITABLE)
+_FAILURES = (httpx.TransportError, httpx.DecodingError, TimeoutError, *_UNWRITABLE)
+
+
+class Failure(StrEnum):
+    """What went wrong on the wire."""
+
+    REFUSED = "refused"
+    NO_SUCH_HOST = "no_such_host"
+    TLS = "tls"
+    CONNECT_TIMEOUT = "connect_timeout"
+    UNREACHABLE = "unreachable"
+    BAD_REQUEST = "bad_request"  # our own request or address cannot be written
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    DROPPED = "dropped"
+    UNREADABLE = "unreadable"
+    OVERSIZED = "oversized"
+
+
+class VendorError(Exception):
+    """A vendor could not be asked, or its answer did not come back whole."""
+
+    blame = "vendor"
+    retryable = False
+
+    def __init__(self, text: str, failure: Failure) -> None:
+        super().__init__(text)
+        self.failure = failure
+
+
+class NotSent(VendorError):  # noqa: N818 - says what is known, not that it is bad
+    """Nothing of the request was written. Safe to send again."""
+
+    retryable = True
+
+
+class OutcomeUnknown(VendorError):  # noqa: N818 - the same
+    """The request had begun to leave. The vendor may have accepted, and billed, it."""
+
+
+class Exchange:
+    """One request, one connection, one whole answer, or an error that says whether anything left.
+
+    `timeout_seconds` spans everything from the name look-up to the answer's last byte; `connect_seconds` bounds
+    the connection and the TLS handshake, each. Redirects are not followed: a key must not travel on.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        connect_seconds: float = 5.0,
+        max_body_bytes: int = 8 * 1024 * 1024,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._timeouts = {"connect": connect_seconds, "read": None, "write": None, "pool": None}
+        self._max_body_bytes = max_body_bytes
+        self._transport = transport or OneShotTransport()
+        self._clock = clock
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Mapping[str, object] | None = None,
+        content: AsyncIterator[bytes] | bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """The vendor's whole answer. `params` join (and win over) what the address already asks.
+
+        Raises `NotSent` or `OutcomeUnknown`.
+        """
+        progress = _Progress()
+        failed: Exception
+        try:
+            request = httpx.Request(
+                method,
+                httpx.URL(url).copy_merge_params(dict(params)) if params else url,
+                headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
+                json=json,
+                content=content,
+                extensions={"trace": progress, "timeout": self._timeouts},
+            )
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._talk(request)
+        except (*_FAILURES, _OversizedError) as error:
+            failed = error
+        # Raised out here so that nothing hangs on to the transport's own error: h11 quotes a header value it
+        # does not like, and that may be the key.
+        raise _sorted(failed, progress, f"{method} {_place(url)}")
+
+    async def upload(
+        self,
+        url: str,
+        *,
+        field: str,
+        file_name: str,
+        media_type: str,
+        length: int,
+        content: AsyncIterator[bytes],
+        headers: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """The vendor's answer to a form with one file of exactly `length` bytes, streamed.
+
+        The length is announced, because a vendor may refuse chunked bodies (RFC 7578, RFC 9112 §6.2). Raises as
+        `send` does.
+        """
+        form = FileForm(field=field, file_name=file_name, media_type=media_type)
+        body = form.body(content)
+        try:
+            return await self.send("POST", url, headers={**(headers or {}), **form.headers(length)}, content=body)
+        finally:
+            await body.aclose()
+            if isinstance(content, AsyncGenerator):
+                await content.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is held open by this exchange any more."""
+        await self._transport.aclose()
+
+    async def _talk(self, request: httpx.Request) -> Raw:
+        response = await self._transport.handle_async_request(request)
+        try:
+            body = await self._body(response)
+        finally:
+            await response.aclose()
+        return Raw(response.status_code, dict(response.headers), body, self._clock())
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                raise _OversizedError
+        return bytes(body)
+
+
+class _OversizedError(Exception):
+    """The answer is longer than we are willing to hold."""
+
+
+class _Progress:
+    """Hears httpcore's trace and remembers how far the request came."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        self.handshaking = False
+        self.begun = False
+
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
+        step = event.partition(".")[2]
+        self.heard = True
+        if step.startswith("start_tls"):
+            self.handshaking = not step.endswith("complete")
+        elif step == "send_request_headers.started":
+            self.begun = True
+        elif step == "send_request_headers.failed":
+            # h11 refused to write it, so nothing was written.
+            self.begun = not isinstance(info.get("exception"), httpcore.LocalProtocolError)
+
+
+_PLAIN: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
+    ((_OversizedError,), Failure.OVERSIZED),
+    ((httpx.DecodingError,), Failure.UNREADABLE),
+    ((httpx.LocalProtocolError, *_UNWRITABLE), Failure.BAD_REQUEST),
+)
+
+
+def _sorted(error: Exception, progress: _Progress, what: str) -> VendorError:
+    """The error as ours. Only what the trace shows to be unsent is `NotSent`."""
+    before = not progress.begun and (progress.heard or isinstance(error, _BEFORE))
+    failure = _failure(error, progress, before=before)
+    if before:
+        return NotSent(f"{what}: not sent ({failure})", failure)
+    return OutcomeUnknown(f"{what}: outcome unknown ({failure})", failure)
+
+
+def _failure(error: Exception, progress: _Progress, *, before: bool) -> Failure:
+    plain = next((failure for kinds, failure in _PLAIN if isinstance(error, kinds)), None)
+    if plain is not None:
+        return plain
+    causes = tuple(_causes(error))
+    return _failure_before(causes, progress) if before else _failure_after(causes)
+
+
+def _failure_after(causes: tuple[BaseException, ...]) -> Failure:
+    if any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in causes):
+        return Failure.RESET
+    if any(isinstance(cause, TimeoutError | httpx.TimeoutException) for cause in causes):
+        return Failure.TIMEOUT
+    # h11 tells a peer that closed early from one that does not speak HTTP by words only.
+    closed = isinstance(causes[0], httpx.ReadError) or "without sending" in str(causes[0])
+    return Failure.DROPPED if closed else Failure.UNREADABLE
+
+
+def _failure_before(causes: tuple[BaseException, ...], progress: _Progress) -> Failure:
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Failure.NO_SUCH_HOST
+    if any(isinstance(cause, TimeoutError | httpx.TimeoutException) for cause in causes):
+        return Failure.CONNECT_TIMEOUT
+    if progress.handshaking or any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return Failure.TLS
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return Failure.REFUSED
+    return Failure.UNREACHABLE
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything that led to it, through groups too."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _causes(member)
+    earlier = error.__cause__ or error.__context__
+    if earlier is not None:
+        yield from _causes(earlier)
+
+
+def _place(url: str) -> str:
+    """Scheme and host only: a path may hold a job id, a query may hold anything."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return "(unreadable address)"
+    return f"{parsed.scheme}://{parsed.host}"
