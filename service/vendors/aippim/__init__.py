@@ -1,0 +1,12 @@
+"""AIPPIM, now MIPPIA: upload, submit, then a signed callback or a poll.
+
+Documents: https://docs.mippia.com/ (API reference: AI detection, upload music; guides: webhooks; quick start), as
+read on 2026-08-12, and the same reference page of 2026-02-09, when the host was platform.aippim.shop.
+
+`adapter` talks; `envelope` reads what surrounds a result, `results` the result, `ensemble` its models;
+`callbacks` checks what the vendor pushes.
+"""
+
+from service.vendors.aippim.adapter import Aippim, AippimConfig
+
+__all__ = ["Aippim", "AippimConfig"]

@@ -1,0 +1,161 @@
+"""The three requests AIPPIM takes, and what their answers achieved. The meaning of a result is in `results`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import quote
+
+from service.detectors.answers import (
+    is_success,
+    json_object,
+    mismatch,
+    name_of,
+    refusal,
+    text_of,
+)
+from service.detectors.exchange import Exchange
+from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity, ReasonCode
+from service.vendors.aippim import callbacks
+from service.vendors.aippim.envelope import read_envelope
+
+_NOT_FOUND = 404
+_ID_CHARACTERS = 2000
+_CAPABILITIES = Capabilities(
+    # The upload page's list. No limit of size or duration is documented (under 50 MB was once the advice).
+    formats=frozenset({"mp3", "wav", "flac", "m4a", "aac", "ogg"}),
+    needs=Needs.UPLOAD,
+    prepares=True,
+    callbacks="account",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AippimConfig:
+    """Where the vendor is and who we are there.
+
+    `doubt_real_on_ai_cover`: whether `real` becomes `inconclusive` when a three-class model hears an AI cover.
+    """
+
+    base_url: str = "https://platform.mippia.com"
+    api_key: str = field(default="", repr=False)
+    doubt_real_on_ai_cover: bool = True
+
+
+class Aippim:
+    """The adapter for AIPPIM's `lite`, `standard` and `pro` models."""
+
+    vendor: str = "aippim"
+    detectors: Sequence[str] = ("aippim/standard", "aippim/lite", "aippim/pro")
+
+    def __init__(self, config: AippimConfig, exchange: Exchange) -> None:
+        self._config = config
+        self._exchange = exchange
+        self._base = config.base_url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {config.api_key}"}
+
+    def capabilities(self, detector: str) -> Capabilities:
+        """What all the models take. Raises `ValueError` for a detector of someone else's."""
+        _model(detector)
+        return _CAPABILITIES
+
+    async def prepare(self, ask: Ask) -> Raw:
+        """The vendor's answer to the upload. Raises `NotSent` or `OutcomeUnknown`."""
+        return await self._exchange.upload(
+            f"{self._base}/api/v1/music",
+            field="file",
+            file_name=ask.name,
+            media_type=ask.media_type,
+            length=ask.media_bytes,
+            content=ask.read_media(),
+            headers=self._headers,
+        )
+
+    def prepared(self, raw: Raw) -> Prepared | Refused:
+        """The `musicId` that submit needs, or why there is none."""
+        if not is_success(raw):
+            return self._refused_at_the_door(raw)
+        body = json_object(raw.body) or {}
+        music_id = _usable(body.get("musicId"))
+        if music_id is None:
+            return mismatch("the answer to the upload has no musicId", retryable=False)
+        title = text_of(body.get("title"))
+        return Prepared(music_id, {"title": title} if title else {})
+
+    async def submit(self, ask: Ask) -> Raw:
+        """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
+        if ask.prepared_ref is None:
+            raise ValueError("AIPPIM analyses what was uploaded: prepared_ref is missing")
+        url = f"{self._base}/api/v1/ai-detection/{_model(ask.detector)}"
+        return await self._exchange.send("POST", url, headers=self._headers, json={"musicId": ask.prepared_ref})
+
+    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+        """The task's id, under either spelling, or why there is none."""
+        if not is_success(raw):
+            return self._refused_at_the_door(raw)
+        body = json_object(raw.body) or {}
+        found = {name for key in ("task_id", "taskId") if (name := name_of(body.get(key)))}
+        task_id = _usable(found.pop()) if len(found) == 1 else None
+        if task_id is None:
+            return mismatch("the answer to the submission does not name one task", retryable=False)
+        other = {key: str(body[key]) for key in ("filepath", "model") if text_of(body.get(key))}
+        return Accepted(task_id, other=other)
+
+    async def fetch(self, ask: Ask) -> Raw:
+        """The task's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
+        if ask.vendor_job_id is None:
+            raise ValueError("there is no task to ask for: vendor_job_id is missing")
+        url = f"{self._base}/api/v1/task/result/{quote(ask.vendor_job_id, safe='')}"
+        return await self._exchange.send("GET", url, headers=self._headers)
+
+    def read(self, raw: Raw, detector: str) -> Reading | Refused:
+        """What a poll's answer or a callback's body says. Never raises."""
+        if raw.status == _NOT_FOUND:
+            # The task is known to us. A 404 here may also mean an unknown key, so it is asked for again.
+            return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the task", retryable=True)
+        if not is_success(raw):
+            return refusal(raw, hide=[self._config.api_key])
+        body = json_object(raw.body)
+        if body is None:
+            return mismatch("the answer is not one clear JSON object", retryable=True)
+        return read_envelope(
+            body,
+            tier=detector.partition("/")[2] or None,
+            hide=[self._config.api_key],
+            doubt_real_on_ai_cover=self._config.doubt_real_on_ai_cover,
+        )
+
+    def verify(
+        self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
+    ) -> Authenticity | None:
+        """`PARTIAL_HMAC` if the vendor signed this task's id within five minutes of `now`, else `None`."""
+        return callbacks.verify(headers, body, secrets, now)
+
+    def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
+        """The echo that completes the registration of our address, if the body asks for it."""
+        return callbacks.challenge(body)
+
+    def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
+        """The task a callback speaks of; `None` if it names two."""
+        return callbacks.refs(body)
+
+    def _refused_at_the_door(self, raw: Raw) -> Refused:
+        if raw.status == _NOT_FOUND:
+            # Documented on the fingerprint page: 401 is an expired key, 404 one that does not exist.
+            return Refused(ReasonCode.AUTH_FAILED, "the vendor does not know the API key", retryable=False)
+        return refusal(raw, hide=[self._config.api_key])
+
+
+def _model(detector: str) -> str:
+    if detector not in Aippim.detectors:
+        raise ValueError(f"not a detector of AIPPIM: {detector}")
+    return detector.partition("/")[2]
+
+
+def _usable(value: object) -> str | None:
+    """An id that can be kept and put in a path; dots alone would climb out of it."""
+    name = name_of(value)
+    if name is None or len(name) > _ID_CHARACTERS or not name.isprintable() or not name.strip("."):
+        return None
+    return name

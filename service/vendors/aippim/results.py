@@ -1,0 +1,205 @@
+"""The `result` of a finished task, in all its documented shapes, as one reading.
+
+Shapes: `{file: {final_result, model_results}}` (current), `{file: [model, …]}` (2025-12-08),
+`{file: {model_0: …, model_0_config: …}}` (2025-12-04 and the quick start), and `{final_result, model_results}`
+without a file name (pro-v2).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.detectors.answers import leftovers, number_of, object_of, reason
+from service.detectors.reading import Alternative, Attribution, Component, Conflict, Reading, Score
+from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
+from service.vendors.aippim.ensemble import AI_COVER, Member, member
+
+VERDICTS: Final[Mapping[str, Verdict]] = {"fake": Verdict.AI_GENERATED, "real": Verdict.NO_AI_DETECTED}
+"""`final_result.prediction` in our words. Any other word is `unknown_verdict`."""
+
+SOURCES: Final[Mapping[str, tuple[str, str]]] = {
+    "suno_v4": ("suno", "4"),
+    "suno_v4_5": ("suno", "4.5"),
+    "suno_v4_5_plus": ("suno", "4.5+"),
+    "suno_v5": ("suno", "5"),
+}
+"""The generators that the source model names: family and version."""
+
+_SOURCE_TASKS = frozenset({"Detailed Fake Source Classification", "Fake Model Classification"})
+_FINAL_KEYS = frozenset({"prediction", "confidence"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A result with its shape taken off."""
+
+    filename: str | None
+    final: object
+    members: list[Member]
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """A verdict, or why there is none."""
+
+    verdict: Verdict | None
+    raw: str | None = None
+    derived: bool = False
+    reason_code: ReasonCode | None = None
+    reason_text: str | None = None
+
+
+def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) -> Reading:
+    """`base` with all that the result of a successful task says. Never raises."""
+    shape = _shape(result)
+    if shape is None:
+        text = "the task succeeded, but its result has none of the documented shapes"
+        return base.model_copy(update=_failed(ReasonCode.SCHEMA_MISMATCH, text))
+    decision = _decide(shape)
+    covers = [each for each in shape.members if each.label == AI_COVER]
+    conflicts = [conflict for each in shape.members for conflict in each.conflicts]
+    if covers and decision.verdict is Verdict.NO_AI_DETECTED:
+        conflicts.append(_cover_conflict(covers))
+        if doubt_real_on_ai_cover:
+            decision = _Decision(Verdict.INCONCLUSIVE, decision.raw, derived=True)
+    is_cover = bool(covers) and decision.verdict in (Verdict.AI_GENERATED, Verdict.INCONCLUSIVE)
+    score, extras = _score_and_extras(shape)
+    filename = {} if shape.filename is None else {"filename": shape.filename}
+    refs = base.refs.model_copy(update={"other": base.refs.other | filename})
+    found = {
+        "kind": Kind.AI_COVER if is_cover else None,
+        "components": {"vocals": Component(verdict=Verdict.AI_GENERATED)} if is_cover else {},
+        "score": score,
+        "attribution": _attribution(shape.members),
+        "sub_models": [each.sub_model for each in shape.members],
+        "refs": refs,
+        "conflicts": conflicts,
+        "extras": base.extras | extras,
+    }
+    return base.model_copy(update=found | _outcome(decision))
+
+
+def _outcome(decision: _Decision) -> dict[str, Any]:
+    if decision.verdict is None:
+        code = decision.reason_code or ReasonCode.SCHEMA_MISMATCH
+        return {"verdict_raw": decision.raw, **_failed(code, decision.reason_text or "")}
+    return {
+        "status": RunStatus.SUCCEEDED,
+        "verdict": decision.verdict,
+        "verdict_raw": decision.raw,
+        "verdict_derived": decision.derived,
+    }
+
+
+def _failed(code: ReasonCode, text: str) -> dict[str, Any]:
+    return {"status": RunStatus.FAILED, "reason_code": code, "reason_text": reason(text)}
+
+
+def _decide(shape: _Shape) -> _Decision:
+    if shape.final is None:
+        return _from_members(shape.members)
+    word = object_of(shape.final).get("prediction")
+    if not isinstance(word, str):
+        text = "final_result has no prediction in words"
+        return _Decision(None, reason_code=ReasonCode.SCHEMA_MISMATCH, reason_text=text)
+    if word not in VERDICTS:
+        text = f"final_result.prediction is {word}"
+        return _Decision(None, reason(word), reason_code=ReasonCode.UNKNOWN_VERDICT, reason_text=text)
+    return _Decision(VERDICTS[word], word)
+
+
+def _from_members(members: Sequence[Member]) -> _Decision:
+    """The older shapes have no final result: only what all real-or-fake models agree on counts."""
+    votes = {each.label for each in members if each.sub_model.votes_in_final is not False and each.label is not None}
+    if not votes & set(VERDICTS):
+        text = "there is neither a final_result nor a real-or-fake model"
+        return _Decision(None, reason_code=ReasonCode.SCHEMA_MISMATCH, reason_text=text)
+    agreed = VERDICTS.get(votes.pop() or "") if len(votes) == 1 else None
+    return _Decision(agreed or Verdict.INCONCLUSIVE, derived=True)
+
+
+def _cover_conflict(covers: Sequence[Member]) -> Conflict:
+    names = ", ".join(each.sub_model.id or "?" for each in covers)
+    return Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=f"final result real, but {names} hears ai_cover")
+
+
+def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
+    """The confidence in the predicted class: 0.94 with `real` means human, so it is never turned over."""
+    final, extras = object_of(shape.final), dict(shape.extras)
+    for each in shape.members:
+        extras |= each.extras
+    extras |= leftovers(final, _FINAL_KEYS, "final_result.")
+    given = final.get("confidence")
+    value = number_of(given, 0, 1)
+    if value is None:
+        return None, extras if given is None else extras | {"final_result.confidence": given}
+    return Score(value=value, min=0, max=1, semantics="predicted_class_confidence", polarity="class"), extras
+
+
+def _attribution(members: Sequence[Member]) -> Attribution | None:
+    """The generator that the source model names; `other` is a label without a family, `real` names none."""
+    found = next((each for each in members if each.label is not None and _names_sources(each)), None)
+    if found is None or found.label in (None, "real"):
+        return None
+    family, version = SOURCES.get(found.label or "", (None, None))
+    return Attribution(
+        raw_label=found.label,
+        family=family,
+        version=version,
+        score=number_of(found.sub_model.score),
+        alternatives=[
+            Alternative(raw_label=label, score=number_of(value)) for label, value in found.probabilities.items()
+        ],
+    )
+
+
+def _names_sources(each: Member) -> bool:
+    words = {*each.sub_model.labels, each.label}
+    return each.sub_model.task in _SOURCE_TASKS or not words.isdisjoint(SOURCES)
+
+
+def _shape(result: object) -> _Shape | None:
+    found = object_of(result)
+    if "final_result" in found or "model_results" in found:
+        return _current(None, found)
+    if len(found) != 1:
+        return None
+    (filename, content), *_ = found.items()
+    if isinstance(content, list):
+        return _listed(filename, content)
+    content = object_of(content)
+    if "final_result" in content or "model_results" in content:
+        return _current(filename, content)
+    return _named(filename, content)
+
+
+def _current(filename: str | None, content: Mapping[str, Any]) -> _Shape:
+    results = content.get("model_results")
+    listed = _listed(filename, results) if isinstance(results, list) else _Shape(filename, None, [])
+    extras = leftovers(content, {"final_result", "model_results"}) | listed.extras
+    if results is not None and not isinstance(results, list):
+        extras["model_results"] = results
+    return _Shape(filename, content.get("final_result"), listed.members, extras)
+
+
+def _listed(filename: str | None, entries: Sequence[object]) -> _Shape:
+    members = [
+        member(each, f"model_results[{index}]") for index, each in enumerate(entries) if isinstance(each, Mapping)
+    ]
+    strange = {f"model_results[{index}]": each for index, each in enumerate(entries) if not isinstance(each, Mapping)}
+    return _Shape(filename, None, members, strange)
+
+
+def _named(filename: str, content: Mapping[str, Any]) -> _Shape | None:
+    """`{model_0: …, model_0_config: …}`, with or without the configurations."""
+    models = {
+        key: value
+        for key, value in content.items()
+        if isinstance(value, Mapping) and not {"overall_analysis", "segment_analysis"}.isdisjoint(value)
+    }
+    if not models:
+        return None
+    members = [member(each, key, object_of(content.get(f"{key}_config"))) for key, each in models.items()]
+    known = set(models) | {f"{key}_config" for key in models}
+    return _Shape(filename, None, members, leftovers(content, known))

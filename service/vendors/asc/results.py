@@ -1,0 +1,156 @@
+"""What a job's state and result mean, from a poll or a callback.
+
+The poll's body is not documented: fields are taken from the top or from `result` or `data`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from service.detectors.answers import (
+    error_text,
+    leftovers,
+    list_of,
+    mismatch,
+    name_of,
+    number_of,
+    object_of,
+    reason,
+    text_of,
+    time_of,
+)
+from service.detectors.port import Refused
+from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
+from service.detectors.words import ReasonCode, RunStatus, Verdict
+
+VERDICTS: Final[Mapping[str, Verdict]] = {"ai": Verdict.AI_GENERATED, "human": Verdict.NO_AI_DETECTED}
+"""`prediction` in our words. Any other word is `unknown_verdict`."""
+
+STATES: Final[Mapping[str, RunStatus]] = {
+    "queued": RunStatus.PENDING,  # the only documented one; the others are what such services commonly say
+    "pending": RunStatus.PENDING,
+    "processing": RunStatus.RUNNING,
+    "running": RunStatus.RUNNING,
+    "completed": RunStatus.SUCCEEDED,
+    "complete": RunStatus.SUCCEEDED,
+    "done": RunStatus.SUCCEEDED,
+    "success": RunStatus.SUCCEEDED,
+    "analysis.complete": RunStatus.SUCCEEDED,  # the callback's event; it has no status
+    "failed": RunStatus.FAILED,
+    "failure": RunStatus.FAILED,
+    "error": RunStatus.FAILED,
+}
+"""A job's state in our words. Any other word keeps the run going, and is noted."""
+
+_DAY_MS = 24 * 3600 * 1000
+_HTTP_GOOD = tuple(range(200, 300))
+_NESTS = ("result", "data")  # where a poll may put what the callback has at the top
+_CERTIFICATE = ("certificate_id", "verification_url", "download_url", "expires_at", "issued_at", "valid")
+_KNOWN = frozenset(
+    {
+        *("event", "job_id", "status", "estimated_time_sec", "prediction", "ai_score", "confidence_level"),
+        *("reasons", "engine", "analysis_time_ms", "timestamp", "error", "message"),
+        *_CERTIFICATE,
+    }
+)
+
+
+def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused:
+    """What the vendor says of the job. `hide` are secrets that its words must not show. Never raises."""
+    nest = next((key for key in _NESTS if isinstance(body.get(key), Mapping)), None)
+    inner = object_of(body.get(nest)) if nest else {}
+    jobs = {name for layer in (body, inner) if (name := name_of(layer.get("job_id")))}
+    words = {str(layer["prediction"]) for layer in (body, inner) if layer.get("prediction") is not None}
+    if len(jobs) > 1 or len(words) > 1:
+        return mismatch("the answer contradicts itself", retryable=True)
+    fields = {**inner, **{key: value for key, value in body.items() if key != nest and value is not None}}
+    extras = leftovers(body, _KNOWN | ({nest} if nest else set())) | leftovers(inner, _KNOWN, f"{nest}.")
+    base = _base(fields, extras)
+    status, unknown = _state(body, inner)
+    if unknown is not None:
+        base = base.model_copy(update={"extras": base.extras | {"unknown_status": unknown}})
+    if status is RunStatus.FAILED:
+        return _failed(base, ReasonCode.VENDOR_ERROR, reason(_failure_text(fields, inner), hide=hide))
+    if status is not RunStatus.SUCCEEDED:
+        return base.model_copy(update={"status": status})
+    return _decided(base, fields.get("prediction"))
+
+
+def _state(body: Mapping[str, Any], inner: Mapping[str, Any]) -> tuple[RunStatus, str | None]:
+    """The job's state, and a word for it that we do not know.
+
+    A wrapper may say `success` of the request while the job inside is queued: any failure wins, then any known
+    state that is no end, then the innermost word.
+    """
+    words = [inner.get("status"), body.get("status"), body.get("event")]
+    # A number is the error envelope's HTTP status said again; only a good one is no state of the job.
+    said = [str(word).strip().lower() for word in words if word is not None and word not in _HTTP_GOOD]
+    known = [STATES[word] for word in said if word in STATES]
+    for status in (RunStatus.FAILED, RunStatus.RUNNING, RunStatus.PENDING):
+        if status in known:
+            return status, None
+    if said:
+        return (STATES[said[0]], None) if said[0] in STATES else (RunStatus.RUNNING, reason(said[0]))
+    if "certificate_id" in body:
+        return RunStatus.RUNNING, None  # speaks of a certificate, not of a job
+    # The documented analysis has no status at all: there, a prediction is the end.
+    predicted = body.get("prediction") is not None or inner.get("prediction") is not None
+    return (RunStatus.SUCCEEDED, None) if predicted else (RunStatus.RUNNING, "(none)")
+
+
+def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
+    """The fields that do not depend on the state."""
+    score = number_of(fields.get("ai_score"), 0, 100)
+    label = text_of(fields.get("confidence_level"))
+    milliseconds = number_of(fields.get("analysis_time_ms"), 0, _DAY_MS)
+    completed_at = time_of(fields.get("timestamp"))
+    reasons = [each for each in list_of(fields.get("reasons")) if isinstance(each, str)]
+    engine = text_of(fields.get("engine"))
+    read = {
+        "ai_score": score,
+        "confidence_level": label,
+        "analysis_time_ms": milliseconds,
+        "timestamp": completed_at,
+        "reasons": reasons or None,
+        "engine": engine,
+    }
+    unread = {key: fields[key] for key, value in read.items() if value is None and fields.get(key)}
+    return Reading(
+        status=RunStatus.RUNNING,
+        engine=Engine(version=engine),
+        score=None
+        if score is None
+        else Score(value=score, min=0, max=100, semantics="ai_likelihood", polarity="ai_high"),
+        confidence=Confidence(label=label, semantics="label") if label else None,
+        reasons=reasons,
+        refs=Refs(job_id=name_of(fields.get("job_id")), other=_other(fields)),
+        vendor_completed_at=completed_at,
+        vendor_ms=None if milliseconds is None else round(milliseconds),
+        extras=extras | unread,
+    )
+
+
+def _other(fields: Mapping[str, Any]) -> dict[str, str]:
+    named = {key: key for key in ("event", "estimated_time_sec")}
+    named |= {key: f"certificate.{key.removeprefix('certificate_')}" for key in _CERTIFICATE}
+    other = {ours: name for key, ours in named.items() if (name := name_of(fields.get(key))) is not None}
+    if isinstance(valid := fields.get("valid"), bool):
+        other["certificate.valid"] = str(valid).lower()
+    return other
+
+
+def _decided(base: Reading, word: object) -> Reading:
+    if not isinstance(word, str):
+        return _failed(base, ReasonCode.SCHEMA_MISMATCH, "the analysis is complete, but has no prediction")
+    if word not in VERDICTS:
+        unknown = base.model_copy(update={"verdict_raw": reason(word)})
+        return _failed(unknown, ReasonCode.UNKNOWN_VERDICT, reason(f"prediction is {word}"))
+    found = {"status": RunStatus.SUCCEEDED, "verdict": VERDICTS[word], "verdict_raw": word}
+    return base.model_copy(update=found)
+
+
+def _failed(base: Reading, code: ReasonCode, text: str) -> Reading:
+    return base.model_copy(update={"status": RunStatus.FAILED, "reason_code": code, "reason_text": text})
+
+
+def _failure_text(fields: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
+    return error_text(fields) or error_text(inner) or "the vendor reports a failure without a reason"

@@ -1,0 +1,227 @@
+"""What every vendor's adapter promises. A vendor's own test class inherits these tests."""
+
+import json
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.detectors.exchange import Exchange
+from service.detectors.port import Accepted, Adapter, Ask, CallbackRefs, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import ReasonCode, RunStatus, Verdict
+
+SAMPLES = Path(__file__).parent / "samples"
+KEY = "key_0f1e2d3c_never_shown"
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+POSITIVE_OR_NEGATIVE = {Verdict.AI_GENERATED, Verdict.AI_PARTIAL, Verdict.NO_AI_DETECTED}
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+HEADERS = st.dictionaries(st.text(), st.text(), max_size=4)
+# The adapter is the same for all examples, and it is pure.
+SHARED = settings(suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow], deadline=None)
+
+
+def sample(vendor: str, name: str) -> dict[str, Any]:
+    """One JSON example of the vendor's documents."""
+    found: dict[str, Any] = json.loads((SAMPLES / vendor / f"{name}.json").read_text())
+    return found
+
+
+def raw(body: object, status: int = 200, **headers: str) -> Raw:
+    """An answer; `body` is bytes, or is written as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Raw(status, {name.replace("_", "-"): value for name, value in headers.items()}, content, NOW)
+
+
+def exchange() -> Exchange:
+    """One with room for a slow machine."""
+    return Exchange(timeout_seconds=30)
+
+
+class DetectorContract:
+    """Subclasses give an adapter built with `KEY`, its samples' bodies, and how it would be told of a verdict."""
+
+    adapter: Adapter
+    answers: Mapping[str, Mapping[str, Any]]  # bodies that `read` is given, by name
+    fields: frozenset[str]  # names that make arbitrary bodies look like the vendor's
+
+    @abstractmethod
+    def body_with_word(self, word: object) -> Mapping[str, Any]:
+        """A finished answer whose verdict is `word`."""
+
+    @abstractmethod
+    def body_with_state(self, word: object) -> Mapping[str, Any]:
+        """A complete result whose state is `word`."""
+
+    @abstractmethod
+    def failed_body(self) -> Mapping[str, Any]:
+        """A failure that carries a result all the same."""
+
+    @property
+    def detector(self) -> str:
+        return self.adapter.detectors[0]
+
+    def read(self, body: object, status: int = 200) -> Reading | Refused:
+        return self.adapter.read(raw(body, status), self.detector)
+
+    def reading(self, body: object) -> Reading:
+        found = self.read(body)
+        assert isinstance(found, Reading)
+        assert Reading.model_validate(found.model_dump()) == found
+        found.model_dump_json()
+        return found
+
+    def test_names_and_capabilities_are_sane(self) -> None:
+        known = {"mp3", "wav", "flac", "m4a", "aac", "ogg", "webm", "aiff"}
+        assert len(set(self.adapter.detectors)) == len(self.adapter.detectors) > 0
+        for detector in self.adapter.detectors:
+            assert detector.partition("/")[0] == self.adapter.vendor
+            capabilities = self.adapter.capabilities(detector)
+            assert set() < capabilities.formats <= known
+            assert capabilities.callbacks in (None, "account", "run")
+            assert capabilities.max_bytes is None or capabilities.max_bytes > 0
+
+    def test_someone_elses_detector_is_a_mistake_of_the_caller(self) -> None:
+        with pytest.raises(ValueError, match="nobody/one"):
+            self.adapter.capabilities("nobody/one")
+
+    def test_the_key_is_in_no_repr(self) -> None:
+        for each in (self.adapter, vars(self.adapter).get("_config"), vars(self.adapter).get("_exchange")):
+            assert KEY not in repr(each)
+
+    @pytest.mark.parametrize("status", [100, 301, 400, 401, 402, 403, 404, 413, 415, 422, 429, 500, 503])
+    def test_an_http_error_is_a_refusal_and_never_shows_the_key(self, status: int) -> None:
+        for body in (b"", b"<html>", {"error": "e", "message": f"Invalid key {KEY}"}, self.failed_body()):
+            answer = raw(body, status)
+            for found in (
+                self.adapter.read(answer, self.detector),
+                self.adapter.accepted(answer),
+                self.adapter.prepared(answer),
+            ):
+                assert isinstance(found, Refused)
+                assert KEY not in found.reason_text
+                assert len(found.reason_text) <= 500
+
+    @pytest.mark.parametrize("status", [429, 500, 502, 503])
+    def test_a_busy_vendor_is_asked_again_after_the_wait_it_names(self, status: int) -> None:
+        answer = raw({}, status, retry_after="33")
+        for found in (self.adapter.read(answer, self.detector), self.adapter.accepted(answer)):
+            assert isinstance(found, Refused)
+            assert (found.retryable, found.retry_after_seconds) == (True, 33)
+
+    def test_an_unknown_key_is_not_worth_another_try(self) -> None:
+        found = self.adapter.accepted(raw({}, 401))
+        assert isinstance(found, Refused)
+        assert (found.reason_code, found.retryable) == (ReasonCode.AUTH_FAILED, False)
+
+    @pytest.mark.parametrize("body", [b"", b"\xff\x00", b"<html>", b"[]", b"null", b"{", b"[" * 100_000])
+    def test_what_is_not_an_object_says_nothing_of_the_track(self, body: bytes) -> None:
+        found = self.read(body)
+        assert isinstance(found, Refused)
+        assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, True)
+        submitted = self.adapter.accepted(raw(body))
+        assert isinstance(submitted, Refused)
+        assert (submitted.reason_code, submitted.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
+
+    def test_no_documented_answer_has_a_field_without_a_home(self) -> None:
+        for name, body in self.answers.items():
+            assert self.reading(body).extras == {}, name
+
+    def test_a_field_without_a_home_is_kept_in_extras(self) -> None:
+        for name, body in self.answers.items():
+            assert self.reading({**body, "brand_new": 1}).extras == {"brand_new": 1}, name
+
+    @SHARED
+    @given(st.text().filter(lambda word: word not in ("ai", "human", "real", "fake")))
+    def test_an_unknown_word_is_never_a_verdict(self, word: str) -> None:
+        found = self.reading(self.body_with_word(word))
+        assert (found.status, found.verdict) == (RunStatus.FAILED, None)
+        assert found.reason_code is ReasonCode.UNKNOWN_VERDICT
+
+    @pytest.mark.parametrize("word", [None, 0, 1, True, [], ["human"], {"real": 1}])
+    def test_what_is_no_word_is_never_a_verdict(self, word: object) -> None:
+        found = self.reading(self.body_with_word(word))
+        assert (found.status, found.verdict) == (RunStatus.FAILED, None)
+        assert found.reason_code is ReasonCode.SCHEMA_MISMATCH
+
+    @pytest.mark.parametrize("word", ["archived", "Ok", "succes", "", 1, 302, True, ["success"], {"a": 1}])
+    def test_an_unknown_state_keeps_the_run_going_and_is_noted(self, word: object) -> None:
+        found = self.reading(self.body_with_state(word))
+        assert (found.status, found.verdict) == (RunStatus.RUNNING, None)
+        assert "unknown_status" in found.extras
+
+    def test_a_failure_is_never_a_verdict_even_beside_a_result(self) -> None:
+        found = self.reading(self.failed_body())
+        assert (found.status, found.verdict) == (RunStatus.FAILED, None)
+        assert found.reason_code is ReasonCode.VENDOR_ERROR
+        assert found.reason_text
+
+    @SHARED
+    @given(st.data())
+    def test_no_body_makes_a_read_raise(self, data: st.DataObject) -> None:
+        known = st.dictionaries(st.sampled_from(sorted(self.fields)), JSON | self._words(), max_size=8)
+        found = self.read(data.draw(known | st.binary() | JSON))
+        if isinstance(found, Reading):
+            found.model_dump_json()
+            assert (found.verdict is not None) == (found.status is RunStatus.SUCCEEDED)
+
+    @SHARED
+    @given(st.data())
+    def test_no_damage_to_a_real_answer_makes_a_read_raise_or_turns_the_verdict(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.answers)))
+        whole = self.reading(self.answers[name]).verdict
+        damaged = _damage(self.answers[name], data, JSON)
+        found = self.read(damaged)
+        if isinstance(found, Reading) and found.verdict in POSITIVE_OR_NEGATIVE:
+            assert found.verdict == whole or whole is None
+
+    @SHARED
+    @given(JSON)
+    def test_no_body_makes_the_first_answers_raise(self, body: object) -> None:
+        answer = raw(body)
+        self.adapter.prepared(answer)
+        accepted = self.adapter.accepted(answer)
+        assert isinstance(accepted, Refused | Accepted)
+
+    @SHARED
+    @given(HEADERS, st.dictionaries(st.text(), JSON, max_size=4), st.lists(st.text(), max_size=2))
+    def test_no_header_and_no_body_makes_a_check_raise(
+        self, headers: dict[str, str], body: dict[str, object], secrets: list[str]
+    ) -> None:
+        self.adapter.verify(headers, body, secrets, NOW)
+        self.adapter.challenge(body)
+        assert isinstance(self.adapter.refs(body), CallbackRefs | None)
+
+    async def test_a_request_without_what_it_needs_is_a_mistake_of_the_caller(self) -> None:
+        async def nothing() -> AsyncIterator[bytes]:
+            yield b""
+
+        ask = Ask("run_1", self.detector, None, "a.mp3", 1, "audio/mpeg", nothing)
+        for talk in (self.adapter.submit, self.adapter.fetch):
+            with pytest.raises(ValueError, match="missing"):
+                await talk(ask)
+
+    def _words(self) -> st.SearchStrategy[str]:
+        return st.sampled_from(["ai", "human", "real", "fake", "success", "failed", "completed", "queued"])
+
+
+def _damage(value: Any, data: st.DataObject, junk: st.SearchStrategy[Any]) -> Any:
+    """`value` with something, somewhere, missing or replaced."""
+    if isinstance(value, Mapping) and value:
+        key = data.draw(st.sampled_from(sorted(value)))
+        rest = {other: each for other, each in value.items() if other != key}
+        return rest if data.draw(st.booleans()) else {**rest, key: _damage(value[key], data, junk)}
+    if isinstance(value, list) and value:
+        index = data.draw(st.integers(0, len(value) - 1))
+        return [*value[:index], _damage(value[index], data, junk), *value[index + 1 :]]
+    return data.draw(junk)
