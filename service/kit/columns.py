@@ -3,8 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Table, TypeDecorator
 from sqlalchemy.types import TypeEngine
+from sqlmodel import SQLModel
+
+# Both databases call a constraint the same, so a later migration can name what it drops. It has to stand before
+# the first table, and every module with tables imports this one.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -34,3 +44,8 @@ class UtcTime(TypeDecorator[datetime]):
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
 """A key that counts itself: BIGINT on PostgreSQL; on SQLite only INTEGER is the rowid."""
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The Core table behind a model, for statements that move many rows."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]

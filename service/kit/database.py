@@ -5,6 +5,7 @@ Functions that touch the database are `def`, take a session first and run in a t
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,15 @@ T = TypeVar("T")
 
 _THREADS = 8
 _TOPICS, _AFTER = "topics", "after_commit"
+_ONE_MOMENT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+_log = logging.getLogger(__name__)
 
 
 def normalise_url(url: str) -> URL:
     """The address SQLAlchemy wants: `postgres://` as Heroku writes it becomes psycopg's, options kept."""
     parsed = make_url(url)
-    if parsed.drivername in ("postgres", "postgresql"):
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername == "sqlite":
         return parsed
@@ -43,6 +47,8 @@ class Database:
         self.wake = wake or Wake()
         self.is_sqlite = self.url.drivername == "sqlite"
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
+        self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="database")
         # SQLite has one writer. Queueing here is fair; its own busy handler polls and can starve.
         self._writer = threading.Lock()
@@ -79,12 +85,12 @@ class Database:
                 session.commit()
         self.wake.tell(topics)
         for follow_up in session.info.get(_AFTER, ()):
-            follow_up()
+            _follow(follow_up)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that is always rolled back."""
-        with self.engine.connect() as connection, Session(bind=connection) as session:
+        with self._readers.connect() as connection, Session(bind=connection) as session:
             yield session
 
     def close(self) -> None:
@@ -113,7 +119,10 @@ def wakes(session: Session, *topics: str) -> None:
 
 
 def after_commit(session: Session, follow_up: Callable[[], None]) -> None:
-    """`follow_up()` is called once this transaction has committed, in the database's thread."""
+    """`follow_up()` is called once this transaction has committed, in the database's thread.
+
+    What it raises is logged and goes no further: the write has succeeded, and must not look failed and be repeated.
+    """
     session.info.setdefault(_AFTER, []).append(follow_up)
 
 
@@ -128,6 +137,13 @@ def insert_ignoring_conflicts(connection: Connection, table: Table) -> Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _follow(follow_up: Callable[[], None]) -> None:
+    try:
+        follow_up()
+    except Exception:  # noqa: BLE001 - whatever it was, the commit stands
+        _log.exception("what was to follow a commit failed")
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -151,12 +167,5 @@ def _sqlite_engine(url: URL) -> Engine:
 def _postgres_engine(url: URL) -> Engine:
     # Server-side prepared statements break behind a transaction-mode pooler, and buy little here.
     return create_engine(
-        url,
-        connect_args={"prepare_threshold": None, "options": "-c timezone=UTC"} | _without_startup_options(url),
-        pool_size=_THREADS + 2,
-        pool_pre_ping=True,
+        url, connect_args={"prepare_threshold": None}, pool_size=_THREADS + 2, max_overflow=0, pool_pre_ping=True
     )
-
-
-def _without_startup_options(url: URL) -> dict[str, object]:
-    return {"options": url.query["options"]} if "options" in url.query else {}

@@ -51,7 +51,7 @@ class GroupCommit(Generic[Row, Answer]):
         while self._gathered:
             batch, self._gathered = self._gathered[: self._max_rows], self._gathered[self._max_rows :]
             try:
-                answers = await self._database.write(self._flush, [row for row, _ in batch])
+                answers = await self._database.write(self._flush_all, [row for row, _ in batch])
             except Exception:  # noqa: BLE001 - whatever went wrong, each row gets its own try
                 await self._write_one_by_one(batch)
             else:
@@ -62,10 +62,17 @@ class GroupCommit(Generic[Row, Answer]):
     async def _write_one_by_one(self, batch: list[tuple[Row, asyncio.Future[Answer]]]) -> None:
         for row, future in batch:
             try:
-                (answer,) = await self._database.write(self._flush, [row])
+                (answer,) = await self._database.write(self._flush_all, [row])
             except Exception as error:  # noqa: BLE001 - it is the caller's to handle
                 if not future.done():
                     future.set_exception(error)
             else:
                 if not future.done():
                     future.set_result(answer)
+
+    def _flush_all(self, session: Session, rows: Sequence[Row]) -> Sequence[Answer]:
+        """An answer a row, or nothing is written: somebody left without one would wait for ever."""
+        answers = self._flush(session, rows)
+        if len(answers) != len(rows):
+            raise ValueError(f"{len(answers)} answers for {len(rows)} rows")
+        return answers

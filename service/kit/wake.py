@@ -47,6 +47,12 @@ class Wake:
         if events and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_set_all, events)
 
+    def tell_everybody(self) -> None:
+        """Everybody who waits for anything wakes up soon."""
+        with self._lock:
+            topics = list(self._waiting)
+        self.tell(topics)
+
     def payloads(self, topics: Iterable[str]) -> list[str]:
         """What to NOTIFY so that other processes `hear` of `topics`: as few payloads as fit."""
         parts: list[str] = []

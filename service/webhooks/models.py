@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from service.kit.columns import UtcTime
@@ -70,7 +70,7 @@ class Delivery(SQLModel, table=True):
     mode: str
     endpoint_id: str
     event_id: str
-    event_position: int
+    event_position: int = Field(sa_type=BigInteger)
     detection_id: str | None = None
     lane: str  # fresh, retry
     state: str  # due, blocked, held, succeeded, exhausted, skipped

@@ -1,0 +1,53 @@
+"""Where Alembic meets the tables. Run by Alembic, once a command; nobody imports it.
+
+`service.kit.migrate` opens the transaction and takes the lock, and hands the connection over. Only the alembic
+command itself, with which a new revision is written, comes without one.
+"""
+
+import os
+from contextlib import closing
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+import service.accounts.models
+import service.callbacks.models
+import service.detections.models
+import service.events.models
+import service.kit.heartbeat
+import service.media.models
+import service.spending.models
+import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
+from service.kit.database import Database
+
+
+def run(connection: Connection) -> None:
+    """The command has been carried out on `connection`, inside the transaction that is open there."""
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        # SQLite cannot alter most of a table: Alembic copies it instead.
+        render_as_batch=connection.dialect.name == "sqlite",
+        # Both databases roll DDL back. Alembic doubts SQLite, because Python's driver used to commit before it.
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_alone() -> None:
+    """The same for the alembic command: its address comes from `-x url=` or DATABASE_URL."""
+    url = context.get_x_argument(as_dictionary=True).get("url") or os.environ["DATABASE_URL"]
+    with (
+        closing(Database(url)) as database,
+        database.engine.connect().execution_options(relay_writes=True) as connection,
+        connection.begin(),
+    ):
+        run(connection)
+
+
+if handed_over := context.config.attributes.get("connection"):
+    run(handed_over)
+else:
+    run_alone()

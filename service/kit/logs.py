@@ -1,0 +1,27 @@
+"""Structured logs on standard error: one line an event, as JSON or for a person's eye."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> None:
+    """From now on `structlog` writes that way. The standard library's loggers speak from WARNING on."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if kind == "json" else structlog.dev.ConsoleRenderer()
+    )
+    last = [structlog.processors.format_exc_info, renderer] if kind == "json" else [renderer]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")

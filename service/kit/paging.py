@@ -1,0 +1,98 @@
+"""Lists in pages: `?limit=1..100&cursor=…`, newest first, by keyset. Queries themselves live in the rooms.
+
+A cursor is the place after the last row shown: its time and its id, signed so that nobody can make one up.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy.orm import Mapped
+
+from service.kit.errors import CallerError, Problem
+from service.kit.tokens import BadToken, Tokens
+
+Row = TypeVar("Row")
+T = TypeVar("T")
+Column = ColumnElement[T] | Mapped[T]
+
+MAX_LIMIT = 100
+_DEFAULT_LIMIT = 20
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands in a list that is ordered by time, then by id."""
+
+    at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a caller wants to see: at most `limit` rows that come after `after`."""
+
+    limit: int
+    after: Place | None = None
+
+
+def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
+    """The page asked for. Raises `CallerError` 400 that names every bad parameter.
+
+    `listing` names the list (and its owner, where that matters): a cursor of one list is refused in another.
+    """
+    problems: list[Problem] = []
+    limit = _limit(parameters.get("limit"), problems)
+    after = _after(parameters.get("cursor"), tokens, listing, problems)
+    if problems:
+        detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+        raise CallerError("invalid_parameter", f"{detail}.", status=400, problems=tuple(problems))
+    return Page(limit, after)
+
+
+def listed(
+    rows: Sequence[Row], page: Page, tokens: Tokens, listing: str, *, place: Callable[[Row], Place]
+) -> tuple[Sequence[Row], dict[str, Any]]:
+    """The rows to show, and `has_more` and `next_cursor` to put beside them.
+
+    `rows` are up to `page.limit + 1` of them: the one too many tells that there are more.
+    """
+    shown = rows[: page.limit]
+    more = len(rows) > page.limit
+    cursor = write_cursor(place(shown[-1]), tokens, listing) if more else None
+    return shown, {"has_more": more, "next_cursor": cursor}
+
+
+def write_cursor(place: Place, tokens: Tokens, listing: str) -> str:
+    """The cursor of the rows after `place`. It does not expire."""
+    since = (place.at - _START) // timedelta(microseconds=1)
+    return tokens.sign(f"cursor/{listing}", [since, place.id], expires_at=None)
+
+
+def comes_after(at: Column[datetime], key: Column[str], place: Place) -> ColumnElement[bool]:
+    """The condition for rows after `place`, newest first: one comparison, which an index on both columns serves."""
+    return tuple_(at, key) < (place.at, place.id)
+
+
+def _limit(text: str | None, problems: list[Problem]) -> int:
+    if text is None:
+        return _DEFAULT_LIMIT
+    limit = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+    return limit
+
+
+def _after(text: str | None, tokens: Tokens, listing: str, problems: list[Problem]) -> Place | None:
+    if text is None:
+        return None
+    try:
+        since, key = tokens.read(f"cursor/{listing}", text, now=None)
+    except BadToken:
+        problems.append(Problem("cursor", "must be a next_cursor of this list, unchanged"))
+        return None
+    return Place(_START + timedelta(microseconds=since), key)

@@ -1,0 +1,105 @@
+"""What every test may ask for: a migrated database on both engines, and `async def test_…` without a mark.
+
+Each test gets a database of its own. The session's PostgreSQL starts when the first test wants it, and is stopped
+where pytest ends: in the one process, or in xdist's controller, which tells its workers where the server lives.
+"""
+
+import inspect
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.kit.database import Database
+from service.kit.migrate import upgrade
+from tests import postgres
+
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The place of the server is settled; it is empty until a test wants it."""
+    told: dict[str, str] | None = getattr(config, "workerinput", None)
+    config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest complains of what the tests left open
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The server is gone, also after failures and Ctrl-C."""
+    if _FOLDER in config.stash and not hasattr(config, "workerinput"):
+        postgres.stop(config.stash[_FOLDER])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The controller of xdist tells a worker where the server lives, and whose exit ends it."""
+    node.workerinput["postgres_folder"] = str(node.config.stash[_FOLDER])
+    node.workerinput["controller_pid"] = os.getpid()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Every coroutine test is anyio's."""
+    inner = getattr(getattr(obj, "hypothesis", None), "inner_test", obj)
+    if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(inner):
+        pytest.mark.anyio(obj)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop the service runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_folder(pytestconfig: pytest.Config) -> Path:
+    """Where the running PostgreSQL lives."""
+    folder = pytestconfig.stash[_FOLDER]
+    told: dict[str, int] = getattr(pytestconfig, "workerinput", {})
+    postgres.start(folder, until_exit_of=told.get("controller_pid", os.getpid()))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "relay.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def postgres_url(postgres_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of this test's own migrated database on PostgreSQL."""
+    words = re.sub(r"\W+", "_", request.node.name.lower())[:40]
+    with postgres.fresh_database(postgres_folder, f"t_{words}_{uuid.uuid4().hex[:12]}") as address:
+        yield address
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The address of this test's own migrated SQLite file."""
+    path = tmp_path / "relay.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The test runs twice: the address of a migrated database on SQLite, then on PostgreSQL."""
+    wanted = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    address: str = request.getfixturevalue(wanted)
+    return address
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open database; the test runs twice, once on each engine."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()

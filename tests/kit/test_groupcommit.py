@@ -1,0 +1,129 @@
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from service.kit.database import Database
+from service.kit.groupcommit import GroupCommit
+from tests.kit.things import make_table, names, put
+
+
+def _flush(session: Session, rows: Sequence[str]) -> list[str]:
+    put(session, *rows)
+    return [row.upper() for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def table(database: Database) -> None:
+    make_table(database)
+
+
+@pytest.fixture
+def commits(database: Database, table: None) -> Iterator[list[int]]:
+    """One entry a commit, made after the table."""
+    seen: list[int] = []
+
+    def count(_connection: object) -> None:
+        seen.append(1)
+
+    event.listen(database.engine, "commit", count)
+    yield seen
+    event.remove(database.engine, "commit", count)
+
+
+async def test_each_adder_gets_the_answer_for_its_own_row_after_the_commit(database: Database) -> None:
+    async def add(name: str) -> tuple[str, bool]:
+        answer = await group.add(name)
+        return answer, name in await database.read(names)
+
+    group = GroupCommit(database, _flush)
+    wanted = [f"row-{n:02}" for n in range(40)]
+    answers = await asyncio.gather(*(add(name) for name in wanted))
+    assert answers == [(name.upper(), True) for name in wanted]
+
+
+async def test_rows_added_at_once_share_one_commit(database: Database, commits: list[int]) -> None:
+    group = GroupCommit(database, _flush)
+    await asyncio.gather(*(group.add(f"{n:03}") for n in range(100)))
+    assert len(commits) == 1
+
+
+async def test_rows_that_come_during_a_commit_share_the_next_one(database: Database, commits: list[int]) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(session: Session, rows: Sequence[str]) -> list[str]:
+        entered.set()
+        assert go_on.wait(10)
+        return _flush(session, rows)
+
+    group = GroupCommit(database, slow)
+    first = asyncio.create_task(group.add("first"))
+    await asyncio.to_thread(entered.wait, 10)
+    late = [asyncio.create_task(group.add(f"late-{n}")) for n in range(20)]
+    await asyncio.sleep(0)  # let each of them add its row
+    go_on.set()
+    await asyncio.gather(first, *late)
+    assert len(commits) == 2
+
+
+async def test_a_commit_holds_no_more_rows_than_allowed(database: Database, commits: list[int]) -> None:
+    sizes: list[int] = []
+
+    def sized(session: Session, rows: Sequence[str]) -> list[str]:
+        sizes.append(len(rows))
+        return _flush(session, rows)
+
+    group = GroupCommit(database, sized, max_rows=8)
+    await asyncio.gather(*(group.add(f"{n:03}") for n in range(20)))
+    assert sizes == [8, 8, 4]
+    assert len(commits) == 3
+
+
+async def test_a_poison_row_fails_alone(database: Database) -> None:
+    await database.write(put, "poison")
+    group = GroupCommit(database, _flush)
+    wanted = ["a", "poison", "b"]
+    answers = await asyncio.gather(*(group.add(name) for name in wanted), return_exceptions=True)
+    assert answers[0::2] == ["A", "B"]
+    assert isinstance(answers[1], IntegrityError)
+    assert await database.read(names) == ["a", "b", "poison"]
+    assert await group.add("c") == "C"
+
+
+async def test_an_adder_that_gives_up_takes_nobody_with_it(database: Database) -> None:
+    group = GroupCommit(database, _flush)
+    adders = [asyncio.create_task(group.add(name)) for name in ("a", "b", "c")]
+    await asyncio.sleep(0)  # let each of them add its row
+    adders[1].cancel()
+    answers = await asyncio.gather(*adders, return_exceptions=True)
+    assert answers[0::2] == ["A", "C"]
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert await database.read(names) == ["a", "b", "c"]
+
+
+async def test_a_flush_that_answers_for_too_few_leaves_nobody_waiting(database: Database) -> None:
+    def forgetful(session: Session, rows: Sequence[str]) -> list[str]:
+        return _flush(session, rows)[1:]
+
+    group = GroupCommit(database, forgetful)
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(group.add(name) for name in ("a", "b", "c")), return_exceptions=True)
+    assert all(isinstance(answer, ValueError) for answer in answers)
+    assert await database.read(names) == []
+
+
+async def test_after_draining_everything_added_is_committed(database: Database) -> None:
+    group = GroupCommit(database, _flush, max_rows=3)
+    adders = [asyncio.create_task(group.add(f"{n}")) for n in range(9)]
+    await asyncio.sleep(0)  # let each of them add its row
+    await group.drain()
+    assert await database.read(names) == [f"{n}" for n in range(9)]
+    await asyncio.gather(*adders)
+
+
+async def test_draining_what_was_never_used_returns_at_once(database: Database) -> None:
+    await GroupCommit(database, _flush).drain()

@@ -1,0 +1,122 @@
+"""Migrations: the same schema as the models on both databases, and safe when several processes start at once."""
+
+import re
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Index, inspect, text
+from sqlmodel import SQLModel
+
+from service.kit.database import Database
+from service.kit.migrate import current_revision, downgrade, head_revision, upgrade
+
+
+def _differences(url: str) -> list[object]:
+    with closing(Database(url)) as database, database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, SQLModel.metadata))
+
+
+def _tables(url: str) -> set[str]:
+    with closing(Database(url)) as database:
+        return set(inspect(database.engine).get_table_names())
+
+
+def _partial_indexes() -> list[tuple[str, str]]:
+    indexes = [index for table in SQLModel.metadata.tables.values() for index in table.indexes]
+    return [(str(index.name), where) for index in indexes if (where := _where(index))]
+
+
+def _where(index: Index) -> str:
+    predicate = index.dialect_options["postgresql"]["where"]
+    return "" if predicate is None else str(predicate)
+
+
+def test_head_equals_the_models(database_url: str) -> None:
+    assert SQLModel.metadata.tables
+    assert _differences(database_url) == []
+
+
+def test_a_difference_would_be_seen(database: Database, database_url: str) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE account ADD COLUMN surprise INTEGER"))
+    assert _differences(database_url) != []
+
+
+def test_partial_indexes_are_partial(database: Database) -> None:
+    catalogue = (
+        "SELECT name, sql AS definition FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        if database.is_sqlite
+        else "SELECT indexname AS name, indexdef AS definition FROM pg_indexes WHERE schemaname = 'public'"
+    )
+    with database.engine.connect() as connection:
+        found = {row.name: row.definition for row in connection.execute(text(catalogue))}
+    expected = _partial_indexes()
+    assert len(expected) >= 5
+    for name, where in expected:
+        _, _, built = found[name].partition(" WHERE ")
+        # PostgreSQL writes the predicate its own way: the column and the states it names are what counts.
+        assert _words(where) <= _words(built), name
+
+
+def _words(predicate: str) -> set[str]:
+    return set(re.findall(r"\w+", predicate)) - {"IN"}
+
+
+def test_down_leaves_nothing_and_up_again_is_head(database_url: str) -> None:
+    downgrade(database_url)
+    assert _tables(database_url) == {"alembic_version"}
+    assert current_revision(database_url) is None
+    upgrade(database_url)
+    assert current_revision(database_url) == head_revision()
+    assert _differences(database_url) == []
+
+
+def test_upgrading_twice_changes_nothing(database_url: str) -> None:
+    upgrade(database_url)
+    assert current_revision(database_url) == head_revision()
+
+
+def test_a_file_that_is_not_there_has_no_revision_and_is_not_made(tmp_path: Path) -> None:
+    assert current_revision(f"sqlite:///{tmp_path}/none.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_sqlite_file_is_made_and_nothing_else_left_in_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a/b/relay.db"
+    upgrade(url)
+    assert current_revision(url) == head_revision()
+    left = {path.name for path in (tmp_path / "a" / "b").iterdir()}
+    assert left <= {"relay.db", "relay.db-wal", "relay.db-shm"}
+
+
+def test_a_database_in_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="in memory"):
+        upgrade("sqlite://")
+
+
+def test_processes_that_migrate_at_once_all_succeed(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        database_url = f"sqlite:///{tmp_path}/fresh/relay.db"
+    else:
+        downgrade(database_url)
+    program = f"from service.kit.migrate import upgrade; upgrade({database_url!r})"
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, said
+    assert said == [""] * 4
+    assert current_revision(database_url) == head_revision()
+
+
+def test_migrating_works_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    upgrade("sqlite:///here.db")
+    assert (tmp_path / "here.db").exists()

@@ -1,0 +1,31 @@
+"""Waiting in tests for something to become true, with a deadline; never sleeping for luck."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+
+import pytest
+
+_PAUSE_SECONDS = 0.01
+
+
+async def until(predicate: Callable[[], object], *, seconds: float = 10) -> None:
+    """`predicate()`, plain or async, has come true. The test fails if it has not after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not await _holds(predicate):
+        if time.monotonic() > deadline:
+            pytest.fail(f"still not true after {seconds} s: {_source(predicate)}")
+        await asyncio.sleep(_PAUSE_SECONDS)  # the predicate may ask a database or a socket: there is no event
+
+
+async def _holds(predicate: Callable[[], object]) -> bool:
+    answer = predicate()
+    return bool(await answer if inspect.isawaitable(answer) else answer)
+
+
+def _source(predicate: Callable[[], object]) -> str:
+    try:
+        return inspect.getsource(predicate).strip()
+    except (OSError, TypeError):
+        return repr(predicate)
