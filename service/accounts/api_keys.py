@@ -1,0 +1,131 @@
+"""How we know who asks: API keys are made, recognised, listed and revoked here.
+
+A key is 256 random bits, so its plain SHA-256 is enough to store: nobody can guess towards it.
+"""
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlmodel import Session, col, or_, select, update
+
+from service.accounts.models import ApiKey, Audit
+from service.kit.errors import CallerError, not_found
+from service.kit.ids import new_id
+
+DEFAULT_SCOPES = ("detections:read", "detections:write", "endpoints:read", "endpoints:write", "secrets:read")
+SCOPES = frozenset({*DEFAULT_SCOPES, "admin"})
+MODES = ("live", "test")
+
+_RANDOM_BYTES = 32
+_LONGEST_KEY = 200
+_PREFIX_CHARACTERS = len("vr_live_") + 4
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `text` is the key itself, seen here and never again."""
+
+    row: ApiKey
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what for."""
+
+    account_id: str
+    key_id: str
+    mode: str
+    scopes: frozenset[str]
+    use_is_noted: bool = True  # false: `note_use` is due
+
+    def may(self, scope: str) -> bool:
+        """Whether the key carries this scope. `admin` is a scope of its own and implies no other."""
+        return scope in self.scopes
+
+
+def create(
+    session: Session,
+    account_id: str,
+    mode: str,
+    now: datetime,
+    *,
+    scopes: Collection[str] = DEFAULT_SCOPES,
+    expires_at: datetime | None = None,
+    actor: str = "operator",
+) -> NewKey:
+    """A new key of this account. Raises `CallerError` for a mode or scope that does not exist."""
+    _check_words(mode, scopes)
+    text = f"vr_{mode}_{secrets.token_urlsafe(_RANDOM_BYTES)}"
+    row = ApiKey(
+        id=new_id("key"),
+        account_id=account_id,
+        mode=mode,
+        sha256=_digest(text),
+        prefix=text[:_PREFIX_CHARACTERS],
+        last_four=text[-4:],
+        scopes=" ".join(sorted(scopes)),
+        created_at=now,
+        expires_at=expires_at,
+    )
+    session.add(row)
+    _note(session, row, actor, "api_key.created", now)
+    return NewKey(row, text)
+
+
+def authenticate(session: Session, key_text: str, now: datetime) -> Caller | None:
+    """Whose key this is; `None` if it is nobody's, revoked or expired. Writes nothing: see `note_use`."""
+    if len(key_text) > _LONGEST_KEY or not key_text.isascii():
+        return None
+    row = session.exec(select(ApiKey).where(col(ApiKey.sha256) == _digest(key_text))).one_or_none()
+    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    noted = row.last_used_at is not None and row.last_used_at > now - _USE_NOTED_EVERY
+    return Caller(row.account_id, row.id, row.mode, frozenset(row.scopes.split()), use_is_noted=noted)
+
+
+def note_use(session: Session, key_id: str, now: datetime) -> None:
+    """`last_used_at` is `now`, unless it is less than a minute old: a busy key must not write at every request."""
+    last = col(ApiKey.last_used_at)
+    due = or_(last.is_(None), last <= now - _USE_NOTED_EVERY)
+    session.exec(update(ApiKey).where(col(ApiKey.id) == key_id, due).values(last_used_at=now))
+
+
+def list_keys(session: Session, account_id: str | None = None) -> Sequence[ApiKey]:
+    """The keys of one account, or all, newest first; revoked ones too."""
+    query = select(ApiKey).order_by(col(ApiKey.created_at).desc(), col(ApiKey.id).desc())
+    return session.exec(query if account_id is None else query.where(col(ApiKey.account_id) == account_id)).all()
+
+
+def revoke(session: Session, key_id: str, now: datetime, *, actor: str = "operator") -> ApiKey:
+    """The key no longer opens anything. A second time changes nothing. Raises `CallerError` 404."""
+    row = session.exec(select(ApiKey).where(col(ApiKey.id) == key_id).with_for_update()).one_or_none()
+    if row is None:
+        raise not_found("API key")
+    if row.revoked_at is None:
+        row.revoked_at = now
+        session.add(row)
+        _note(session, row, actor, "api_key.revoked", now)
+    return row
+
+
+def _check_words(mode: str, scopes: Collection[str]) -> None:
+    if mode not in MODES:
+        raise CallerError("invalid_mode", f"The mode of a key is one of {', '.join(MODES)}.")
+    if unknown := sorted(set(scopes) - SCOPES):
+        raise CallerError(
+            "invalid_scope", f"No such scope: {', '.join(unknown)}. There are {', '.join(sorted(SCOPES))}."
+        )
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _note(session: Session, row: ApiKey, actor: str, action: str, now: datetime) -> None:
+    line = Audit(account_id=row.account_id, mode=row.mode, actor=actor, action=action, subject=row.id, at=now)
+    session.add(line)

@@ -1,0 +1,198 @@
+"""Audio on its way in: streamed to a temporary file, hashed and judged on the way, stored, then entered in the table.
+
+Where the bytes come from (an upload, a customer's URL) is the caller's business; so is when they go.
+"""
+
+import asyncio
+import os
+import tempfile
+import unicodedata
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, update
+
+from service.kit.clock import Clock
+from service.kit.database import Database, insert_ignoring_conflicts
+from service.kit.errors import CallerError, Problem
+from service.kit.ids import new_id
+from service.media.models import Media
+from service.media.probe import HEAD_BYTES, Format, duration_ms, sniff
+from service.media.store import Store
+
+MAX_BYTES = 100 * 1024 * 1024
+_WRITE_BYTES = 256 * 1024
+_MAX_NAME_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The media that holds these bytes; `created` is false when we had them already."""
+
+    media: Media
+    created: bool
+
+
+async def take_in(
+    chunks: AsyncIterator[bytes],
+    *,
+    name: str | None,
+    account_id: str,
+    mode: str,
+    database: Database,
+    store: Store,
+    clock: Clock,
+    max_bytes: int = MAX_BYTES,
+    staging: Path | None = None,
+) -> Taken:
+    """The bytes are stored and entered, once for each account and mode (in test mode: and name).
+
+    Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none;
+    and whatever `chunks` raises. Nothing is left behind then. `staging` is a folder for temporary files.
+    """
+    with _temporary_file(staging) as path:
+        stream = _Incoming(path, max_bytes)
+        async for chunk in chunks:
+            await stream.add(chunk)
+        kind = await stream.finish()
+        media = Media(
+            id=new_id("med"),
+            account_id=account_id,
+            mode=mode,
+            sha256=stream.digest.hexdigest(),
+            name_key="",
+            bytes=stream.count,
+            name=clean_name(name, kind.extension),
+            format=kind.word,
+            content_type=kind.content_type,
+            duration_ms=await duration_ms(path),
+            created_at=clock(),
+        )
+        if mode == "test":
+            media.name_key = media.name  # names carry the sandbox's words there
+        return await _keep(media, path, database, store)
+
+
+def clean_name(name: str | None, extension: str) -> str:
+    """A harmless name of at most 255 characters: no folders, nothing invisible, its ending kept."""
+    base = (name or "").replace("\\", "/").rpartition("/")[2]
+    seen = "".join(character for character in base if unicodedata.category(character)[0] != "C").strip()
+    if not seen.strip("."):
+        return f"audio.{extension}"
+    stem, dot, ending = seen.rpartition(".")
+    if not stem or len(dot + ending) > _MAX_NAME_CHARACTERS // 2:
+        return seen[:_MAX_NAME_CHARACTERS].strip()
+    return stem[: _MAX_NAME_CHARACTERS - len(dot + ending)] + dot + ending
+
+
+@dataclass
+class _Incoming:
+    """The stream so far: counted, judged by its head, hashed and written in threads."""
+
+    path: Path
+    max_bytes: int
+    count: int = 0
+    kind: Format | None = None
+    digest: Any = field(default_factory=sha256)
+    waiting: bytearray = field(default_factory=bytearray)
+
+    async def add(self, chunk: bytes) -> None:
+        """`chunk` follows what came before."""
+        self.count += len(chunk)
+        if self.count > self.max_bytes:
+            raise CallerError("media_too_large", f"Audio has at most {self.max_bytes} bytes.", status=413)
+        self.waiting += chunk
+        if self.kind is None and len(self.waiting) >= HEAD_BYTES:
+            self._judge()
+        if len(self.waiting) >= _WRITE_BYTES:
+            await self._flush()
+
+    async def finish(self) -> Format:
+        """Everything is in the file, and it is audio of this format."""
+        if not self.count:
+            raise CallerError("empty_media", "The audio is empty.", problems=(Problem("/file", "must not be empty"),))
+        kind = self.kind or self._judge()
+        await self._flush()
+        return kind
+
+    def _judge(self) -> Format:
+        self.kind = sniff(bytes(self.waiting[:HEAD_BYTES]))
+        if self.kind is None:
+            known = "mp3, wav, flac, m4a, aac, ogg, webm, aiff"
+            raise CallerError("unsupported_media", f"This is not audio of a kind we know: {known}.", status=415)
+        return self.kind
+
+    async def _flush(self) -> None:
+        data, self.waiting = self.waiting, bytearray()
+        await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytearray) -> None:
+        self.digest.update(data)
+        # Opened anew, and never created: a thread that outlives its cancelled request must not bring the file back.
+        with self.path.open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(data)
+
+
+@contextmanager
+def _temporary_file(staging: Path | None) -> Iterator[Path]:
+    if staging is not None:
+        staging.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix="incoming-", dir=staging)
+    os.close(descriptor)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _keep(media: Media, path: Path, database: Database, store: Store) -> Taken:
+    """Stored before it is entered: whoever finds the row finds the bytes."""
+    if (known := await database.write(_known, media)) is not None:
+        return Taken(known, created=False)
+    entered = media
+    try:
+        await store.put(media.id, path)
+        entered = await database.write(_enter, media)
+    except BaseException:
+        await asyncio.shield(store.delete(media.id))
+        raise
+    if entered.id != media.id:  # somebody else was faster
+        await store.delete(media.id)
+    return Taken(entered, created=entered.id == media.id)
+
+
+def _known(session: Session, media: Media) -> Media | None:
+    """The object that holds these bytes already, as fresh as a new upload: an end that was set for it is called off."""
+    alive = update(Media).where(*_same(media), col(Media.erased_at).is_(None)).values(delete_after=None)
+    known = session.connection().execute(alive.returning(col(Media.id))).scalar()
+    return None if known is None else session.get(Media, known)
+
+
+def _enter(session: Session, media: Media) -> Media:
+    """The row of these bytes: ours, or that of whoever was faster."""
+    erased = update(Media).where(*_same(media), col(Media.erased_at).is_not(None))
+    session.exec(erased.values(name_key=Media.id))  # an erased object keeps its id, and gives up its place
+    connection, table = session.connection(), Media.metadata.tables["media"]
+    insert = insert_ignoring_conflicts(connection, table).values(media.model_dump()).returning(table.c.id)
+    if connection.execute(insert).scalar() is not None:
+        return media
+    known = _known(session, media)
+    if known is None:
+        raise RuntimeError("the same media came and went at once")
+    return known
+
+
+def _same(media: Media) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(Media.account_id) == media.account_id,
+        col(Media.mode) == media.mode,
+        col(Media.sha256) == media.sha256,
+        col(Media.name_key) == media.name_key,
+    )

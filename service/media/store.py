@@ -1,0 +1,178 @@
+"""Where the bytes are kept: a folder, or the database. What the bytes are is known elsewhere."""
+
+import asyncio
+import errno
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from sqlmodel import Session, col, delete, select
+
+from service.kit.database import Database
+from service.kit.errors import RelayError
+from service.media.models import MediaChunk
+
+CHUNK_BYTES = 256 * 1024
+_CHUNKS_PER_TRANSACTION = 16
+_CHUNKS_PER_LOOK = 4
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+class MediaMissing(RelayError):  # noqa: N818 - it says what is the matter
+    """The store does not hold these bytes, or not all of them."""
+
+
+class Store(Protocol):
+    """Keeps the bytes of media by their ids."""
+
+    async def put(self, media_id: str, path: Path) -> None:
+        """The bytes of the file at `path` are kept, for good and as a whole. The file itself may be gone then."""
+
+    def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to before `end` (or the last one), in pieces.
+
+        Raises `MediaMissing` where there is nothing, or less than `end` promises.
+        """
+
+    async def delete(self, media_id: str) -> None:
+        """Nothing is kept under this id."""
+
+
+def store_from(setting: str, database: Database) -> Store:
+    """The store that a setting such as `file:data/media` or `database:` means. Raises `ValueError`."""
+    kind, colon, rest = setting.partition(":")
+    if kind == "file" and rest:
+        return FileStore(Path(rest))
+    if kind == "database" and colon and not rest:
+        return DatabaseStore(database)
+    raise ValueError(f"{setting!r} is no store we know: use for example file:data/media, or database:")
+
+
+class FileStore:
+    """A file a recording, in folders by the end of the id (its beginning is the time, and would fill one folder)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def put(self, media_id: str, path: Path) -> None:
+        """See `Store`. A file of the same file system is moved, another copied; both appear at once or not."""
+        await asyncio.to_thread(_move, path, self._place(media_id))
+
+    async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """See `Store`."""
+        place, position = self._place(media_id), start
+        while end is None or position < end:
+            wanted = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - position)
+            piece = await asyncio.to_thread(_piece, place, position, wanted)
+            if not piece and end is not None:
+                raise MediaMissing(f"{media_id} ends at byte {position}, not {end}")
+            if not piece:
+                return
+            yield piece
+            position += len(piece)
+
+    async def delete(self, media_id: str) -> None:
+        """See `Store`."""
+        await asyncio.to_thread(self._place(media_id).unlink, missing_ok=True)
+
+    def _place(self, media_id: str) -> Path:
+        if _ID.fullmatch(media_id) is None:
+            raise ValueError(f"{media_id!r} is no id")
+        return self.folder / media_id[-2:] / media_id
+
+
+class DatabaseStore:
+    """Chunks in a table, for processes that share a database and no disk. No transaction moves more than 4 MiB."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, media_id: str, path: Path) -> None:
+        """See `Store`. What a failure leaves behind is for the caller to `delete`."""
+        n = 0
+        while pieces := await asyncio.to_thread(_pieces, path, n * CHUNK_BYTES):
+            await self._database.write(_add_chunks, media_id, n, pieces)
+            n += len(pieces)
+
+    async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """See `Store`."""
+        position = start
+        while end is None or position < end:
+            n, offset = divmod(position, CHUNK_BYTES)
+            last = n + _CHUNKS_PER_LOOK if end is None else min(n + _CHUNKS_PER_LOOK, -(-end // CHUNK_BYTES))
+            chunks = await self._database.read(_chunks, media_id, n, last)
+            data = b"".join(chunks)[offset : None if end is None else end - n * CHUNK_BYTES]
+            if not data and (end is not None or position == 0):
+                raise MediaMissing(f"{media_id} ends at byte {position}")
+            if not data:
+                return
+            yield data
+            position += len(data)
+
+    async def delete(self, media_id: str) -> None:
+        """See `Store`."""
+        await self._database.write(_drop_chunks, media_id)
+
+
+def _move(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _sync(source)
+        source.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, place)
+    _sync(place.parent)
+
+
+def _copy(source: Path, place: Path) -> None:
+    beside = place.with_name(f"{place.name}.incoming")
+    try:
+        shutil.copyfile(source, beside)
+        _sync(beside)
+        beside.replace(place)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """What is at `path` would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _piece(path: Path, position: int, wanted: int) -> bytes:
+    # Opened for each piece: no open file has to outlive a reader that simply stops.
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(position)
+            return file.read(wanted)
+    except FileNotFoundError as error:
+        raise MediaMissing(f"{path.name} is not there") from error
+
+
+def _pieces(path: Path, position: int) -> list[bytes]:
+    with path.open("rb") as file:
+        file.seek(position)
+        return list(islice(iter(lambda: file.read(CHUNK_BYTES), b""), _CHUNKS_PER_TRANSACTION))
+
+
+def _add_chunks(session: Session, media_id: str, first: int, pieces: Sequence[bytes]) -> None:
+    session.add_all(MediaChunk(media_id=media_id, n=first + n, data=piece) for n, piece in enumerate(pieces))
+
+
+def _chunks(session: Session, media_id: str, first: int, last: int) -> Sequence[bytes]:
+    query = select(MediaChunk.data).where(MediaChunk.media_id == media_id, MediaChunk.n >= first, MediaChunk.n < last)
+    return session.exec(query.order_by(col(MediaChunk.n))).all()
+
+
+def _drop_chunks(session: Session, media_id: str) -> None:
+    session.exec(delete(MediaChunk).where(col(MediaChunk.media_id) == media_id))
