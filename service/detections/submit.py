@@ -72,6 +72,8 @@ def _detector_problems(names: Sequence[str], question: Question, catalogue: Cata
         problems.append(Problem("/detectors", "No detector is configured for this mode."))
     if len(set(names)) < len(names):
         problems.append(Problem("/detectors", "Each detector can be named once."))
+    if question.quorum > len(names):
+        problems.append(Problem("/decision/quorum", f"More than the {len(names)} detectors asked: never to be met."))
     vendors = {catalogue.vendor_of(question.mode, name) for name in names}
     if question.rule is Rule.CASCADE and len(vendors) < 2:  # noqa: PLR2004 - a positive needs a second vendor
         problems.append(Problem("/decision/rule", "A cascade needs detectors of at least two vendors."))

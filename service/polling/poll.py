@@ -186,16 +186,16 @@ def _sighting(one: Claimed, raw: Raw, said: Reading | Refused) -> Sighting:
 
 def _note_trouble(run: Run, said: Reading | Refused) -> None:
     """What the deadline will say, should nothing better come: an unknown word, or the refusal met last."""
-    trouble = said.reason_code
+    trouble, text = said.reason_code, said.reason_text
+    if isinstance(said, Reading) and said.met_unknown_status:
+        log.warning("vendor.unknown_status", run_id=run.id, detector=run.detector, status=said.extras["unknown_status"])
+        trouble, text = ReasonCode.SCHEMA_MISMATCH, "The vendor named a status that its documents do not."
     run.last_refusal = trouble.value if trouble is ReasonCode.SCHEMA_MISMATCH else None
     run.waiting_for = trouble.value if trouble else None
-    if trouble is ReasonCode.SCHEMA_MISMATCH:
-        run.reason_text = said.reason_text
+    run.reason_text = text if trouble else None
 
 
-def _next_due(
-    run: Run, fetched: Fetched, vendor: VendorPolicy | None, random: Random, now: datetime
-) -> datetime:
+def _next_due(run: Run, fetched: Fetched, vendor: VendorPolicy | None, random: Random, now: datetime) -> datetime:
     if vendor is None:
         return now + timedelta(seconds=60)
     wait = vendor.next_wait(max(1, run.polls), random)

@@ -6,7 +6,7 @@ of due rows, and the hand-off of rows just committed in this process, which arri
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -137,8 +137,8 @@ class Deliverer:
         self._pace[parcel.endpoint_id] = (second, started + 1)
         return started < parcel.rate_limit_per_second
 
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._finish)
 

@@ -1,124 +1,32 @@
 """What a customer reads: every field, in order, JSON-ready; and a short form that stays short."""
 
-import copy
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from service.detections.display import display_text
 from service.detections.result import (
-    DetectionFacts,
-    RawEvent,
     ReviewFacts,
     RunFacts,
-    TrackFacts,
     compose,
     settle,
-    summary,
 )
-from service.detections.verdict import OutcomeReason, Rule, decide_cancelled
+from service.detections.verdict import OutcomeReason, decide_cancelled
 from service.detectors.reading import (
-    Alternative,
-    Attribution,
-    Component,
-    Confidence,
-    Conflict,
-    Content,
-    Engine,
     Reading,
-    Refs,
-    Score,
-    Segment,
-    SubModel,
 )
-from service.detectors.words import Authenticity, ConflictKind, Kind, ReasonCode, RunStatus, Verdict, Via
-
-START = datetime(2026, 11, 20, 23, 41, 0, 123_000, UTC)
-END = START + timedelta(seconds=42)
-
-RESULT_KEYS = (
-    "id revision supersedes mode schema_version links external_id metadata declared track status verdict "
-    "outcome_reason display agreement votes components attribution review decision conflicts detectors totals "
-    "created_at completed_at"
-)
-DETECTOR_KEYS = (
-    "run_id detector vendor tier engine status reason_code reason_text retryable verdict verdict_raw "
-    "verdict_derived kind score confidence components content attribution segments sub_models reasons refs "
-    "obtained timing cost waiting_for possible_duplicate_charge raw raw_events extras"
-)
-INNER_KEYS = {
-    "links": "self full timeline",
-    "track": "media_id filename audio_sha256 duration_ms bytes source",
-    "votes": "ai no_ai abstained no_answer",
-    "components": "vocals instrumental composition engineering",
-    "attribution": "family version agreement candidates",
-    "review": "required reasons state decision decided_by decided_at note",
-    "decision": "rule quorum detectors_expected rule_version",
-    "totals": "cost wall_ms detectors_called from_cache",
-}
-DETECTOR_INNER_KEYS = {
-    "engine": "name version",
-    "refs": "job_id request_id other",
-    "obtained": "via authenticity confirmed_by_fetch callbacks_seen duplicates",
-    "timing": "submitted_at vendor_submitted_at vendor_completed_at received_at ended_at vendor_ms wall_ms",
-    "cost": "amount currency basis billed",
-}
-
-DETECTION = DetectionFacts(
-    id="det_1",
-    mode="live",
-    rule=Rule.CONSENSUS,
-    quorum=1,
-    detectors_expected=["asc", "pex"],
-    created_at=START,
-    completed_at=END,
-    source="url",
-    external_id="catalogue-42",
-    metadata={"isrc": "X"},
-    declared={"ai": False},
-    track=TrackFacts("med_1", "song.mp3", "ab" * 32, 1000, 210_000),
-)
-ASC = RunFacts(
-    run_id="run_1",
-    detector="asc",
-    vendor="asc",
-    status=RunStatus.SUCCEEDED,
-    reading=Reading(
-        status=RunStatus.SUCCEEDED,
-        verdict=Verdict.AI_GENERATED,
-        verdict_raw="ai",
-        engine=Engine(version="v6"),
-        score=Score(value=93, min=0, max=100, semantics="ai_likelihood", polarity="ai_high"),
-        reasons=["steady phase"],
-        refs=Refs(request_id="r-1", other={"certificate": "c"}),
-        vendor_completed_at=END,
-        vendor_ms=900,
-        segments=[Segment(index=0)],
-        sub_models=[SubModel(id="m")],
-        extras={"surplus": END},
-        components={"vocals": Component(verdict=Verdict.AI_GENERATED)},
-        attribution=Attribution(raw_label="suno_v5", family="suno", version="5"),
-    ),
-    submitted_at=START + timedelta(seconds=1),
-    received_at=START + timedelta(seconds=3),
-    ended_at=START + timedelta(seconds=4),
-    via=Via.POLL,
-    authenticity=Authenticity.TLS_FETCH,
-    raw_sha256="cd" * 32,
-    raw_content_type="application/json",
-    raw_events=[RawEvent("cd" * 32, START, Via.CALLBACK)],
-    refs=Refs(job_id="j-1"),
-)
-PEX = RunFacts(
-    run_id="run_2",
-    detector="pex",
-    vendor="pex",
-    status=RunStatus.NOT_APPLICABLE,
-    reason_code=ReasonCode.TOO_SHORT,
-    reason_text="track too short",
+from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict, Via
+from tests.detections.result_samples import (
+    ASC,
+    DETECTION,
+    DETECTOR_INNER_KEYS,
+    DETECTOR_KEYS,
+    END,
+    INNER_KEYS,
+    PEX,
+    RESULT_KEYS,
 )
 
 
@@ -326,80 +234,3 @@ def run_saying(word: str, place: int) -> RunFacts:
 def test_the_sentence_for_people_counts_and_never_says_human_made(words: str, quorum: int, text: str) -> None:
     runs = [run_saying(word, place) for place, word in enumerate(words.split())]
     assert display_text(settle(replace(DETECTION, quorum=quorum), runs)) == text
-
-
-LEFT_OUT = {"segments", "sub_models", "raw", "raw_events", "extras"}
-
-
-def test_a_summary_leaves_out_the_long_fields_and_changes_nothing_else() -> None:
-    full = compose(DETECTION, [ASC, PEX])
-    before = copy.deepcopy(full)
-    short = summary(full)
-    assert full == before
-    assert " ".join(short) == RESULT_KEYS
-    assert {key: value for key, value in short.items() if key != "detectors"} == {
-        key: value for key, value in full.items() if key != "detectors"
-    }
-    for entry, whole in zip(short["detectors"], full["detectors"], strict=True):
-        assert entry == {key: value for key, value in whole.items() if key not in LEFT_OUT}
-
-
-def test_a_summary_keeps_twenty_reasons_of_two_hundred_characters() -> None:
-    assert ASC.reading is not None
-    wordy = ASC.reading.model_copy(update={"reasons": ["r" * 300] * 30})
-    (entry,) = summary(compose(DETECTION, [replace(ASC, reading=wordy, reason_text="t" * 900)]))["detectors"]
-    assert [len(reason) for reason in entry["reasons"]] == [200] * 20
-    assert len(entry["reason_text"]) == 500
-
-
-def test_one_detectors_part_can_be_shortened_alone() -> None:
-    full = compose(DETECTION, [ASC, PEX])
-    assert summary({"detectors": full["detectors"][:1]}) == {"detectors": summary(full)["detectors"][:1]}
-
-
-def hostile(place: int, letter: str) -> RunFacts:
-    """A run whose every open text is as long and as many as a vendor could send."""
-    long = letter * 50_000
-    many = [f"{i}{long}" for i in range(40)]
-    reading = Reading(
-        status=RunStatus.SUCCEEDED,
-        verdict=Verdict.AI_GENERATED,
-        verdict_raw=long,
-        reason_text=long,
-        tier=long,
-        engine=Engine(name=long, version=long),
-        score=Score(value=0.1234567890123456, min=0, max=1, semantics="ai_likelihood", polarity="ai_high"),
-        confidence=Confidence(value=0.5, label=long, semantics="label"),
-        components={name: Component(verdict=Verdict.AI_GENERATED, confidence_semantics=long) for name in many},
-        content=Content(vocal_pct=1, instrumental_pct=2, silence_pct=3, duration_ms=4),
-        attribution=Attribution(
-            raw_label=long,
-            family=f"{place}{long}",
-            version=long,
-            score=1,
-            alternatives=[Alternative(raw_label=name, score=1) for name in many],
-        ),
-        segments=[Segment(index=i, source=long) for i in range(40)],
-        reasons=many,
-        refs=Refs(job_id=long, request_id=long, other=dict.fromkeys(many, long)),
-        conflicts=[Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=long)] * 40,
-        extras=dict.fromkeys(many, long),
-    )
-    return replace(ASC, detector=f"vendor-{place}/standard", vendor=f"v{place}", reading=reading)
-
-
-@pytest.mark.parametrize("letter", ["a", "é", "語", "\U0001f3b5", "\x01", '"'])
-@pytest.mark.parametrize("escaped", [True, False])
-def test_a_summary_of_four_hostile_detectors_stays_under_twenty_kilobytes(letter: str, escaped: bool) -> None:
-    room = 2000 // (len(json.dumps(letter, ensure_ascii=False).encode()) - 2)
-    detection = replace(
-        DETECTION,
-        metadata={"m": letter * room},
-        external_id=letter * 255,
-        track=TrackFacts("med_1", letter * 50_000, "ab" * 32, 1, 1),
-    )
-    short = summary(compose(detection, [hostile(place, letter) for place in range(4)]))
-    event = {"type": "detection.completed", "timestamp": "2026-11-20T23:41:00.123Z", "data": short}
-    assert len(json.dumps(event, ensure_ascii=escaped).encode()) < 20_000
-    assert [entry["verdict"] for entry in short["detectors"]] == ["ai_generated"] * 4
-    assert short["track"]["audio_sha256"] == "ab" * 32

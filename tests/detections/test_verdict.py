@@ -1,12 +1,6 @@
 """From runs to one outcome: every row of the two tables, and what must hold for any votes."""
 
-import itertools
-from collections.abc import Sequence
-from random import Random
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.detections.verdict import (
     Decided,
@@ -22,53 +16,12 @@ from service.detections.verdict import (
 from service.detectors.reading import Attribution, Component, Reading
 from service.detectors.reading import Conflict as Contradiction
 from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
-
-VERDICTS = {
-    "AI": Verdict.AI_GENERATED,
-    "partial": Verdict.AI_PARTIAL,
-    "no": Verdict.NO_AI_DETECTED,
-    "abstain": Verdict.INCONCLUSIVE,
-}
-SILENT = {
-    "too_short": (RunStatus.NOT_APPLICABLE, ReasonCode.TOO_SHORT),
-    "not_enough_music": (RunStatus.NOT_APPLICABLE, ReasonCode.NOT_ENOUGH_MUSIC),
-    "timeout": (RunStatus.TIMED_OUT, ReasonCode.NO_CALLBACK_NO_RESULT),
-    "unverified": (RunStatus.TIMED_OUT, ReasonCode.UNVERIFIED_CALLBACK),
-    "error": (RunStatus.FAILED, ReasonCode.VENDOR_ERROR),
-    "unknown_word": (RunStatus.FAILED, ReasonCode.UNKNOWN_VERDICT),
-    "unneeded": (RunStatus.SKIPPED, ReasonCode.FALLBACK_NOT_NEEDED),
-    "over_budget": (RunStatus.SKIPPED, ReasonCode.BUDGET_EXCEEDED),
-    "pending": (RunStatus.PENDING, None),
-    "running": (RunStatus.RUNNING, None),
-}
-VOICES = [word for word in (*VERDICTS, *SILENT) if word not in ("pending", "running", "unneeded")]
-FREE_RULES = (Rule.CONSENSUS, Rule.MAJORITY, Rule.ANY)
-
-
-def part(word: str, place: int = 0, **said: object) -> Part:
-    name = f"v{place}"
-    if word in VERDICTS:
-        reading = Reading.model_validate({"status": RunStatus.SUCCEEDED, "verdict": VERDICTS[word], **said})
-        return Part(f"run_{place}", name, name, RunStatus.SUCCEEDED, None, reading)
-    status, reason = SILENT[word]
-    return Part(f"run_{place}", name, name, status, reason)
-
-
-def parts(words: Sequence[str]) -> list[Part]:
-    return [part(word, place) for place, word in enumerate(words)]
+from tests.detections.votes_cast import AI, NO, NONE, OPEN, SOME, VERDICTS, part, parts
 
 
 def outcome(words: str, rule: Rule = Rule.CONSENSUS, quorum: int = 1) -> Decided:
     return decide(parts(words.split()), rule=rule, quorum=quorum)
 
-
-AI, SOME, NO, OPEN, NONE = (
-    Verdict.AI_GENERATED,
-    Verdict.AI_PARTIAL,
-    Verdict.NO_AI_DETECTED,
-    Verdict.INCONCLUSIVE,
-    Verdict.NOT_ANALYZED,
-)
 
 VOTE_TABLE = [
     # votes, agreement, then the verdict by: consensus q1, consensus q2, majority, any
@@ -337,64 +290,3 @@ def test_no_generator_is_named_without_a_positive_verdict(words: tuple[str, ...]
 def test_a_detector_that_voted_no_names_no_generator() -> None:
     asked = [named("AI", 0, *SUNO4), named("no", 1, "udio", "udio")]
     assert decide(asked, rule=Rule.ANY, quorum=1).attribution.family == "suno"
-
-
-voices = st.lists(st.sampled_from(VOICES), max_size=6)
-
-
-@given(voices, st.sampled_from(FREE_RULES), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_the_order_of_parts_never_changes_the_verdict(
-    words: list[str], rule: Rule, quorum: int, random: Random
-) -> None:
-    asked = parts(words)
-    shuffled = random.sample(asked, len(asked))
-    first, second = (decide(order, rule=rule, quorum=quorum) for order in (asked, shuffled))
-    assert (first.status, first.verdict, first.outcome_reason) == (
-        second.status,
-        second.verdict,
-        second.outcome_reason,
-    )
-    assert (first.agreement, first.votes) == (second.agreement, second.votes)
-    assert first.review_reasons == second.review_reasons
-
-
-@given(st.lists(st.sampled_from([*SILENT][:6]), max_size=6), st.sampled_from(list(Rule)), st.integers(1, 4))
-def test_failures_alone_are_never_a_pass(words: list[str], rule: Rule, quorum: int) -> None:
-    assert decide(parts(words), rule=rule, quorum=quorum).verdict is NONE
-
-
-@given(voices, st.sampled_from([*SILENT][:6]), st.sampled_from(list(Rule)), st.integers(1, 4))
-def test_one_more_failure_never_makes_a_pass(words: list[str], failure: str, rule: Rule, quorum: int) -> None:
-    before = decide(parts(words), rule=rule, quorum=quorum)
-    after = decide(parts([*words, failure]), rule=rule, quorum=quorum)
-    assert after.verdict is before.verdict
-    assert after.status != "completed" or before.verdict in (None, NONE)
-
-
-@given(voices, st.sampled_from(list(Rule)), st.integers(1, 4))
-def test_a_pass_needs_votes_for_it_and_more_than_against(words: list[str], rule: Rule, quorum: int) -> None:
-    decided = decide(parts(words), rule=rule, quorum=quorum)
-    if decided.verdict is NO:
-        assert decided.votes.no_ai > decided.votes.ai
-        assert decided.votes.cast >= quorum
-        assert decided.votes.ai == 0 or (rule is Rule.MAJORITY and "detector_disagreement" in decided.review_reasons)
-
-
-@given(voices, st.sampled_from(list(Rule)), st.integers(1, 4))
-def test_a_detection_not_analysed_or_inconclusive_says_why(words: list[str], rule: Rule, quorum: int) -> None:
-    decided = decide(parts(words), rule=rule, quorum=quorum)
-    assert (decided.outcome_reason is None) == (decided.verdict in (AI, SOME, NO))
-
-
-def test_scores_and_confidences_change_nothing() -> None:
-    for low, high in itertools.product((0.0, 1.0), repeat=2):
-        scored = [
-            part(
-                word,
-                place,
-                score={"value": value, "min": 0, "max": 1, "semantics": "ai_likelihood", "polarity": "ai_high"},
-                confidence={"value": value, "semantics": "class"},
-            )
-            for place, (word, value) in enumerate((("AI", low), ("no", high)))
-        ]
-        assert decide(scored, rule=Rule.CONSENSUS, quorum=1).verdict is OPEN

@@ -1,0 +1,168 @@
+"""JSON bodies, read strictly: what two parsers could read differently is refused, and every fault is named at once.
+
+Python's parser lets through what RFC 8259 does not have or leaves open (doubled names, `NaN`, half of a surrogate
+pair), so those are looked for here. Then a pydantic model judges the members.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from service.api.problems import MAX_PROBLEMS, pointer, problems_of
+from service.kit.errors import CallerError, Problem
+
+M = TypeVar("M", bound=BaseModel)
+_Path = tuple[()] | tuple["_Path", str | int]
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+MAX_BODY_BYTES = 1_048_576
+MAX_DEPTH = 64
+_UNKEEPABLE = "U+0000 or unpaired surrogates"
+
+
+async def read_model(request: Request, model: type[M], *, max_bytes: int = MAX_BODY_BYTES) -> M:
+    """The body as `model`: strictly typed, without a member it does not know.
+
+    Raises `CallerError` 413, 415, 400 (no JSON object), or 422 with every fault.
+    """
+    check_media_type(request)
+    return validated(await read_body(request, max_bytes=max_bytes), model)
+
+
+def validated(raw: bytes, model: type[M]) -> M:
+    """`raw` as `model`. Raises `CallerError` 400 or 422."""
+    document = parse_object(raw)
+    try:
+        return model.model_validate_json(raw, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise invalid(problems_of(error, document)) from error
+
+
+def invalid(problems: Sequence[Problem]) -> CallerError:
+    """The 422 for these faults."""
+    return CallerError("invalid_request", "Some of the request is not as it should be.", problems=tuple(problems))
+
+
+async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises `CallerError` 413 as soon as it is seen to be larger than `max_bytes`."""
+    body = bytearray()
+    if declared_bytes(request) > max_bytes:
+        raise _too_large(max_bytes)
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+def declared_bytes(request: Request) -> int:
+    """What `Content-Length` announces; 0 where it is absent or no number. Only a hint: bytes are counted too."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if _LENGTH.fullmatch(declared) else 0
+
+
+def check_media_type(request: Request) -> None:
+    """The body claims to be JSON, or claims nothing. Raises `CallerError` 415."""
+    claimed = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if claimed not in ("", "application/json") and not (
+        claimed.startswith("application/") and claimed.endswith("+json")
+    ):
+        raise CallerError("unsupported_media_type", "Send the body as application/json.", status=415)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object that `raw` is. Raises `CallerError`: 400 if it is none, 422 for text that cannot be kept."""
+    try:
+        document = json.loads(
+            raw.decode(), object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise _malformed(f"it is nested more than {MAX_DEPTH} deep") from error
+    except ValueError as error:
+        raise _malformed(_reason(error)) from error
+    if not isinstance(document, dict):
+        raise _malformed("it is not an object")
+    if faults := tuple(islice(_faults(document), MAX_PROBLEMS)):
+        raise invalid(faults)
+    return document
+
+
+class _NotStrictError(ValueError):
+    """What Python's parser would have let through; the text is for the caller."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _NotStrictError("a name occurs twice in one object")
+    return members
+
+
+def _refuse_constant(_word: str) -> NoReturn:
+    raise _NotStrictError("NaN and Infinity are not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise _NotStrictError("a number is too large")
+    return number
+
+
+def _faults(document: dict[str, Any]) -> Iterator[Problem]:
+    """Text with U+0000 or half a surrogate pair: no database and no UTF-8 can keep it. Raises where it is too deep.
+
+    Paths are kept as links to the parent and spelled out only for a fault: spelling out all would let a long name
+    with many members below it cost gigabytes.
+    """
+    waiting: list[tuple[_Path, int, Any]] = [((), 0, document)]
+    while waiting:
+        path, depth, value = waiting.pop()
+        if isinstance(value, str) and not _keepable(value):
+            yield Problem(_pointer(path), f"must not contain {_UNKEEPABLE}")
+        if not isinstance(value, dict | list):
+            continue
+        if depth >= MAX_DEPTH:
+            raise _malformed(f"it is nested more than {MAX_DEPTH} deep")
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and not _keepable(key):
+                yield Problem(_pointer(path), f"has a member whose name contains {_UNKEEPABLE}")
+            else:
+                waiting.append(((path, key), depth + 1, member))
+
+
+def _keepable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _pointer(path: _Path) -> str:
+    keys: list[str | int] = []
+    while path:
+        path, key = path
+        keys.append(key)
+    return pointer(reversed(keys))
+
+
+def _reason(error: ValueError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case json.JSONDecodeError() | _NotStrictError():
+            return str(error)
+    return "a number is too large"  # Python converts at most 4,300 digits
+
+
+def _malformed(reason: str) -> CallerError:
+    return CallerError("malformed_json", f"The body cannot be read as a JSON object: {reason}.", status=400)
+
+
+def _too_large(max_bytes: int) -> CallerError:
+    return CallerError("body_too_large", f"The body has more than {max_bytes} bytes.", status=413)

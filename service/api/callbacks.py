@@ -1,0 +1,143 @@
+"""`POST /callbacks/{detector}/{token}`: vendors say how a run went.
+
+Read it from top to bottom: token, size, media type, strict parse, signature, store, and only then 200. A stranger
+gets 4xx; a fault of ours gets 503, because a 4xx would end the vendor's retries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.api.bodies import check_media_type, parse_object, read_body
+from service.api.context import Context, context_of
+from service.callbacks.addresses import mode_of_address
+from service.callbacks.intake import Arrived
+from service.callbacks.run_addresses import read_address
+from service.detectors.catalogue import Catalogue, Line
+from service.detectors.words import Authenticity
+from service.kit.errors import CallerError, not_found
+from service.kit.tokens import BadToken
+
+log = structlog.get_logger()
+
+_LONGEST_SUBJECT = 2000
+_RETRY_SECONDS = "10"
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """Where a callback was sent: to an account's address (`run_id` is `None`) or to one run's."""
+
+    mode: str
+    run_id: str | None
+
+
+async def take(request: Request) -> Response:
+    """200 once the callback is stored for good; a challenge is echoed."""
+    context, vendor = context_of(request), request.path_params["vendor"]
+    kind = callback_kind(context.policy.catalogue, vendor)
+    if kind is None:
+        raise not_found("detector with callbacks")
+    try:
+        return await _take(request, context, vendor, kind)
+    except (CallerError, ClientDisconnect):
+        raise
+    except Exception:
+        log.exception("callback.not_stored", vendor=vendor)
+        body = {"detail": "Not stored: a fault on our side. Please send it again."}
+        return JSONResponse(body, status_code=503, headers={"Retry-After": _RETRY_SECONDS})
+
+
+def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
+    """`account`, `run`, or `None` for a vendor without callbacks, or none of ours."""
+    for mode in ("live", "test"):
+        line = catalogue.line(mode, vendor)
+        if line is not None:
+            return line.adapter.capabilities(line.adapter.detectors[0]).callbacks
+    return None
+
+
+async def _take(request: Request, context: Context, vendor: str, kind: str) -> Response:
+    now = context.clock()
+    addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
+    body = await read_body(request)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    line = context.policy.catalogue.line(addressed.mode, vendor) if addressed else None
+    if addressed is None or line is None:
+        raise await _quarantine(context, vendor, "live", body, headers, now, "forged, expired or foreign token")
+    check_media_type(request)
+    document = _parsed(body)
+    if kind == "account" and (echo := line.adapter.challenge(document)) is not None:
+        return JSONResponse(echo)
+    refs = line.adapter.refs(document)
+    authenticity = _authenticity(line, headers, document, now) if refs else None
+    subject = addressed.run_id or (refs.job_id if refs else None)
+    if refs is None or authenticity is None or subject is None or len(subject) > _LONGEST_SUBJECT:
+        note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
+        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note)
+    arrived = Arrived(
+        mode=addressed.mode,
+        vendor=vendor,
+        subject=subject,
+        job_id=refs.job_id,
+        body=body,
+        headers=headers,
+        authenticity=authenticity.value,
+        received_at=now,
+    )
+    is_new = await context.intake.add(arrived)
+    log.info("callback.taken", vendor=vendor, mode=arrived.mode, subject=subject, new=is_new, bytes=len(body))
+    return JSONResponse({"received": True})
+
+
+async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
+    if kind == "account":
+        mode = await context.database.read(mode_of_address, vendor, token, now)
+        return Addressed(mode, None) if mode else None
+    try:
+        address = read_address(context.tokens, token, now)
+    except BadToken:
+        return None
+    return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
+
+
+def _authenticity(
+    line: Line, headers: Mapping[str, str], document: Mapping[str, object], now: datetime
+) -> Authenticity | None:
+    return line.adapter.verify(headers, document, line.policy.webhook_secrets, now)
+
+
+def _parsed(body: bytes) -> dict[str, object]:
+    try:
+        return parse_object(body)
+    except CallerError as error:
+        raise CallerError("malformed_json", error.detail, status=400) from error
+
+
+async def _quarantine(
+    context: Context, vendor: str, mode: str, body: bytes, headers: Mapping[str, str], now: datetime, note: str
+) -> CallerError:
+    """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
+    arrived = Arrived(
+        mode=mode,
+        vendor=vendor,
+        subject="quarantine",
+        job_id=None,
+        body=body,
+        headers=headers,
+        authenticity=Authenticity.NONE.value,
+        received_at=now,
+        quarantined=True,
+        note=note,
+    )
+    is_new = await context.intake.add(arrived)
+    log.warning("callback.rejected", vendor=vendor, mode=mode, note=note, new=is_new, bytes=len(body))
+    return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
+
+
+ROUTES = [Route("/callbacks/{vendor}/{token}", take, methods=["POST"])]

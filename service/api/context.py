@@ -1,0 +1,48 @@
+"""What the doors need, opened once at start and handed to all. Who opens it is not known here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from sqlmodel import Session
+from starlette.requests import Request
+
+from service.callbacks.intake import Arrived
+from service.detections.policy import DetectionPolicy
+from service.kit.clock import Clock
+from service.kit.database import Database
+from service.kit.groupcommit import GroupCommit
+from service.kit.guard import GuardPolicy
+from service.kit.sealing import Sealer
+from service.kit.tokens import Tokens
+from service.media.ingest import MAX_BYTES
+from service.media.links import MediaGrant, MediaLinks
+from service.media.store import Store
+
+OpenLink = Callable[[Session, str, str, datetime, bool], MediaGrant | None]
+"""`(session, run_id, mode, now, counts)`: what the run's link opens now, or `None`; `counts` uses up one fetch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The process's open things and its few limits."""
+
+    database: Database
+    clock: Clock
+    store: Store
+    tokens: Tokens
+    media_links: MediaLinks
+    open_link: OpenLink
+    sealer: Sealer
+    guard: GuardPolicy
+    policy: DetectionPolicy
+    intake: GroupCommit[Arrived, bool]
+    max_media_bytes: int = MAX_BYTES
+    staging: Path | None = None  # a folder for uploads under way; the system's own by default
+
+
+def context_of(request: Request) -> Context:
+    """What `app.state.context` was set to at start."""
+    return cast("Context", request.app.state.context)

@@ -1,0 +1,187 @@
+"""`/v1/detections`: a question comes in, its answer is read."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.accounts.api_keys import Caller
+from service.api.auth import require
+from service.api.bodies import invalid, read_model
+from service.api.context import Context, context_of
+from service.detections.policy import topic_of
+from service.detections.queries import find_detection, has_ended, result_of
+from service.detections.submit import Question, submit
+from service.detections.votes import Rule
+from service.kit.errors import CallerError, Problem, not_found
+from service.kit.guarded_http import RefusedUrl, check_url
+
+_METADATA_BYTES, _METADATA_KEYS = 2048, 50
+_LONGEST_WAIT = 25
+_NAME = re.compile(r"[^/\\]{1,255}")
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Scalar = str | int | float | bool | None
+
+
+class SourceIn(BaseModel):
+    """Where the audio is: exactly one of the two."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    media_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "SourceIn":
+        if (self.url is None) == (self.media_id is None):
+            raise ValueError("must have exactly one of url and media_id")
+        return self
+
+
+class DecisionIn(BaseModel):
+    """How the votes are combined."""
+
+    rule: Rule = Rule.CONSENSUS
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class DeclaredIn(BaseModel):
+    """What the uploader said. Compared with the verdict, never counted."""
+
+    ai: bool | None = None
+
+
+class DetectionIn(BaseModel):
+    """`POST /v1/detections`."""
+
+    source: SourceIn
+    detectors: Annotated[list[Name], Field(min_length=1, max_length=16)] | None = None
+    decision: DecisionIn = DecisionIn()
+    external_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    metadata: Annotated[dict[str, Scalar], Field(max_length=_METADATA_KEYS)] = Field(default_factory=dict)
+    declared: DeclaredIn | None = None
+    answer_within_seconds: Annotated[int, Field(ge=30, le=86400)] = 900
+    force: bool = False
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, metadata: dict[str, Scalar]) -> dict[str, Scalar]:
+        if len(json.dumps(metadata, ensure_ascii=False).encode()) > _METADATA_BYTES:
+            raise ValueError(f"must have at most {_METADATA_BYTES} bytes as JSON")
+        return metadata
+
+
+async def create(request: Request) -> Response:
+    """202 with the detection, queued."""
+    caller = await require(request, "detections:write")
+    context = context_of(request)
+    asked = await read_model(request, DetectionIn)
+    if asked.source.url is not None:
+        _check_source(asked.source.url, context)
+    result = await context.database.write(_submit, _question(caller, asked), context)
+    location = f"/v1/detections/{result['id']}"
+    return JSONResponse(result, status_code=202, headers={"Location": location})
+
+
+async def read(request: Request) -> Response:
+    """The result; with `?wait=` once it is final, or after so many seconds."""
+    caller = await require(request, "detections:read")
+    context, detection_id = context_of(request), request.path_params["detection_id"]
+    wait, full = _reading(request.query_params)
+    until = asyncio.get_running_loop().time() + wait
+    event = context.database.wake.subscribe(topic_of(detection_id))
+    try:
+        while True:
+            event.clear()
+            found = await context.database.read(_find, caller, detection_id, context, full=full)
+            if found is None:
+                raise not_found("detection")
+            ended, result = found
+            left = until - asyncio.get_running_loop().time()
+            if ended or left <= 0:
+                return JSONResponse(result)
+            await _woken(event, left)
+    finally:
+        context.database.wake.unsubscribe(topic_of(detection_id), event)
+
+
+async def _woken(event: asyncio.Event, left: float) -> None:
+    """The event was set, or a second has passed: a wake is a hint, and may be lost."""
+    try:
+        async with asyncio.timeout(min(left, 1.0)):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _submit(session: Session, question: Question, context: Context) -> dict[str, Any]:
+    detection = submit(session, question, context.policy, context.clock())
+    session.flush()
+    return result_of(session, detection, context.policy, full=True)
+
+
+def _find(
+    session: Session, caller: Caller, detection_id: str, context: Context, *, full: bool
+) -> tuple[bool, dict[str, Any]] | None:
+    detection = find_detection(session, caller.account_id, caller.mode, detection_id)
+    if detection is None:
+        return None
+    return has_ended(detection), result_of(session, detection, context.policy, full=full)
+
+
+def _question(caller: Caller, asked: DetectionIn) -> Question:
+    return Question(
+        account_id=caller.account_id,
+        mode=caller.mode,
+        source_url=asked.source.url,
+        source_name=_name_in(asked.source.url) if asked.source.url else None,
+        media_id=asked.source.media_id,
+        detectors=asked.detectors or (),
+        rule=asked.decision.rule,
+        quorum=asked.decision.quorum,
+        external_id=asked.external_id,
+        metadata=asked.metadata,
+        declared=asked.declared.model_dump(exclude_none=True) if asked.declared else None,
+        answer_within_seconds=asked.answer_within_seconds,
+        force=asked.force,
+    )
+
+
+def _name_in(url: str) -> str | None:
+    """The last part of the URL's path: in test mode its sandbox words count."""
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return name if _NAME.fullmatch(name) else None
+
+
+def _check_source(url: str, context: Context) -> None:
+    try:
+        check_url(url, context.guard)
+    except RefusedUrl as refused:
+        raise invalid([Problem("/source/url", refused.reason)]) from refused
+
+
+def _reading(parameters: Mapping[str, str]) -> tuple[int, bool]:
+    """`wait` in seconds, and whether the full result is wanted. Raises `CallerError` 400 naming each fault."""
+    problems = []
+    wait, detail = parameters.get("wait", "0"), parameters.get("detail", "full")
+    if not re.fullmatch(r"[0-9]{1,2}", wait) or int(wait) > _LONGEST_WAIT:
+        problems.append(Problem("wait", f"must be a whole number of seconds from 0 to {_LONGEST_WAIT}"))
+    if detail not in ("full", "summary"):
+        problems.append(Problem("detail", "must be full or summary"))
+    if problems:
+        detail_text = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+        raise CallerError("invalid_parameter", f"{detail_text}.", status=400, problems=tuple(problems))
+    return int(wait), detail == "full"
+
+
+ROUTES = [
+    Route("/v1/detections", create, methods=["POST"]),
+    Route("/v1/detections/{detection_id}", read, methods=["GET"]),
+]

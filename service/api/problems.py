@@ -1,0 +1,178 @@
+"""Every answer that is a refusal or a failure: `application/problem+json`, RFC 9457.
+
+`type` is `about:blank`, so `title` is the status's own phrase; our word for what went wrong is `code`. What a room
+has to say comes as `CallerError`. Our own failures are logged whole and shown as nothing but a request id.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from service.api.request_ids import HEADER, request_id_of
+from service.kit.errors import CallerError, Problem
+
+_log = structlog.get_logger()
+_WORDS = {
+    404: "There is nothing at this address.",
+    405: "This address does not take this method; the Allow header lists those it takes.",
+}
+
+MAX_PROBLEMS = 100
+_LONGEST_KEY = 255
+_FAULTS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "none_required": "must be null",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} members",
+    "too_long": "must have at most {max_length} members",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+"""Pydantic's error types in plain words; whatever is not listed keeps pydantic's own."""
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON answer of the problem type."""
+
+    media_type = "application/problem+json"
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    problems: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer for one refusal. `errors` is there only where single members of the request are at fault."""
+    request_id = request_id_of(request)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _phrase(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if problems:
+        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in problems]
+    known = {"Cache-Control": "no-store"} | ({HEADER: request_id} if request_id else {})
+    return ProblemResponse(body, status_code=status, headers=known | dict(headers or {}))
+
+
+async def on_caller_error(request: Request, error: Exception) -> Response:
+    """The refusal as the room worded it."""
+    if not isinstance(error, CallerError):
+        raise error
+    return problem(request, error.status, error.code, error.detail, problems=error.problems, headers=error.headers)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """The router's own refusals: no such address, no such method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    status = error.status_code
+    code = re.sub(r"[^a-z]+", "_", _phrase(status).lower())
+    return problem(request, status, code, _WORDS.get(status, error.detail), headers=error.headers)
+
+
+async def on_disconnect(request: Request, _error: Exception) -> Response:
+    """The caller hung up in the middle of its request. Nobody reads this answer; it is no failure of ours."""
+    return problem(request, 400, "request_incomplete", "The request ended before its body did.")
+
+
+async def on_failure(request: Request, error: Exception) -> Response:
+    """Our own fault: everything in the log, nothing in the answer."""
+    _log.error(
+        "request.failed", method=request.method, path=_path(request), request_id=request_id_of(request), exc_info=error
+    )
+    detail = "Something went wrong on our side. The request id helps us to find it."
+    return problem(request, 500, "internal_error", detail)
+
+
+def problems_of(error: ValidationError, document: Any) -> tuple[Problem, ...]:
+    """Every fault pydantic found in `document` (at most a hundred), each with a pointer to its member.
+
+    There is no handler for `ValidationError` itself: one that escapes a door is our fault, not the caller's.
+    """
+    faults = error.errors(include_url=False, include_input=False)
+    found = (Problem(pointer(_within(document, fault["loc"])), _told(fault)) for fault in faults)
+    return tuple(dict.fromkeys(found))[:MAX_PROBLEMS]
+
+
+def pointer(keys: Iterable[str | int]) -> str:
+    """The RFC 6901 pointer along these keys. Names a stranger made long are cut: the answer must stay small."""
+    return "".join(f"/{str(key)[:_LONGEST_KEY].replace('~', '~0').replace('/', '~1')}" for key in keys)
+
+
+def _within(document: Any, loc: Sequence[str | int]) -> list[str | int]:
+    """`loc` without what is no part of the document: pydantic also names the branches of unions and its validators."""
+    keys: list[str | int] = []
+    at = document
+    for key in loc:
+        if _has(at, key):
+            at = at[key]
+            keys.append(key)
+        elif isinstance(at, dict) and key == loc[-1] and not str(key).startswith("["):
+            keys.append(key)  # the member that is missing
+    return keys
+
+
+def _has(value: Any, key: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(key, int) and key < len(value)
+    return isinstance(value, dict) and key in value
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    words = _FAULTS.get(fault["type"])
+    if words is not None:
+        return words.format_map(fault.get("ctx", {}))
+    return str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+HANDLERS: dict[Any, Any] = {
+    CallerError: on_caller_error,
+    HTTPException: on_http_exception,
+    ClientDisconnect: on_disconnect,
+    Exception: on_failure,
+}
+"""For Starlette's `exception_handlers`."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _path(request: Request) -> str:
+    """The route's pattern where there is one: the address itself may hold a token."""
+    route = request.scope.get("route")
+    return getattr(route, "path", "")

@@ -1,0 +1,28 @@
+"""Whether a media link still opens: it dies with its run, and after so many fetches."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select, update
+
+from service.detections.models import Detection, Run
+from service.media.links import MediaGrant
+from service.media.models import Media
+
+MAX_FETCHES = 20
+
+
+def open_link(session: Session, run_id: str, mode: str, now: datetime, counts: bool) -> MediaGrant | None:  # noqa: FBT001 - the link's door names it
+    """What the link opens, or `None`. A fetch that `counts` is counted here, in the same statement that asks."""
+    alive = (col(Run.id) == run_id, col(Run.mode) == mode, col(Run.ended_at).is_(None), col(Run.deadline_at) > now)
+    if counts:
+        once_more = update(Run).where(*alive, col(Run.media_fetches) < MAX_FETCHES)
+        taken = session.exec(once_more.values(media_fetches=Run.media_fetches + 1))
+        if taken.rowcount == 0:
+            return None
+    found = session.exec(
+        select(Media)
+        .join(Detection, col(Detection.media_id) == Media.id)
+        .join(Run, col(Run.detection_id) == Detection.id)
+        .where(*alive, col(Media.erased_at).is_(None))
+    ).first()
+    return MediaGrant(found.id, found.bytes, found.content_type) if found else None

@@ -1,0 +1,59 @@
+"""Reading detections: the result as it stands, or as the latest revision has it."""
+
+import base64
+import json
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from service.detections.facts_of import detection_facts, run_facts, runs_of
+from service.detections.models import Detection, RawBody, Revision
+from service.detections.policy import DetectionPolicy
+from service.detections.result import compose, summary
+from service.detections.verdict import DetectionStatus
+
+
+def find_detection(session: Session, account_id: str, mode: str, detection_id: str) -> Detection | None:
+    """The account's detection of this id in this mode; somebody else's is none."""
+    detection = session.get(Detection, detection_id)
+    if detection is None or (detection.account_id, detection.mode) != (account_id, mode):
+        return None
+    return detection
+
+
+def has_ended(detection: Detection) -> bool:
+    """Whether the detection has a final answer."""
+    return DetectionStatus(detection.status).ended
+
+
+def result_of(session: Session, detection: Detection, policy: DetectionPolicy, *, full: bool) -> dict[str, Any]:
+    """The result, in full with the raw answers, or in the short form that webhooks carry."""
+    if has_ended(detection):
+        row = session.get_one(Revision, (detection.id, detection.revision))
+        result: dict[str, Any] = json.loads(row.result)
+    else:
+        runs = runs_of(session, detection.id)
+        facts = detection_facts(session, detection, runs)
+        result = compose(facts, run_facts(session, runs, policy), base_url=policy.base_url)
+    return _with_raw_bodies(session, result) if full else summary(result)
+
+
+def _with_raw_bodies(session: Session, result: dict[str, Any]) -> dict[str, Any]:
+    owners = [detector["run_id"] for detector in result["detectors"]]
+    rows = session.exec(select(RawBody).where(col(RawBody.owner_id).in_(owners)))
+    bodies = {(row.owner_id, row.sha256): row.body for row in rows}
+    for detector in result["detectors"]:
+        raw = detector.get("raw")
+        if raw is not None:
+            raw |= _shown(bodies.get((detector["run_id"], raw["sha256"])))
+    return result
+
+
+def _shown(body: bytes | None) -> dict[str, str | None]:
+    """The bytes as text where they are UTF-8, else in base64; nothing once they are erased."""
+    if body is None:
+        return {"body": None}
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body": None, "body_base64": base64.b64encode(body).decode()}

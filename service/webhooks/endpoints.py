@@ -1,0 +1,103 @@
+"""Registering endpoints, and what happens to their deliveries when one goes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select, update
+
+from service.kit.clock import rfc3339
+from service.kit.columns import table_of
+from service.kit.ids import new_id
+from service.kit.paging import Page, comes_after
+from service.kit.sealing import Sealer
+from service.kit.signatures import new_secret
+from service.webhooks.models import Delivery, Endpoint, EndpointSecret
+from service.webhooks.signing import HEADERS_PURPOSE, SECRET_PURPOSE, open_headers
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """A request for an endpoint, well-formed and with a URL the guard lets through."""
+
+    account_id: str
+    mode: str
+    url: str
+    events: Sequence[str]
+    description: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rate_limit_per_second: int | None = None
+    disabled: bool = False
+
+
+def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: datetime) -> tuple[Endpoint, str]:
+    """The endpoint, and its signing secret in clear: shown now, sealed at rest."""
+    endpoint = Endpoint(
+        id=new_id("we"),
+        account_id=asked.account_id,
+        mode=asked.mode,
+        url=asked.url,
+        events_json=json.dumps(list(asked.events)),
+        description=asked.description,
+        rate_limit_per_second=asked.rate_limit_per_second,
+        status="disabled" if asked.disabled else "enabled",
+        disabled_reason="by_owner" if asked.disabled else None,
+        created_at=now,
+    )
+    if asked.headers:
+        endpoint.sealed_headers = sealer.seal(HEADERS_PURPOSE, endpoint.id, json.dumps(dict(asked.headers)).encode())
+    secret, secret_id = new_secret(), new_id("whs")
+    session.add(endpoint)
+    session.flush()
+    sealed = sealer.seal(SECRET_PURPOSE, secret_id, secret.encode())
+    session.add(EndpointSecret(id=secret_id, endpoint_id=endpoint.id, sealed=sealed, valid_from=now))
+    return endpoint, secret
+
+
+def find_endpoint(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:
+    """The account's endpoint of this id in this mode, unless it was deleted."""
+    endpoint = session.get(Endpoint, endpoint_id)
+    if endpoint is None or endpoint.deleted_at or (endpoint.account_id, endpoint.mode) != (account_id, mode):
+        return None
+    return endpoint
+
+
+def list_endpoints(session: Session, account_id: str, mode: str, page: Page) -> list[Endpoint]:
+    """The page's endpoints and one more, if there are more; newest first."""
+    statement = select(Endpoint).where(
+        Endpoint.account_id == account_id, Endpoint.mode == mode, col(Endpoint.deleted_at).is_(None)
+    )
+    if page.after is not None:
+        statement = statement.where(comes_after(table_of(Endpoint).c.created_at, table_of(Endpoint).c.id, page.after))
+    newest_first = (col(Endpoint.created_at).desc(), col(Endpoint.id).desc())
+    return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+
+
+def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None:
+    """The endpoint is gone: what was not delivered to it never will be, and the record says so."""
+    endpoint.deleted_at = now
+    endpoint.status = "disabled"
+    endpoint.sealed_headers = None
+    session.exec(
+        update(Delivery)
+        .where(col(Delivery.endpoint_id) == endpoint.id, col(Delivery.state).in_(("due", "blocked", "held")))
+        .values(state="skipped", due_at=None, lease_token=None, ended_at=now)
+    )
+
+
+def shown(endpoint: Endpoint, sealer: Sealer) -> dict[str, Any]:
+    """The endpoint as its owner sees it. Header values are masked."""
+    headers = open_headers(sealer, endpoint.id, endpoint.sealed_headers)
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": json.loads(endpoint.events_json),
+        "description": endpoint.description,
+        "headers": dict.fromkeys(headers, "********"),
+        "rate_limit_per_second": endpoint.rate_limit_per_second,
+        "status": endpoint.status,
+        "disabled_reason": endpoint.disabled_reason,
+        "created_at": rfc3339(endpoint.created_at),
+    }
