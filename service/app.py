@@ -1,0 +1,64 @@
+"""The web process: mounts the doors and the sandbox. That a worker may run beside them is the caller's to say."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+
+from service.api.context import Context
+from service.api.problems import HANDLERS
+from service.api.request_ids import RequestIds
+from service.api.routes import ROUTES
+from service.detections.open_link import open_link
+from service.kit.clock import Clock, system_clock
+from service.resources import Resources, open_resources
+from service.sandbox.app import create as create_sandbox
+from service.settings import Settings
+
+Beside = Callable[[Resources], AbstractAsyncContextManager[object]]
+
+
+def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = system_clock) -> Starlette:
+    """The application. What it needs is opened when it starts and closed when it ends.
+
+    `beside` is entered with the same resources and left before they close: a worker, where one process does both.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            resources = await stack.enter_async_context(open_resources(settings, clock))
+            sandbox = create_sandbox(resources.sandbox, clock)
+            stack.push_async_callback(sandbox.aclose)
+            sandbox_mount.app = sandbox.app
+            app.state.context = context_from(resources)
+            if beside is not None:
+                await stack.enter_async_context(beside(resources))
+            yield
+
+    sandbox_mount = Mount("/sandbox", app=Starlette())
+    return Starlette(
+        routes=[*ROUTES, sandbox_mount],
+        exception_handlers=HANDLERS,
+        middleware=[Middleware(RequestIds)],
+        lifespan=lifespan,
+    )
+
+
+def context_from(resources: Resources) -> Context:
+    """What the doors need of the process's resources."""
+    return Context(
+        database=resources.database,
+        clock=resources.clock,
+        store=resources.store,
+        tokens=resources.tokens,
+        media_links=resources.links.media_links["live"],
+        open_link=open_link,
+        sealer=resources.sealer,
+        guard=resources.guard,
+        policy=resources.policy,
+        intake=resources.intake,
+    )

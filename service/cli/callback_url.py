@@ -1,0 +1,50 @@
+"""`relay callback-url VENDOR`: the account-level address for the vendor's dashboard."""
+
+import json
+import sys
+from datetime import timedelta
+
+import typer
+
+from service.callbacks.addresses import address_token, rotate_address
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.kit.errors import SettingsError
+from service.kit.sealing import Sealer
+from service.settings import Settings, load_settings
+
+_VENDORS = ("aippim",)
+
+
+def print_callback_url(vendor: str, mode: str, *, rotate: bool, overlap_hours: float, as_json: bool) -> None:
+    """The address is printed; with `rotate` it is a new one, and the old one stays valid for the overlap."""
+    if vendor not in _VENDORS:
+        raise typer.BadParameter(
+            f"has no account-level callback; use one of: {', '.join(_VENDORS)}", param_hint="VENDOR"
+        )
+    if mode not in ("live", "test"):
+        raise typer.BadParameter("must be live or test", param_hint="--mode")
+    settings = load_settings()
+    url = f"{_base(settings, mode)}/callbacks/{vendor}/{_token(settings, vendor, mode, rotate, overlap_hours)}"
+    sys.stdout.write(json.dumps({"vendor": vendor, "mode": mode, "url": url}) + "\n" if as_json else f"{url}\n")
+
+
+def _base(settings: Settings, mode: str) -> str:
+    base = settings.public_url if mode == "live" else settings.sandbox_base
+    if base is None:
+        raise SettingsError(
+            "PUBLIC_URL: required, it is how the vendor reaches us; for example https://relay.example.com"
+        )
+    return base
+
+
+def _token(settings: Settings, vendor: str, mode: str, rotate: bool, overlap_hours: float) -> str:
+    database, sealer, now = Database(settings.database_url), Sealer(settings.secret_keys), system_clock()
+    try:
+        with database.writing() as session:
+            if rotate:
+                overlap = timedelta(hours=overlap_hours)
+                return rotate_address(session, mode, vendor, sealer, overlap=overlap, now=now)
+            return address_token(session, mode, vendor, sealer, now)
+    finally:
+        database.close()

@@ -1,0 +1,97 @@
+"""What the demo shows: a live line for each detector, the verdict, and the webhook as the customer got it."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from service.sandbox.receiver import Received
+
+_MARKS = {
+    "pending": "[dim]…[/] waiting",
+    "running": "[yellow]●[/] at the vendor",
+    "succeeded": "[green]✓[/] answered",
+    "not_applicable": "[blue]-[/] not applicable",
+    "failed": "[red]✗[/] failed",
+    "timed_out": "[red]✗[/] timed out",
+    "skipped": "[dim]-[/] skipped",
+}
+_SHOWN = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+class Screen:
+    """A terminal, or a pipe: then only the end is printed."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._results: dict[str, dict[str, Any]] = {}
+        self._live: Live | None = None
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """The lines move while inside."""
+        with Live(self._table(), console=self._console, refresh_per_second=8, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def update(self, result: dict[str, Any]) -> None:
+        """The detection's lines show how far it is."""
+        self._results[result["id"]] = result
+        if self._live is not None:
+            self._live.update(self._table())
+
+    def say(self, text: str) -> None:
+        """One line, as it is."""
+        self._console.print(text, markup=False)
+
+    def show(self, results: Sequence[dict[str, Any]], webhooks: Sequence[Received]) -> None:
+        """The end: each track's verdict, and its webhook with what the independent library says of it."""
+        self._console.print(self._table())
+        for result, webhook in zip(results, webhooks, strict=True):
+            self._console.print(_verdict(result))
+            self._console.print(_received(webhook))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("track", "detector", "state", "verdict", "by", "ms"):
+            table.add_column(name, no_wrap=name != "track")
+        for result in self._results.values():
+            for detector in result["detectors"]:
+                table.add_row(*_row(result, detector))
+        return table
+
+
+def _row(result: dict[str, Any], detector: dict[str, Any]) -> list[str]:
+    verdict = detector["verdict"] or detector["reason_code"] or ""
+    score = detector["score"]
+    shown = f"{verdict} [dim](vendor score {score['value']} of {score['max']})[/]" if score else verdict
+    wall = detector["timing"]["wall_ms"]
+    return [
+        (result["track"]["filename"] or "")[:40],
+        detector["detector"],
+        _MARKS[detector["status"]],
+        shown,
+        detector["obtained"]["via"] or "",
+        "" if wall is None else str(wall),
+    ]
+
+
+def _verdict(result: dict[str, Any]) -> Panel:
+    lines = [f"[bold]{result['verdict']}[/]  ({result['status']}, {result['agreement']})"]
+    if result["display"]:
+        lines.append(result["display"])
+    lines.append(f"[dim]{result['id']}  revision {result['revision']}  sha256 {result['track']['audio_sha256']}[/]")
+    return Panel("\n".join(lines), title="verdict", title_align="left", expand=False)
+
+
+def _received(webhook: Received) -> Panel:
+    event = json.loads(webhook.body)
+    state = "[green]verified by standardwebhooks[/]" if webhook.verified else "[red]NOT verified[/]"
+    headers = [f"[dim]{name}: {webhook.headers.get(name, '')}[/]" for name in _SHOWN]
+    about = f"{event['type']}  verdict {event['data']['verdict']}  {len(webhook.body)} bytes"
+    return Panel("\n".join([*headers, about, state]), title="webhook", title_align="left", expand=False)

@@ -1,0 +1,76 @@
+"""`relay web`: the HTTP half, and the worker too if asked to. On SQLite the two are always one process."""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+import uvicorn
+from starlette.applications import Starlette
+
+from service.app import create
+from service.kit.database import normalise_url
+from service.kit.errors import SettingsError
+from service.kit.logs import set_up_logs
+from service.settings import Settings, load_settings
+from service.worker import working
+
+_GRACE_SECONDS = 10
+_WITH_WORKER = "RELAY_WITH_WORKER"  # from this process to those it starts
+
+
+def run_web(*, with_worker: bool) -> None:
+    """Serves until SIGTERM or SIGINT. Raises `SettingsError` where the settings cannot work."""
+    settings = load_settings()
+    set_up_logs(settings.log_format)
+    host, port = settings.bind
+    if settings.is_sqlite:
+        if settings.web_concurrency > 1:
+            raise SettingsError("WEB_CONCURRENCY: SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
+        with_worker = True
+    lock = hold_sqlite(settings)
+    if settings.web_concurrency > 1:
+        os.environ[_WITH_WORKER] = "1" if with_worker else "0"
+        uvicorn.run(
+            "service.cli.web:from_environment",
+            factory=True,
+            host=host,
+            port=port,
+            workers=settings.web_concurrency,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    else:
+        uvicorn.run(
+            create(settings, beside=working if with_worker else None),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    del lock
+
+
+def from_environment() -> Starlette:
+    """The application as each of several processes makes it."""
+    settings = load_settings()
+    set_up_logs(settings.log_format)
+    return create(settings, beside=working if os.environ.get(_WITH_WORKER) == "1" else None)
+
+
+def hold_sqlite(settings: Settings) -> IO[str] | None:
+    """The lock that says one process has this SQLite file; kept as long as what is returned is. `None` elsewhere."""
+    path = normalise_url(settings.database_url).database if settings.is_sqlite else None
+    if path is None or path == ":memory:":
+        return None
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lock = Path(f"{path}.lock").open("a", encoding="ascii")  # noqa: SIM115 - held for the process's life
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.stderr.write(f"Another process serves {path}: SQLite is one process. Use PostgreSQL for more.\n")
+        sys.exit(2)
+    return lock

@@ -1,0 +1,224 @@
+"""Opens and closes what web and worker share, and ties together what rooms may not know of each other.
+
+The outbox gets the fan-out as a recorder; a run that learns its job id tells the parked callbacks; a test run's
+vendors are the sandbox twins of this deployment.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from service.callbacks.addresses import address_token
+from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
+from service.callbacks.process import match_parked
+from service.callbacks.run_addresses import RunAddress, sign_address
+from service.detections.asks import AskBuilder
+from service.detections.policy import DetectionPolicy
+from service.detectors.catalogue import Catalogue, Line, VendorPolicy
+from service.detectors.exchange import Exchange
+from service.events.outbox import Outbox
+from service.kit.clock import Clock, system_clock
+from service.kit.database import Database
+from service.kit.groupcommit import GroupCommit
+from service.kit.guard import GuardPolicy
+from service.kit.guarded_http import guarded_session
+from service.kit.keys import derive
+from service.kit.sealing import Sealer
+from service.kit.tokens import Tokens
+from service.media.links import MediaLinks
+from service.media.store import Store, store_from
+from service.sandbox.app import SandboxSettings
+from service.sandbox.script import WORDS
+from service.settings import Settings, VendorSettings
+from service.vendors import VENDORS
+from service.vendors.aippim import Aippim, AippimConfig
+from service.vendors.asc import Asc, AscConfig
+from service.webhooks.fanout import HandOff, fan_out
+from service.webhooks.phases import phase_tracing
+from service.webhooks.record import Tried, record_attempts
+
+_CONNECT_SECONDS = 5.0
+
+
+class Links:
+    """Addresses of ours for vendors: the public ones for live runs, the sandbox's for test runs."""
+
+    def __init__(self, tokens: Tokens, bases: dict[str, str]) -> None:
+        self._tokens = tokens
+        self._bases = bases
+        self.media_links = {mode: MediaLinks(tokens, base) for mode, base in bases.items()}
+
+    def media(self, run_id: str, mode: str, name: str, expires_at: datetime) -> str:
+        """Where the run's audio can be fetched until `expires_at`."""
+        return self.media_links[mode].link(run_id, mode, name, expires_at)
+
+    def callback(self, run_id: str, mode: str, vendor: str, expires_at: datetime) -> str:
+        """Where the vendor may say how this run went, until `expires_at`."""
+        token = sign_address(self._tokens, RunAddress(mode, vendor, run_id), expires_at)
+        return self.account_callback(mode, vendor, token)
+
+    def account_callback(self, mode: str, vendor: str, token: str) -> str:
+        """The address a vendor is given for all its runs."""
+        return f"{self._bases[mode]}/callbacks/{vendor}/{token}"
+
+
+@dataclass(slots=True)
+class Resources:
+    """What is open in this process. `hand_off` is set by a worker that delivers."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    store: Store
+    tokens: Tokens
+    sealer: Sealer
+    guard: GuardPolicy
+    links: Links
+    policy: DetectionPolicy
+    asks: AskBuilder
+    outbox: Outbox
+    intake: GroupCommit[Arrived, bool]
+    attempts: GroupCommit[Tried, bool]
+    source_session: aiohttp.ClientSession
+    webhook_session: aiohttp.ClientSession
+    sandbox: SandboxSettings
+    hand_off: HandOff | None = None
+    sandbox_callback_url: str | None = field(default=None)
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[Resources]:
+    """Everything is open; on leaving, everything is closed, in the order that loses nothing."""
+    database = Database(settings.database_url)
+    database.wake.attach()
+    exchanges: list[Exchange] = []
+    guard = GuardPolicy(allow=settings.outbound_allow, https_only=settings.outbound_https_only)
+    source_session = guarded_session(guard, total_seconds=None, connect_seconds=_CONNECT_SECONDS)
+    webhook_session = guarded_session(
+        guard,
+        total_seconds=settings.webhook_timeout_seconds,
+        connect_seconds=_CONNECT_SECONDS,
+        limit=0,
+        trace_configs=[phase_tracing()],
+    )
+    try:
+        resources = _tie(settings, clock, database, exchanges, guard, source_session, webhook_session)
+        token = await database.write(address_token, "test", "aippim", resources.sealer, clock())
+        resources.sandbox_callback_url = resources.links.account_callback("test", "aippim", token)
+        yield resources
+        await resources.intake.drain()
+        await resources.attempts.drain()
+    finally:
+        await source_session.close()
+        await webhook_session.close()
+        for exchange in exchanges:
+            await exchange.aclose()
+        database.close()
+
+
+def _tie(
+    settings: Settings,
+    clock: Clock,
+    database: Database,
+    exchanges: list[Exchange],
+    guard: GuardPolicy,
+    source_session: aiohttp.ClientSession,
+    webhook_session: aiohttp.ClientSession,
+) -> Resources:
+    tokens, sealer = Tokens(settings.secret_keys), Sealer(settings.secret_keys)
+    store = store_from(settings.media_store or _default_store(settings), database)
+    links = Links(tokens, {"live": settings.public_url or settings.sandbox_base, "test": settings.sandbox_base})
+    outbox = Outbox([fan_out(lambda: resources.hand_off)])
+    policy = DetectionPolicy(
+        catalogue=_catalogue(settings, exchanges),
+        outbox=outbox,
+        random=random.random,
+        base_url=settings.public_url or "",
+        media_retention=timedelta(hours=settings.media_retention_hours),
+        sandbox_words=WORDS,
+        callbacks_seen=callbacks_seen,
+        on_job_known=[match_parked],
+    )
+    resources = Resources(
+        settings=settings,
+        clock=clock,
+        database=database,
+        store=store,
+        tokens=tokens,
+        sealer=sealer,
+        guard=guard,
+        links=links,
+        policy=policy,
+        asks=AskBuilder(store, links, WORDS),
+        outbox=outbox,
+        intake=GroupCommit(database, store_callbacks),
+        attempts=GroupCommit(database, record_attempts(outbox)),
+        source_session=source_session,
+        webhook_session=webhook_session,
+        sandbox=SandboxSettings(
+            secret=_sandbox_secret(settings, "records"),
+            api_key=_sandbox_secret(settings, "api key"),
+            aippim_webhook_secret=_sandbox_secret(settings, "aippim webhooks"),
+            aippim_callback_url=lambda: resources.sandbox_callback_url,
+            latency_seconds=settings.sandbox_latency_seconds,
+        ),
+    )
+    return resources
+
+
+def _default_store(settings: Settings) -> str:
+    return "file:data/media" if settings.is_sqlite else "database:"
+
+
+def _sandbox_secret(settings: Settings, purpose: str) -> str:
+    """A secret that only this deployment's twins and test runs share."""
+    return derive(settings.secret_keys[0], f"sandbox/{purpose}").hex()
+
+
+def _catalogue(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
+    lines: dict[tuple[str, str], Line] = {}
+    for mode in ("live", "test"):
+        for vendor in VENDORS:
+            chosen = settings.vendors[vendor]
+            if mode == "test" or chosen.api_key:
+                exchange = Exchange(timeout_seconds=chosen.timeout_seconds, connect_seconds=_CONNECT_SECONDS)
+                exchanges.append(exchange)
+                lines[mode, vendor] = _line(settings, mode, vendor, exchange)
+    return Catalogue(lines)
+
+
+def _line(settings: Settings, mode: str, vendor: str, exchange: Exchange) -> Line:
+    twin = f"{settings.sandbox_base}/sandbox/{vendor}" if mode == "test" else None
+    key = _sandbox_secret(settings, "api key")
+    if vendor == "aippim":
+        aippim = settings.aippim
+        secrets = (_sandbox_secret(settings, "aippim webhooks"),) if twin else aippim.webhook_secrets
+        own = AippimConfig(base_url=twin or aippim.base_url, api_key=key if twin else aippim.api_key or "")
+        return Line(Aippim(own, exchange), _policy(aippim, secrets))
+    asc = settings.asc
+    config = AscConfig(
+        base_url=f"{twin}/v1" if twin else asc.base_url,
+        job_url=f"{twin}/api-v1" if twin else asc.job_url,
+        api_key=key if twin else asc.api_key or "",
+        submit_action=asc.submit_action,
+        job_action=asc.job_action,
+    )
+    return Line(Asc(config, exchange), _policy(asc, ()))
+
+
+def _policy(vendor: VendorSettings, webhook_secrets: tuple[str, ...]) -> VendorPolicy:
+    return VendorPolicy(
+        first_poll=vendor.first_poll_seconds,
+        poll=vendor.poll_seconds,
+        poll_max=vendor.poll_max_seconds,
+        deadline=vendor.deadline_seconds,
+        resubmit_after=vendor.resubmit_after_seconds,
+        timeout=vendor.timeout_seconds,
+        trust=vendor.callback_trust,
+        input=vendor.input,
+        webhook_secrets=webhook_secrets,
+    )

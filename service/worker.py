@@ -1,0 +1,196 @@
+"""The working half of a process: a table of loops, each woken by its topic and swept by the clock.
+
+This table is the contents page of the service. APScheduler only says "look now"; what is due, and when, stands in
+the database.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from service.callbacks.intake import TOPIC as CALLBACKS
+from service.callbacks.process import CallbackProcessor
+from service.detections.dispatch import Dispatcher
+from service.detections.expire import expire_overdue, overdue_runs
+from service.detections.fetch_source import SourceFetcher
+from service.detections.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
+from service.kit.database import normalise_url
+from service.kit.heartbeat import beat
+from service.kit.ids import new_id
+from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
+from service.polling.poll import Poller
+from service.resources import Resources, open_resources
+from service.settings import Settings
+from service.webhooks.deliver import Deliverer, DeliveryPolicy
+from service.webhooks.fanout import TOPIC as DELIVERIES
+from service.webhooks.hold import hold_deliveries, standing_endpoints
+from service.webhooks.retry import RetryPolicy
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 20.0
+_STUMBLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One duty. `step` does a round and says whether there may be more; `every` is the sweep, in seconds."""
+
+    name: str
+    topic: str | None
+    every: float
+    step: Callable[[], Awaitable[bool]]
+
+
+class Worker:
+    """The loops of one process, running from `start` to `stop`."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.id = new_id("wrk")
+        self._resources = resources
+        database, clock = resources.database, resources.clock
+        settings = resources.settings
+        self._sources = SourceFetcher(
+            database, resources.policy, resources.store, resources.source_session, resources.guard, clock
+        )
+        self._dispatcher = Dispatcher(database, resources.policy, resources.asks, clock=clock)
+        self._poller = Poller(database, resources.policy, resources.asks, clock=clock)
+        self._callbacks = CallbackProcessor(database, resources.policy, clock)
+        self._deliverer = Deliverer(
+            database,
+            resources.webhook_session,
+            resources.attempts,
+            resources.sealer,
+            DeliveryPolicy(
+                RetryPolicy(settings.webhook_retry_seconds, settings.webhook_throttled_floor_seconds),
+                timeout=settings.webhook_timeout_seconds,
+            ),
+            clock=clock,
+            random=random.random,
+            kick=lambda: database.wake.tell([DELIVERIES]),
+        )
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def loops(self) -> Sequence[Loop]:
+        """What this process does, in the order a detection passes through."""
+        return (
+            Loop("fetch sources", TOPIC_SOURCES, 1, self._sources.step),
+            Loop("dispatch runs", TOPIC_RUNS, 1, self._dispatcher.step),
+            Loop("process callbacks", CALLBACKS, 1, self._callbacks.step),
+            Loop("poll vendors", TOPIC_POLLS, 1, self._poller.step),
+            Loop("deliver webhooks", DELIVERIES, 1, self._deliverer.step),
+            Loop("hold deliveries", None, 5, self._hold),
+            Loop("expire runs", None, 15, self._expire),
+            Loop("beat", None, 5, self._beat),
+        )
+
+    async def start(self) -> None:
+        """Every loop runs; deliveries committed in this process are handed straight to it."""
+        self._resources.hand_off = self._deliverer
+        sweep = await self._listen()
+        for loop in self.loops():
+            wake = self._resources.database.wake
+            event = wake.subscribe(loop.topic or loop.name)
+            event.set()
+            every = min(loop.every, sweep) if loop.topic else loop.every
+            self._scheduler.add_job(
+                event.set, "interval", seconds=every, id=loop.name, coalesce=True, max_instances=1,
+                misfire_grace_time=None,
+            )  # fmt: skip
+            self._tasks.append(asyncio.create_task(_run(loop, event), name=loop.name))
+        self._scheduler.start()
+        log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in self.loops()])
+
+    async def stop(self, within: float = DRAIN_SECONDS) -> None:
+        """Nothing new is begun; what is under way has `within` seconds. The rest falls back to its lease."""
+        self._scheduler.shutdown(wait=False)
+        self._resources.hand_off = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._dispatcher.drain(within), self._poller.drain(within), self._deliverer.drain(within))
+        log.info("worker.stopped", worker_id=self.id, counts=self._counts())
+
+    async def _listen(self) -> float:
+        """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
+        database, settings = self._resources.database, self._resources.settings
+        if database.is_sqlite:
+            return 1.0
+        url = normalise_url(settings.database_listen_url or settings.database_url)
+        hears = await can_hear(url, database.url)
+        if not hears:
+            log.warning(
+                "worker.deaf", advice="set DATABASE_LISTEN_URL to a session-mode address", sweep=DEAF_SWEEP_SECONDS
+            )
+            return DEAF_SWEEP_SECONDS
+        self._tasks.append(asyncio.create_task(listen(url, database.wake), name="listen"))
+        return 1.0
+
+    async def _hold(self) -> bool:
+        database, more = self._resources.database, False
+        for endpoint_id in await database.read(standing_endpoints):
+            more = await database.write(hold_deliveries, endpoint_id, self._resources.clock()) > 0 or more
+        return more
+
+    async def _expire(self) -> bool:
+        database, now = self._resources.database, self._resources.clock()
+        for run_id in await database.read(overdue_runs, now=now):
+            log.error("run.overdue", run_id=run_id)
+            await database.write(expire_overdue, run_id, self._resources.policy, now)
+        return False
+
+    async def _beat(self) -> bool:
+        kind = f"{socket.gethostname()}:{os.getpid()}"
+        await self._resources.database.write(beat, self.id, kind, self._counts(), self._resources.clock())
+        return False
+
+    def _counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for part in (self._dispatcher, self._poller, self._deliverer):
+            counts.update(part.counts)
+        return counts
+
+
+async def _run(loop: Loop, event: asyncio.Event) -> None:
+    """Rounds of one loop until cancelled. A round that fails is logged, and the loop goes on a little later."""
+    while True:
+        await event.wait()
+        event.clear()
+        try:
+            while await loop.step():
+                pass
+        except Exception:
+            log.exception("loop.failed", loop=loop.name)
+            await asyncio.sleep(_STUMBLE_SECONDS)
+            event.set()
+
+
+@contextlib.asynccontextmanager
+async def working(resources: Resources) -> AsyncIterator[Worker]:
+    """A worker runs beside whatever is inside."""
+    worker = Worker(resources)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+async def work(settings: Settings) -> None:
+    """A worker process: runs until SIGTERM or SIGINT, then drains."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, done.set)
+    async with open_resources(settings) as resources, working(resources):
+        await done.wait()
