@@ -1,0 +1,72 @@
+# Everything below does its own set-up on a fresh machine: `make demo` is the first thing to try.
+# The same without make stands in README.md.
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+# The newest Python that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& command -v $$python && break; done)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Pins for Python 3.11 hold on all that are newer, so they are made there.
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: setup demo test lint check format lock clean
+.PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
+
+setup: $(READY)
+
+# Done again when the pins have changed, and not otherwise.
+$(READY): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/relay demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2
+
+# All that `check` looks at, but the tests. `make -k lint` goes on after the first that complains.
+lint: lint-format lint-rules lint-types lint-imports lint-dependencies
+
+lint-format: $(READY)
+	$(BIN)/ruff format --check .
+lint-rules: $(READY)
+	$(BIN)/ruff check .
+lint-types: $(READY)
+	$(BIN)/mypy
+lint-imports: $(READY)
+	$(BIN)/lint-imports
+lint-dependencies: $(READY)
+	$(BIN)/deptry .
+
+check: lint test
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# New pins, with the hashes of all files on PyPI and of nothing that this machine may have beside it.
+lock: export PIP_CONFIG_FILE = /dev/null
+lock: export PIP_FIND_LINKS =
+lock: export PIP_EXTRA_INDEX_URL =
+lock: $(READY)
+	$(PIP) install --quiet pip-tools
+	$(LOCK) --output-file requirements.txt pyproject.toml
+	@# pip-compile knows extras but no dependency groups: it is shown the group as an extra.
+	mkdir -p build/lock && touch build/lock/README.md
+	sed 's/^\[dependency-groups\]/[project.optional-dependencies]/' pyproject.toml > build/lock/pyproject.toml
+	$(LOCK) --extra dev --build-deps-for editable --allow-unsafe --constraint requirements.txt \
+		--output-file requirements-dev.txt build/lock/pyproject.toml
+	@# It writes a remark about setuptools, whatever it is told.
+	sed -i.bak -e '/^$$/d' -e '/^#/d' requirements-dev.txt && rm requirements-dev.txt.bak
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
