@@ -40,7 +40,7 @@ class VendorPolicy:
     @property
     def lease(self) -> float:
         """Longer than any request: a lease that ends during one would send it twice."""
-        return self.timeout * 1.5 + 5
+        return self.timeout * 1.5 + 3
 
 
 @dataclass(frozen=True, slots=True)

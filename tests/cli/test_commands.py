@@ -1,0 +1,132 @@
+"""The commands an operator types, on both databases."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.accounts import api_keys
+from service.callbacks.addresses import mode_of_address
+from service.cli.commands import app
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.kit.errors import SettingsError
+from service.kit.migrate import current_revision, head_revision
+from tests.journeys.processes import deployment, free_port
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small deployment's settings, and nothing else of ours."""
+    monkeypatch.setenv("SECRET_KEYS", "a made-up secret key of enough characters")
+    monkeypatch.setenv("PUBLIC_URL", "https://relay.example.com")
+
+
+@pytest.fixture
+def in_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return database_url
+
+
+def relay(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def printed(*arguments: str) -> dict[str, str]:
+    result = relay(*arguments)
+    assert result.exit_code == 0, result.output
+    shown: dict[str, str] = json.loads(result.stdout)
+    return shown
+
+
+def test_a_fresh_database_is_brought_to_head_and_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url := f"sqlite:///{tmp_path / 'new' / 'relay.db'}")
+    assert relay("migrate").stdout == f"from nothing to {head_revision()}\n"
+    assert relay("migrate").stdout == f"at {head_revision()}\n"
+    assert current_revision(url) == head_revision()
+
+
+def test_a_key_opens_its_account_and_the_same_name_is_the_same_account(in_database: str) -> None:
+    first = printed("keys", "create", "--account", "Label", "--mode", "live", "--json")
+    second = printed("keys", "create", "--account", "Label", "--json")
+    assert set(first) == {"account_id", "key_id", "key", "mode"}
+    assert first["account_id"] == second["account_id"]
+    assert first["key"].startswith("vr_live_")
+    assert second["key"].startswith("vr_test_")
+    database = Database(in_database)
+    with database.reading() as session:
+        caller = api_keys.authenticate(session, first["key"], system_clock())
+    database.close()
+    assert caller is not None
+    assert (caller.account_id, caller.mode) == (first["account_id"], "live")
+
+
+def test_a_listed_key_does_not_show_itself_and_a_revoked_one_opens_nothing(in_database: str) -> None:
+    key = printed("keys", "create", "--account", "Label", "--json")
+    listing = relay("keys", "list", "--json").stdout
+    assert key["key_id"] in listing
+    assert key["key"] not in listing
+    assert relay("keys", "revoke", key["key_id"]).exit_code == 0
+    database = Database(in_database)
+    with database.reading() as session:
+        assert api_keys.authenticate(session, key["key"], system_clock()) is None
+    database.close()
+    assert relay("keys", "revoke", "key_unknown").exit_code == 1
+
+
+def test_the_callback_address_stays_until_it_is_rotated_and_the_old_one_overlaps(in_database: str) -> None:
+    first = printed("callback-url", "aippim", "--json")["url"]
+    assert relay("callback-url", "aippim").stdout.strip() == first
+    second = printed("callback-url", "aippim", "--rotate", "--json")["url"]
+    assert second != first
+    assert first.startswith("https://relay.example.com/callbacks/aippim/")
+    database = Database(in_database)
+    with database.reading() as session:
+        tokens = [urlsplit(url).path.rpartition("/")[2] for url in (first, second)]
+        assert [mode_of_address(session, "aippim", token, system_clock()) for token in tokens] == ["live", "live"]
+    database.close()
+
+
+@pytest.mark.parametrize("arguments", [("callback-url", "asc"), ("keys", "create", "--account", "a", "--mode", "real")])
+def test_a_wrong_word_is_answered_with_the_right_ones(arguments: tuple[str, ...]) -> None:
+    result = relay(*arguments)
+    assert result.exit_code == 2
+    assert any(right in result.output for right in ("aippim", "live or test"))
+
+
+def test_a_worker_of_its_own_refuses_sqlite_and_says_why(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    result = relay("worker")
+    assert isinstance(result.exception, SettingsError)
+    assert "relay web --with-worker" in str(result.exception)
+
+
+def test_several_web_processes_refuse_sqlite(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    assert "SQLite is one process" in str(relay("web").exception)
+
+
+async def test_a_second_process_on_the_same_sqlite_file_refuses(sqlite_url: str, tmp_path: Path) -> None:
+    with deployment(sqlite_url, tmp_path) as one:
+        first = one.process("web")
+        first.start()
+        await one.ready()
+        second = one.process("web", PORT=str(free_port()))
+        second.start()
+        await until(lambda: second.running.poll() is not None, seconds=20)
+        assert second.running.returncode == 2
+        assert "SQLite is one process" in second.log
+        first.stop()
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("demo",), ("web",), ("worker",), ("migrate",), ("sandbox",), ("keys", "create")]
+)
+def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
+    result = relay(*arguments, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output

@@ -1,0 +1,145 @@
+"""Our own processes, started as an operator would, on loopback; ended by their id."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+_EXIT_SECONDS = 40
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Process:
+    """A `relay` command running. `log` is what it wrote."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+    log_path: Path
+    popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """It runs, with its output appended to its log."""
+        with self.log_path.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "service", *self.command],
+                env=dict(self.environment),
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        """What runs, or ran last."""
+        assert self.popen is not None
+        return self.popen
+
+    def kill(self) -> None:
+        """It is gone, with `kill -9`; it had no say in it."""
+        self.running.send_signal(signal.SIGKILL)
+        self.running.wait(_EXIT_SECONDS)
+
+    def stop(self) -> int:
+        """It has drained and ended after SIGTERM; its exit status."""
+        if self.popen is None:
+            return 0
+        self.popen.terminate()
+        return self.popen.wait(_EXIT_SECONDS)
+
+    @property
+    def log(self) -> str:
+        """Everything it wrote so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass
+class Deployment:
+    """Processes that share one database, and the address customers and vendors use."""
+
+    environment: dict[str, str]
+    folder: Path
+    url: str
+    processes: list[Process] = field(default_factory=list)
+
+    def process(self, *command: str, **more: str) -> Process:
+        """A process of this deployment, not started yet."""
+        name = f"{len(self.processes)}-{command[0]}.log"
+        process = Process(list(command), self.environment | more, self.folder / name)
+        self.processes.append(process)
+        return process
+
+    def run(self, *command: str) -> str:
+        """What a command that ends printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *command],
+            env=self.environment,
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=_EXIT_SECONDS,
+        )
+        return done.stdout.decode()
+
+    def key(self, mode: str) -> str:
+        """A fresh API key."""
+        text: str = json.loads(self.run("keys", "create", "--account", "journey", "--mode", mode, "--json"))["key"]
+        return text
+
+    async def ready(self, url: str | None = None) -> None:
+        """The web process answers."""
+        async with httpx.AsyncClient() as client:
+
+            async def answers() -> bool:
+                try:
+                    return (await client.get(f"{url or self.url}/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(answers, seconds=30)
+
+
+@contextmanager
+def deployment(database_url: str, folder: Path, **more: str) -> Iterator[Deployment]:
+    """A deployment's settings on loopback; whatever was started of it has ended at the end."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "SECRET_KEYS": "a made-up secret key of enough characters",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "PUBLIC_URL": url,
+        "OUTBOUND_ALLOW": "127.0.0.0/8,::1/128",
+        "OUTBOUND_HTTPS_ONLY": "false",
+        "MEDIA_STORE": f"file:{folder / 'media'}" if database_url.startswith("sqlite") else "database:",
+        "SANDBOX_LATENCY_SECONDS": "0.3",
+        "LOG_FORMAT": "json",
+        **more,
+    }
+    one = Deployment(environment, folder, url)
+    try:
+        yield one
+    finally:
+        for process in one.processes:
+            if process.popen is not None and process.popen.poll() is None:
+                process.kill()
