@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -35,7 +36,7 @@ class Screen:
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
         """The lines move while inside."""
-        with Live(self._table(), console=self._console, refresh_per_second=8, transient=True) as self._live:
+        with Live(self._tables(), console=self._console, refresh_per_second=8, transient=True) as self._live:
             yield
         self._live = None
 
@@ -43,7 +44,7 @@ class Screen:
         """The detection's lines show how far it is."""
         self._results[result["id"]] = result
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._tables())
 
     def say(self, text: str) -> None:
         """One line, as it is."""
@@ -51,33 +52,38 @@ class Screen:
 
     def show(self, results: Sequence[dict[str, Any]], webhooks: Sequence[Received]) -> None:
         """The end: each track's verdict, and its webhook with what the independent library says of it."""
-        self._console.print(self._table())
+        self._console.print(self._tables())
         for result, webhook in zip(results, webhooks, strict=True):
             self._console.print(_verdict(result))
             self._console.print(_received(webhook))
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("track", "detector", "state", "verdict", "by", "ms"):
-            table.add_column(name, no_wrap=name != "track")
-        for result in self._results.values():
-            for detector in result["detectors"]:
-                table.add_row(*_row(result, detector))
-        return table
+    def _tables(self) -> Group:
+        return Group(*(_table(result) for result in self._results.values()))
 
 
-def _row(result: dict[str, Any], detector: dict[str, Any]) -> list[str]:
-    verdict = detector["verdict"] or detector["reason_code"] or ""
-    score = detector["score"]
-    shown = f"{verdict} [dim](vendor score {score['value']} of {score['max']})[/]" if score else verdict
-    wall = detector["timing"]["wall_ms"]
+def _table(result: dict[str, Any]) -> Table:
+    """A line for each detector of one track. Fits a terminal of 80 columns."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result), title_justify="left")
+    for name, width in (("detector", 15), ("state", 15), ("verdict", 14), ("vendor score", 12), ("by", 8), ("s", 4)):
+        table.add_column(name, no_wrap=True, min_width=width)
+    for detector in result["detectors"]:
+        table.add_row(*_row(detector))
+    return table
+
+
+def _title(result: dict[str, Any]) -> str:
+    return escape((result["track"]["filename"] or "the audio is being fetched")[:70])
+
+
+def _row(detector: dict[str, Any]) -> list[str]:
+    score, wall = detector["score"], detector["timing"]["wall_ms"]
     return [
-        (result["track"]["filename"] or "")[:40],
         detector["detector"],
         _MARKS[detector["status"]],
-        shown,
+        detector["verdict"] or detector["reason_code"] or "",
+        f"[dim]{score['value']} of {score['max']}[/]" if score else "",
         detector["obtained"]["via"] or "",
-        "" if wall is None else str(wall),
+        "" if wall is None else f"{wall / 1000:.1f}",
     ]
 
 
