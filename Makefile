@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: setup demo test lint check format lock clean
+.PHONY: setup demo test lint check format lock snapshots clean
 .PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
 
 setup: $(READY)
@@ -67,6 +67,10 @@ lock: $(READY)
 		--output-file requirements-dev.txt build/lock/pyproject.toml
 	@# It writes a remark about setuptools, whatever it is told.
 	sed -i.bak -e '/^$$/d' -e '/^#/d' requirements-dev.txt && rm requirements-dev.txt.bak
+
+# What is drawn from the code, drawn again.
+snapshots: $(READY)
+	$(BIN)/python -m tests.house.draw_states
 
 clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,11 +23,12 @@ from service.detectors.exchange import Exchange
 from service.events.outbox import Outbox
 from service.kit.clock import Clock, system_clock
 from service.kit.database import Database
+from service.kit.errors import SettingsError
 from service.kit.groupcommit import GroupCommit
 from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import guarded_session
 from service.kit.keys import derive
-from service.kit.sealing import Sealer
+from service.kit.sealing import SealBroken, Sealer
 from service.kit.tokens import Tokens
 from service.media.links import MediaLinks
 from service.media.store import Store, store_from
@@ -107,7 +108,7 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
     )
     try:
         resources = _tie(settings, clock, database, exchanges, guard, source_session, webhook_session)
-        token = await database.write(address_token, "test", "aippim", resources.sealer, clock())
+        token = await _sandbox_token(resources)
         resources.sandbox_callback_url = resources.links.account_callback("test", "aippim", token)
         yield resources
         await resources.intake.drain()
@@ -118,6 +119,17 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
         for exchange in exchanges:
             await exchange.aclose()
         database.close()
+
+
+async def _sandbox_token(resources: Resources) -> str:
+    """The secret of the test address at which AIPPIM's twin calls us back."""
+    try:
+        return await resources.database.write(address_token, "test", "aippim", resources.sealer, resources.clock())
+    except SealBroken as error:
+        raise SettingsError(
+            "SECRET_KEYS: what is stored was sealed with a key that is not among them; add the old key after the new"
+            " ones; for example new-key,old-key"
+        ) from error
 
 
 def _tie(
@@ -198,7 +210,7 @@ def _line(settings: Settings, mode: str, vendor: str, exchange: Exchange) -> Lin
         aippim = settings.aippim
         secrets = (_sandbox_secret(settings, "aippim webhooks"),) if twin else aippim.webhook_secrets
         own = AippimConfig(base_url=twin or aippim.base_url, api_key=key if twin else aippim.api_key or "")
-        return Line(Aippim(own, exchange), _policy(aippim, secrets))
+        return Line(Aippim(own, exchange), _policy(aippim, secrets, mode))
     asc = settings.asc
     config = AscConfig(
         base_url=f"{twin}/v1" if twin else asc.base_url,
@@ -207,10 +219,10 @@ def _line(settings: Settings, mode: str, vendor: str, exchange: Exchange) -> Lin
         submit_action=asc.submit_action,
         job_action=asc.job_action,
     )
-    return Line(Asc(config, exchange), _policy(asc, ()))
+    return Line(Asc(config, exchange), _policy(asc, (), mode))
 
 
-def _policy(vendor: VendorSettings, webhook_secrets: tuple[str, ...]) -> VendorPolicy:
+def _policy(vendor: VendorSettings, webhook_secrets: tuple[str, ...], mode: str) -> VendorPolicy:
     return VendorPolicy(
         first_poll=vendor.first_poll_seconds,
         poll=vendor.poll_seconds,
@@ -219,6 +231,7 @@ def _policy(vendor: VendorSettings, webhook_secrets: tuple[str, ...]) -> VendorP
         resubmit_after=vendor.resubmit_after_seconds,
         timeout=vendor.timeout_seconds,
         trust=vendor.callback_trust,
-        input=vendor.input,
+        # A twin of ours must never be made to dial an address that a customer chose.
+        input=vendor.input if mode == "live" else "relay",
         webhook_secrets=webhook_secrets,
     )

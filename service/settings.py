@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,6 +21,7 @@ from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
 
 SECRET_CHARACTERS = 32
+_GROUPS = frozenset({"aippim", "asc"})
 
 
 def _split(value: object) -> object:
@@ -35,6 +37,12 @@ def _long_enough(keys: tuple[str, ...]) -> tuple[str, ...]:
 def _is_database(url: str) -> str:
     normalise_url(url)
     return url
+
+
+def _is_store(setting: str) -> str:
+    if setting != "database:" and not (setting.startswith("file:") and len(setting) > len("file:")):
+        raise ValueError("file: and a folder, or database:")
+    return setting
 
 
 def _is_base(url: str) -> str:
@@ -55,7 +63,17 @@ BaseUrl = Annotated[str, AfterValidator(_is_base)]
 Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 
 
-class _Files(EnvSettingsSource):
+class _Environment(EnvSettingsSource):
+    """The environment, less the names of whole groups: `AIPPIM_…` is a setting, `AIPPIM` is somebody else's."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Nothing for a group of settings, whatever the environment has under its name."""
+        if field_name in _GROUPS:
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
+
+
+class _Files(_Environment):
     """`NAME_FILE` for `NAME`: the file's text, without the line break at its end."""
 
     def _load_env_vars(self) -> dict[str, str | None]:
@@ -80,12 +98,12 @@ class _FromEnvironment(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours knows the groups
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then files the environment names."""
-        return init_settings, env_settings, _Files(settings_cls)
+        return init_settings, _Environment(settings_cls), _Files(settings_cls)
 
 
 class VendorSettings(_FromEnvironment):
@@ -145,7 +163,7 @@ class Settings(_FromEnvironment):
     webhook_throttled_floor_seconds: Seconds = Field(60, examples=["60"])
     outbound_allow: Networks = Field((), examples=["10.0.0.0/8"])
     outbound_https_only: bool = Field(default=True, examples=["true"])
-    media_store: str | None = Field(None, examples=["file:data/media"])
+    media_store: Annotated[str, AfterValidator(_is_store)] | None = Field(None, examples=["file:data/media"])
     media_retention_hours: Annotated[float, Field(ge=0)] = Field(24, examples=["24"])
     sandbox_latency_seconds: Seconds = Field(2, examples=["2"])
     log_format: Literal["console", "json"] = Field("json", examples=["json"])

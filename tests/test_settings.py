@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_one_small_box() -> None:
         ("AIPPIM_POLL_SECONDS", "-1", "AIPPIM_POLL_SECONDS: Input should be greater than or equal to 0"),
         ("ASC_CALLBACK_TRUST", "always", "ASC_CALLBACK_TRUST: Input should be 'confirm' or 'payload'"),
         ("OUTBOUND_ALLOW", "loopback", "OUTBOUND_ALLOW: 'loopback' does not appear to be an IPv4 or IPv6 network"),
+        ("MEDIA_STORE", "s3:bucket", "MEDIA_STORE: file: and a folder, or database:"),
         ("PUBLIC_URL", "relay.example.com", "PUBLIC_URL: an address that begins with https:// or http://"),
     ],
 )
@@ -103,6 +104,12 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AIPPIM_WEBHOOK_SECRETS", "canary-secret")
     shown = repr(load_settings())
     assert not any(secret in shown for secret in (KEY, "hunter2", "canary-key", "canary-secret"))
+
+
+def test_a_groups_bare_name_in_the_environment_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIPPIM", "x")
+    monkeypatch.setenv("ASC", "{}")
+    assert load_settings().asc.submit_action == "analyze-url"
 
 
 def test_settings_do_not_change() -> None:

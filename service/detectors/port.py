@@ -2,7 +2,7 @@
 
 Talking and understanding are apart. `prepare`, `submit` and `fetch` send one request and return the answer's
 bytes, untouched; `prepared`, `accepted` and `read` are pure and say what those bytes mean. So raw answers are
-stored before they are judged, and a mended adapter can judge them again without asking the vendor.
+stored beside what was made of them, and a mended adapter can judge them again without asking the vendor.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

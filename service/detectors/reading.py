@@ -1,6 +1,6 @@
 """What a vendor's answer means, normalised: the shape every adapter fills and every result is built from.
 
-Field names are the customer's (`results.md` §2.1). An absent measurement is `None`, never 0. Scores stay as
+Field names are the customer's (`docs/detections.md`). An absent measurement is `None`, never 0. Scores stay as
 the vendor sent them: they are never rescaled, averaged or compared across detectors.
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 _SERVICE = Path(__file__).resolve().parents[2] / "service"
 _FREE = {"vendors", "sandbox", "kit"}
-_SAY_INSTEAD = {
+SAY_INSTEAD = {
     "tenant": "account",
     "customer id": "account id",
     "asset": "media",
@@ -55,13 +55,13 @@ def _words(name: str) -> str:
 
 
 def _synonyms(name: str) -> list[str]:
-    return [word for word in _SAY_INSTEAD if f" {word} " in _words(name)]
+    return [word for word in SAY_INSTEAD if f" {word} " in _words(name)]
 
 
 def test_names_use_the_words_of_the_glossary() -> None:
     names = list(_names())
     assert names
-    wrong = [(place, name, {word: _SAY_INSTEAD[word] for word in _synonyms(name)}) for place, name in names]
+    wrong = [(place, name, {word: SAY_INSTEAD[word] for word in _synonyms(name)}) for place, name in names]
     assert [found for found in wrong if found[2]] == []
 
 
