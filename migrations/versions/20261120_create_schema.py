@@ -175,6 +175,7 @@ def _create_detection() -> None:
     )
     _index("ix_detection_external", "detection", "account_id", "external_id")
     _index("ix_detection_list", "detection", "account_id", "mode", "created_at", "id")
+    _index("ix_detection_media_id", "detection", "media_id")
     _index("ix_detection_source_due", "detection", "due_at", where="source_state = 'due'")
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from service.api.bodies import check_media_type, parse_object, read_body
 from service.api.context import Context, context_of
+from service.api.problems import problem
 from service.callbacks.addresses import mode_of_address
 from service.callbacks.intake import Arrived
 from service.callbacks.run_addresses import read_address
@@ -25,7 +26,7 @@ from service.kit.tokens import BadToken
 
 log = structlog.get_logger()
 
-_LONGEST_SUBJECT = 2000
+_LONGEST_REF_BYTES = 2000  # PostgreSQL indexes no text of more than 2,700 bytes
 _RETRY_SECONDS = "10"
 
 
@@ -49,8 +50,8 @@ async def take(request: Request) -> Response:
         raise
     except Exception:
         log.exception("callback.not_stored", vendor=vendor)
-        body = {"detail": "Not stored: a fault on our side. Please send it again."}
-        return JSONResponse(body, status_code=503, headers={"Retry-After": _RETRY_SECONDS})
+        detail = "A fault on our side. Please send it again."
+        return problem(request, 503, "not_stored", detail, headers={"Retry-After": _RETRY_SECONDS})
 
 
 def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
@@ -77,8 +78,9 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
     refs = line.adapter.refs(document)
     authenticity = _authenticity(line, headers, document, now) if refs else None
     subject = addressed.run_id or (refs.job_id if refs else None)
-    if refs is None or authenticity is None or subject is None or len(subject) > _LONGEST_SUBJECT:
+    if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
         note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
+        note = "the name of its job is too long" if authenticity and subject else note
         raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note)
     arrived = Arrived(
         mode=addressed.mode,
@@ -112,6 +114,10 @@ def _authenticity(
     return line.adapter.verify(headers, document, line.policy.webhook_secrets, now)
 
 
+def _keepable(*names: str | None) -> bool:
+    return all(len((name or "").encode()) <= _LONGEST_REF_BYTES for name in names)
+
+
 def _parsed(body: bytes) -> dict[str, object]:
     try:
         return parse_object(body)
@@ -126,7 +132,7 @@ async def _quarantine(
     arrived = Arrived(
         mode=mode,
         vendor=vendor,
-        subject="quarantine",
+        subject="",  # no vendor's job has this name
         job_id=None,
         body=body,
         headers=headers,

@@ -5,31 +5,40 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator, model_validator
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from yarl import URL
 
 from service.accounts.api_keys import Caller
 from service.api.auth import require
-from service.api.bodies import invalid, read_model
+from service.api.bodies import check_media_type, invalid, parse_object, read_body, validated
 from service.api.context import Context, context_of
 from service.detections.policy import topic_of
 from service.detections.queries import find_detection, has_ended, result_of
-from service.detections.submit import Question, submit
+from service.detections.submit import Question, submit, unknown_names
 from service.detections.votes import Rule
 from service.kit.errors import CallerError, Problem, not_found
-from service.kit.guarded_http import RefusedUrl, check_url
+from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
+from service.media.fetch import file_name
 
 _METADATA_BYTES, _METADATA_KEYS = 2048, 50
 _LONGEST_WAIT = 25
-_NAME = re.compile(r"[^/\\]{1,255}")
+_MOST_DETECTORS = 16
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Scalar = str | int | float | bool | None
+
+
+def _scalar(value: object) -> object:
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("must be a string, a number, true, false or null")
+    return value
+
+
+Scalar = Annotated[Any, AfterValidator(_scalar)]
 
 
 class SourceIn(BaseModel):
@@ -62,7 +71,7 @@ class DetectionIn(BaseModel):
     """`POST /v1/detections`."""
 
     source: SourceIn
-    detectors: Annotated[list[Name], Field(min_length=1, max_length=16)] | None = None
+    detectors: Annotated[list[Name], Field(min_length=1, max_length=_MOST_DETECTORS)] | None = None
     decision: DecisionIn = DecisionIn()
     external_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     metadata: Annotated[dict[str, Scalar], Field(max_length=_METADATA_KEYS)] = Field(default_factory=dict)
@@ -82,10 +91,11 @@ async def create(request: Request) -> Response:
     """202 with the detection, queued."""
     caller = await require(request, "detections:write")
     context = context_of(request)
-    asked = await read_model(request, DetectionIn)
-    if asked.source.url is not None:
-        _check_source(asked.source.url, context)
-    result = await context.database.write(_submit, _question(caller, asked), context)
+    check_media_type(request)
+    asked, problems = judge(await read_body(request), caller.mode, context)
+    if asked is None:
+        raise invalid(problems)
+    result = await context.database.write(_submit, _question(caller, asked), problems, context)
     location = f"/v1/detections/{result['id']}"
     return JSONResponse(result, status_code=202, headers={"Location": location})
 
@@ -121,8 +131,26 @@ async def _woken(event: asyncio.Event, left: float) -> None:
         pass
 
 
-def _submit(session: Session, question: Question, context: Context) -> dict[str, Any]:
-    detection = submit(session, question, context.policy, context.clock())
+def judge(raw: bytes, mode: str, context: Context) -> tuple[DetectionIn | None, list[Problem]]:
+    """The request, if its shape is sound, and what is wrong with it so far. Raises `CallerError` where it is no JSON.
+
+    A caller is told everything at once: so the URL and the names are judged although another member is at fault.
+    """
+    document = parse_object(raw)
+    try:
+        asked = validated(raw, DetectionIn)
+    except CallerError as error:
+        return None, [*error.problems, *_source_problems(document, context), *_name_problems(document, mode, context)]
+    return asked, _source_problems(document, context)
+
+
+def _submit(session: Session, question: Question, problems: list[Problem], context: Context) -> dict[str, Any]:
+    try:
+        detection = submit(session, question, context.policy, context.clock())
+    except CallerError as error:
+        raise invalid([*problems, *error.problems]) from error
+    if problems:
+        raise invalid(problems)  # and nothing of it is kept
     session.flush()
     return result_of(session, detection, context.policy, full=True)
 
@@ -155,16 +183,28 @@ def _question(caller: Caller, asked: DetectionIn) -> Question:
 
 
 def _name_in(url: str) -> str | None:
-    """The last part of the URL's path: in test mode its sandbox words count."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    return name if _NAME.fullmatch(name) else None
+    """The last part of the URL's path, made harmless: in test mode its sandbox words count."""
+    try:
+        return file_name(URL(url))
+    except ValueError:
+        return None  # and the URL is refused
 
 
-def _check_source(url: str, context: Context) -> None:
+def _source_problems(document: Mapping[str, Any], context: Context) -> list[Problem]:
+    source = document.get("source")
+    url = source.get("url") if isinstance(source, dict) else None
+    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL_CHARACTERS:
+        return []
     try:
         check_url(url, context.guard)
     except RefusedUrl as refused:
-        raise invalid([Problem("/source/url", refused.reason)]) from refused
+        return [Problem("/source/url", refused.reason)]
+    return []
+
+
+def _name_problems(document: Mapping[str, Any], mode: str, context: Context) -> list[Problem]:
+    names = document.get("detectors")
+    return unknown_names(names[:_MOST_DETECTORS], mode, context.policy.catalogue) if isinstance(names, list) else []
 
 
 def _reading(parameters: Mapping[str, str]) -> tuple[int, bool]:

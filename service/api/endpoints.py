@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,10 +12,11 @@ from starlette.routing import Route
 from service.accounts.api_keys import Caller
 from service.accounts.audit import note
 from service.api.auth import require
-from service.api.bodies import invalid, read_model
+from service.api.bodies import check_media_type, invalid, parse_object, read_body, validated
 from service.api.context import Context, context_of
 from service.events.types import is_filter
-from service.kit.errors import Problem, not_found
+from service.kit.errors import CallerError, Problem, not_found
+from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import RefusedUrl, check_url
 from service.kit.paging import Place, listed, page_from
 from service.webhooks.endpoints import (
@@ -29,50 +30,55 @@ from service.webhooks.endpoints import (
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,998}[\x21-\x7e])?")
-_OURS = frozenset(
-    {"host", "content-type", "content-length", "transfer-encoding", "connection", "user-agent", "expect", "te"}
-)
+_OURS = frozenset({
+    "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
+    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+})  # fmt: skip
 _MOST_HEADERS = 20
+
+
+def _event_filter(text: str) -> str:
+    if not is_filter(text):
+        raise ValueError(f"{text[:100]!r} is no event type; use for example detection.* or *")
+    return text
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("must be the name of a header")
+    if name.lower() in _OURS or name.lower().startswith("webhook-"):
+        raise ValueError(f"{name} is set by us")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError("must be printable ASCII, at most 1000 characters, with no space at its ends")
+    return value
+
+
+EventFilter = Annotated[str, AfterValidator(_event_filter)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
 class EndpointIn(BaseModel):
     """`POST /v1/webhook-endpoints`."""
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-    events: Annotated[list[str], Field(min_length=1, max_length=50)]
+    events: Annotated[list[EventFilter], Field(min_length=1, max_length=50)]
     description: Annotated[str, StringConstraints(max_length=1000)] | None = None
-    headers: Annotated[dict[str, str], Field(max_length=_MOST_HEADERS)] = Field(default_factory=dict)
+    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=_MOST_HEADERS)] = Field(default_factory=dict)
     rate_limit_per_second: Annotated[int, Field(ge=1, le=10_000)] | None = None
     disabled: bool = False
-
-    @field_validator("events")
-    @classmethod
-    def _known_events(cls, events: list[str]) -> list[str]:
-        for pattern in events:
-            if not is_filter(pattern):
-                raise ValueError(f"{pattern[:100]!r} is no event type; use for example detection.* or *")
-        return events
-
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                raise ValueError("must be header names and printable ASCII values")
-            if name.lower() in _OURS or name.lower().startswith("webhook-"):
-                raise ValueError(f"{name} is set by us")
-        return headers
 
 
 async def create(request: Request) -> Response:
     """201 with the endpoint and its secret: the one time it is shown here."""
     caller = await require(request, "endpoints:write")
     context = context_of(request)
-    asked = await read_model(request, EndpointIn)
-    try:
-        check_url(asked.url, context.guard)
-    except RefusedUrl as refused:
-        raise invalid([Problem("/url", refused.reason)]) from refused
+    check_media_type(request)
+    asked = _read(await read_body(request), context.guard)
     new = NewEndpoint(account_id=caller.account_id, mode=caller.mode, **asked.model_dump())
     body = await context.database.write(_create, caller, new, context)
     return JSONResponse(body, status_code=201, headers={"Location": f"/v1/webhook-endpoints/{body['id']}"})
@@ -106,6 +112,29 @@ async def delete(request: Request) -> Response:
     context = context_of(request)
     await context.database.write(_delete, caller, request.path_params["endpoint_id"], context)
     return Response(status_code=204)
+
+
+def _read(raw: bytes, guard: GuardPolicy) -> EndpointIn:
+    """What was asked for. Raises `CallerError` with every fault, the guard's verdict on the URL among them."""
+    refused = _refusal(parse_object(raw).get("url"), guard)
+    try:
+        asked = validated(raw, EndpointIn)
+    except CallerError as error:
+        known = {problem.pointer for problem in error.problems}
+        raise invalid([*error.problems, *(each for each in refused if each.pointer not in known)]) from error
+    if refused:
+        raise invalid(refused)
+    return asked
+
+
+def _refusal(url: object, guard: GuardPolicy) -> list[Problem]:
+    if not isinstance(url, str):
+        return []  # the model says so
+    try:
+        check_url(url, guard)
+    except RefusedUrl as refused:
+        return [Problem("/url", refused.reason)]
+    return []
 
 
 def _create(session: Session, caller: Caller, new: NewEndpoint, context: Context) -> dict[str, Any]:

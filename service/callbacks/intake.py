@@ -139,7 +139,7 @@ def _binds(key: Key, *, digest: bool = True) -> dict[str, str]:
 
 def _within_limits(session: Session, batch: Sequence[Arrived]) -> list[Arrived]:
     """Those there is still room for: so many a subject, so many rejected ones a vendor. Known bodies pass."""
-    stored = _stored(session, {arrived.subject for arrived in batch if not arrived.quarantined})
+    stored = _stored(session, {arrived.about for arrived in batch if not arrived.quarantined})
     vendors = {arrived.vendor for arrived in batch if arrived.quarantined}
     rejected = Counter({vendor: _rejected(session, vendor) for vendor in vendors})
     kept = []
@@ -158,10 +158,15 @@ def _within_limits(session: Session, batch: Sequence[Arrived]) -> list[Arrived]:
     return kept
 
 
-def _stored(session: Session, subjects: set[str]) -> dict[Subject, set[str]]:
+def _stored(session: Session, subjects: set[Subject]) -> dict[Subject, set[str]]:
     columns = (Callback.mode, Callback.vendor, Callback.subject, Callback.body_sha256)
+    # Mode and vendor stand first in the unique index: without them every callback ever stored would be looked at.
+    about = [
+        column.in_({subject[place] for subject in subjects})
+        for place, column in enumerate((col(Callback.mode), col(Callback.vendor), col(Callback.subject)))
+    ]
     found: dict[Subject, set[str]] = {}
-    for mode, vendor, subject, digest in session.exec(select(*columns).where(col(Callback.subject).in_(subjects))):
+    for mode, vendor, subject, digest in session.exec(select(*columns).where(*about)):
         found.setdefault((mode, vendor, subject), set()).add(digest)
     return found
 

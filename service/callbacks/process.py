@@ -19,7 +19,7 @@ from service.detections.lifecycle import RunState
 from service.detections.models import Run
 from service.detections.observe import Sighting, observe, write_observation
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
-from service.detections.record import adopt_job
+from service.detections.record import adopt_job, job_id_taken
 from service.detectors.catalogue import Line
 from service.detectors.port import Accepted, Raw
 from service.detectors.reading import Reading
@@ -47,6 +47,7 @@ class CallbackProcessor:
     async def step(self) -> bool:
         """Up to a batch of stored callbacks have had their effect. True if there may be more."""
         now = self.clock()
+        await self.database.write(expire_parked, self.policy, now)
         claimed = await self.database.write(claim_callbacks, now=now, lease_until=now + _LEASE, limit=_BATCH)
         for callback_id, token in claimed:
             try:
@@ -70,6 +71,17 @@ def claim_callbacks(session: Session, *, now: datetime, lease_until: datetime, l
         if not stuck:
             claimed.append((row["id"], row["lease_token"]))
     return claimed
+
+
+def expire_parked(session: Session, policy: DetectionPolicy, now: datetime) -> None:
+    """What was parked longer than any run can wait is put aside: no run of ours will ever know its job."""
+    oldest = now - timedelta(seconds=policy.catalogue.longest_deadline())
+    session.connection().execute(
+        update(table_of(Callback))
+        .where(col(Callback.vendor).in_(policy.catalogue.vendors()), col(Callback.state) == "parked")
+        .where(col(Callback.received_at) <= oldest)
+        .values(state="ignored", note="no run knew its job in time")
+    )
 
 
 def process(session: Session, callback_id: str, token: str, policy: DetectionPolicy, now: datetime) -> str:
@@ -114,8 +126,8 @@ def _run_of(session: Session, callback: Callback) -> Run | None:
 
 def _apply(session: Session, callback: Callback, run: Run | None, policy: DetectionPolicy, now: datetime) -> str:
     line = policy.catalogue.line(callback.mode, callback.vendor)
+    callback.expires_at = callback.received_at + timedelta(seconds=policy.catalogue.longest_deadline())
     if run is None or line is None:
-        callback.expires_at = callback.received_at + timedelta(seconds=policy.catalogue.longest_deadline())
         return "parked"
     callback.run_id = run.id
     session.flush()
@@ -124,6 +136,9 @@ def _apply(session: Session, callback: Callback, run: Run | None, policy: Detect
     if run.vendor_job_id is None and not RunState(run.state).ended:
         if run.state != RunState.UNKNOWN.value or callback.job_id is None:
             return "parked"  # its submission is under way: matched when that is recorded
+        if job_id_taken(session, run, callback.job_id):
+            callback.note = "names a job that another run has"
+            return "conflict"
         adopt_job(session, run, Accepted(callback.job_id), line.policy, policy, now)
     if callback.job_id is not None and run.vendor_job_id is not None and callback.job_id != run.vendor_job_id:
         callback.note = "names another job than the run's"

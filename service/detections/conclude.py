@@ -5,10 +5,10 @@ Whoever calls holds the detection's row locked, so two last votes cannot each se
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from service.detections.cascade import Ask, Stop, next_step
 from service.detections.detector_result import compose_detector
@@ -69,6 +69,8 @@ def conclude(
     """Everything that follows from `ended` is written: the next of a cascade is queued, or the end is final."""
     session.flush()
     runs = runs_of(session, detection.id)
+    if DetectionStatus(detection.status).ended:
+        return  # its last word is spoken
     if detection.rule == Rule.CASCADE.value and detection.source_state == "ready":
         _step_cascade(session, detection, runs, policy, now)
     _note_status(detection, runs)
@@ -85,12 +87,22 @@ def _step_cascade(
     step = next_step([facts.part for facts in run_facts(session, runs, policy)], quorum=detection.quorum)
     for run in runs:
         if isinstance(step, Ask) and run.id == step.run_id and run.state == RunState.RESERVED.value:
+            _start_clocks(detection, runs, policy, now)
             run.state = advance(RunState.RESERVED, RunInput.ASKED).value
             run.due_at = now
             wakes(session, TOPIC_RUNS)
         if isinstance(step, Stop) and run.id in step.skip_run_ids:
             skip_run(session, run, ReasonCode.FALLBACK_NOT_NEEDED, now)
     session.flush()
+
+
+def _start_clocks(detection: Detection, runs: Sequence[Run], policy: DetectionPolicy, now: datetime) -> None:
+    """Whoever was not asked yet has its whole time from now: the one before may have used up its own."""
+    for run in runs:
+        line = policy.catalogue.line(run.mode, run.vendor)
+        if run.state == RunState.RESERVED.value and line is not None:
+            run.deadline_at = now + timedelta(seconds=line.policy.deadline)
+    detection.deadline_at = max(run.deadline_at for run in runs)
 
 
 def _note_status(detection: Detection, runs: Sequence[Run]) -> None:
@@ -171,6 +183,12 @@ def _was_cancelled(runs: Sequence[Run]) -> bool:
 
 
 def _let_media_go(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:
+    """The audio may go a while after the last detection that needs it."""
     media = session.get(Media, detection.media_id) if detection.media_id else None
-    if media is not None:
+    if media is not None and not _needed_elsewhere(session, detection):
         media.delete_after = now + policy.media_retention
+
+
+def _needed_elsewhere(session: Session, detection: Detection) -> bool:
+    others = select(Detection.id).where(Detection.media_id == detection.media_id, Detection.id != detection.id)
+    return session.exec(others.where(col(Detection.completed_at).is_(None))).first() is not None

@@ -142,7 +142,7 @@ class Dispatcher:
         elif line is None:
             outcome = "not_configured"
             refused = Refused(ReasonCode.AUTH_FAILED, f"{run.vendor} is not configured here.", retryable=True)
-            await self._database.write(record_deferred, run.id, one.token, refused, now)
+            await self._database.write(record_deferred, run.id, one.token, refused, self._policy, now)
         elif step is Step.LOSE_SIGHT:
             outcome = "lost_sight"
             await self._database.write(record_lost_sight, run.id, one.token, line.policy, self._policy)
@@ -207,7 +207,7 @@ class Dispatcher:
         return "answered" if isinstance(said, Reading) else "refused"
 
     async def _defer(self, one: Claimed, refused: Refused) -> str:
-        await self._database.write(record_deferred, one.run.id, one.token, refused, self._clock())
+        await self._database.write(record_deferred, one.run.id, one.token, refused, self._policy, self._clock())
         return "deferred"
 
     def _log(self, run: Run, outcome: str, started_at: datetime) -> None:

@@ -1,10 +1,12 @@
 """Fetching the audio behind `source.url`: once, through the guard, hashed; the hashed bytes are what vendors get.
 
-Claim, download, record. A download may fail a few times and be tried again; then the detection has failed, with
-a reason that tells a stranger nothing about our network.
+Claim, download, record; several at once, so that one slow source holds up no other. A download may fail a few
+times and be tried again; then the detection has failed, with a reason that tells a stranger nothing about our
+network.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import aiohttp
@@ -16,6 +18,7 @@ from service.detections.facts_of import runs_of
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import SOURCE_WAITING, Detection, Run
 from service.detections.policy import TOPIC_RUNS, DetectionPolicy
+from service.detections.verdict import DetectionStatus
 from service.detections.votes import OutcomeReason
 from service.detectors.words import ReasonCode
 from service.kit.claims import claim
@@ -33,6 +36,7 @@ log = structlog.get_logger()
 
 _TRIES = 3
 _RETRY = timedelta(seconds=10)
+_LOOK_AGAIN_SECONDS = 1.0
 
 _REASONS = {
     "media_too_large": OutcomeReason.FILE_TOO_LARGE,
@@ -60,15 +64,41 @@ class SourceFetcher:
     guard: GuardPolicy
     clock: Clock
     timeout_seconds: float = 120.0
+    capacity: int = 8
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def step(self) -> bool:
-        """At most one source was downloaded. True if there may be another."""
-        now = self.clock()
+        """What was due is under way, and a download has ended or a second has passed. False once none is left.
+
+        When cancelled, no download goes on: its lease runs out, and it is begun again.
+        """
+        try:
+            await self._begin()
+            if not self._under_way:
+                return False
+            await asyncio.wait(self._under_way, timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._abandon()
+            raise
+        return True
+
+    async def _begin(self) -> None:
+        now, room = self.clock(), self.capacity - len(self._under_way)
         lease_until = now + seconds(self.timeout_seconds * 1.5)
-        claimed = await self.database.write(claim_sources, now=now, lease_until=lease_until, limit=1)
-        for detection in claimed:
-            await self._fetch(detection)
-        return bool(claimed)
+        for detection in await self.database.write(claim_sources, now=now, lease_until=lease_until, limit=room):
+            task = asyncio.create_task(self._fetch(detection))
+            self._under_way.add(task)
+            task.add_done_callback(self._finish)
+
+    async def _abandon(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("source.crashed", exc_info=error)  # its lease runs out, and it is begun again
 
     async def _fetch(self, detection: Detection) -> None:
         found = await self._download(detection)
@@ -141,6 +171,9 @@ def record_failure(
     """The next try is due, or the detection has failed: no audio, no verdict."""
     detection = lock_detection(session, detection_id)
     if detection.lease_token != token or detection.source_state != "due":
+        return
+    if DetectionStatus(detection.status).ended:  # its runs ran out of time meanwhile: that was the last word
+        _settle_source(detection, "failed")
         return
     if failure.retryable and detection.source_tries < _TRIES:
         detection.due_at = now + _RETRY * detection.source_tries

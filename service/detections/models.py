@@ -49,7 +49,7 @@ class Detection(SQLModel, table=True):
     source_name: str
     source_state: str  # ready, due, failed
     source_tries: int = 0
-    media_id: str | None = None
+    media_id: str | None = Field(default=None, index=True)
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
 

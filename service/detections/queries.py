@@ -11,11 +11,13 @@ from service.detections.models import Detection, RawBody, Revision
 from service.detections.policy import DetectionPolicy
 from service.detections.result import compose, summary
 from service.detections.verdict import DetectionStatus
+from service.kit.ids import is_id
 
 
 def find_detection(session: Session, account_id: str, mode: str, detection_id: str) -> Detection | None:
     """The account's detection of this id in this mode; somebody else's is none."""
-    detection = session.get(Detection, detection_id)
+    # Only a well-formed id is looked up: PostgreSQL takes no text with U+0000.
+    detection = session.get(Detection, detection_id) if is_id(detection_id, "det") else None
     if detection is None or (detection.account_id, detection.mode) != (account_id, mode):
         return None
     return detection

@@ -66,7 +66,7 @@ def record_accepted(
     if held is None:
         return
     detection, run = held
-    if _job_id_taken(session, run, accepted.job_id):
+    if job_id_taken(session, run, accepted.job_id):
         text = "The vendor named a job that another run already has."
         _fail(session, detection, run, ReasonCode.SCHEMA_MISMATCH, text, policy, now)
         return
@@ -84,9 +84,7 @@ def adopt_job(
     run.last_refusal = None
     _keep_refs(run, accepted.other)
     move(run, RunInput.ACCEPTED, now + timedelta(seconds=vendor.first_wait(accepted.estimate_seconds)))
-    session.flush()
-    for told in policy.on_job_known:
-        told(session, run)
+    _tell(session, run, policy)
     wakes(session, TOPIC_POLLS)
 
 
@@ -98,16 +96,26 @@ def record_answer(
         observe(session, run_id, sighting, policy, now)
 
 
-def record_deferred(session: Session, run_id: str, token: str, refused: Refused, now: datetime) -> None:
+def record_deferred(
+    session: Session, run_id: str, token: str, refused: Refused, policy: DetectionPolicy, now: datetime
+) -> None:
     """Nothing was taken; the same request leaves again later."""
     held = hold_run(session, run_id, token)
-    if held is not None:
-        _, run = held
-        if run.state == RunState.QUEUED.value:
-            run.submit_started_at = None
-        tries = max(0, run.submit_tries - 1)
-        wait = growing(tries, first=_FIRST_RETRY, factor=_RETRY_FACTOR, longest=_LONGEST_RETRY)
-        defer(run, refused, wait, now)
+    if held is None:
+        return
+    _, run = held
+    if run.submit_started_at is None:
+        run.submit_tries += 1  # it came not even to the submission; that too is a try, so the waits grow
+    if run.resubmitted and run.state == RunState.QUEUED.value:
+        # The first submission is still of unknown outcome, and its repetition did not happen.
+        run.state = advance(RunState.QUEUED, RunInput.LOST_SIGHT).value
+        run.resubmitted = False
+    elif run.state == RunState.QUEUED.value:
+        run.submit_started_at = None
+    wait = growing(max(0, run.submit_tries - 1), first=_FIRST_RETRY, factor=_RETRY_FACTOR, longest=_LONGEST_RETRY)
+    defer(run, refused, wait, now)
+    if run.state == RunState.UNKNOWN.value:
+        _tell(session, run, policy)
 
 
 def record_lost_sight(session: Session, run_id: str, token: str, vendor: VendorPolicy, policy: DetectionPolicy) -> None:
@@ -120,9 +128,7 @@ def record_lost_sight(session: Session, run_id: str, token: str, vendor: VendorP
     due_at = run.deadline_at if run.resubmitted else left_at + timedelta(seconds=vendor.resubmit_after)
     move(run, RunInput.LOST_SIGHT, due_at)
     run.waiting_for = "unknown_outcome"
-    session.flush()
-    for told in policy.on_job_known:  # a callback that names this run may be parked already
-        told(session, run)
+    _tell(session, run, policy)
 
 
 def give_up(session: Session, run_id: str, token: str, policy: DetectionPolicy, now: datetime) -> None:
@@ -135,7 +141,8 @@ def give_up(session: Session, run_id: str, token: str, policy: DetectionPolicy, 
 
 def expire_run(session: Session, detection: Detection, run: Run, policy: DetectionPolicy, now: datetime) -> None:
     """The run has ended because its time is up, with the reason that is true. Never a verdict."""
-    never_taken = run.state == RunState.QUEUED.value and run.last_refusal is not None
+    left = run.submit_started_at is not None
+    never_taken = run.state == RunState.QUEUED.value and not left and run.last_refusal is not None
     if never_taken or run.last_refusal == ReasonCode.SCHEMA_MISMATCH.value:
         reason = ReasonCode(run.last_refusal or ReasonCode.VENDOR_ERROR)
         _fail(session, detection, run, reason, run.reason_text, policy, now)
@@ -167,9 +174,17 @@ def _fail(
     conclude(session, detection, [run], policy, now)
 
 
-def _job_id_taken(session: Session, run: Run, job_id: str) -> bool:
+def job_id_taken(session: Session, run: Run, job_id: str) -> bool:
+    """Whether another run already has this job of the vendor's."""
     twin = select(Run.id).where(Run.mode == run.mode, Run.vendor == run.vendor, Run.vendor_job_id == job_id)
     return session.exec(twin.where(Run.id != run.id)).first() is not None
+
+
+def _tell(session: Session, run: Run, policy: DetectionPolicy) -> None:
+    """Callbacks that came too early, naming this run or its job, are matched now."""
+    session.flush()
+    for told in policy.on_job_known:
+        told(session, run)
 
 
 def _keep_refs(run: Run, other: Mapping[str, str]) -> None:

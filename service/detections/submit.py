@@ -61,13 +61,18 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     return detection
 
 
-def _detector_problems(names: Sequence[str], question: Question, catalogue: Catalogue) -> list[Problem]:
-    offered = catalogue.names(question.mode)
-    problems = [
-        Problem(f"/detectors/{place}", f"{name!r} is not offered here. Offered: {', '.join(offered) or 'none'}.")
+def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> list[Problem]:
+    """A problem for each text among `names` that is no detector of this mode."""
+    offered = catalogue.names(mode)
+    return [
+        Problem(f"/detectors/{place}", f"{name[:100]!r} is not offered here. Offered: {', '.join(offered) or 'none'}.")
         for place, name in enumerate(names)
-        if name not in offered
+        if isinstance(name, str) and name not in offered
     ]
+
+
+def _detector_problems(names: Sequence[str], question: Question, catalogue: Catalogue) -> list[Problem]:
+    problems = unknown_names(names, question.mode, catalogue)
     if not names:
         problems.append(Problem("/detectors", "No detector is configured for this mode."))
     if len(set(names)) < len(names):

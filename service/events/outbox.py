@@ -24,7 +24,10 @@ TOPIC = "events"
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A fact about to be written. `final` marks the one last word on a revision."""
+    """A fact about to be written. `final` marks the one last word on a revision.
+
+    `not_to` is an endpoint that is not told: the fact is about it, and meant for the account's others.
+    """
 
     account_id: str
     mode: str
@@ -34,6 +37,7 @@ class Draft:
     run_id: str | None = None
     revision: int | None = None
     final: bool = False
+    not_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Recorded:
     mode: str
     type: EventType
     detection_id: str | None
+    not_to: str | None = None
 
 
 Recorder = Callable[[Session, Sequence[Recorded], datetime], None]
@@ -93,7 +98,7 @@ def _insert(session: Session, draft: Draft, now: datetime) -> Recorded:
     }
     table = table_of(Event)
     position: int = session.connection().execute(insert(table).values(values).returning(table.c.position)).scalar_one()
-    return Recorded(position, event_id, draft.account_id, draft.mode, draft.type, draft.detection_id)
+    return Recorded(position, event_id, draft.account_id, draft.mode, draft.type, draft.detection_id, draft.not_to)
 
 
 def _transaction_id(session: Session) -> ColumnElement[int] | None:

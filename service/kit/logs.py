@@ -10,7 +10,9 @@ import structlog
 def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> None:
     """From now on `structlog` writes that way. The standard library's loggers speak from WARNING on."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if kind == "json" else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.processors.JSONRenderer()
+        if kind == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     last = [structlog.processors.format_exc_info, renderer] if kind == "json" else [renderer]
     structlog.configure(

@@ -10,6 +10,7 @@ from service.kit.guarded_http import read_at_most, was_blocked
 from service.webhooks.phases import Stopwatch
 
 _EXCERPT_BYTES = 4096
+_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)  # of a connection made, at its TLS handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,23 @@ async def attempt(session: aiohttp.ClientSession, url: str, body: bytes, headers
     A kept-alive connection that was lost before any answer is tried once more at once: the endpoint may never
     have seen the request, and is not charged for it.
     """
+    outcome, lost_before_answer = await _try(session, url, body, headers)
+    if lost_before_answer:
+        outcome, _ = await _try(session, url, body, headers)
+    return outcome
+
+
+async def _try(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[Outcome, bool]:
+    """The outcome, and whether a connection that was kept alive from an earlier request broke before any answer."""
     watch = Stopwatch()
     try:
-        return await _post(session, url, body, headers, watch)
-    except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
-        if not watch.reused or "answered" in watch.marks:
-            return _failed(error, watch)
+        return await _post(session, url, body, headers, watch), False
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return _failed(error, watch)
-    watch = Stopwatch()
-    try:
-        return await _post(session, url, body, headers, watch)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return _failed(error, watch)
+        # aiohttp reports a connection closed as the first and one reset as the second.
+        lost = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
+        return Outcome(None, class_of_error(error), watch.phases()), lost and watch.reused
 
 
 async def _post(
@@ -54,7 +59,7 @@ async def _post(
         url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=watch
     ) as response:
         watch.mark("answered")
-        excerpt = await read_at_most(response, _EXCERPT_BYTES)
+        excerpt = await _excerpt(response)
         return Outcome(
             status_code=response.status,
             error_class=class_of_status(response.status),
@@ -64,8 +69,16 @@ async def _post(
         )
 
 
+async def _excerpt(response: aiohttp.ClientResponse) -> bytes:
+    """The start of the answer's body; empty if it breaks. The status has said already what became of the event."""
+    try:
+        return await read_at_most(response, _EXCERPT_BYTES)
+    except (aiohttp.ClientError, OSError):
+        return b""
+
+
 def class_of_status(status: int) -> str | None:
-    """The class of a complete answer; `None` for 2xx."""
+    """The class of an answer; `None` for 2xx."""
     if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110 §15
         return None
     if 300 <= status < 400:  # noqa: PLR2004
@@ -74,7 +87,7 @@ def class_of_status(status: int) -> str | None:
 
 
 def class_of_error(error: BaseException) -> str:
-    """The class of a try that brought no complete answer."""
+    """The class of a try that brought no answer."""
     if was_blocked(error):
         return "blocked"
     if isinstance(error, TimeoutError):
@@ -83,10 +96,6 @@ def class_of_error(error: BaseException) -> str:
         return "dns"
     if isinstance(error, aiohttp.ClientSSLError):
         return "tls"
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error.os_error, _BROKEN):
         return "refused"
     return "reset"
-
-
-def _failed(error: BaseException, watch: Stopwatch) -> Outcome:
-    return Outcome(None, class_of_error(error), watch.phases())

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import Session, col, or_, select, update
+from sqlalchemy import bindparam, update
+from sqlmodel import Session, col, or_, select
 
 from service.events.models import Event
 from service.kit.claims import claim
@@ -26,6 +28,7 @@ class Parcel:
     rate_limit_per_second: int | None
     detection_id: str | None
     event_id: str
+    event_position: int
     event_type: str
     body: bytes
     sealed_headers: bytes | None
@@ -47,11 +50,16 @@ def claim_deliveries(session: Session, *, now: datetime, lease_until: datetime, 
                 limit=limit - len(tokens),
             )
             tokens |= {row["id"]: row["lease_token"] for row in rows}
-    return load_parcels(session, tokens, now) if tokens else []
+    if not tokens:
+        return []
+    parcels = load_parcels(session, tokens, now)
+    standing = tokens.keys() - {parcel.delivery_id for parcel in parcels}
+    put_aside(session, {delivery_id: tokens[delivery_id] for delivery_id in standing}, now)
+    return parcels
 
 
 def load_parcels(session: Session, tokens: dict[str, str], now: datetime) -> list[Parcel]:
-    """The parcels of deliveries leased under `tokens` (id → lease token). What may not go out now is put aside."""
+    """The parcels of deliveries that are leased under `tokens` (id → lease token), but for standing endpoints'."""
     found = session.exec(
         select(Delivery, Event, Endpoint)
         .join(Event, col(Event.id) == Delivery.event_id)
@@ -60,26 +68,47 @@ def load_parcels(session: Session, tokens: dict[str, str], now: datetime) -> lis
         .order_by(col(Delivery.event_position))
     ).all()
     secrets = _secrets(session, {endpoint.id for _, _, endpoint in found}, now)
-    parcels = []
-    for delivery, event, endpoint in found:
-        if endpoint.status == "enabled" and endpoint.deleted_at is None:
-            parcels.append(_parcel(delivery, event, endpoint, secrets.get(endpoint.id, ()), tokens[delivery.id]))
-        else:
-            _put_aside(delivery, endpoint, now)
-    return parcels
+    return [
+        _parcel(delivery, event, endpoint, secrets.get(endpoint.id, ()), tokens[delivery.id])
+        for delivery, event, endpoint in found
+        if delivery.lease_token == tokens[delivery.id] and endpoint.status == "enabled" and endpoint.deleted_at is None
+    ]
 
 
-def hand_back(session: Session, parcels: Iterable[Parcel], due_at: datetime) -> None:
-    """These deliveries are due again at `due_at`, and nobody's; no attempt was made."""
-    by_token: dict[str, list[str]] = {}
-    for parcel in parcels:
-        by_token.setdefault(parcel.lease_token, []).append(parcel.delivery_id)
-    for token, ids in by_token.items():
-        session.exec(
-            update(Delivery)
-            .where(col(Delivery.id).in_(ids), col(Delivery.lease_token) == token)
-            .values(due_at=due_at, lease_token=None)
-        )
+def put_aside(session: Session, tokens: dict[str, str], now: datetime) -> None:
+    """These leased deliveries (id → lease token) are held, or skipped where the endpoint is gone."""
+    found = session.exec(
+        select(Delivery, Endpoint.deleted_at)
+        .join(Endpoint, col(Endpoint.id) == Delivery.endpoint_id)
+        .where(col(Delivery.id).in_(tokens))
+        .order_by(col(Delivery.event_position), col(Delivery.id))
+        .with_for_update(of=Delivery)
+        .execution_options(populate_existing=True)
+    )
+    for delivery, deleted_at in found.all():
+        if delivery.lease_token == tokens[delivery.id]:
+            delivery.state = "held" if deleted_at is None else "skipped"
+            delivery.ended_at = deleted_at and now
+            delivery.due_at = delivery.lease_token = None
+
+
+def hand_back(session: Session, parcels: Iterable[tuple[Parcel, datetime]]) -> None:
+    """These deliveries are nobody's, and due again at the time beside each; no attempt was made."""
+    rows = [
+        {"row_id": parcel.delivery_id, "row_token": parcel.lease_token, "new_due": due_at}
+        for parcel, due_at in sorted(parcels, key=lambda pair: (pair[0].event_position, pair[0].delivery_id))
+    ]
+    if rows:
+        session.connection().execute(_HAND_BACK, rows)
+
+
+def _hand_back_statement() -> Any:
+    delivery = table_of(Delivery)
+    ours = (delivery.c.id == bindparam("row_id")) & (delivery.c.lease_token == bindparam("row_token"))
+    return update(delivery).where(ours).values(due_at=bindparam("new_due"), lease_token=None)
+
+
+_HAND_BACK = _hand_back_statement()
 
 
 def _secrets(session: Session, endpoint_ids: set[str], now: datetime) -> dict[str, tuple[tuple[str, bytes], ...]]:
@@ -109,16 +138,9 @@ def _parcel(
         rate_limit_per_second=endpoint.rate_limit_per_second,
         detection_id=delivery.detection_id,
         event_id=event.id,
+        event_position=delivery.event_position,
         event_type=event.type,
         body=event.body,
         sealed_headers=endpoint.sealed_headers,
         sealed_secrets=tuple(secrets),
     )
-
-
-def _put_aside(delivery: Delivery, endpoint: Endpoint, now: datetime) -> None:
-    gone = endpoint.deleted_at is not None
-    delivery.state = "skipped" if gone else "held"
-    delivery.ended_at = now if gone else None
-    delivery.due_at = None
-    delivery.lease_token = None

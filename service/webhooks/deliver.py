@@ -5,6 +5,7 @@ of due rows, and the hand-off of rows just committed in this process, which arri
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -16,18 +17,21 @@ import structlog
 from service.kit.backoff import Random
 from service.kit.clock import Clock, seconds
 from service.kit.database import Database
+from service.kit.errors import RelayError
 from service.kit.groupcommit import GroupCommit
 from service.kit.ids import new_id
 from service.kit.sealing import Sealer
 from service.webhooks.attempt import Outcome, attempt
-from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels
+from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels, put_aside
+from service.webhooks.pace import Pace
+from service.webhooks.phases import PHASES
 from service.webhooks.record import Tried
 from service.webhooks.retry import RetryPolicy, explain, next_attempt_at
 from service.webhooks.signing import open_headers, open_secrets, webhook_headers
 
 log = structlog.get_logger()
 
-_LATER = timedelta(seconds=1)
+_RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class DeliveryPolicy:
     @property
     def lease(self) -> timedelta:
         """Longer than any attempt with its one free repetition: else a slow endpoint would get everything twice."""
-        return seconds(self.timeout * 2.2 + 5)
+        return seconds(self.timeout * 2.2 + 3)
 
 
 class Deliverer:
@@ -70,8 +74,7 @@ class Deliverer:
         self.kick = kick
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._per_endpoint: Counter[str] = Counter()
-        self._pace: dict[str, tuple[int, int]] = {}
+        self._paces: dict[str, Pace] = {}
         self._closed = False
         self.counts: Counter[str] = Counter()
 
@@ -90,7 +93,7 @@ class Deliverer:
     def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
         """A lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
-        if self._closed or len(self._under_way) + count > self._policy.capacity:
+        if self._closed or len(self._under_way) + count > self._policy.capacity * _RESERVABLE_SHARE:
             return None
         return new_id("lease"), now + self._policy.lease
 
@@ -102,40 +105,40 @@ class Deliverer:
     async def drain(self, within: float) -> None:
         """Nothing new starts; what is under way has `within` seconds to finish. The rest falls back to its lease."""
         self._closed = True
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=within)
-            for task in late:
-                task.cancel()
+        end = time.monotonic() + within
+        while self._under_way and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(self._under_way, timeout=left)
+        late = list(self._under_way)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self._recorder.drain()
 
     def _room(self) -> int:
         return self._policy.capacity - len(self._under_way)
 
     async def _take(self, tokens: dict[str, str]) -> None:
-        await self._start(await self._database.read(load_parcels, tokens, self._clock()))
+        now = self._clock()
+        parcels = await self._database.read(load_parcels, tokens, now)
+        standing = tokens.keys() - {parcel.delivery_id for parcel in parcels}
+        if standing:
+            await self._database.write(put_aside, {each: tokens[each] for each in standing}, now)
+        await self._start(parcels)
 
     async def _start(self, parcels: Sequence[Parcel]) -> None:
-        """Each parcel's attempt is under way, or the parcel is handed back because its endpoint is busy enough."""
-        too_many = []
+        """Each parcel's attempt is under way, or the parcel is handed back: its endpoint is busy, or we are closing."""
+        too_many: list[tuple[Parcel, datetime]] = []
         for parcel in parcels:
-            if self._may_start(parcel):
-                self._per_endpoint[parcel.endpoint_id] += 1
-                self._spawn(self._deliver(parcel))
+            now = self._clock()
+            pace = self._paces.setdefault(parcel.endpoint_id, Pace(self._policy.per_endpoint))
+            if self._closed:
+                too_many.append((parcel, now))
+            elif pace.begin(parcel.rate_limit_per_second, now):
+                self._spawn(self._deliver(parcel, pace))
             else:
-                too_many.append(parcel)
+                too_many.append((parcel, pace.next_place(parcel.rate_limit_per_second, now)))
         if too_many:
-            await self._database.write(hand_back, too_many, self._clock() + _LATER)
-
-    def _may_start(self, parcel: Parcel) -> bool:
-        if self._per_endpoint[parcel.endpoint_id] >= self._policy.per_endpoint:
-            return False
-        if parcel.rate_limit_per_second is None:
-            return True
-        second = int(self._clock().timestamp())
-        window, started = self._pace.get(parcel.endpoint_id, (second, 0))
-        started = started if window == second else 0
-        self._pace[parcel.endpoint_id] = (second, started + 1)
-        return started < parcel.rate_limit_per_second
+            await self._database.write(hand_back, too_many)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -150,22 +153,35 @@ class Deliverer:
         if len(self._under_way) == self._policy.capacity // 2:
             self.kick()
 
-    async def _deliver(self, parcel: Parcel) -> None:
+    async def _deliver(self, parcel: Parcel, pace: Pace) -> None:
         try:
             started_at = self._clock()
             outcome = await self._attempt(parcel, started_at)
             tried = self._judge(parcel, started_at, outcome)
             recorded = await self._recorder.add(tried)
         finally:
-            self._per_endpoint[parcel.endpoint_id] -= 1
+            pace.end()
+            if pace.is_idle(self._clock()):
+                self._paces.pop(parcel.endpoint_id, None)
         self.counts[tried.state] += 1
         _log_attempt(tried, recorded=recorded)
 
     async def _attempt(self, parcel: Parcel, now: datetime) -> Outcome:
+        try:
+            headers = self._headers(parcel, now)
+            return await attempt(self._session, parcel.url, parcel.body, headers)
+        except Exception:
+            # A broken seal, or a bug: it counts as a try, so that it goes on by the schedule and comes to an end.
+            log.exception("delivery.internal_fault", delivery_id=parcel.delivery_id, endpoint_id=parcel.endpoint_id)
+            return Outcome(None, "internal", dict.fromkeys(PHASES))
+
+    def _headers(self, parcel: Parcel, now: datetime) -> dict[str, str]:
+        """All headers in clear. Raises where there is nothing to sign with: unsigned, nothing may go out."""
         secrets = open_secrets(self._sealer, parcel.sealed_secrets)
+        if not secrets:
+            raise RelayError("the endpoint has no valid secret")
         headers = open_headers(self._sealer, parcel.endpoint_id, parcel.sealed_headers)
-        headers |= webhook_headers(parcel.event_id, parcel.body, secrets, now)
-        return await attempt(self._session, parcel.url, parcel.body, headers)
+        return headers | webhook_headers(parcel.event_id, parcel.body, secrets, now)
 
     def _judge(self, parcel: Parcel, started_at: datetime, outcome: Outcome) -> Tried:
         now = self._clock()

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select, update
 
 from service.kit.clock import rfc3339
 from service.kit.columns import table_of
-from service.kit.ids import new_id
+from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
 from service.kit.sealing import Sealer
 from service.kit.signatures import new_secret
@@ -58,7 +58,7 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
 
 def find_endpoint(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:
     """The account's endpoint of this id in this mode, unless it was deleted."""
-    endpoint = session.get(Endpoint, endpoint_id)
+    endpoint = session.get(Endpoint, endpoint_id) if is_id(endpoint_id, "we") else None
     if endpoint is None or endpoint.deleted_at or (endpoint.account_id, endpoint.mode) != (account_id, mode):
         return None
     return endpoint
@@ -77,6 +77,8 @@ def list_endpoints(session: Session, account_id: str, mode: str, page: Page) -> 
 
 def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None:
     """The endpoint is gone: what was not delivered to it never will be, and the record says so."""
+    # FOR UPDATE: fan-outs under way commit first, so that the statement below sees what they made.
+    session.refresh(endpoint, with_for_update=True)
     endpoint.deleted_at = now
     endpoint.status = "disabled"
     endpoint.sealed_headers = None

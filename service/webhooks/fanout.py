@@ -42,14 +42,20 @@ def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequen
         if rows:
             _lease(session, [row for row in rows if row["state"] == "due"], hand_off(), now)
             session.connection().execute(insert(table_of(Delivery)), rows)
-            wakes(session, TOPIC)
+            if any(row["state"] == "due" and row["lease_token"] is None for row in rows):
+                wakes(session, TOPIC)  # what was handed over needs nobody else
 
     return record
 
 
 def _rows(session: Session, event: Recorded, now: datetime) -> list[dict[str, Any]]:
-    wanted = select(Endpoint).where(
-        Endpoint.account_id == event.account_id, Endpoint.mode == event.mode, col(Endpoint.deleted_at).is_(None)
+    # FOR KEY SHARE: whoever deletes the endpoint either has committed, or waits for us and skips our rows too.
+    wanted = (
+        select(Endpoint)
+        .where(Endpoint.account_id == event.account_id, Endpoint.mode == event.mode)
+        .where(col(Endpoint.deleted_at).is_(None), col(Endpoint.id).is_distinct_from(event.not_to))
+        .order_by(col(Endpoint.id))
+        .with_for_update(read=True, key_share=True)
     )
     return [
         _row(event, endpoint, now) for endpoint in session.exec(wanted) if endpoint_takes(endpoint.events_json, event)
@@ -102,6 +108,7 @@ def _busy(session: Session, detections: set[str]) -> set[tuple[str, str | None]]
         select(Delivery.endpoint_id, Delivery.detection_id)
         .where(col(Delivery.detection_id).in_(detections), col(Delivery.state).in_(UNFINISHED))
         .where(Delivery.attempts < UNORDERED_AFTER_TRIES)
+        .order_by(col(Delivery.event_position), col(Delivery.id))  # the recorder's order: no deadlock
         .with_for_update()
     )
     return {(endpoint_id, detection_id) for endpoint_id, detection_id in session.exec(older)}

@@ -12,18 +12,25 @@ SLICE = 5000
 
 
 def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
-    """How many of a standing endpoint's due deliveries are held now: at most a slice. Those under way are left."""
+    """How many of a standing endpoint's due deliveries are held now: at most a slice. Those under way are left.
+
+    Where the endpoint was deleted they are skipped: it will never take them.
+    """
     delivery = table_of(Delivery)
+    deleted = session.get_one(Endpoint, endpoint_id).deleted_at is not None
     waiting = (
         select(delivery.c.id)
         .where(delivery.c.endpoint_id == endpoint_id, delivery.c.state == "due")
         .where(delivery.c.lease_token.is_(None) | (delivery.c.due_at <= now))
         .limit(SLICE)
+        .with_for_update(skip_locked=True)  # a row that is being claimed is the claimer's, who puts it aside
     )
     held = session.connection().execute(
         update(delivery)
         .where(delivery.c.id.in_(waiting.scalar_subquery()))
-        .values(state="held", due_at=None, lease_token=None)
+        .values(
+            state="skipped" if deleted else "held", due_at=None, lease_token=None, ended_at=now if deleted else None
+        )
     )
     return held.rowcount
 

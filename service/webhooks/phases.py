@@ -8,6 +8,8 @@ from typing import Any
 
 import aiohttp
 
+PHASES = ("dns", "connect", "tls", "first_byte", "total")
+
 Mark = Callable[[aiohttp.ClientSession, SimpleNamespace, Any], Coroutine[Any, Any, None]]
 
 

@@ -50,6 +50,7 @@ def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[Tried]], Sequ
     """A flush for `GroupCommit`: each answer says whether the attempt was still ours to record."""
 
     def flush(session: Session, batch: Sequence[Tried]) -> Sequence[bool]:
+        _lock_gone(session, batch)
         ours = _still_ours(session, batch)
         kept = [tried for tried in batch if tried.parcel.delivery_id in ours]
         if kept:
@@ -68,7 +69,7 @@ def _still_ours(session: Session, batch: Sequence[Tried]) -> set[str]:
     rows = session.exec(
         select(Delivery.id, Delivery.lease_token)
         .where(col(Delivery.id).in_(tokens))
-        .order_by(col(Delivery.id))
+        .order_by(col(Delivery.event_position), col(Delivery.id))
         .with_for_update()
     )
     return {delivery_id for delivery_id, token in rows if tokens[delivery_id] == token}
@@ -146,11 +147,20 @@ def _lets_newer_pass(tried: Tried) -> bool:
     return tried.state in ("succeeded", "exhausted") or tried.parcel.attempts + 1 >= UNORDERED_AFTER_TRIES
 
 
+def _lock_gone(session: Session, batch: Sequence[Tried]) -> None:
+    """Endpoints about to be disabled are ours before any delivery is: in the order of who deletes an endpoint."""
+    gone = {tried.parcel.endpoint_id for tried in batch if tried.status_code == GONE}
+    if gone:
+        # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
+        wanted = select(Endpoint).where(col(Endpoint.id).in_(gone)).order_by(col(Endpoint.id))
+        session.exec(wanted.with_for_update(key_share=True)).all()
+
+
 def _disable_gone(session: Session, kept: Sequence[Tried], outbox: Outbox) -> None:
     """Endpoints that answered 410 are disabled, with the reason, and the account's others hear of it."""
     gone = {tried.parcel.endpoint_id: tried for tried in kept if tried.status_code == GONE}
     for endpoint_id, tried in sorted(gone.items()):
-        endpoint = session.get_one(Endpoint, endpoint_id, with_for_update=True)
+        endpoint = session.get_one(Endpoint, endpoint_id)
         if endpoint.status == "enabled":
             endpoint.status, endpoint.disabled_reason = "disabled", "gone"
             session.flush()
@@ -160,5 +170,6 @@ def _disable_gone(session: Session, kept: Sequence[Tried], outbox: Outbox) -> No
                 "disabled_reason": "gone",
                 "disabled_at": rfc3339(tried.ended_at),
             }
-            draft = Draft(tried.parcel.account_id, tried.parcel.mode, EventType.ENDPOINT_DISABLED, data)
+            account_id, mode = tried.parcel.account_id, tried.parcel.mode
+            draft = Draft(account_id, mode, EventType.ENDPOINT_DISABLED, data, not_to=endpoint_id)
             outbox.record(session, [draft], tried.ended_at)

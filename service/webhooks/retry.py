@@ -48,7 +48,7 @@ def hint_seconds(retry_after: str | None, now: datetime) -> float | None:
         return None
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        return min(int(text[:9]), _HINT_CAP_SECONDS)
+        return min(int(text.lstrip("0")[:9] or 0), _HINT_CAP_SECONDS)
     try:
         at = parsedate_to_datetime(text)
         wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now

@@ -1,0 +1,161 @@
+"""A deliverer on a test's database, with a clock that stands still, and a customer behind a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+
+import aiohttp
+
+from service.events.outbox import Draft, Outbox
+from service.kit.database import Database
+from service.kit.groupcommit import GroupCommit
+from service.kit.guard import GuardPolicy
+from service.kit.guarded_http import guarded_session
+from service.kit.sealing import Sealer
+from service.webhooks.deliver import Deliverer, DeliveryPolicy
+from service.webhooks.fanout import fan_out
+from service.webhooks.phases import phase_tracing
+from service.webhooks.record import record_attempts
+from service.webhooks.retry import RetryPolicy
+from tests.loopback import Peer, answer, peer, read_request
+from tests.webhooks.rows import NOW, SEALER
+
+LOOPBACK = GuardPolicy(allow=(ip_network("127.0.0.0/8"),), https_only=False)
+RETRY = RetryPolicy((0, 5, 300), 60)
+
+
+@dataclass
+class StillClock:
+    """Says `now` until it is set on."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Customer:
+    """What a customer got, byte for byte, and how it answers: `answers(n)` for its n-th request, from 1."""
+
+    peer: Peer
+    answers: Callable[[int], bytes]
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            _, headers, body = await read_request(reader)
+            self.got.append((headers, body))
+            said = self.answers(len(self.got))
+            await self.open.wait()
+            writer.write(said)
+            await writer.drain()
+
+    @property
+    def url(self) -> str:
+        return f"{self.peer.url}/in"
+
+    @property
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers, _ in self.got]
+
+
+@asynccontextmanager
+async def customer(
+    answers: Callable[[int], bytes] = lambda _: answer(b""), *, slow: bool = False
+) -> AsyncIterator[Customer]:
+    """A customer that listens; a slow one answers nobody until it is set `open`."""
+    made: list[Customer] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await made[0].serve(reader, writer)
+
+    async with peer(script) as listening:
+        made.append(Customer(listening, answers))
+        if not slow:
+            made[0].open.set()
+        yield made[0]
+        made[0].open.set()
+
+
+@dataclass
+class Desk:
+    """A process that delivers."""
+
+    database: Database
+    deliverer: Deliverer
+    outbox: Outbox
+    clock: StillClock
+    kicks: list[datetime]
+
+    async def tell(self, *drafts: Draft) -> list[str]:
+        """The events' ids: facts written in this process, which has a deliverer to hand them to."""
+        return [each.id for each in await self.database.write(self.outbox.record, drafts, self.clock())]
+
+    async def work(self) -> None:
+        """All that is due now has been claimed, and what was started has ended."""
+        while await self.deliverer.step():
+            pass
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Nothing is under way."""
+        async with asyncio.timeout(10):
+            while under_way := set(self.deliverer._under_way):
+                await asyncio.wait(under_way)
+
+
+@asynccontextmanager
+async def desk(
+    database: Database,
+    *,
+    clock: StillClock | None = None,
+    sealer: Sealer = SEALER,
+    hand_off: bool = False,
+    capacity: int = 200,
+    per_endpoint: int = 32,
+    timeout_seconds: float = 5,
+) -> AsyncIterator[Desk]:
+    """An open desk. With `hand_off` it takes what is told at it; without, all is left to the claim."""
+    made: list[Desk] = []
+    clock = clock or StillClock()
+    outbox = Outbox([fan_out(lambda: made[0].deliverer if hand_off else None)])
+    kicks: list[datetime] = []
+    async with session_on(LOOPBACK, timeout_seconds) as session:
+        deliverer = Deliverer(
+            database,
+            session,
+            GroupCommit(database, record_attempts(outbox)),
+            sealer,
+            DeliveryPolicy(RETRY, timeout_seconds, capacity=capacity, per_endpoint=per_endpoint),
+            clock=clock,
+            random=lambda: 0.0,
+            kick=lambda: kicks.append(clock()),
+        )
+        made.append(Desk(database, deliverer, outbox, clock, kicks))
+        yield made[0]
+        await deliverer.drain(0)
+
+
+@asynccontextmanager
+async def session_on(
+    policy: GuardPolicy, timeout_seconds: float = 5, resolver: aiohttp.abc.AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session such as the service opens for webhooks."""
+    session = guarded_session(
+        policy,
+        total_seconds=timeout_seconds,
+        connect_seconds=2,
+        limit=0,
+        resolver=resolver,
+        trace_configs=[phase_tracing()],
+    )
+    async with session:
+        yield session

@@ -1,0 +1,68 @@
+"""No more attempts at once, and in any one second, than the endpoint is to have."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.webhooks.pace import Pace
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def test_so_many_at_once_and_another_when_one_has_ended() -> None:
+    pace = Pace(most_at_once=2)
+    assert [pace.begin(None, NOW) for _ in range(3)] == [True, True, False]
+    pace.end()
+    assert [pace.begin(None, NOW) for _ in range(2)] == [True, False]
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 700), max_size=60))
+def test_no_second_wherever_it_begins_holds_more_than_the_rate(rate: int, gaps: list[int]) -> None:
+    pace, now, begun = Pace(most_at_once=1000), NOW, []
+    for gap in gaps:
+        now += timedelta(milliseconds=gap)
+        if pace.begin(rate, now):
+            begun.append(now)
+    assert all(sum(start <= each < start + SECOND for each in begun) <= rate for start in begun)
+    assert not gaps or begun[0] == NOW + timedelta(milliseconds=gaps[0])
+
+
+def test_a_second_later_the_next_may_begin() -> None:
+    pace = Pace(most_at_once=10)
+    assert [pace.begin(2, NOW + offset * SECOND) for offset in (0, 0.5, 0.999, 1, 1.4, 1.5)] == [
+        True, True, False, True, False, True,
+    ]  # fmt: skip
+
+
+def test_those_turned_away_queue_up_one_behind_the_other() -> None:
+    pace = Pace(most_at_once=10)
+    places = [(pace.next_place(4, NOW) - NOW).total_seconds() for _ in range(6)]
+    assert places == [1, 1.25, 1.5, 1.75, 2, 2.25]
+
+
+def test_without_a_rate_the_line_moves_as_fast_as_attempts_of_a_second_would() -> None:
+    pace = Pace(most_at_once=2)
+    assert [(pace.next_place(None, NOW) - NOW).total_seconds() for _ in range(3)] == [1, 1.5, 2]
+
+
+def test_nobody_waits_longer_than_a_minute_or_less_than_a_second() -> None:
+    pace = Pace(most_at_once=10)
+    places = [pace.next_place(1, NOW) for _ in range(200)]
+    assert min(places) == NOW + SECOND
+    assert max(places) == NOW + 60 * SECOND
+    assert pace.next_place(1, NOW + 500 * SECOND) == NOW + 501 * SECOND
+
+
+def test_what_nobody_waits_for_may_be_forgotten() -> None:
+    pace = Pace(most_at_once=1)
+    assert pace.is_idle(NOW)
+    pace.begin(5, NOW)
+    assert not pace.is_idle(NOW + 9 * SECOND)
+    pace.end()
+    assert not pace.is_idle(NOW)
+    assert pace.is_idle(NOW + SECOND)
+    pace.next_place(5, NOW)
+    assert not pace.is_idle(NOW + SECOND)
+    assert pace.is_idle(NOW + 2 * SECOND)
