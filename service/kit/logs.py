@@ -7,6 +7,17 @@ from typing import Literal
 import structlog
 
 
+class _ToStandardError:
+    """Writes each line to what standard error is at that moment: who redirects it later is obeyed."""
+
+    def msg(self, line: str) -> None:
+        """The line is out, whole, and flushed."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> None:
     """From now on `structlog` writes that way. The standard library's loggers speak from WARNING on."""
     renderer: structlog.typing.Processor = (
@@ -23,7 +34,7 @@ def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> 
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _ToStandardError(),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
