@@ -2,8 +2,8 @@
 
 Written from the vendor's pages at platform.mippia.com: "Upload Music", "AI Music Detection" (2026-02-09), "Quick
 Start", "Webhooks". Silent there, so our choice: 200 on success, 404 for unknown ids and models, 422 for bad input,
-the error envelope (that of an error page withdrawn in December 2025), three tries of a callback.
-Not here: what the answers hold (`aippim_answers`, `aippim_result`).
+the error envelope (that of an error page withdrawn in December 2025).
+Not here: what the answers hold (`aippim_answers`, `aippim_result`), the callbacks (`aippim_callbacks`).
 """
 
 import hmac
@@ -11,34 +11,27 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.kit.clock import Clock
-from service.sandbox.aippim_answers import (
-    polled,
-    processing,
-    quick_start,
-    signed_headers,
-    submissions,
-    submitted,
-    terminal,
-    zulu,
-)
+from service.sandbox.aippim_answers import polled, submissions, submitted, terminal, zulu
+from service.sandbox.aippim_callbacks import AippimCallbacks
 from service.sandbox.aippim_result import TIERS
 from service.sandbox.bodies import discarded_upload, json_object
-from service.sandbox.callbacks import Callback, Callbacks
+from service.sandbox.callbacks import Callbacks
 from service.sandbox.outgoing import Outgoing
 from service.sandbox.records import Record, Records
+from service.sandbox.script import Obstacle
 from service.sandbox.settings import SandboxSettings
-from service.sandbox.submissions import Submission
+from service.sandbox.troubles import Held, refused, stumble
+from service.sandbox.turns import Turns
 
 FORMATS: Final = frozenset({".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg"})
 _MUSIC: Final = "aippim-music"
-_TRIES: Final = 3
 _NAME_LENGTH: Final = 255
 
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -57,7 +50,8 @@ class AippimTwin:
         self._settings = settings
         self._clock = clock
         self._records = records
-        self._callbacks = callbacks
+        self._callbacks = AippimCallbacks(settings, clock, callbacks)
+        self._turns = Turns()
         self._tasks = submissions(records, settings.latency_seconds)
 
     def routes(self) -> list[Route]:
@@ -104,38 +98,22 @@ class AippimTwin:
         music = self._records.open(music_id, _MUSIC)
         if music is None:
             return _refusal(404, "not_found", "Music not found")
-        task = self._tasks.begin(music.name, self._clock(), tier=model)
-        self._plan_callbacks(task)
-        camel = self._settings.camel_case_ids
-        return JSONResponse({"taskId": task.id} if camel else submitted(task))
+        obstacle = self._turns.obstacle(music.name)
+        return refused(obstacle, _refusal) or await self._begin(music.name, model, obstacle)
+
+    async def _begin(self, name: str, model: str, obstacle: Obstacle | None) -> Response:
+        task = self._tasks.begin(name, self._clock(), tier=model)
+        await self._callbacks.plan(task)
+        answer = {"taskId": task.id} if self._settings.camel_case_ids else submitted(task)
+        return Held(answer, self._settings.silence_seconds if obstacle is Obstacle.SILENCE else 0)
 
     async def _poll(self, request: Request) -> Response:
         task = self._tasks.find(request.path_params["task_id"])
         if task is None:
             return _refusal(404, "not_found", "Task not found")
-        return JSONResponse(polled(task, self._clock()))
-
-    def _plan_callbacks(self, task: Submission) -> None:
-        copies = task.script.callback_copies
-        if not copies:
-            return
-        camel = self._settings.camel_case_ids
-
-        def under_way() -> Callback | None:
-            return self._callback(task, quick_start(task, ended=False) if camel else processing(task))
-
-        def ended() -> Callback | None:
-            return self._callback(task, quick_start(task, ended=True) if camel else terminal(task))
-
-        self._callbacks.plan(task.working_at, under_way, tries=_TRIES)
-        self._callbacks.plan(task.done_at, ended, copies=copies, tries=_TRIES)
-
-    def _callback(self, task: Submission, body: dict[str, Any]) -> Callback | None:
-        url = self._settings.aippim_callback_url()
-        if url is None:
-            return None
-        headers = signed_headers(self._settings.aippim_webhook_secret, task.id, self._clock())
-        return Callback(url, json.dumps(body).encode(), headers)
+        now = self._clock()
+        spoiled = stumble(task, self._turns, now, _refusal, terminal)
+        return spoiled or JSONResponse(polled(task, now))
 
 
 async def passes_challenge(outgoing: Outgoing, url: str) -> bool:

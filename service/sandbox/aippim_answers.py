@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from service.sandbox.aippim_result import result
 from service.sandbox.records import Record, Records
-from service.sandbox.script import Phase
+from service.sandbox.script import Phase, Truth
 from service.sandbox.submissions import Submission, Submissions
 
 _FAILURE: Final = "The audio could not be analyzed."
+_UNHEARD_OF: Final = "hibernating"
 
 
 def submissions(records: Records, latency_seconds: float) -> Submissions:
@@ -37,10 +38,17 @@ def submitted(task: Submission) -> dict[str, Any]:
 
 def polled(task: Submission, now: datetime) -> dict[str, Any]:
     """The answer to a poll."""
+    if task.script.unheard_of:
+        return unheard_of(task)
     phase = task.phase(now)
     if phase is Phase.DONE:
         return terminal(task)
     return {"task_id": task.id, "status": "pending" if phase is Phase.WAITING else "processing"}
+
+
+def unheard_of(task: Submission) -> dict[str, Any]:
+    """A poll's and a callback's body with a state that no page of the vendor's has."""
+    return {"task_id": task.id, "status": _UNHEARD_OF, "model_type": task.record.tier}
 
 
 def processing(task: Submission) -> dict[str, Any]:
@@ -50,22 +58,20 @@ def processing(task: Submission) -> dict[str, Any]:
 
 def terminal(task: Submission) -> dict[str, Any]:
     """The callback's body, and a poll's, once the task has ended."""
-    completed_at = zulu(task.done_at)
     if task.script.fails:
         return {
             "task_id": task.id,
             "task_name": "ai_detection",
             "status": "failure",
-            "completed_at": completed_at,
+            "completed_at": zulu(task.done_at),
             "error": _FAILURE,
         }
-    return {
-        "task_id": task.id,
-        "status": "success",
-        "model_type": task.record.tier,
-        "completed_at": completed_at,
-        "result": _result(task),
-    }
+    return _success(task, task.script.truth)
+
+
+def forged(task: Submission) -> dict[str, Any]:
+    """A lie under the task's own id: that it has succeeded, with the other verdict."""
+    return _success(task, task.script.truth.opposite)
 
 
 def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
         "requestedAt": task.record.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "completedAt": zulu(task.done_at) if ended else None,
         "status": ("failure" if failed else "success") if ended else "processing",
-        "result": None if failed else _result(task),
+        "result": None if failed else _result(task, task.script.truth),
     } | ({"error": _FAILURE} if failed and ended else {})
 
 
@@ -102,8 +108,18 @@ def zulu(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _result(task: Submission) -> dict[str, Any]:
-    return result(task.id, task.record.name, task.record.tier, task.script.truth)
+def _success(task: Submission, truth: Truth) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "status": "success",
+        "model_type": task.record.tier,
+        "completed_at": zulu(task.done_at),
+        "result": _result(task, truth),
+    }
+
+
+def _result(task: Submission, truth: Truth) -> dict[str, Any]:
+    return result(task.id, task.record.name, task.record.tier, truth)
 
 
 def _head(record: Record) -> str:

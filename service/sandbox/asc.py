@@ -1,13 +1,12 @@
 """The twin of ASC (AI Song Checker): one path, `?action=`, URL jobs with polling and unsigned callbacks.
 
 Written from aisongchecker.pro/api-docs (v1.0, March 2026). The stored page names the actions `analyze` and `job`
-only; `analyze-url` and `status` are guesses. A callback is tried once: no retries are documented.
-Not here: what the answers hold (`asc_answers`). Not here yet: synchronous analysis, usage, quota, certificates,
-webhook registration.
+only; `analyze-url` and `status` are guesses.
+Not here: what the answers hold (`asc_answers`), the callbacks (`asc_callbacks`). Not here yet: synchronous analysis,
+usage, quota, certificates, webhook registration.
 """
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
@@ -18,20 +17,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.kit.clock import Clock
-from service.sandbox.asc_answers import accepted, completion, failure, polled, submissions, trouble, zulu
+from service.sandbox.asc_answers import accepted, ended, polled, submissions, zulu
+from service.sandbox.asc_callbacks import AscCallbacks
 from service.sandbox.bodies import json_object
-from service.sandbox.callbacks import Callback, Callbacks
+from service.sandbox.callbacks import Callbacks
 from service.sandbox.outgoing import Outgoing
 from service.sandbox.records import Records
-from service.sandbox.script import name_in
+from service.sandbox.script import Obstacle, name_in
 from service.sandbox.settings import SandboxSettings
-from service.sandbox.submissions import Submission
+from service.sandbox.troubles import Held, refused, stumble
+from service.sandbox.turns import Turns
 
 _DAILY_LIMIT: Final = 10_000
 _URL_LENGTH: Final = 2_048
 _NAME_LENGTH: Final = 255
 
-_Action = Callable[[Request], Awaitable[JSONResponse]]
+_Action = Callable[[Request], Awaitable[Response]]
 
 
 class AscTwin:
@@ -47,7 +48,8 @@ class AscTwin:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._callbacks = callbacks
+        self._callbacks = AscCallbacks(settings, callbacks)
+        self._turns = Turns()
         self._outgoing = outgoing
         self._jobs = submissions(records, settings.latency_seconds)
         self._actions: dict[tuple[str, str], _Action] = {
@@ -67,13 +69,13 @@ class AscTwin:
             return _refusal(401, "unauthorized", "Invalid or expired API key")
         action = self._actions.get((request.method, request.query_params.get("action", "")))
         if action is None:
-            answer = _refusal(400, "invalid_action", "Unknown action for this method")
+            answer: Response = _refusal(400, "invalid_action", "Unknown action for this method")
         else:
             answer = await action(request)
         answer.headers.update(_rate_limit(self._clock()))
         return answer
 
-    async def _submit(self, request: Request) -> JSONResponse:
+    async def _submit(self, request: Request) -> Response:
         body = await json_object(request)
         if body is None:
             return _refusal(400, "invalid_request", "Malformed JSON")
@@ -82,6 +84,10 @@ class AscTwin:
             return _refusal(400, "invalid_request", "url is required and must be an http(s) address")
         if callback_url is not None and not _is_address(callback_url):
             return _refusal(400, "invalid_request", "callback_url must be an http(s) address")
+        obstacle = self._turns.obstacle(name_in(url)[-_NAME_LENGTH:])
+        return refused(obstacle, _refusal) or await self._begin(url, callback_url, obstacle)
+
+    async def _begin(self, url: str, callback_url: str | None, obstacle: Obstacle | None) -> Response:
         wrong = await self._outgoing.fetch(
             url,
             max_bytes=self._settings.asc_max_bytes,
@@ -89,16 +95,19 @@ class AscTwin:
         )
         name = name_in(url)[-_NAME_LENGTH:]
         job = self._jobs.begin(name, self._clock(), callback_url=callback_url, trouble=wrong)
-        self._plan_callback(job)
-        return JSONResponse(accepted(job), status_code=202)
+        await self._callbacks.plan(job)
+        hold_seconds = self._settings.silence_seconds if obstacle is Obstacle.SILENCE else 0
+        return Held(accepted(job), hold_seconds, status_code=202)
 
-    async def _poll(self, request: Request) -> JSONResponse:
+    async def _poll(self, request: Request) -> Response:
         job = self._jobs.find(request.query_params.get("id", ""))
         if job is None:
             return _refusal(404, "not_found", "Job not found")
-        return JSONResponse(polled(job, self._clock()))
+        now = self._clock()
+        spoiled = stumble(job, self._turns, now, _refusal, ended)
+        return spoiled or JSONResponse(polled(job, now))
 
-    async def _status(self, _request: Request) -> JSONResponse:
+    async def _status(self, _request: Request) -> Response:
         return JSONResponse(
             {
                 "status": "operational",
@@ -108,15 +117,6 @@ class AscTwin:
                 "timestamp": zulu(self._clock()),
             },
         )
-
-    def _plan_callback(self, job: Submission) -> None:
-        url = job.record.callback_url
-        failed = bool(trouble(job))
-        if url is None or (failed and not self._settings.asc_failure_callback):
-            return
-        body = failure(job) if failed else completion(job)
-        callback = Callback(url, json.dumps(body).encode())
-        self._callbacks.plan(job.done_at, lambda: callback, copies=job.script.callback_copies)
 
 
 def _is_address(value: Any) -> TypeGuard[str]:

@@ -6,6 +6,7 @@ job's members, then those of a synchronous analysis, or `error` and `message`. S
 
 import hashlib
 import math
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from service.sandbox.submissions import Submission, Submissions
 
 _ENGINE: Final = "v8.3"
 _VERY_HIGH: Final = 90
+_UNHEARD_OF: Final = "hibernating"
 _SCRIPTED_FAILURE: Final = "analysis_failed"
 _MESSAGES: Final = {
     _SCRIPTED_FAILURE: "The audio could not be analyzed",
@@ -51,32 +53,45 @@ def accepted(job: Submission) -> dict[str, Any]:
 
 def polled(job: Submission, now: datetime) -> dict[str, Any]:
     """The answer to a poll."""
+    if job.script.unheard_of:
+        return {"job_id": job.id, "status": _UNHEARD_OF}
     phase = job.phase(now)
     if phase is Phase.WAITING:
         return accepted(job)
     if phase is Phase.WORKING:
         return {"job_id": job.id, "status": "processing"}
+    return ended(job)
+
+
+def ended(job: Submission) -> dict[str, Any]:
+    """The answer to a poll after the end."""
     if error := trouble(job):
         return {"job_id": job.id, "status": "failed", "error": error, "message": _MESSAGES[error]}
-    elapsed_ms = round(job.latency_seconds * 1000)
+    truth = job.script.truth
     return {
         "job_id": job.id,
         "status": "completed",
-        **_verdict(job),
-        "reasons": _REASONS[_prediction(job)],
+        **_verdict(job, truth),
+        "reasons": _REASONS[_prediction(truth)],
         "engine": _ENGINE,
-        "analysis_time_ms": elapsed_ms,
+        "analysis_time_ms": round((job.done_at - job.record.at).total_seconds() * 1000),
     }
 
 
 def completion(job: Submission) -> dict[str, Any]:
     """The callback's body when the analysis is complete."""
-    return {
-        "event": "analysis.complete",
-        "job_id": job.id,
-        **_verdict(job),
-        "timestamp": zulu(job.done_at),
-    }
+    return _complete(job, job.script.truth)
+
+
+def forged(job: Submission) -> dict[str, Any]:
+    """A lie in the documented shape: the other verdict, of a job that nobody has."""
+    stranger = hashlib.sha256(f"forged/{job.id}".encode()).hexdigest()[:24]
+    return _complete(replace(job, id=f"job_{stranger}"), job.script.truth.opposite)
+
+
+def unheard_of(job: Submission) -> dict[str, Any]:
+    """A callback's body with an event that the page does not have."""
+    return {"event": f"analysis.{_UNHEARD_OF}", "job_id": job.id, "timestamp": zulu(job.done_at)}
 
 
 def failure(job: Submission) -> dict[str, Any]:
@@ -94,16 +109,21 @@ def zulu(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _prediction(job: Submission) -> str:
-    return "human" if job.script.truth is Truth.HUMAN else "ai"
+def _complete(job: Submission, truth: Truth) -> dict[str, Any]:
+    verdict = _verdict(job, truth)
+    return {"event": "analysis.complete", "job_id": job.id, **verdict, "timestamp": zulu(job.done_at)}
 
 
-def _verdict(job: Submission) -> dict[str, Any]:
-    low, high = _SCORES[job.script.truth]
+def _prediction(truth: Truth) -> str:
+    return "human" if truth is Truth.HUMAN else "ai"
+
+
+def _verdict(job: Submission, truth: Truth) -> dict[str, Any]:
+    low, high = _SCORES[truth]
     score = low + hashlib.sha256(job.id.encode()).digest()[0] % (high - low + 1)
     sure = max(score, 100 - score) >= _VERY_HIGH
     return {
-        "prediction": _prediction(job),
+        "prediction": _prediction(truth),
         "ai_score": score,
         "confidence_level": "very_high" if sure else "high",
     }

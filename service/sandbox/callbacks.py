@@ -4,7 +4,7 @@ They live in this process only. If it dies they are lost, as in life, and pollin
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -25,6 +25,10 @@ class Callback:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+Write = Callable[[], Sequence[Callback]]
+"""What there is to send, asked for when it falls due."""
+
+
 class Callbacks:
     """The callbacks this process still owes."""
 
@@ -34,18 +38,12 @@ class Callbacks:
         self._retry_seconds = retry_seconds
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def plan(
-        self,
-        due_at: datetime,
-        write: Callable[[], Callback | None],
-        *,
-        copies: int = 1,
-        tries: int = 1,
-    ) -> None:
-        """The callback that `write` yields at `due_at` will be sent, each copy with so many tries."""
-        task = asyncio.create_task(self._carry(due_at, write, copies, tries))
+    def plan(self, due_at: datetime, write: Write, *, tries: int = 1) -> asyncio.Task[None]:
+        """The callbacks that `write` yields at `due_at` will be sent one after the other, with so many tries each."""
+        task = asyncio.create_task(self._carry(due_at, write, tries))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
         """What was still owed is dropped."""
@@ -54,20 +52,11 @@ class Callbacks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _carry(
-        self,
-        due_at: datetime,
-        write: Callable[[], Callback | None],
-        copies: int,
-        tries: int,
-    ) -> None:
+    async def _carry(self, due_at: datetime, write: Write, tries: int) -> None:
         # The loop's timer may fire a little before the clock gets there; a poll must not contradict a callback.
         while (wait := (due_at - self._clock()).total_seconds()) > 0:  # noqa: ASYNC110 - only time passes here
             await asyncio.sleep(wait)
-        callback = write()
-        if callback is None:
-            return
-        for _ in range(copies):
+        for callback in write():
             await self._try(callback, tries)
 
     async def _try(self, callback: Callback, tries: int) -> None:

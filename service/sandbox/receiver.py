@@ -14,6 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.kit.clock import Clock, system_clock
+from service.sandbox.manners import Manner
+from service.sandbox.troubles import Held
+from service.sandbox.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,25 @@ class Received:
     body: bytes
     headers: dict[str, str]
     at: datetime
+    path: str = "/"
 
 
 class Receiver:
-    """Takes POSTs at any path: 204 if the signature holds, 400 if not.
+    """Takes POSTs at any path: 204 if the signature holds, 400 if not. Some paths have manners of their own.
 
     `secret` is asked for each time, so it may be known only after the endpoint was registered. A verified webhook
-    whose `webhook-id` was seen before is taken again with 204, but counted in `duplicates` and not kept.
+    whose `webhook-id` was seen before is taken again with 204, but counted in `duplicates` and not kept. What was
+    verified but, by the path's manner, not taken is in `refused`.
     """
 
     def __init__(self, secret: Callable[[], str | None], clock: Clock = system_clock) -> None:
         self.received: list[Received] = []
+        self.refused: list[Received] = []
         self.duplicates = 0
         self.app = Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])])
         self._secret = secret
         self._clock = clock
+        self._tries = Turns()
         self._seen: set[str | None] = set()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -69,8 +76,20 @@ class Receiver:
             return Response(status_code=400)
         headers = {name.lower(): value for name, value in request.headers.items()}
         verified = self._verified(body, headers)
-        self._keep(Received(headers.get("webhook-id"), verified, body, headers, self._clock()))
-        return Response(status_code=204 if verified else 400)
+        one = Received(headers.get("webhook-id"), verified, body, headers, self._clock(), request.url.path)
+        return self._answer(one)
+
+    def _answer(self, one: Received) -> Response:
+        manner = Manner.at(one.path) if one.verified else None
+        if manner is None:
+            self._keep(one)
+            return Response(status_code=204 if one.verified else 400)
+        refusal = manner.refusal(self._tries.turn(f"{one.path} {one.webhook_id}"))
+        if refusal is not None:
+            self.refused.append(one)
+            return refusal
+        self._keep(one)
+        return Held(None, manner.pause_seconds) if manner.pause_seconds else Response(status_code=204)
 
     def _verified(self, body: bytes, headers: dict[str, str]) -> bool:
         secret = self._secret()

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Final
 from urllib.parse import unquote, urlsplit
+
+_SLOW: Final = 5.0
+_LATE: Final = 3.0
 
 
 class Truth(StrEnum):
@@ -13,6 +16,11 @@ class Truth(StrEnum):
     AI = "ai"
     HUMAN = "human"
     COVER = "cover"
+
+    @property
+    def opposite(self) -> "Truth":
+        """What a liar says."""
+        return Truth.AI if self is Truth.HUMAN else Truth.HUMAN
 
 
 class Phase(Enum):
@@ -23,14 +31,42 @@ class Phase(Enum):
     DONE = "done"
 
 
+class Obstacle(Enum):
+    """What a submission meets instead of its answer. Only behind the last one is the work accepted."""
+
+    THROTTLED_BRIEFLY = auto()  # 429 with `Retry-After: 1`
+    THROTTLED = auto()  # 429 without
+    DOWN = auto()  # 503
+    RESET = auto()  # read, and then the connection is gone
+    SILENCE = auto()  # the work is accepted and begins, but nobody hears of it
+
+
 @dataclass(frozen=True)
 class Script:
     """How a twin acts on one submission."""
 
     truth: Truth = Truth.HUMAN
     fails: bool = False
+    pace: float = 1
+    """How many latencies the work takes. At 0 it is done when it is accepted."""
     callback_copies: int = 1
     """How often the terminal callback goes out. At 0 no callback goes out at all, not even `processing`."""
+    callback_wait: float = 0
+    """How long the terminal callback lags behind the end of the work, as a multiple of what that took."""
+    callback_first: bool = False
+    """The terminal callback is through before the submission is answered."""
+    reordered: bool = False
+    """`processing` follows the terminal callback, where a twin sends both."""
+    forged: bool = False
+    """While the work is under way, somebody else claims that it has ended, and otherwise than it will."""
+    unheard_of: bool = False
+    """The state is, from beginning to end, a word that the vendor's documents do not have."""
+    garbled: bool = False
+    """Whatever is said of the end is no clear JSON."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """What submissions meet, one after the other."""
+    stumbles: bool = False
+    """The first poll is answered with a 500."""
 
     @staticmethod
     def of(name: str) -> "Script":
@@ -43,11 +79,15 @@ class Script:
 
     def working_after_seconds(self, latency_seconds: float) -> float:
         """The age at which the work starts to be reported as under way."""
-        return latency_seconds / 2
+        return self.done_after_seconds(latency_seconds) / 2
 
     def done_after_seconds(self, latency_seconds: float) -> float:
         """The age at which the answer is there."""
-        return latency_seconds
+        return self.pace * latency_seconds
+
+    def called_back_after_seconds(self, latency_seconds: float) -> float:
+        """The age at which the terminal callback is due."""
+        return self.done_after_seconds(latency_seconds) * (1 + self.callback_wait)
 
     def phase(self, age_seconds: float, latency_seconds: float) -> Phase:
         """How far the work is at this age."""
@@ -56,14 +96,29 @@ class Script:
         working = age_seconds >= self.working_after_seconds(latency_seconds)
         return Phase.WORKING if working else Phase.WAITING
 
+    def behind(self, *obstacles: Obstacle) -> "Script":
+        """This script, with more in the way."""
+        return replace(self, obstacles=(*self.obstacles, *obstacles))
+
 
 _EFFECTS: Final[Mapping[str, Callable[[Script], Script]]] = {
     "ai": lambda script: replace(script, truth=Truth.AI),
     "human": lambda script: replace(script, truth=Truth.HUMAN),
     "cover": lambda script: replace(script, truth=Truth.COVER),
     "fail": lambda script: replace(script, fails=True),
+    "slow": lambda script: replace(script, pace=_SLOW),
     "lost-callback": lambda script: replace(script, callback_copies=0),
     "duplicate-callback": lambda script: replace(script, callback_copies=2),
+    "late-callback": lambda script: replace(script, callback_wait=_LATE),
+    "early-callback": lambda script: replace(script, pace=0, callback_first=True),
+    "reordered-callback": lambda script: replace(script, reordered=True),
+    "forged-callback": lambda script: replace(script, forged=True),
+    "rate-limited": lambda script: script.behind(Obstacle.THROTTLED_BRIEFLY, Obstacle.THROTTLED),
+    "outage": lambda script: replace(script.behind(Obstacle.DOWN, Obstacle.RESET), stumbles=True),
+    "silence": lambda script: script.behind(Obstacle.SILENCE),
+    "unknown-status": lambda script: replace(script, unheard_of=True),
+    "garbage": lambda script: replace(script, garbled=True),
+    "reuse": lambda script: script,  # makes a name another name, and nothing else
 }
 
 WORDS: Final = frozenset(_EFFECTS)

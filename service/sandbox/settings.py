@@ -26,5 +26,7 @@ class SandboxSettings:
     """Pause between two tries of one AIPPIM callback."""
     fetch_timeout_seconds: float = 20.0
     """How long ASC spends on downloading a URL."""
+    silence_seconds: float = 70.0
+    """How long an answer that is held back takes: longer than clients usually wait."""
     asc_max_bytes: int = 50 * 1024 * 1024
     """ASC's Pro plan takes files up to 50 MB."""

@@ -35,6 +35,11 @@ class Submission:
         """When the answer is there."""
         return self.record.at + seconds(self.script.done_after_seconds(self.latency_seconds))
 
+    @property
+    def called_back_at(self) -> datetime:
+        """When the terminal callback is due."""
+        return self.record.at + seconds(self.script.called_back_after_seconds(self.latency_seconds))
+
     def phase(self, now: datetime) -> Phase:
         """How far it is."""
         return self.script.phase((now - self.record.at).total_seconds(), self.latency_seconds)

@@ -42,9 +42,9 @@ class Customer:
         body: dict[str, Any] = response.json()
         return body
 
-    async def result(self, detection_id: str) -> dict[str, Any]:
-        """The result as it stands."""
-        response = await self.client.get(f"/v1/detections/{detection_id}")
+    async def result(self, detection_id: str, wait_seconds: int = 0) -> dict[str, Any]:
+        """The result as it stands, or as it ends within the wait."""
+        response = await self.client.get(f"/v1/detections/{detection_id}", params={"wait": wait_seconds})
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
         return body
@@ -55,7 +55,7 @@ class Customer:
 
         async def is_over() -> bool:
             try:
-                last.update(await self.result(detection_id))
+                last.update(await self.result(detection_id, wait_seconds=5))  # a key has only so many requests
             except httpx.TransportError:
                 return False
             return last["completed_at"] is not None

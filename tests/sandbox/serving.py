@@ -131,7 +131,7 @@ class Inbox:
     async def _take(self, request: Request) -> Response:
         taken = Taken(await request.body(), dict(request.headers), time.time())
         self.taken.append(taken)
-        statuses = self.statuses.get(taken.json.get("status") or taken.json["event"])
+        statuses = self.statuses and self.statuses.get(taken.json.get("status") or taken.json["event"])
         return Response(status_code=statuses.pop(0) if statuses else 200)
 
     async def _echo(self, request: Request) -> Response:

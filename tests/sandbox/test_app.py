@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from starlette.applications import Starlette
@@ -32,9 +33,9 @@ async def _registers(url: str) -> bool:
 def test_closing_drops_callbacks_still_owed() -> None:
     written: list[bool] = []
 
-    def write() -> Callback | None:
+    def write() -> Sequence[Callback]:
         written.append(True)
-        return None
+        return ()
 
     async def run() -> None:
         callbacks = Callbacks(Outgoing(), system_clock, retry_seconds=0)

@@ -1,6 +1,6 @@
 import pytest
 
-from service.sandbox.script import WORDS, Phase, Script, Truth, name_in
+from service.sandbox.script import WORDS, Obstacle, Phase, Script, Truth, name_in
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,28 @@ def test_only_whole_known_parts_of_a_name_are_words(name: str, script: Script) -
     assert Script.of(name) == script
 
 
-def test_words_known_now() -> None:
-    assert {"ai", "human", "cover", "fail", "lost-callback", "duplicate-callback"} == WORDS
+def test_every_word_but_the_two_that_change_nothing_makes_another_script() -> None:
+    unmoved = {word for word in WORDS if Script.of(word) == Script()}
+    assert unmoved == {"human", "reuse"}
+
+
+def test_what_is_in_the_way_adds_up() -> None:
+    script = Script.of("song.outage.ai.rate-limited.wav")
+    ahead = (Obstacle.DOWN, Obstacle.RESET, Obstacle.THROTTLED_BRIEFLY, Obstacle.THROTTLED)
+    assert script == Script(Truth.AI, obstacles=ahead, stumbles=True)
+
+
+def test_slow_and_late_are_multiples_and_multiply() -> None:
+    assert Script.of("song.slow.wav").done_after_seconds(2) == 10
+    assert Script.of("song.late-callback.wav").called_back_after_seconds(2) == 8
+    assert Script.of("song.late-callback.slow.wav").called_back_after_seconds(2) == 40
+    assert Script.of("song.early-callback.wav").phase(0, 2) is Phase.DONE
+
+
+@pytest.mark.parametrize("truth", list(Truth))
+def test_a_liar_never_says_the_truth(truth: Truth) -> None:
+    assert truth.opposite is not truth
+    assert {truth, truth.opposite} != {Truth.AI, Truth.COVER}
 
 
 @pytest.mark.parametrize(
