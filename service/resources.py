@@ -19,9 +19,11 @@ from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detections.asks import AskBuilder
 from service.detections.policy import DetectionPolicy
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
+from service.detectors.echoes import cutting
 from service.detectors.exchange import Exchange
 from service.events.outbox import Outbox
 from service.kit.clock import Clock, system_clock
+from service.kit.closing import Closing
 from service.kit.database import Database
 from service.kit.errors import SettingsError
 from service.kit.groupcommit import GroupCommit
@@ -87,6 +89,7 @@ class Resources:
     source_session: aiohttp.ClientSession
     webhook_session: aiohttp.ClientSession
     sandbox: SandboxSettings
+    closing: Closing
     hand_off: HandOff | None = None
     sandbox_callback_url: str | None = field(default=None)
 
@@ -146,7 +149,7 @@ def _tie(
     links = Links(tokens, {"live": settings.public_url or settings.sandbox_base, "test": settings.sandbox_base})
     outbox = Outbox([fan_out(lambda: resources.hand_off)])
     policy = DetectionPolicy(
-        catalogue=_catalogue(settings, exchanges),
+        catalogue=catalogue_of(settings, exchanges),
         outbox=outbox,
         random=random.random,
         base_url=settings.public_url or "",
@@ -167,8 +170,8 @@ def _tie(
         policy=policy,
         asks=AskBuilder(store, links, WORDS),
         outbox=outbox,
-        intake=GroupCommit(database, store_callbacks),
-        attempts=GroupCommit(database, record_attempts(outbox)),
+        intake=GroupCommit(database, store_callbacks, name="callbacks"),
+        attempts=GroupCommit(database, record_attempts(outbox), name="attempts"),
         source_session=source_session,
         webhook_session=webhook_session,
         sandbox=SandboxSettings(
@@ -178,6 +181,7 @@ def _tie(
             aippim_callback_url=lambda: resources.sandbox_callback_url,
             latency_seconds=settings.sandbox_latency_seconds,
         ),
+        closing=Closing(database.wake),
     )
     return resources
 
@@ -191,13 +195,21 @@ def _sandbox_secret(settings: Settings, purpose: str) -> str:
     return derive(settings.secret_keys[0], f"sandbox/{purpose}").hex()
 
 
-def _catalogue(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
+def catalogue_of(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
+    """Every vendor of each mode. What they talk through is added to `exchanges`, to be closed by the caller."""
     lines: dict[tuple[str, str], Line] = {}
     for mode in ("live", "test"):
         for vendor in VENDORS:
             chosen = settings.vendors[vendor]
             if mode == "test" or chosen.api_key:
-                exchange = Exchange(timeout_seconds=chosen.timeout_seconds, connect_seconds=_CONNECT_SECONDS)
+                live = mode == "live"
+                key = (chosen.api_key or "") if live else _sandbox_secret(settings, "api key")
+                own = settings.public_url if live and settings.public_url else settings.sandbox_base
+                exchange = Exchange(
+                    timeout_seconds=chosen.timeout_seconds,
+                    connect_seconds=_CONNECT_SECONDS,
+                    cut=cutting(key, own),
+                )
                 exchanges.append(exchange)
                 lines[mode, vendor] = _line(settings, mode, vendor, exchange)
     return Catalogue(lines)

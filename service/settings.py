@@ -61,6 +61,7 @@ Networks = Annotated[
 ]
 BaseUrl = Annotated[str, AfterValidator(_is_base)]
 Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 class _Environment(EnvSettingsSource):
@@ -156,6 +157,9 @@ class Settings(_FromEnvironment):
     public_url: BaseUrl | None = Field(None, examples=["https://relay.example.com"])
     sandbox_url: BaseUrl | None = Field(None, examples=["https://relay.example.com"])
     secret_keys: Keys = Field((), repr=False, examples=["output of: openssl rand -hex 32"])
+    api_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(600, examples=["600"])
+    metrics_token: str | None = Field(None, repr=False, min_length=16, examples=["output of: openssl rand -hex 32"])
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=16)] = Field(0, examples=["1"])
     webhook_retry_seconds: Numbers = Field(
         (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400), min_length=1, examples=["0,5,300,1800"]
     )
@@ -165,6 +169,9 @@ class Settings(_FromEnvironment):
     outbound_https_only: bool = Field(default=True, examples=["true"])
     media_store: Annotated[str, AfterValidator(_is_store)] | None = Field(None, examples=["file:data/media"])
     media_retention_hours: Annotated[float, Field(ge=0)] = Field(24, examples=["24"])
+    raw_retention_days: Days = Field(90, examples=["90"])
+    attempt_retention_days: Days = Field(30, examples=["30"])
+    retention_days: Days = Field(365, examples=["365"])
     sandbox_latency_seconds: Seconds = Field(2, examples=["2"])
     log_format: Literal["console", "json"] = Field("json", examples=["json"])
     aippim: AippimSettings = Field(default_factory=AippimSettings)

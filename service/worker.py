@@ -6,19 +6,18 @@ the database.
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
-import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.process import CallbackProcessor
+from service.detections.delay import tell_delay, untold_delays
 from service.detections.dispatch import Dispatcher
 from service.detections.expire import expire_overdue, overdue_runs
 from service.detections.fetch_source import SourceFetcher
@@ -27,17 +26,25 @@ from service.kit.database import normalise_url
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
 from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
+from service.kit.metrics import Count, counted, process_name
 from service.polling.poll import Poller
 from service.resources import Resources, open_resources
+from service.retention.prune import Pruner, Retention
 from service.settings import Settings
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import TOPIC as DELIVERIES
 from service.webhooks.hold import hold_deliveries, standing_endpoints
+from service.webhooks.redeliver import endpoints_to_release, release_held
 from service.webhooks.retry import RetryPolicy
+from service.webhooks.standing import StandingPolicy
+from service.webhooks.trouble import endpoints_to_judge, judge
 
 log = structlog.get_logger()
 
-DRAIN_SECONDS = 20.0
+LOOPS_FAILED = Count("relay_loops_failed_total", "Rounds of the worker's loops that failed.", "loop")
+
+DRAIN_SECONDS = 14.0  # with the web half's grace before it and the last words after it, less than 25
+_LOOP_SECONDS = 5.0
 _STUMBLE_SECONDS = 1.0
 
 
@@ -78,8 +85,21 @@ class Worker:
             random=random.random,
             kick=lambda: database.wake.tell([DELIVERIES]),
         )
+        self._pruner = Pruner(
+            database,
+            resources.store,
+            Retention(
+                raw=timedelta(days=settings.raw_retention_days),
+                attempts=timedelta(days=settings.attempt_retention_days),
+                results=timedelta(days=settings.retention_days),
+            ),
+            clock,
+        )
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._tasks: list[asyncio.Task[None]] = []
+        self._listener: asyncio.Task[None] | None = None
+        self._events: list[asyncio.Event] = []
+        self._closing = asyncio.Event()
 
     def loops(self) -> Sequence[Loop]:
         """What this process does, in the order a detection passes through."""
@@ -90,7 +110,11 @@ class Worker:
             Loop("poll vendors", TOPIC_POLLS, 1, self._poller.step),
             Loop("deliver webhooks", DELIVERIES, 1, self._deliverer.step),
             Loop("hold deliveries", None, 5, self._hold),
+            Loop("release deliveries", None, 5, self._release),
+            Loop("judge endpoints", None, 60, self._judge),
+            Loop("tell delays", None, 2, self._tell_delays),
             Loop("expire runs", None, 15, self._expire),
+            Loop("prune", None, 60, self._pruner.step),
             Loop("beat", None, 5, self._beat),
         )
 
@@ -102,24 +126,36 @@ class Worker:
             wake = self._resources.database.wake
             event = wake.subscribe(loop.topic or loop.name)
             event.set()
+            self._events.append(event)
             every = min(loop.every, sweep) if loop.topic else loop.every
             self._scheduler.add_job(
                 event.set, "interval", seconds=every, id=loop.name, coalesce=True, max_instances=1,
                 misfire_grace_time=None,
             )  # fmt: skip
-            self._tasks.append(asyncio.create_task(_run(loop, event), name=loop.name))
+            self._tasks.append(asyncio.create_task(self._run(loop, event), name=loop.name))
         self._scheduler.start()
         log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in self.loops()])
 
     async def stop(self, within: float = DRAIN_SECONDS) -> None:
-        """Nothing new is begun; what is under way has `within` seconds. The rest falls back to its lease."""
+        """Nothing new is begun; what is under way has `within` seconds. The rest is handed back, and due at once.
+
+        No claim is broken off: what it took is handed back by the round that made it.
+        """
+        log.info("worker.draining", worker_id=self.id, within=within)
         self._scheduler.shutdown(wait=False)
         self._resources.hand_off = None
+        self._closing.set()
+        for event in self._events:
+            event.set()
+        parts = (self._sources, self._dispatcher, self._poller, self._deliverer)
+        await asyncio.gather(*(part.drain(within) for part in parts))
+        if self._listener is not None:
+            self._listener.cancel()
+        await asyncio.wait(self._tasks, timeout=_LOOP_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(self._dispatcher.drain(within), self._poller.drain(within), self._deliverer.drain(within))
-        log.info("worker.stopped", worker_id=self.id, counts=self._counts())
+        log.info("worker.stopped", worker_id=self.id, counts=counted())
 
     async def _listen(self) -> float:
         """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
@@ -133,7 +169,8 @@ class Worker:
                 "worker.deaf", advice="set DATABASE_LISTEN_URL to a session-mode address", sweep=DEAF_SWEEP_SECONDS
             )
             return DEAF_SWEEP_SECONDS
-        self._tasks.append(asyncio.create_task(listen(url, database.wake), name="listen"))
+        self._listener = asyncio.create_task(listen(url, database.wake), name="listen")
+        self._tasks.append(self._listener)
         return 1.0
 
     async def _hold(self) -> bool:
@@ -141,6 +178,25 @@ class Worker:
         for endpoint_id in await database.read(standing_endpoints):
             more = await database.write(hold_deliveries, endpoint_id, self._resources.clock()) > 0 or more
         return more
+
+    async def _tell_delays(self) -> bool:
+        database, clock = self._resources.database, self._resources.clock
+        for detection_id in await database.read(untold_delays, now=clock()):
+            if await database.write(tell_delay, detection_id, self._resources.policy, clock()):
+                log.info("detection.delayed", detection_id=detection_id)
+        return False
+
+    async def _release(self) -> bool:
+        database, more = self._resources.database, False
+        for endpoint_id in await database.read(endpoints_to_release):
+            more = await database.write(release_held, endpoint_id, self._resources.clock()) or more
+        return more
+
+    async def _judge(self) -> bool:
+        database, now, policy = self._resources.database, self._resources.clock(), StandingPolicy()
+        for endpoint_id in await database.read(endpoints_to_judge, policy, now):
+            await database.write(judge, endpoint_id, self._resources.outbox, policy, now)
+        return False
 
     async def _expire(self) -> bool:
         database, now = self._resources.database, self._resources.clock()
@@ -150,29 +206,22 @@ class Worker:
         return False
 
     async def _beat(self) -> bool:
-        kind = f"{socket.gethostname()}:{os.getpid()}"
-        await self._resources.database.write(beat, self.id, kind, self._counts(), self._resources.clock())
+        await self._resources.database.write(beat, self.id, process_name(), counted(), self._resources.clock())
         return False
 
-    def _counts(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for part in (self._dispatcher, self._poller, self._deliverer):
-            counts.update(part.counts)
-        return counts
-
-
-async def _run(loop: Loop, event: asyncio.Event) -> None:
-    """Rounds of one loop until cancelled. A round that fails is logged, and the loop goes on a little later."""
-    while True:
-        await event.wait()
-        event.clear()
-        try:
-            while await loop.step():
-                pass
-        except Exception:
-            log.exception("loop.failed", loop=loop.name)
-            await asyncio.sleep(_STUMBLE_SECONDS)
-            event.set()
+    async def _run(self, loop: Loop, event: asyncio.Event) -> None:
+        """Rounds of one loop until the worker closes. A round that fails is logged; the loop goes on a little later."""
+        while not self._closing.is_set():
+            await event.wait()
+            event.clear()
+            try:
+                while not self._closing.is_set() and await loop.step():
+                    pass
+            except Exception:
+                LOOPS_FAILED.add(loop.name)
+                log.exception("loop.failed", loop=loop.name)
+                await asyncio.sleep(_STUMBLE_SECONDS)
+                event.set()
 
 
 @contextlib.asynccontextmanager

@@ -168,15 +168,21 @@ def _create_detection() -> None:
         *_columns(TEXT, "source_url", null=True),
         *_columns(TEXT, "source_name", "source_state"),
         *_columns(INTEGER, "source_tries"),
+        *_columns(TIME, "source_ended_at", null=True),
         *_columns(TEXT, "media_id", null=True),
         *_columns(TIME, "due_at", null=True),
         *_columns(TEXT, "lease_token", null=True),
+        *_columns(INTEGER, "round"),
+        *_columns(TIME, "rechecked_at", "delay_due_at", "delayed_at", "erased_at", null=True),
         sa.PrimaryKeyConstraint("id", name="pk_detection"),
     )
+    _index("ix_detection_delay", "detection", "delay_due_at", where="delay_due_at IS NOT NULL")
     _index("ix_detection_external", "detection", "account_id", "external_id")
     _index("ix_detection_list", "detection", "account_id", "mode", "created_at", "id")
     _index("ix_detection_media_id", "detection", "media_id")
+    _index("ix_detection_open", "detection", "answer_by_at", where="completed_at IS NULL")
     _index("ix_detection_source_due", "detection", "due_at", where="source_state = 'due'")
+    _index("ix_detection_unerased", "detection", "completed_at", where="erased_at IS NULL")
 
 
 def _create_observation() -> None:
@@ -223,7 +229,7 @@ def _create_run() -> None:
     op.create_table(
         "run",
         *_columns(TEXT, "id", "detection_id"),
-        *_columns(INTEGER, "place"),
+        *_columns(INTEGER, "round", "place"),
         *_columns(TEXT, "account_id", "mode", "vendor", "detector"),
         *_columns(TEXT, "tier", null=True),
         *_columns(TEXT, "state"),
@@ -246,12 +252,12 @@ def _create_run() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_run"),
         sa.ForeignKeyConstraint(["detection_id"], ["detection.id"], name="fk_run_detection_id"),
         sa.UniqueConstraint("account_id", "mode", "leader_key", name="uq_run_account_id_mode_leader_key"),
-        sa.UniqueConstraint("detection_id", "place", name="uq_run_detection_id_place"),
+        sa.UniqueConstraint("detection_id", "round", "place", name="uq_run_detection_id_round_place"),
         sa.UniqueConstraint("mode", "vendor", "vendor_job_id", name="uq_run_mode_vendor_vendor_job_id"),
     )
     _index("ix_run_dispatch", "run", "due_at", where="state IN ('queued', 'unknown')")
     _index("ix_run_follows_run_id", "run", "follows_run_id")
-    _index("ix_run_poll", "run", "due_at", where="state = 'waiting'")
+    _index("ix_run_poll", "run", "due_at", where="state IN ('waiting', 'timed_out') AND due_at IS NOT NULL")
     _index("ix_run_unfinished", "run", "deadline_at", where="ended_at IS NULL")
 
 
@@ -276,6 +282,8 @@ def _create_callback() -> None:
     )
     _index("ix_callback_due", "callback", "due_at", where="state = 'due'")
     _index("ix_callback_run_id", "callback", "run_id")
+    _index("ix_callback_set_aside", "callback", "received_at", where="state IN ('quarantined', 'ignored')")
+    _index("ix_callback_settled", "callback", "received_at", where="state IN ('applied', 'late', 'conflict', 'stuck')")
     _index("ix_callback_state", "callback", "vendor", "state", "received_at")
 
 

@@ -17,6 +17,7 @@ TEXT = sa.String()
 TIME = sa.DateTime(timezone=True)
 BYTES = sa.LargeBinary()
 INTEGER = sa.Integer()
+YES_NO = sa.Boolean()
 BIG = sa.BigInteger()
 # A key that counts itself: on SQLite only INTEGER is the rowid.
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -63,7 +64,7 @@ def _create_event() -> None:
         *_columns(INTEGER, "revision", "final_revision", null=True),
         *_columns(BYTES, "body"),
         *_columns(TIME, "created_at"),
-        *_columns(BIG, "transaction_id", null=True),
+        *_columns(BIG, "transaction_id"),
         sa.PrimaryKeyConstraint("position", name="pk_event"),
         sa.UniqueConstraint(
             "account_id",
@@ -75,13 +76,13 @@ def _create_event() -> None:
         sa.UniqueConstraint("id", name="uq_event_id"),
     )
     _index("ix_event_detection_id", "event", "detection_id")
-    _index("ix_event_feed", "event", "account_id", "mode", "position")
+    _index("ix_event_feed", "event", "account_id", "mode", "transaction_id", "position")
 
 
 def _create_attempt() -> None:
     op.create_table(
         "attempt",
-        *_columns(TEXT, "id", "delivery_id"),
+        *_columns(TEXT, "id", "delivery_id", "endpoint_id"),
         *_columns(INTEGER, "n"),
         *_columns(TIME, "started_at"),
         *_columns(INTEGER, "status_code", null=True),
@@ -92,6 +93,8 @@ def _create_attempt() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_attempt"),
         sa.UniqueConstraint("delivery_id", "n", name="uq_attempt_delivery_id_n"),
     )
+    _index("ix_attempt_endpoint", "attempt", "endpoint_id", "started_at")
+    _index("ix_attempt_started", "attempt", "started_at")
 
 
 def _create_delivery() -> None:
@@ -103,14 +106,18 @@ def _create_delivery() -> None:
         *_columns(TEXT, "lane", "state"),
         *_columns(TIME, "due_at", null=True),
         *_columns(TEXT, "lease_token", null=True),
-        *_columns(INTEGER, "attempts"),
+        *_columns(INTEGER, "attempts", "attempts_before"),
         *_columns(TIME, "created_at"),
         *_columns(TIME, "ended_at", null=True),
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
         sa.UniqueConstraint("endpoint_id", "event_id", name="uq_delivery_endpoint_id_event_id"),
     )
+    _index("ix_delivery_account", "delivery", "account_id", "mode", "created_at", "id")
+    _index("ix_delivery_blocked", "delivery", "created_at", where="state = 'blocked'")
     _index("ix_delivery_due", "delivery", "lane", "due_at", where="state = 'due'")
+    _index("ix_delivery_endpoint", "delivery", "endpoint_id", "created_at", "id")
     _index("ix_delivery_endpoint_due", "delivery", "endpoint_id", "due_at", where="state = 'due'")
+    _index("ix_delivery_endpoint_held", "delivery", "endpoint_id", "event_position", where="state = 'held'")
     _index("ix_delivery_order", "delivery", "detection_id", "endpoint_id", "event_position")
 
 
@@ -123,11 +130,17 @@ def _create_endpoint() -> None:
         *_columns(INTEGER, "rate_limit_per_second", null=True),
         *_columns(TEXT, "status"),
         *_columns(TEXT, "disabled_reason", null=True),
+        *_columns(TIME, "enabled_at", null=True),
+        *_columns(TEXT, "release_choice", null=True),
+        *_columns(TIME, "failing_since", null=True),
+        *_columns(INTEGER, "failures", "warned_percent"),
+        *_columns(YES_NO, "in_trouble"),
         *_columns(TIME, "created_at"),
         *_columns(TIME, "deleted_at", null=True),
         sa.PrimaryKeyConstraint("id", name="pk_endpoint"),
     )
     _index("ix_endpoint_account", "endpoint", "account_id", "mode", "created_at", "id")
+    _index("ix_endpoint_failing", "endpoint", "failing_since", where="failing_since IS NOT NULL")
 
 
 def _create_signing_key() -> None:

@@ -14,14 +14,14 @@ from service.kit.database import serialise
 from service.kit.ids import new_id
 from service.kit.sealing import Sealer
 
-_PURPOSE = "callback-address"
+PURPOSE = "callback-address"
 
 
 def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
     """The secret part of the vendor's present address; made at the first call."""
     serialise(session, f"callback-address:{mode}:{vendor}")
     row = _present(session, mode, vendor)
-    return sealer.open(_PURPOSE, row.id, row.sealed_token).decode() if row else _new(session, mode, vendor, sealer, now)
+    return sealer.open(PURPOSE, row.id, row.sealed_token).decode() if row else _new(session, mode, vendor, sealer, now)
 
 
 def rotate_address(
@@ -59,7 +59,7 @@ def _new(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime
             mode=mode,
             vendor=vendor,
             token_sha256=_digest(token),
-            sealed_token=sealer.seal(_PURPOSE, row_id, token.encode()),
+            sealed_token=sealer.seal(PURPOSE, row_id, token.encode()),
             created_at=now,
         )
     )

@@ -8,6 +8,8 @@ from sqlmodel import Field, SQLModel
 from service.kit.columns import UtcTime
 
 CALLBACK_WAITING = "state = 'due'"
+CALLBACK_SET_ASIDE = "state IN ('quarantined', 'ignored')"
+CALLBACK_SETTLED = "state IN ('applied', 'late', 'conflict', 'stuck')"
 
 
 class Callback(SQLModel, table=True):
@@ -24,6 +26,18 @@ class Callback(SQLModel, table=True):
             "ix_callback_due", "due_at", postgresql_where=text(CALLBACK_WAITING), sqlite_where=text(CALLBACK_WAITING)
         ),
         Index("ix_callback_state", "vendor", "state", "received_at"),
+        Index(
+            "ix_callback_set_aside",
+            "received_at",
+            postgresql_where=text(CALLBACK_SET_ASIDE),
+            sqlite_where=text(CALLBACK_SET_ASIDE),
+        ),
+        Index(
+            "ix_callback_settled",
+            "received_at",
+            postgresql_where=text(CALLBACK_SETTLED),
+            sqlite_where=text(CALLBACK_SETTLED),
+        ),
     )
 
     id: str = Field(primary_key=True)

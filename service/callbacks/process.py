@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import update
 from sqlmodel import Session, col, or_, select
 
+from service.callbacks.erase import erase_callback
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.detections.conclude import lock_detection
@@ -20,6 +21,7 @@ from service.detections.models import Run
 from service.detections.observe import Sighting, observe, write_observation
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import adopt_job, job_id_taken
+from service.detections.revise import may_still_answer
 from service.detectors.catalogue import Line
 from service.detectors.port import Accepted, Raw
 from service.detectors.reading import Reading
@@ -131,32 +133,59 @@ def _apply(session: Session, callback: Callback, run: Run | None, policy: Detect
         return "parked"
     callback.run_id = run.id
     session.flush()
-    lock_detection(session, run.detection_id)
+    detection = lock_detection(session, run.detection_id)
     session.refresh(run)
-    if run.vendor_job_id is None and not RunState(run.state).ended:
-        if run.state != RunState.UNKNOWN.value or callback.job_id is None:
-            return "parked"  # its submission is under way: matched when that is recorded
-        if job_id_taken(session, run, callback.job_id):
-            callback.note = "names a job that another run has"
-            return "conflict"
-        adopt_job(session, run, Accepted(callback.job_id), line.policy, policy, now)
+    if detection.erased_at is not None:
+        erase_callback(callback)
+        return "late"
+    counts = not RunState(run.state).ended or may_still_answer(detection, run)
+    if counts and run.vendor_job_id is None and (misfit := _adopt(session, callback, run, line, policy, now)):
+        return misfit
     if callback.job_id is not None and run.vendor_job_id is not None and callback.job_id != run.vendor_job_id:
         callback.note = "names another job than the run's"
         return "conflict"
-    return _take(session, callback, run, line, policy, now)
+    return _take(session, callback, run, line, policy, now, counts=counts)
 
 
-def _take(session: Session, callback: Callback, run: Run, line: Line, policy: DetectionPolicy, now: datetime) -> str:
+def _adopt(
+    session: Session, callback: Callback, run: Run, line: Line, policy: DetectionPolicy, now: datetime
+) -> str | None:
+    """A run whose submission was lost sight of knows its job now; else the state the callback is in."""
+    timed_out = run.state == RunState.TIMED_OUT.value
+    if callback.job_id is None or not (timed_out or run.state == RunState.UNKNOWN.value):
+        # A submission under way: matched when that is recorded. After the end there is nothing to ask for.
+        return None if timed_out else "parked"
+    if job_id_taken(session, run, callback.job_id):
+        callback.note = "names a job that another run has"
+        return "conflict"
+    if timed_out:
+        run.vendor_job_id = callback.job_id
+    else:
+        adopt_job(session, run, Accepted(callback.job_id), line.policy, policy, now)
+    return None
+
+
+def _take(
+    session: Session,
+    callback: Callback,
+    run: Run,
+    line: Line,
+    policy: DetectionPolicy,
+    now: datetime,
+    *,
+    counts: bool,
+) -> str:
     raw = Raw(200, json.loads(callback.headers_json), callback.body, callback.received_at)
     said = line.adapter.read(raw, run.detector)
     sighting = Sighting(Via.CALLBACK, raw, said, Authenticity(callback.authenticity), callback.id)
-    if RunState(run.state).ended:
+    ends = isinstance(said, Reading) and said.claims_an_end
+    confirmable = run.vendor_job_id is not None or line.policy.trust == "payload"
+    if not counts or (RunState(run.state).ended and not (ends and confirmable)):
         write_observation(session, run.id, sighting, effect="late")
         return "late"
     if line.policy.trust == "payload":
         observe(session, run.id, sighting, policy, now)
         return "applied"
-    ends = isinstance(said, Reading) and said.claims_an_end
     write_observation(session, run.id, sighting, effect="confirm" if ends else "none")
     if ends:
         run.callback_authenticity = callback.authenticity
@@ -169,6 +198,9 @@ def _want_confirmation(run: Run, line: Line, now: datetime) -> None:
     """The run is due for one fetch; if one is in flight, its recording sees the wish and plans the next."""
     run.confirm_wanted_at = now
     in_flight = run.lease_token is not None and run.due_at is not None and run.due_at > now
-    if run.state == RunState.WAITING.value and not in_flight:
+    if run.state in (RunState.WAITING.value, RunState.TIMED_OUT.value) and not in_flight:
         earliest = run.asked_at + timedelta(seconds=line.policy.confirm_spacing) if run.asked_at else now
-        run.due_at = min(max(now, earliest), run.deadline_at)
+        wanted = max(now, earliest)
+        if run.state == RunState.WAITING.value:  # a poll that is planned sooner serves as well
+            wanted = min(wanted, run.deadline_at, run.due_at or wanted)
+        run.due_at = wanted

@@ -3,36 +3,27 @@
 Whoever calls holds the detection's row locked, so two last votes cannot each see the other open.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from service.detections.cascade import Ask, Stop, next_step
 from service.detections.detector_result import compose_detector
 from service.detections.facts import RunFacts
-from service.detections.facts_of import detection_facts, run_facts, runs_of
+from service.detections.facts_of import run_facts, runs_of
 from service.detections.lifecycle import RunInput, RunState, advance
-from service.detections.models import Detection, Revision, Run
+from service.detections.models import Detection, Run
 from service.detections.policy import TOPIC_RUNS, DetectionPolicy, topic_of
-from service.detections.result import compose, settle, summary
+from service.detections.result import summary
+from service.detections.revise import write_revision
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import Rule
 from service.detectors.words import ReasonCode
 from service.events.outbox import Draft
 from service.events.types import EventType
 from service.kit.database import wakes
-from service.media.models import Media
-
-_FINAL_EVENT = {
-    DetectionStatus.COMPLETED: EventType.DETECTION_COMPLETED,
-    DetectionStatus.COMPLETED_PARTIAL: EventType.DETECTION_COMPLETED,
-    DetectionStatus.FAILED: EventType.DETECTION_FAILED,
-    DetectionStatus.EXPIRED: EventType.DETECTION_FAILED,
-    DetectionStatus.CANCELLED: EventType.DETECTION_CANCELLED,
-}
 
 
 def lock_detection(session: Session, detection_id: str) -> Detection:
@@ -76,7 +67,7 @@ def conclude(
     _note_status(detection, runs)
     drafts = _run_drafts(session, ended, policy)
     if all(RunState(run.state).ended for run in runs):
-        drafts += _end(session, detection, runs, policy, now)
+        drafts += write_revision(session, detection, runs, policy, now)
     policy.outbox.record(session, drafts, now)
     wakes(session, topic_of(detection.id))
 
@@ -131,64 +122,3 @@ def run_summary(facts: RunFacts) -> dict[str, Any]:
     """One detector's part in the short form."""
     short: dict[str, Any] = summary({"detectors": [compose_detector(facts)]})["detectors"][0]
     return short
-
-
-def _end(
-    session: Session, detection: Detection, runs: Sequence[Run], policy: DetectionPolicy, now: datetime
-) -> list[Draft]:
-    detection.revision += 1
-    detection.completed_at = now
-    facts, parts = detection_facts(session, detection, runs), run_facts(session, runs, policy)
-    decided = settle(facts, parts, cancelled=_was_cancelled(runs))
-    result = compose(facts, parts, decided, base_url=policy.base_url)
-    detection.status, detection.verdict = result["status"], result["verdict"]
-    detection.outcome_reason = result["outcome_reason"]
-    session.add(
-        Revision(
-            detection_id=detection.id,
-            n=detection.revision,
-            verdict=result["verdict"],
-            status=result["status"],
-            result=json.dumps(result, ensure_ascii=False, allow_nan=False),
-            created_at=now,
-        )
-    )
-    _let_media_go(session, detection, policy, now)
-    return _final_drafts(detection, result)
-
-
-def _final_drafts(detection: Detection, result: dict[str, Any]) -> list[Draft]:
-    short = summary(result)
-    kind = _FINAL_EVENT[DetectionStatus(detection.status)]
-
-    def draft(event_type: EventType, *, final: bool) -> Draft:
-        return Draft(
-            detection.account_id,
-            detection.mode,
-            event_type,
-            short,
-            detection_id=detection.id,
-            revision=detection.revision,
-            final=final,
-        )
-
-    drafts = [draft(kind, final=True)]
-    if result["review"]["required"]:
-        drafts.append(draft(EventType.REVIEW_REQUIRED, final=False))
-    return drafts
-
-
-def _was_cancelled(runs: Sequence[Run]) -> bool:
-    return any(run.reason_code == ReasonCode.CANCELLED.value for run in runs)
-
-
-def _let_media_go(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:
-    """The audio may go a while after the last detection that needs it."""
-    media = session.get(Media, detection.media_id) if detection.media_id else None
-    if media is not None and not _needed_elsewhere(session, detection):
-        media.delete_after = now + policy.media_retention
-
-
-def _needed_elsewhere(session: Session, detection: Detection) -> bool:
-    others = select(Detection.id).where(Detection.media_id == detection.media_id, Detection.id != detection.id)
-    return session.exec(others.where(col(Detection.completed_at).is_(None))).first() is not None

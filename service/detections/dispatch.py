@@ -15,6 +15,7 @@ import structlog
 from sqlmodel import Session, col, select
 
 from service.detections.asks import AskBuilder
+from service.detections.hand_back import hand_back_run
 from service.detections.lifecycle import RunState
 from service.detections.models import RUN_DISPATCHABLE, Detection, Run
 from service.detections.observe import Sighting
@@ -37,9 +38,15 @@ from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
 from service.kit.columns import table_of
 from service.kit.database import Database
+from service.kit.metrics import Count
+from service.kit.talks import Cut, Talks
 from service.media.models import Media
 
 log = structlog.get_logger()
+
+DISPATCHED = Count(
+    "relay_runs_dispatched_total", "Runs claimed for submission, by what came of it.", "detector", "outcome"
+)
 
 
 class Step(Enum):
@@ -98,13 +105,13 @@ class Dispatcher:
         self._clock = clock
         self._capacity = capacity
         self._under_way: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._talks = Talks()
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Due runs are on their way, as many as there is room for. True if there may be more to claim now."""
         room = self._capacity - len(self._under_way)
-        if self._closed or room <= 0:
+        if self._talks.closed or room <= 0:
             return False
         now = self._clock()
         lease_until = now + seconds(self._policy.catalogue.longest_lease())
@@ -113,18 +120,19 @@ class Dispatcher:
             task = asyncio.create_task(self._dispatch(one))
             self._under_way.add(task)
             task.add_done_callback(self._finish)
+        if self._talks.closed and self._under_way:
+            await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
         if len(claimed) == room and self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             return True
         return False
 
     async def drain(self, within: float) -> None:
-        """Nothing new starts; what is under way has `within` seconds. The rest is found by its lease."""
-        self._closed = True
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=within)
-            for task in late:
-                task.cancel()
+        """Nothing new starts; what is under way has `within` seconds. What is cut then is on record.
+
+        A run whose submission had not begun is handed back; one whose submission was under way is of unknown outcome.
+        """
+        await self._talks.drain(self._under_way, within)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -147,9 +155,17 @@ class Dispatcher:
             outcome = "lost_sight"
             await self._database.write(record_lost_sight, run.id, one.token, line.policy, self._policy)
         else:
-            outcome = await self._submit(one, line)
+            outcome = await self._submit_or_hand_back(one, line)
         self.counts[outcome] += 1
+        DISPATCHED.add(run.detector, outcome)
         self._log(run, outcome, now)
+
+    async def _submit_or_hand_back(self, one: Claimed, line: Line) -> str:
+        try:
+            return await self._submit(one, line)
+        except Cut:
+            await self._database.write(hand_back_run, one.run.id, one.token, self._clock())
+            return "handed_back"
 
     async def _submit(self, one: Claimed, line: Line) -> str:
         run, token = one.run, one.token
@@ -160,16 +176,18 @@ class Dispatcher:
         ready = await self._prepare(one, ask, line)
         if isinstance(ready, str):
             return ready
+        if self._talks.closed:
+            raise Cut  # while nothing has left, another process can go on as if we had never begun
         now = self._clock()
         if not await self._database.write(begin_submit, run.id, token, now, now + seconds(line.policy.lease)):
             return "lease_lost"
         try:
-            raw = await line.adapter.submit(ready)
+            raw = await self._talks.talk(line.adapter.submit(ready))
         except NotSent as error:
             return await self._defer(one, _unreachable(error))
-        except OutcomeUnknown:
+        except (OutcomeUnknown, Cut) as error:
             await self._database.write(record_lost_sight, run.id, token, line.policy, self._policy)
-            return "outcome_unknown"
+            return "cut_while_submitting" if isinstance(error, Cut) else "outcome_unknown"
         return await self._record_submitted(one, line, raw)
 
     async def _prepare(self, one: Claimed, ask: Ask, line: Line) -> Ask | str:
@@ -178,7 +196,7 @@ class Dispatcher:
         if run.prepared_ref is not None or not line.adapter.capabilities(run.detector).prepares:
             return ask
         try:
-            raw = await line.adapter.prepare(ask)
+            raw = await self._talks.talk(line.adapter.prepare(ask))
         except (NotSent, OutcomeUnknown) as error:
             return await self._defer(one, _unreachable(error))
         prepared = line.adapter.prepared(raw)
@@ -217,7 +235,9 @@ class Dispatcher:
             detection_id=run.detection_id,
             account_id=run.account_id,
             mode=run.mode,
+            vendor=run.vendor,
             detector=run.detector,
+            submit_tries=run.submit_tries,
             outcome=outcome,
             took_ms=milliseconds_between(started_at, self._clock()),
         )

@@ -34,6 +34,7 @@ class DetectionFacts:
     source: Literal["url", "upload"]
     completed_at: datetime | None = None
     revision: int = 1
+    asked_at: datetime | None = None  # when it was asked again; None at first
     external_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     declared: Mapping[str, Any] | None = None

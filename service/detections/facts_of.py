@@ -10,19 +10,28 @@ from service.detections.facts import DetectionFacts, RawEvent, RunFacts, TrackFa
 from service.detections.lifecycle import RunState
 from service.detections.models import Detection, Observation, Run
 from service.detections.policy import DetectionPolicy
+from service.detections.verdict import DetectionStatus
 from service.detections.votes import OutcomeReason, Rule
 from service.detectors.reading import Reading, Refs
 from service.detectors.words import Authenticity, ReasonCode, Via
 from service.media.models import Media
 
 
-def runs_of(session: Session, detection_id: str) -> list[Run]:
-    """The detection's runs in the order asked for."""
-    return list(session.exec(select(Run).where(Run.detection_id == detection_id).order_by(col(Run.place))))
+def runs_of(session: Session, detection_id: str, *, every_round: bool = False) -> list[Run]:
+    """The detection's runs in the order asked for; of a re-checked one those of its latest round, or all."""
+    if every_round:
+        all_rounds = select(Run).where(Run.detection_id == detection_id)
+        return list(session.exec(all_rounds.order_by(col(Run.round), col(Run.place))))
+    latest = select(Detection.round).where(Detection.id == detection_id).scalar_subquery()
+    wanted = select(Run).where(Run.detection_id == detection_id, Run.round == latest)
+    return list(session.exec(wanted.order_by(col(Run.place))))
 
 
-def detection_facts(session: Session, detection: Detection, runs: Sequence[Run]) -> DetectionFacts:
-    """The detection as it stands."""
+def detection_facts(
+    session: Session, detection: Detection, runs: Sequence[Run], *, revision: int | None = None
+) -> DetectionFacts:
+    """The detection as it stands. While it has not ended its revision is the one that is being made."""
+    ended = DetectionStatus(detection.status).ended
     media = session.get(Media, detection.media_id) if detection.media_id else None
     return DetectionFacts(
         id=detection.id,
@@ -33,7 +42,8 @@ def detection_facts(session: Session, detection: Detection, runs: Sequence[Run])
         created_at=detection.created_at,
         source="url" if detection.source_url else "upload",
         completed_at=detection.completed_at,
-        revision=max(1, detection.revision),
+        revision=revision or detection.revision + (not ended),
+        asked_at=detection.rechecked_at,
         external_id=detection.external_id,
         metadata=json.loads(detection.metadata_json),
         declared=json.loads(detection.declared_json) if detection.declared_json else None,

@@ -17,22 +17,26 @@ from service.detections.conclude import conclude, lock_detection, skip_run
 from service.detections.facts_of import runs_of
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import SOURCE_WAITING, Detection, Run
-from service.detections.policy import TOPIC_RUNS, DetectionPolicy
+from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import OutcomeReason
 from service.detectors.words import ReasonCode
 from service.kit.claims import claim
-from service.kit.clock import Clock, seconds
+from service.kit.clock import Clock, milliseconds_between, seconds
 from service.kit.columns import table_of
 from service.kit.database import Database, wakes
 from service.kit.errors import CallerError
 from service.kit.guard import GuardPolicy
+from service.kit.metrics import Count
+from service.kit.talks import Cut, Talks
 from service.media.fetch import SourceTooLarge, SourceUnreachable, open_source
 from service.media.ingest import MAX_BYTES, take_in
 from service.media.models import Media
 from service.media.store import Store
 
 log = structlog.get_logger()
+
+SOURCES = Count("relay_sources_total", "Downloads of `source.url`, by what came of them.", "outcome")
 
 _TRIES = 3
 _RETRY = timedelta(seconds=10)
@@ -66,6 +70,7 @@ class SourceFetcher:
     timeout_seconds: float = 120.0
     capacity: int = 8
     _under_way: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _talks: Talks = field(default_factory=Talks, init=False)
 
     async def step(self) -> bool:
         """What was due is under way, and a download has ended or a second has passed. False once none is left.
@@ -74,6 +79,8 @@ class SourceFetcher:
         """
         try:
             await self._begin()
+            if self._talks.closed and self._under_way:
+                await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
             if not self._under_way:
                 return False
             await asyncio.wait(self._under_way, timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -85,10 +92,16 @@ class SourceFetcher:
     async def _begin(self) -> None:
         now, room = self.clock(), self.capacity - len(self._under_way)
         lease_until = now + seconds(self.timeout_seconds * 1.5)
+        if self._talks.closed:
+            return
         for detection in await self.database.write(claim_sources, now=now, lease_until=lease_until, limit=room):
             task = asyncio.create_task(self._fetch(detection))
             self._under_way.add(task)
             task.add_done_callback(self._finish)
+
+    async def drain(self, within: float) -> None:
+        """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
+        await self._talks.drain(self._under_way, within)
 
     async def _abandon(self) -> None:
         for task in self._under_way:
@@ -101,19 +114,18 @@ class SourceFetcher:
             log.error("source.crashed", exc_info=error)  # its lease runs out, and it is begun again
 
     async def _fetch(self, detection: Detection) -> None:
-        found = await self._download(detection)
-        now, token = self.clock(), detection.lease_token or ""
+        started_at, token = self.clock(), detection.lease_token or ""
+        found: Media | Failure | None = None
+        try:
+            found = await self._talks.talk(self._download(detection))
+        except Cut:
+            await self.database.write(hand_back_source, detection.id, token, self.clock())
+        now = self.clock()
         if isinstance(found, Media):
             await self.database.write(record_source, detection.id, token, found.id, now)
-        else:
+        elif found is not None:
             await self.database.write(record_failure, detection.id, token, found, self.policy, now)
-        log.info(
-            "source.fetched",
-            detection_id=detection.id,
-            account_id=detection.account_id,
-            media_id=found.id if isinstance(found, Media) else None,
-            failure=None if isinstance(found, Media) else found.detail,
-        )
+        _note(detection, found, milliseconds_between(started_at, now))
 
     async def _download(self, detection: Detection) -> Media | Failure:
         url = detection.source_url or ""
@@ -140,6 +152,21 @@ class SourceFetcher:
         return taken.media
 
 
+def _note(detection: Detection, found: Media | Failure | None, took_ms: int) -> None:
+    outcome = "fetched" if isinstance(found, Media) else found.reason.value if found else "handed_back"
+    SOURCES.add(outcome)
+    log.info(
+        "source.fetched",
+        detection_id=detection.id,
+        account_id=detection.account_id,
+        mode=detection.mode,
+        media_id=found.id if isinstance(found, Media) else None,
+        outcome=outcome,
+        failure=found.detail if isinstance(found, Failure) else None,
+        took_ms=took_ms,
+    )
+
+
 def claim_sources(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Detection]:
     """At most `limit` detections whose audio is to be fetched, leased to us; each try is counted at once."""
     rows = claim(session, table_of(Detection), SOURCE_WAITING, now=now, lease_until=lease_until, limit=limit)
@@ -149,14 +176,26 @@ def claim_sources(session: Session, *, now: datetime, lease_until: datetime, lim
     return claimed
 
 
+def hand_back_source(session: Session, detection_id: str, token: str, now: datetime) -> None:
+    """The download is due now and nobody's, and was no try: its process ended before it did."""
+    detection = lock_detection(session, detection_id)
+    if detection.lease_token == token and detection.source_state == "due":
+        detection.due_at, detection.lease_token = now, None
+        detection.source_tries -= 1
+        wakes(session, TOPIC_SOURCES)
+
+
 def record_source(session: Session, detection_id: str, token: str, media_id: str, now: datetime) -> None:
     """The audio is there; the runs that waited for it are queued."""
     detection = lock_detection(session, detection_id)
     if detection.lease_token != token or detection.source_state != "due":
         return
-    _settle_source(detection, "ready")
+    media = session.get_one(Media, media_id, with_for_update=True)
+    if media.erased_at is not None:  # just now, by its owner or its age: the bytes are fetched again
+        detection.due_at, detection.lease_token = now, None
+        return
+    _settle_source(detection, "ready", now)
     detection.media_id = media_id
-    media = session.get_one(Media, media_id)
     media.delete_after = None
     for run in runs_of(session, detection_id):
         if run.state == RunState.SOURCING.value:
@@ -173,13 +212,13 @@ def record_failure(
     if detection.lease_token != token or detection.source_state != "due":
         return
     if DetectionStatus(detection.status).ended:  # its runs ran out of time meanwhile: that was the last word
-        _settle_source(detection, "failed")
+        _settle_source(detection, "failed", now)
         return
     if failure.retryable and detection.source_tries < _TRIES:
         detection.due_at = now + _RETRY * detection.source_tries
         detection.lease_token = None
         return
-    _settle_source(detection, "failed")
+    _settle_source(detection, "failed", now)
     detection.outcome_reason = failure.reason.value
     ended: list[Run] = []
     for run in runs_of(session, detection_id):
@@ -189,7 +228,8 @@ def record_failure(
     conclude(session, detection, ended, policy, now)
 
 
-def _settle_source(detection: Detection, state: str) -> None:
+def _settle_source(detection: Detection, state: str, now: datetime) -> None:
     detection.source_state = state
+    detection.source_ended_at = now
     detection.due_at = None
     detection.lease_token = None

@@ -7,17 +7,20 @@ from sqlmodel import Session, select
 from service.detections.conclude import lock_detection
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import Detection, Run
+from service.detections.revise import may_still_answer
 from service.detectors.port import Refused
 
 
-def hold_run(session: Session, run_id: str, lease_token: str) -> tuple[Detection, Run] | None:
-    """The detection, locked, and its run, if the lease is still ours; else `None` and nothing may be written."""
+def hold_run(session: Session, run_id: str, lease_token: str, *, late: bool = False) -> tuple[Detection, Run] | None:
+    """The detection, locked, and its run, if the lease is still ours; else `None` and nothing may be written.
+
+    An ended run is nobody's; only whoever looks at it `late` holds one whose late answer would count.
+    """
     detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
     detection = lock_detection(session, detection_id)
     run = session.get_one(Run, run_id, populate_existing=True)
-    if run.lease_token != lease_token or RunState(run.state).ended:
-        return None
-    return detection, run
+    open_ = not RunState(run.state).ended or (late and may_still_answer(detection, run))
+    return (detection, run) if open_ and run.lease_token == lease_token else None
 
 
 def move(run: Run, happening: RunInput, due_at: datetime) -> None:

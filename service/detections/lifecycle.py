@@ -24,7 +24,7 @@ class RunState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing moves it any more."""
+        """Whether nobody waits for it any more. Only one whose time ran out may still be moved, by a late answer."""
         return self in _ENDED
 
     @property
@@ -93,6 +93,7 @@ _INPUTS: dict[RunState, dict[RunInput, RunState]] = {
         **_ANSWERS,
         **_ALWAYS,
     },
+    RunState.TIMED_OUT: {**_ANSWERS},  # late, and worth a new revision
 }
 
 TABLE: dict[tuple[RunState, RunInput], RunState] = {

@@ -9,8 +9,12 @@ from service.kit.columns import Serial, UtcTime
 
 SOURCE_WAITING = "source_state = 'due'"
 RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
-RUN_POLLABLE = "state = 'waiting'"
+# A run whose time ran out is due once more when its vendor calls back late.
+RUN_POLLABLE = "state IN ('waiting', 'timed_out') AND due_at IS NOT NULL"
 RUN_OPEN = "ended_at IS NULL"
+DELAY_UNTOLD = "delay_due_at IS NOT NULL"
+UNERASED = "erased_at IS NULL"
+DETECTION_OPEN = "completed_at IS NULL"
 
 
 class Detection(SQLModel, table=True):
@@ -26,6 +30,16 @@ class Detection(SQLModel, table=True):
             postgresql_where=text(SOURCE_WAITING),
             sqlite_where=text(SOURCE_WAITING),
         ),
+        Index(
+            "ix_detection_delay", "delay_due_at", postgresql_where=text(DELAY_UNTOLD), sqlite_where=text(DELAY_UNTOLD)
+        ),
+        Index(
+            "ix_detection_open",
+            "answer_by_at",
+            postgresql_where=text(DETECTION_OPEN),
+            sqlite_where=text(DETECTION_OPEN),
+        ),
+        Index("ix_detection_unerased", "completed_at", postgresql_where=text(UNERASED), sqlite_where=text(UNERASED)),
     )
 
     id: str = Field(primary_key=True)
@@ -47,15 +61,23 @@ class Detection(SQLModel, table=True):
     deadline_at: datetime = Field(sa_type=UtcTime)
     source_url: str | None = None
     source_name: str
-    source_state: str  # ready, due, failed
+    source_state: str  # ready, due, failed, cancelled
     source_tries: int = 0
+    source_ended_at: datetime | None = Field(default=None, sa_type=UtcTime)  # fetched, or given up
     media_id: str | None = Field(default=None, index=True)
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
+    # asking again: runs of earlier rounds stay as they ended
+    round: int = 1
+    rechecked_at: datetime | None = Field(default=None, sa_type=UtcTime)  # when this round was asked; null: at first
+    # when it is to be told that the answer is late; null once told or ended
+    delay_due_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    delayed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    erased_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
 class Revision(SQLModel, table=True):
-    """One answer given. Rows never change; a later answer is a later row."""
+    """One answer given. A later answer is a later row; only erasing takes words out of an earlier one."""
 
     __tablename__ = "revision"
 
@@ -79,11 +101,12 @@ class Run(SQLModel, table=True):
         Index("ix_run_unfinished", "deadline_at", postgresql_where=text(RUN_OPEN), sqlite_where=text(RUN_OPEN)),
         UniqueConstraint("mode", "vendor", "vendor_job_id"),
         UniqueConstraint("account_id", "mode", "leader_key"),
-        UniqueConstraint("detection_id", "place"),
+        UniqueConstraint("detection_id", "round", "place"),
     )
 
     id: str = Field(primary_key=True)
     detection_id: str = Field(foreign_key="detection.id")
+    round: int = 1  # of a detection that is asked again
     place: int  # the order in which the detectors were named
     account_id: str
     mode: str

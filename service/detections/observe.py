@@ -14,6 +14,8 @@ from service.detections.conclude import conclude, end_run, lock_detection
 from service.detections.lifecycle import RunInput, RunState
 from service.detections.models import Observation, RawBody, Run
 from service.detections.policy import DetectionPolicy
+from service.detections.revise import may_still_answer, revise
+from service.detections.verdict import DetectionStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, RunStatus, Via
@@ -38,17 +40,26 @@ class Sighting:
 
 
 def observe(session: Session, run_id: str, sighting: Sighting, policy: DetectionPolicy, now: datetime) -> Run:
-    """The run after the sighting. An answer ends it, once; anything later is kept and changes nothing."""
+    """The run after the sighting. An answer ends it, once; anything later is kept and changes nothing.
+
+    The one exception: a run whose time ran out takes a late answer, and the detection is revised.
+    """
     detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
     detection = lock_detection(session, detection_id)
     run = session.get_one(Run, run_id, populate_existing=True)
     happening = _happening(sighting)
-    late = happening is not None and RunState(run.state).ended
-    n = write_observation(session, run_id, sighting, effect="late" if late else (happening or "none"))
-    if happening is not None and not late:
+    had_ended = RunState(run.state).ended
+    counts = not had_ended or (isinstance(sighting.said, Reading) and may_still_answer(detection, run))
+    n = write_observation(
+        session, run_id, sighting, effect="late" if happening and not counts else (happening or "none")
+    )
+    if happening is not None and counts:
         _take_answer(run, sighting, n)
         end_run(session, run, happening, now)
-        conclude(session, detection, [run], policy, now)
+        if DetectionStatus(detection.status).ended:
+            revise(session, detection, policy, now)
+        else:
+            conclude(session, detection, [] if had_ended else [run], policy, now)  # its end was told once
     return run
 
 

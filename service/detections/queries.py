@@ -11,6 +11,7 @@ from service.detections.models import Detection, RawBody, Revision
 from service.detections.policy import DetectionPolicy
 from service.detections.result import compose, summary
 from service.detections.verdict import DetectionStatus
+from service.kit.errors import not_found
 from service.kit.ids import is_id
 
 
@@ -28,10 +29,18 @@ def has_ended(detection: Detection) -> bool:
     return DetectionStatus(detection.status).ended
 
 
-def result_of(session: Session, detection: Detection, policy: DetectionPolicy, *, full: bool) -> dict[str, Any]:
-    """The result, in full with the raw answers, or in the short form that webhooks carry."""
-    if has_ended(detection):
-        row = session.get_one(Revision, (detection.id, detection.revision))
+def result_of(
+    session: Session, detection: Detection, policy: DetectionPolicy, *, full: bool, revision: int | None = None
+) -> dict[str, Any]:
+    """The result, in full with the raw answers, or in the short form that webhooks carry.
+
+    `revision` asks for one by its number, instead of the detection as it stands.
+    Raises `CallerError` 404 for a revision that was never written; the one being made is none yet.
+    """
+    if revision is not None or has_ended(detection):
+        row = session.get(Revision, (detection.id, revision or detection.revision))
+        if row is None:
+            raise not_found("revision")
         result: dict[str, Any] = json.loads(row.result)
     else:
         runs = runs_of(session, detection.id)

@@ -150,14 +150,19 @@ def expire_run(session: Session, detection: Detection, run: Run, policy: Detecti
     unverified = run.confirm_wanted_at is not None
     reason = ReasonCode.UNVERIFIED_CALLBACK if unverified else ReasonCode.NO_CALLBACK_NO_RESULT
     run.reason_code = reason.value
-    run.reason_text = (
-        "A callback claimed an end that the vendor did not confirm in time."
-        if unverified
-        else "Neither a callback nor a poll brought a result in time."
-    )
+    run.reason_text = _why_no_answer(run)
     run.retryable = True
     end_run(session, run, RunInput.DEADLINE, now)
     conclude(session, detection, [run], policy, now)
+    _tell(session, run, policy)  # a callback parked meanwhile may still bring a late answer
+
+
+def _why_no_answer(run: Run) -> str:
+    if run.confirm_wanted_at is not None:
+        return "A callback claimed an end that the vendor did not confirm in time."
+    if run.submit_started_at is not None and run.vendor_job_id is None:
+        return "No answer came to the submission, nor a callback: whether the vendor took it, and charges, is unknown."
+    return "Neither a callback nor a poll brought a result in time."
 
 
 def _fail(

@@ -133,7 +133,7 @@ def _totals(detection: DetectionFacts, runs: Sequence[RunFacts], decided: Decide
     end = detection.completed_at if decided.status.ended else None
     return {
         "cost": [],
-        "wall_ms": milliseconds_between(detection.created_at, end) if end is not None else None,
+        "wall_ms": milliseconds_between(detection.asked_at or detection.created_at, end) if end is not None else None,
         "detectors_called": sum(run.submitted_at is not None and not run.reused for run in runs),
         "from_cache": bool(needed) and all(run.reused for run in needed),
     }

@@ -15,6 +15,6 @@ def settle(detection: DetectionFacts, runs: Sequence[RunFacts], *, cancelled: bo
         return decide_without_runs(detection.source_failure, parts)
     # A detection without runs yet is waiting for its audio.
     if not parts or not all(part.ended for part in parts):
-        return undecided(parts)
+        return undecided(parts, again=detection.revision > 1)
     declared_ai = detection.declared_ai
     return decide(parts, rule=detection.rule, quorum=detection.quorum, declared_ai=declared_ai)

@@ -49,7 +49,8 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     if problems:
         raise CallerError("invalid_request", "The detection cannot be made as asked.", problems=tuple(problems))
     detection = _detection(question, media, now)
-    runs = _runs(detection, names, policy.catalogue, now)
+    plan_reminder(detection, now, timedelta(seconds=question.answer_within_seconds))
+    runs = first_runs(detection, names, policy.catalogue, now)
     detection.deadline_at = max(run.deadline_at for run in runs)
     session.add(detection)
     session.flush()
@@ -88,7 +89,8 @@ def _detector_problems(names: Sequence[str], question: Question, catalogue: Cata
 def _media(session: Session, question: Question) -> Media | None:
     if question.media_id is None:
         return None
-    media = session.get(Media, question.media_id)
+    # Locked: whoever erases it either has committed, or sees that it is needed.
+    media = session.get(Media, question.media_id, with_for_update=True)
     if media is None or (media.account_id, media.mode) != (question.account_id, question.mode) or media.erased_at:
         return None
     return media
@@ -107,7 +109,7 @@ def _detection(question: Question, media: Media | None, now: datetime) -> Detect
         quorum=question.quorum,
         force=question.force,
         status=DetectionStatus.QUEUED.value,
-        answer_by_at=now + timedelta(seconds=question.answer_within_seconds),
+        answer_by_at=now,
         deadline_at=now,
         source_url=question.source_url,
         source_name=question.source_name or (media.name if media else "audio"),
@@ -117,7 +119,14 @@ def _detection(question: Question, media: Media | None, now: datetime) -> Detect
     )
 
 
-def _runs(detection: Detection, names: Sequence[str], catalogue: Catalogue, now: datetime) -> list[Run]:
+def plan_reminder(detection: Detection, now: datetime, answer_within: timedelta) -> None:
+    """The answer is wanted within that span from now; a delay is told when nine tenths of it have passed."""
+    detection.answer_by_at = now + answer_within
+    detection.delay_due_at = now + answer_within * 0.9
+
+
+def first_runs(detection: Detection, names: Sequence[str], catalogue: Catalogue, now: datetime) -> list[Run]:
+    """A run for each detector named, in the detection's latest round, none of them begun."""
     runs = []
     for place, name in enumerate(names):
         vendor = catalogue.vendor_of(detection.mode, name)
@@ -129,6 +138,7 @@ def _runs(detection: Detection, names: Sequence[str], catalogue: Catalogue, now:
             Run(
                 id=new_id("run"),
                 detection_id=detection.id,
+                round=detection.round,
                 place=place,
                 account_id=detection.account_id,
                 mode=detection.mode,

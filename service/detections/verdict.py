@@ -124,9 +124,9 @@ def decide_cancelled(parts: Sequence[Part]) -> Decided:
     return Decided(DetectionStatus.CANCELLED, Verdict.NOT_ANALYZED, OutcomeReason.CANCELLED, votes=tally(parts))
 
 
-def undecided(parts: Sequence[Part]) -> Decided:
-    """What may be said before the end: how far it is and who has voted, but no verdict."""
-    waiting = all(part.status is RunStatus.PENDING for part in parts)
+def undecided(parts: Sequence[Part], *, again: bool = False) -> Decided:
+    """What may be said before the end: how far it is and who has voted, but no verdict. `again`: it is a re-check."""
+    waiting = not again and all(part.status is RunStatus.PENDING for part in parts)
     status = DetectionStatus.QUEUED if waiting else DetectionStatus.RUNNING
     return Decided(status, votes=tally(parts))
 

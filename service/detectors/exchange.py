@@ -19,6 +19,7 @@ from enum import StrEnum
 import httpcore
 import httpx
 
+from service.detectors.echoes import Cut, nothing_cut
 from service.detectors.port import Raw
 from service.kit.clock import Clock, system_clock
 from service.kit.forms import FileForm
@@ -71,7 +72,8 @@ class Exchange:
     """One request, one connection, one whole answer, or an error that says whether anything left.
 
     `timeout_seconds` spans everything from the name look-up to the answer's last byte; `connect_seconds` bounds
-    the connection and the TLS handshake, each. Redirects are not followed: a key must not travel on.
+    the connection and the TLS handshake, each. Redirects are not followed: a key must not travel on. `cut` takes
+    what is secret of ours out of each answer's body.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Exchange:
         max_body_bytes: int = 8 * 1024 * 1024,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock = system_clock,
+        cut: Cut = nothing_cut,
     ) -> None:
+        self._cut = cut
         self._timeout_seconds = timeout_seconds
         self._timeouts = {"connect": connect_seconds, "read": None, "write": None, "pool": None}
         self._max_body_bytes = max_body_bytes
@@ -157,7 +161,7 @@ class Exchange:
             body = await self._body(response)
         finally:
             await response.aclose()
-        return Raw(response.status_code, dict(response.headers), body, self._clock())
+        return Raw(response.status_code, dict(response.headers), self._cut(body), self._clock())
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()

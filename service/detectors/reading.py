@@ -15,7 +15,8 @@ Number = int | float
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An answer shows every field, also one that has its default: so the API's description says "required".
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Engine(_Part):

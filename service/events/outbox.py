@@ -22,11 +22,17 @@ from service.kit.ids import new_id
 TOPIC = "events"
 
 
+def topic_of_feed(account_id: str, mode: str) -> str:
+    """The wake of whoever follows this account's events."""
+    return f"{TOPIC}:{account_id}:{mode}"
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A fact about to be written. `final` marks the one last word on a revision.
 
-    `not_to` is an endpoint that is not told: the fact is about it, and meant for the account's others.
+    `not_to` is an endpoint that is not told: the fact is about it, and meant for the account's others. `only_to` is
+    the one endpoint that is told, whatever its filters.
     """
 
     account_id: str
@@ -38,6 +44,7 @@ class Draft:
     revision: int | None = None
     final: bool = False
     not_to: str | None = None
+    only_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Recorded:
     type: EventType
     detection_id: str | None
     not_to: str | None = None
+    only_to: str | None = None
 
 
 Recorder = Callable[[Session, Sequence[Recorded], datetime], None]
@@ -69,7 +77,7 @@ class Outbox:
         """
         recorded = [_insert(session, draft, now) for draft in drafts]
         if recorded:
-            wakes(session, TOPIC)
+            wakes(session, TOPIC, *{topic_of_feed(draft.account_id, draft.mode) for draft in drafts})
             for recorder in self._recorders:
                 recorder(session, recorded, now)
         return recorded
@@ -98,10 +106,12 @@ def _insert(session: Session, draft: Draft, now: datetime) -> Recorded:
     }
     table = table_of(Event)
     position: int = session.connection().execute(insert(table).values(values).returning(table.c.position)).scalar_one()
-    return Recorded(position, event_id, draft.account_id, draft.mode, draft.type, draft.detection_id, draft.not_to)
+    return Recorded(
+        position, event_id, draft.account_id, draft.mode, draft.type, draft.detection_id, draft.not_to, draft.only_to
+    )
 
 
-def _transaction_id(session: Session) -> ColumnElement[int] | None:
+def _transaction_id(session: Session) -> ColumnElement[int] | int:
     if session.connection().dialect.name != "postgresql":
-        return None
+        return 0
     return cast(cast(func.pg_current_xact_id(), Text), BigInteger)

@@ -93,6 +93,11 @@ class Database:
         with self._readers.connect() as connection, Session(bind=connection) as session:
             yield session
 
+    @property
+    def most_connections(self) -> int:
+        """How many connections this process opens at once, at most: one a thread."""
+        return _THREADS
+
     def close(self) -> None:
         """Every thread has finished and every connection is closed."""
         self._threads.shutdown(wait=True)
@@ -132,6 +137,14 @@ def serialise(session: Session, key: str) -> None:
         session.connection().execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
+def try_serialise(session: Session, key: str) -> bool:
+    """Whether no other transaction passes the same `key` until this one ends; false: another one has it now."""
+    if session.connection().dialect.name != "postgresql":
+        return True
+    held = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
+    return bool(session.connection().execute(held, {"key": key}).scalar())
+
+
 def insert_ignoring_conflicts(connection: Connection, table: Table) -> Insert:
     """An INSERT that leaves rows that are there already as they are; `RETURNING` names only the new."""
     if connection.dialect.name == "postgresql":
@@ -147,7 +160,12 @@ def _follow(follow_up: Callable[[], None]) -> None:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=_THREADS + 2)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": 30, "check_same_thread": False},
+        pool_size=_THREADS + 2,
+        hide_parameters=True,  # errors are logged, and what was to be written may be a secret
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -167,5 +185,10 @@ def _sqlite_engine(url: URL) -> Engine:
 def _postgres_engine(url: URL) -> Engine:
     # Server-side prepared statements break behind a transaction-mode pooler, and buy little here.
     return create_engine(
-        url, connect_args={"prepare_threshold": None}, pool_size=_THREADS + 2, max_overflow=0, pool_pre_ping=True
+        url,
+        connect_args={"prepare_threshold": None},
+        pool_size=_THREADS + 2,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
     )

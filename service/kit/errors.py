@@ -6,6 +6,7 @@ RelayError
 └── SettingsError    the operator's settings; the process does not start
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -48,3 +49,9 @@ class SettingsError(RelayError):
 def not_found(what: str) -> CallerError:
     """The 404 for an object that does not exist or is somebody else's; the two look the same."""
     return CallerError("not_found", f"No such {what}.", status=404)
+
+
+def bad_parameters(problems: Sequence[Problem]) -> CallerError:
+    """The 422 that names every query parameter at fault; each `pointer` is a parameter's name."""
+    detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+    return CallerError("invalid_parameter", f"{detail}.", problems=tuple(problems))

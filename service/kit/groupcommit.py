@@ -10,12 +10,16 @@ from typing import Generic, TypeVar
 
 from sqlmodel import Session
 
-from service.kit.database import Database
+from service.kit.database import Database, after_commit
+from service.kit.metrics import Count
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 _MAX_ROWS = 256
+
+COMMITS = Count("relay_group_commits_total", "Transactions that held many callers' rows.", "writer")
+ROWS = Count("relay_group_commit_rows_total", "Rows in those transactions.", "writer")
 
 
 class GroupCommit(Generic[Row, Answer]):
@@ -27,10 +31,12 @@ class GroupCommit(Generic[Row, Answer]):
         flush: Callable[[Session, Sequence[Row]], Sequence[Answer]],
         *,
         max_rows: int = _MAX_ROWS,
+        name: str = "other",
     ) -> None:
         self._database = database
         self._flush = flush
         self._max_rows = max_rows
+        self._name = name
         self._gathered: list[tuple[Row, asyncio.Future[Answer]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -75,4 +81,9 @@ class GroupCommit(Generic[Row, Answer]):
         answers = self._flush(session, rows)
         if len(answers) != len(rows):
             raise ValueError(f"{len(answers)} answers for {len(rows)} rows")
+        after_commit(session, lambda: self._count(len(rows)))
         return answers
+
+    def _count(self, rows: int) -> None:
+        COMMITS.add(self._name)
+        ROWS.add(self._name, n=rows)

@@ -21,7 +21,7 @@ class Worker(SQLModel, table=True):
     counts_json: str = "{}"
 
 
-def beat(session: Session, worker_id: str, kind: str, counts: Mapping[str, int], now: datetime) -> None:
+def beat(session: Session, worker_id: str, kind: str, counts: Mapping[str, float], now: datetime) -> None:
     """The process's row shows `now`; it is made at the first beat."""
     row = session.get(Worker, worker_id) or Worker(id=worker_id, kind=kind, started_at=now, heartbeat_at=now)
     row.heartbeat_at = now

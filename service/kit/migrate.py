@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -40,13 +41,25 @@ def head_revision() -> str:
     return head
 
 
+def revision_in(connection: Connection) -> str | None:
+    """The revision of the database behind `connection`; `None` where it was never migrated."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def is_known(revision: str) -> tuple[bool, bool]:
+    """Whether this code knows the revision at all, and whether it is its newest."""
+    known = {step.revision for step in ScriptDirectory.from_config(Config(_INI)).walk_revisions()}
+    return revision in known, revision == head_revision()
+
+
 def current_revision(url: str) -> str | None:
     """The revision the database has; `None` where it was never migrated. Creates no SQLite file."""
     address = normalise_url(url)
     if address.drivername == "sqlite" and not _path(address).exists():
         return None
     with closing(Database(url)) as database, database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_in(connection)
 
 
 def _migrate(url: str, step: Callable[[Config], None]) -> None:

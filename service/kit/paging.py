@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, tuple_
 from sqlalchemy.orm import Mapped
 
-from service.kit.errors import CallerError, Problem
+from service.kit.errors import Problem, bad_parameters
 from service.kit.tokens import BadToken, Tokens
 
 Row = TypeVar("Row")
@@ -41,7 +41,7 @@ class Page:
 
 
 def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
-    """The page asked for. Raises `CallerError` 400 that names every bad parameter.
+    """The page asked for. Raises `CallerError` 422 that names every bad parameter.
 
     `listing` names the list (and its owner, where that matters): a cursor of one list is refused in another.
     """
@@ -49,8 +49,7 @@ def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Pa
     limit = _limit(parameters.get("limit"), problems)
     after = _after(parameters.get("cursor"), tokens, listing, problems)
     if problems:
-        detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
-        raise CallerError("invalid_parameter", f"{detail}.", status=400, problems=tuple(problems))
+        raise bad_parameters(problems)
     return Page(limit, after)
 
 

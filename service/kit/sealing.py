@@ -15,8 +15,8 @@ from service.kit.keys import checked, derive
 
 _VERSION = b"\x01"
 _ID_BYTES, _NONCE_BYTES, _TAG_BYTES = 4, 12, 16
-_HEADER_BYTES = len(_VERSION) + _ID_BYTES
-_SHORTEST = _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES
+HEADER_BYTES = len(_VERSION) + _ID_BYTES
+_SHORTEST = HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES
 
 
 class SealBroken(RelayError):  # noqa: N818 - it says what is the matter
@@ -30,6 +30,11 @@ class Sealer:
         self._keys = [(derive(key, "sealing/key-id", _ID_BYTES), key) for key in checked(secret_keys)]
         self._ciphers: dict[tuple[str, str], AESGCM] = {}
 
+    @property
+    def key_ids(self) -> list[str]:
+        """The ids that sealed values carry, newest first, in hexadecimal digits. They tell nothing of the keys."""
+        return [key_id.hex() for key_id, _ in self._keys]
+
     def seal(self, purpose: str, owner: str, plaintext: bytes) -> bytes:
         """`plaintext`, readable only with the same `purpose` and `owner` (a row's id)."""
         key_id, key = self._keys[0]
@@ -39,14 +44,14 @@ class Sealer:
 
     def open(self, purpose: str, owner: str, sealed: bytes) -> bytes:
         """What was sealed for this `purpose` and `owner`. Raises `SealBroken`."""
-        header, nonce = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
+        header, nonce = sealed[:HEADER_BYTES], sealed[HEADER_BYTES : HEADER_BYTES + _NONCE_BYTES]
         if len(sealed) < _SHORTEST or not sealed.startswith(_VERSION):
             raise SealBroken("not a sealed value of a version we know")
         for key_id, key in self._keys:
             if key_id != header[len(_VERSION) :]:
                 continue
             try:
-                body = sealed[_HEADER_BYTES + _NONCE_BYTES :]
+                body = sealed[HEADER_BYTES + _NONCE_BYTES :]
                 inside = self._cipher(key, purpose).decrypt(nonce, body, _bound(header, purpose, owner))
             except InvalidTag:
                 continue  # a short id can belong to two keys
@@ -79,3 +84,8 @@ def _unframed(owner: str, inside: bytes) -> bytes:
     if not inside.startswith(frame):
         raise SealBroken("sealed for another owner")
     return inside[len(frame) :]
+
+
+def key_id_of(sealed: bytes) -> str:
+    """The id of the secret key that sealed this, whether we have it or not; empty where it is no sealed value."""
+    return sealed[len(_VERSION) : HEADER_BYTES].hex() if sealed.startswith(_VERSION) else ""

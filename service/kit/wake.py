@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 CHANNEL = "relay"
+_LOOK_SECONDS = 1.0
 _PAYLOAD_BYTES = 7900  # PostgreSQL refuses NOTIFY payloads of 8000 bytes
 
 
@@ -69,6 +70,15 @@ class Wake:
         sender, *topics = payload.split(" ")
         if sender != self.sender:
             self.tell(topics)
+
+
+async def woken(event: asyncio.Event, at_most: float = _LOOK_SECONDS) -> None:
+    """`event` is set, or `at_most` seconds have passed, or one: a wake is a hint, and may be lost."""
+    try:
+        async with asyncio.timeout(min(at_most, _LOOK_SECONDS)):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def _set_all(events: list[asyncio.Event]) -> None:

@@ -7,14 +7,15 @@ import asyncio
 import os
 import tempfile
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, case
 from sqlmodel import Session, col, update
 
 from service.kit.clock import Clock
@@ -26,6 +27,7 @@ from service.media.probe import HEAD_BYTES, Format, duration_ms, sniff
 from service.media.store import Store
 
 MAX_BYTES = 100 * 1024 * 1024
+UNUSED = timedelta(hours=24)  # what no detection uses by then may go
 _WRITE_BYTES = 256 * 1024
 _MAX_NAME_CHARACTERS = 255
 
@@ -36,6 +38,10 @@ class Taken:
 
     media: Media
     created: bool
+
+
+Beside = Callable[[Session, Taken], None]
+"""Called in the transaction that enters the media, or finds it. What it raises rolls that back."""
 
 
 async def take_in(
@@ -49,11 +55,12 @@ async def take_in(
     clock: Clock,
     max_bytes: int = MAX_BYTES,
     staging: Path | None = None,
+    beside: Beside | None = None,
 ) -> Taken:
     """The bytes are stored and entered, once for each account and mode (in test mode: and name).
 
     Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none;
-    and whatever `chunks` raises. Nothing is left behind then. `staging` is a folder for temporary files.
+    and whatever `chunks` or `beside` raises. Nothing is left behind then. `staging` is a folder for temporary files.
     """
     with _temporary_file(staging) as path:
         stream = _Incoming(path, max_bytes)
@@ -72,10 +79,11 @@ async def take_in(
             content_type=kind.content_type,
             duration_ms=await duration_ms(path),
             created_at=clock(),
+            delete_after=clock() + UNUSED,
         )
         if mode == "test":
             media.name_key = media.name  # names carry the sandbox's words there
-        return await _keep(media, path, database, store)
+        return await _keep(media, path, database, store, beside or _nothing)
 
 
 def clean_name(name: str | None, extension: str) -> str:
@@ -152,41 +160,56 @@ def _temporary_file(staging: Path | None) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-async def _keep(media: Media, path: Path, database: Database, store: Store) -> Taken:
+async def _keep(media: Media, path: Path, database: Database, store: Store, beside: Beside) -> Taken:
     """Stored before it is entered: whoever finds the row finds the bytes."""
-    if (known := await database.write(_known, media)) is not None:
-        return Taken(known, created=False)
-    entered = media
+    if (known := await database.write(_find, media, beside)) is not None:
+        return known
     try:
         await store.put(media.id, path)
-        entered = await database.write(_enter, media)
+        taken = await database.write(_enter, media, beside)
     except BaseException:
         await asyncio.shield(store.delete(media.id))
         raise
-    if entered.id != media.id:  # somebody else was faster
+    if not taken.created:  # somebody else was faster
         await store.delete(media.id)
-    return Taken(entered, created=entered.id == media.id)
+    return taken
+
+
+def _nothing(_session: Session, _taken: Taken) -> None:
+    """Nobody wants to write beside it."""
+
+
+def _find(session: Session, media: Media, beside: Beside) -> Taken | None:
+    known = _known(session, media)
+    if known is None:
+        return None
+    taken = Taken(known, created=False)
+    beside(session, taken)
+    return taken
 
 
 def _known(session: Session, media: Media) -> Media | None:
-    """The object that holds these bytes already, as fresh as a new upload: an end that was set for it is called off."""
-    alive = update(Media).where(*_same(media), col(Media.erased_at).is_(None)).values(delete_after=None)
+    """The object that holds these bytes already, as fresh as a new upload: it is kept at least as long as one."""
+    ends, fresh = col(Media.delete_after), media.created_at + UNUSED  # no end is set while a detection needs it
+    longer = case((ends < fresh, fresh), else_=ends)
+    alive = update(Media).where(*_same(media), col(Media.erased_at).is_(None)).values(delete_after=longer)
     known = session.connection().execute(alive.returning(col(Media.id))).scalar()
     return None if known is None else session.get(Media, known)
 
 
-def _enter(session: Session, media: Media) -> Media:
+def _enter(session: Session, media: Media, beside: Beside) -> Taken:
     """The row of these bytes: ours, or that of whoever was faster."""
     erased = update(Media).where(*_same(media), col(Media.erased_at).is_not(None))
     session.exec(erased.values(name_key=Media.id))  # an erased object keeps its id, and gives up its place
     connection, table = session.connection(), Media.metadata.tables["media"]
     insert = insert_ignoring_conflicts(connection, table).values(media.model_dump()).returning(table.c.id)
-    if connection.execute(insert).scalar() is not None:
-        return media
-    known = _known(session, media)
-    if known is None:
+    created = connection.execute(insert).scalar() is not None
+    entered = media if created else _known(session, media)
+    if entered is None:
         raise RuntimeError("the same media came and went at once")
-    return known
+    taken = Taken(entered, created)
+    beside(session, taken)
+    return taken
 
 
 def _same(media: Media) -> tuple[ColumnElement[bool], ...]:

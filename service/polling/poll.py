@@ -1,6 +1,7 @@
 """Asking a vendor how far a run is: claim, fetch, record. The worker calls `step` when woken, and every second.
 
-A poll is due by the run's plan, at once when a callback claimed an end, and a last time at the deadline.
+A poll is due by the run's plan, at once when a callback claimed an end, and a last time at the deadline. A callback
+that comes after the deadline makes its run due for one look more.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from sqlmodel import Session, col, select
 
 from service.detections.asks import AskBuilder
 from service.detections.hold import hold_run
+from service.detections.lifecycle import RunState
 from service.detections.models import RUN_POLLABLE, Detection, Run
 from service.detections.observe import Sighting, observe
-from service.detections.policy import DetectionPolicy
+from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import expire_run
 from service.detectors.catalogue import Line, VendorPolicy
 from service.detectors.exchange import VendorError
@@ -26,10 +28,14 @@ from service.kit.backoff import Random
 from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
 from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.database import Database, wakes
+from service.kit.metrics import Count
+from service.kit.talks import Cut, Talks
 from service.media.models import Media
 
 log = structlog.get_logger()
+
+POLLS = Count("relay_polls_total", "Looks at a run, by what came of them.", "detector", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +91,13 @@ class Poller:
         self._clock = clock
         self._capacity = capacity
         self._under_way: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._talks = Talks()
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Due runs are being asked for, as many as there is room for. True if there may be more to claim now."""
         room = self._capacity - len(self._under_way)
-        if self._closed or room <= 0:
+        if self._talks.closed or room <= 0:
             return False
         now = self._clock()
         lease_until = now + seconds(self._policy.catalogue.longest_lease())
@@ -100,18 +106,16 @@ class Poller:
             task = asyncio.create_task(self._poll(one))
             self._under_way.add(task)
             task.add_done_callback(self._finish)
-        if len(claimed) == room:
+        if self._talks.closed and self._under_way:
+            await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
+        if len(claimed) == room and self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             return True
         return False
 
     async def drain(self, within: float) -> None:
-        """Nothing new starts; what is under way has `within` seconds. The rest is found by its lease."""
-        self._closed = True
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=within)
-            for task in late:
-                task.cancel()
+        """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
+        await self._talks.drain(self._under_way, within)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -121,33 +125,58 @@ class Poller:
 
     async def _poll(self, one: Claimed) -> None:
         line = self._policy.catalogue.line(one.run.mode, one.run.vendor)
-        fetched = await self._fetch(one, line) if line else Fetched(None, None, self._clock())
-        vendor = line.policy if line else None
-        now = self._clock()
-        outcome = await self._database.write(record_poll, one, fetched, vendor, self._policy, now)
+        started_at = self._clock()
+        try:
+            fetched = await self._fetch(one, line) if line else Fetched(None, None, started_at)
+        except Cut:
+            fetched = Fetched(None, None, started_at)
+            outcome = await self._database.write(hand_back_poll, one, self._clock())
+        else:
+            vendor = line.policy if line else None
+            outcome = await self._database.write(record_poll, one, fetched, vendor, self._policy, self._clock())
+        self._note(one, fetched, outcome)
+
+    def _note(self, one: Claimed, fetched: Fetched, outcome: str) -> None:
         self.counts[outcome] += 1
+        POLLS.add(one.run.detector, outcome)
         log.info(
             "run.polled",
             run_id=one.run.id,
             detection_id=one.run.detection_id,
             account_id=one.run.account_id,
             mode=one.run.mode,
+            vendor=one.run.vendor,
             detector=one.run.detector,
             confirms=one.confirms,
             poll=one.run.polls,
             http_status=fetched.raw.status if fetched.raw else None,
             outcome=outcome,
-            took_ms=milliseconds_between(fetched.asked_at, now),
+            took_ms=milliseconds_between(fetched.asked_at, self._clock()),
         )
 
     async def _fetch(self, one: Claimed, line: Line) -> Fetched:
         ask = self._asks.ask(one.run, one.media, line, one.source_url, one.source_name)
         asked_at = self._clock()
         try:
-            raw = await line.adapter.fetch(ask)
+            raw = await self._talks.talk(line.adapter.fetch(ask))
         except VendorError:
             return Fetched(None, None, asked_at)  # a question may be asked again whatever became of it
         return Fetched(raw, line.adapter.read(raw, one.run.detector), asked_at)
+
+
+def hand_back_poll(session: Session, one: Claimed, now: datetime) -> str:
+    """The run is due now and nobody's, as if it had not been claimed. A word for the log."""
+    held = hold_run(session, one.run.id, one.token, late=True)
+    if held is None:
+        return "lease_lost"
+    _, run = held
+    run.due_at, run.lease_token = now, None
+    run.polls -= not one.confirms
+    run.confirmations -= one.confirms
+    if one.confirms:
+        run.asked_at = None  # so that the next look still confirms what the callback claimed
+    wakes(session, TOPIC_POLLS)
+    return "handed_back"
 
 
 def record_poll(
@@ -159,10 +188,12 @@ def record_poll(
     now: datetime,
 ) -> str:
     """The look is on record: the run has ended, or its next poll is due. A word for the log."""
-    held = hold_run(session, one.run.id, one.token)
+    held = hold_run(session, one.run.id, one.token, late=True)
     if held is None:
         return "lease_lost"
     detection, run = held
+    if RunState(run.state).ended:
+        return _record_late(session, run, one, fetched, vendor, policy, now)
     if fetched.raw is not None and fetched.said is not None:
         observe(session, run.id, _sighting(one, fetched.raw, fetched.said), policy, now)
         if run.ended_at is not None:
@@ -174,6 +205,27 @@ def record_poll(
     run.due_at = min(_next_due(run, fetched, vendor, policy.random, now), run.deadline_at)
     run.lease_token = None
     return "pending"
+
+
+def _record_late(
+    session: Session,
+    run: Run,
+    one: Claimed,
+    fetched: Fetched,
+    vendor: VendorPolicy | None,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> str:
+    """The one look after the end: its answer revises the detection. Without one the run rests, until called again."""
+    if fetched.raw is not None and fetched.said is not None:
+        observe(session, run.id, _sighting(one, fetched.raw, fetched.said), policy, now)
+    if run.state != RunState.TIMED_OUT.value:
+        return "answered_late"
+    run.due_at = None
+    if vendor is not None and _called_meanwhile(run, fetched):
+        run.due_at = fetched.asked_at + timedelta(seconds=vendor.confirm_spacing)
+    run.lease_token = None
+    return "still_no_answer"
 
 
 def _sighting(one: Claimed, raw: Raw, said: Reading | Refused) -> Sighting:
@@ -202,7 +254,11 @@ def _next_due(run: Run, fetched: Fetched, vendor: VendorPolicy | None, random: R
     if isinstance(fetched.said, Refused):
         wait = max(wait, fetched.said.retry_after_seconds or 0)
     planned = now + timedelta(seconds=wait)
-    asked_again = run.confirm_wanted_at is not None and run.confirm_wanted_at > fetched.asked_at
-    if asked_again:  # a callback claimed an end while we were asking
+    if _called_meanwhile(run, fetched):
         return min(planned, fetched.asked_at + timedelta(seconds=vendor.confirm_spacing))
     return planned
+
+
+def _called_meanwhile(run: Run, fetched: Fetched) -> bool:
+    """Whether a callback claimed an end while we were asking."""
+    return run.confirm_wanted_at is not None and run.confirm_wanted_at > fetched.asked_at

@@ -1,5 +1,6 @@
 """One HTTP try: what came back, and in which class it falls. No database here."""
 
+import errno
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from service.kit.guarded_http import read_at_most, was_blocked
 from service.webhooks.phases import Stopwatch
 
 _EXCERPT_BYTES = 4096
+_OURS = frozenset({"internal", "blocked"})
+_NO_ROOM = frozenset({
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH,
+})  # fmt: skip
 _BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)  # of a connection made, at its TLS handshake
 
 
@@ -17,7 +22,8 @@ _BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)  # of 
 class Outcome:
     """What one try achieved. `error_class` is `None` when the endpoint took the event (2xx).
 
-    `excerpt` is the start of the endpoint's answer: hostile bytes, kept as they came.
+    `excerpt` is the start of the endpoint's answer: hostile bytes, kept as they came. `resolver_failed` says that
+    the name server gave no answer, which is not to say that the name does not exist.
     """
 
     status_code: int | None
@@ -25,6 +31,12 @@ class Outcome:
     phases_ms: dict[str, int | None]
     retry_after: str | None = None
     excerpt: bytes = b""
+    resolver_failed: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it failed by a fault of ours, or may have: no endpoint is charged for that."""
+        return self.error_class in _OURS or self.resolver_failed
 
 
 async def attempt(session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
@@ -49,7 +61,8 @@ async def _try(
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # aiohttp reports a connection closed as the first and one reset as the second.
         lost = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
-        return Outcome(None, class_of_error(error), watch.phases()), lost and watch.reused
+        outcome = Outcome(None, class_of_error(error), watch.phases(), resolver_failed=_resolver_failed(error))
+        return outcome, lost and watch.reused
 
 
 async def _post(
@@ -92,10 +105,25 @@ def class_of_error(error: BaseException) -> str:
         return "blocked"
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror):
+    if _is_dns(error):
         return "dns"
+    if _errno(error) in _NO_ROOM:
+        return "internal"
     if isinstance(error, aiohttp.ClientSSLError):
         return "tls"
-    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error.os_error, _BROKEN):
-        return "refused"
-    return "reset"
+    refused = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error.os_error, _BROKEN)
+    return "refused" if refused else "reset"
+
+
+def _is_dns(error: BaseException) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror)
+
+
+def _resolver_failed(error: BaseException) -> bool:
+    """Whether the lookup got no answer (EAI_AGAIN, RFC 3493 §6.1): our name server, or the way to it."""
+    return _is_dns(error) and _errno(error) == socket.EAI_AGAIN
+
+
+def _errno(error: BaseException) -> int | None:
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return inner.errno if isinstance(inner, OSError) else None

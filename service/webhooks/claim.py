@@ -33,6 +33,7 @@ class Parcel:
     body: bytes
     sealed_headers: bytes | None
     sealed_secrets: tuple[tuple[str, bytes], ...]  # (secret's id, sealed), the newest first
+    attempts_before: int = 0  # made before it was last sent again: the schedule counts from there
 
 
 def claim_deliveries(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Parcel]:
@@ -143,4 +144,5 @@ def _parcel(
         body=event.body,
         sealed_headers=endpoint.sealed_headers,
         sealed_secrets=tuple(secrets),
+        attempts_before=delivery.attempts_before,
     )

@@ -5,7 +5,6 @@ of due rows, and the hand-off of rows just committed in this process, which arri
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,21 @@ from datetime import datetime, timedelta
 
 import aiohttp
 import structlog
+from sqlmodel import Session
 
 from service.kit.backoff import Random
-from service.kit.clock import Clock, seconds
-from service.kit.database import Database
+from service.kit.clock import Clock, milliseconds_between, seconds
+from service.kit.database import Database, wakes
 from service.kit.errors import RelayError
 from service.kit.groupcommit import GroupCommit
 from service.kit.ids import new_id
+from service.kit.metrics import Count
 from service.kit.sealing import Sealer
+from service.kit.talks import Cut, Talks
 from service.webhooks.attempt import Outcome, attempt
 from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels, put_aside
+from service.webhooks.fanout import TOPIC
+from service.webhooks.lineup import bring_forward, defer, due_deliveries, line_up
 from service.webhooks.pace import Pace
 from service.webhooks.phases import PHASES
 from service.webhooks.record import Tried
@@ -31,6 +35,9 @@ from service.webhooks.signing import open_headers, open_secrets, webhook_headers
 
 log = structlog.get_logger()
 
+ATTEMPTS = Count("relay_attempts_total", "Tries to deliver an event, by the class of what came of them.", "class")
+
+_CROWD = 20  # so many turned away in one round: more of that endpoint's must be waiting right behind
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
 
 
@@ -75,13 +82,13 @@ class Deliverer:
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
         self._paces: dict[str, Pace] = {}
-        self._closed = False
+        self._talks = Talks()
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
         room = self._room()
-        if self._closed or room < self._policy.capacity // 4:
+        if self._talks.closed or room < self._policy.capacity // 4:
             return False  # refilled at a low-water mark: `_finish` kicks again
         now = self._clock()
         parcels = await self._database.write(
@@ -93,7 +100,7 @@ class Deliverer:
     def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
         """A lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
-        if self._closed or len(self._under_way) + count > self._policy.capacity * _RESERVABLE_SHARE:
+        if self._talks.closed or len(self._under_way) + count > self._policy.capacity * _RESERVABLE_SHARE:
             return None
         return new_id("lease"), now + self._policy.lease
 
@@ -103,15 +110,11 @@ class Deliverer:
         self._loop.call_soon_threadsafe(lambda: self._spawn(self._take(tokens)))
 
     async def drain(self, within: float) -> None:
-        """Nothing new starts; what is under way has `within` seconds to finish. The rest falls back to its lease."""
-        self._closed = True
-        end = time.monotonic() + within
-        while self._under_way and (left := end - time.monotonic()) > 0:
-            await asyncio.wait(self._under_way, timeout=left)
-        late = list(self._under_way)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        """Nothing new starts; what is under way has `within` seconds to finish. What is cut then is handed back.
+
+        A delivery that is handed back is due at once and no attempt is on record, though the endpoint may have seen it.
+        """
+        await self._talks.drain(self._under_way, within)
         await self._recorder.drain()
 
     def _room(self) -> int:
@@ -126,12 +129,15 @@ class Deliverer:
         await self._start(parcels)
 
     async def _start(self, parcels: Sequence[Parcel]) -> None:
-        """Each parcel's attempt is under way, or the parcel is handed back: its endpoint is busy, or we are closing."""
+        """Each parcel's attempt is under way, or the parcel is handed back: its endpoint is busy, or we are closing.
+
+        Where an endpoint's parcels come as a crowd, the rest of them line up as well, before they are claimed.
+        """
         too_many: list[tuple[Parcel, datetime]] = []
         for parcel in parcels:
             now = self._clock()
             pace = self._paces.setdefault(parcel.endpoint_id, Pace(self._policy.per_endpoint))
-            if self._closed:
+            if self._talks.closed:
                 too_many.append((parcel, now))
             elif pace.begin(parcel.rate_limit_per_second, now):
                 self._spawn(self._deliver(parcel, pace))
@@ -139,6 +145,21 @@ class Deliverer:
                 too_many.append((parcel, pace.next_place(parcel.rate_limit_per_second, now)))
         if too_many:
             await self._database.write(hand_back, too_many)
+        if not self._talks.closed:
+            turned_away = Counter((parcel.endpoint_id, parcel.rate_limit_per_second) for parcel, _ in too_many)
+            for (endpoint_id, per_second), count in turned_away.items():
+                if count >= _CROWD:
+                    await self._line_up(endpoint_id, per_second)
+
+    async def _line_up(self, endpoint_id: str, per_second: int | None) -> None:
+        """The endpoint's due rows, up to a slice, ask again later: it must not delay what others wait for."""
+        now, pace = self._clock(), self._paces.setdefault(endpoint_id, Pace(self._policy.per_endpoint))
+        if pace.is_open:
+            await self._database.write(defer, endpoint_id, now, now + pace.farthest)
+        else:
+            waiting = await self._database.read(due_deliveries, endpoint_id, now)
+            places = [(row, pace.next_place(per_second, now)) for row in waiting]
+            await self._database.write(line_up, places, now)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -158,18 +179,42 @@ class Deliverer:
             started_at = self._clock()
             outcome = await self._attempt(parcel, started_at)
             tried = self._judge(parcel, started_at, outcome)
+            closed = tried.charged and pace.note(tried.ended_at, succeeded=tried.error_class is None)
             recorded = await self._recorder.add(tried)
+            if closed:
+                await self._database.write(bring_forward, parcel.endpoint_id, self._clock())
+                self.kick()
+        except Cut:
+            await self._give_back(parcel)
+            return
         finally:
             pace.end()
             if pace.is_idle(self._clock()):
                 self._paces.pop(parcel.endpoint_id, None)
         self.counts[tried.state] += 1
+        ATTEMPTS.add(tried.error_class or "taken")
         _log_attempt(tried, recorded=recorded)
+
+    async def _give_back(self, parcel: Parcel) -> None:
+        self.counts["handed_back"] += 1
+        ATTEMPTS.add("handed_back")
+        await self._database.write(give_back, parcel, self._clock())
+        log.info(
+            "delivery.handed_back",
+            delivery_id=parcel.delivery_id,
+            endpoint_id=parcel.endpoint_id,
+            event_id=parcel.event_id,
+            detection_id=parcel.detection_id,
+            account_id=parcel.account_id,
+            mode=parcel.mode,
+        )
 
     async def _attempt(self, parcel: Parcel, now: datetime) -> Outcome:
         try:
             headers = self._headers(parcel, now)
-            return await attempt(self._session, parcel.url, parcel.body, headers)
+            return await self._talks.talk(attempt(self._session, parcel.url, parcel.body, headers))
+        except Cut:
+            raise
         except Exception:
             # A broken seal, or a bug: it counts as a try, so that it goes on by the schedule and comes to an end.
             log.exception("delivery.internal_fault", delivery_id=parcel.delivery_id, endpoint_id=parcel.endpoint_id)
@@ -196,12 +241,13 @@ class Deliverer:
             explanation=explain(outcome.status_code, outcome.error_class, outcome.phases_ms),
             next_at=self._next(parcel, outcome, now) if failed else None,
             ended_at=now,
+            charged=not outcome.is_ours,
         )
 
     def _next(self, parcel: Parcel, outcome: Outcome, now: datetime) -> datetime | None:
         return next_attempt_at(
             self._policy.retry,
-            attempts=parcel.attempts + 1,
+            attempts=parcel.attempts - parcel.attempts_before + 1,
             status_code=outcome.status_code,
             error_class=outcome.error_class,
             retry_after=outcome.retry_after,
@@ -219,10 +265,19 @@ def _log_attempt(tried: Tried, *, recorded: bool) -> None:
         event_id=parcel.event_id,
         event_type=parcel.event_type,
         detection_id=parcel.detection_id,
+        account_id=parcel.account_id,
+        mode=parcel.mode,
         n=parcel.attempts + 1,
         status_code=tried.status_code,
         error_class=tried.error_class,
         phases_ms=dict(tried.phases_ms),
         state=tried.state,
         recorded=recorded,
+        took_ms=milliseconds_between(tried.started_at, tried.ended_at),
     )
+
+
+def give_back(session: Session, parcel: Parcel, now: datetime) -> None:
+    """The delivery is due now and nobody's; whoever carries webhooks is woken."""
+    hand_back(session, [(parcel, now)])
+    wakes(session, TOPIC)

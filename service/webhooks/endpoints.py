@@ -13,9 +13,9 @@ from service.kit.columns import table_of
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
 from service.kit.sealing import Sealer
-from service.kit.signatures import new_secret
-from service.webhooks.models import Delivery, Endpoint, EndpointSecret
-from service.webhooks.signing import HEADERS_PURPOSE, SECRET_PURPOSE, open_headers
+from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.rotate import add_secret
+from service.webhooks.signing import HEADERS_PURPOSE, open_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,9 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
     )
     if asked.headers:
         endpoint.sealed_headers = sealer.seal(HEADERS_PURPOSE, endpoint.id, json.dumps(dict(asked.headers)).encode())
-    secret, secret_id = new_secret(), new_id("whs")
     session.add(endpoint)
     session.flush()
-    sealed = sealer.seal(SECRET_PURPOSE, secret_id, secret.encode())
-    session.add(EndpointSecret(id=secret_id, endpoint_id=endpoint.id, sealed=sealed, valid_from=now))
-    return endpoint, secret
+    return endpoint, add_secret(session, endpoint.id, sealer, now)
 
 
 def find_endpoint(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:

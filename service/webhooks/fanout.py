@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import insert
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, select, true
 
 from service.events.outbox import Recorded
 from service.events.types import EventType, takes
@@ -54,6 +54,7 @@ def _rows(session: Session, event: Recorded, now: datetime) -> list[dict[str, An
         select(Endpoint)
         .where(Endpoint.account_id == event.account_id, Endpoint.mode == event.mode)
         .where(col(Endpoint.deleted_at).is_(None), col(Endpoint.id).is_distinct_from(event.not_to))
+        .where(true() if event.only_to is None else col(Endpoint.id) == event.only_to)
         .order_by(col(Endpoint.id))
         .with_for_update(read=True, key_share=True)
     )
@@ -63,7 +64,12 @@ def _rows(session: Session, event: Recorded, now: datetime) -> list[dict[str, An
 
 
 def endpoint_takes(events_json: str, event: Recorded) -> bool:
-    """Whether an endpoint with these filters wants the event. One run's end is told only to who named it."""
+    """Whether an endpoint with these filters wants the event. One run's end is told only to who named it.
+
+    What is meant for one endpoint alone passes its filters.
+    """
+    if event.only_to is not None:
+        return True
     filters: list[str] = json.loads(events_json)
     if event.type is EventType.DETECTOR_COMPLETED:
         filters = [pattern for pattern in filters if pattern != "*"]
@@ -85,6 +91,7 @@ def _row(event: Recorded, endpoint: Endpoint, now: datetime) -> dict[str, Any]:
         "due_at": now if enabled else None,
         "lease_token": None,
         "attempts": 0,
+        "attempts_before": 0,
         "created_at": now,
     }
 

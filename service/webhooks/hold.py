@@ -17,7 +17,10 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
     Where the endpoint was deleted they are skipped: it will never take them.
     """
     delivery = table_of(Delivery)
-    deleted = session.get_one(Endpoint, endpoint_id).deleted_at is not None
+    endpoint = session.get_one(Endpoint, endpoint_id)
+    if endpoint.status == "enabled":
+        return 0  # again, since it was found standing
+    deleted = endpoint.deleted_at is not None
     waiting = (
         select(delivery.c.id)
         .where(delivery.c.endpoint_id == endpoint_id, delivery.c.state == "due")

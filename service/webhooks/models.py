@@ -8,13 +8,28 @@ from sqlmodel import Field, SQLModel
 from service.kit.columns import UtcTime
 
 DELIVERY_WAITING = "state = 'due'"
+DELIVERY_HELD = "state = 'held'"
+DELIVERY_BLOCKED = "state = 'blocked'"
+ENDPOINT_FAILING = "failing_since IS NOT NULL"
 
 
 class Endpoint(SQLModel, table=True):
-    """A customer's URL that wants events."""
+    """A customer's URL that wants events.
+
+    From `failing_since` on no attempt has succeeded, and `failures` are charged to it since then. `in_trouble`
+    says that the account was told so, and is still to hear of the recovery.
+    """
 
     __tablename__ = "endpoint"
-    __table_args__ = (Index("ix_endpoint_account", "account_id", "mode", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_endpoint_account", "account_id", "mode", "created_at", "id"),
+        Index(
+            "ix_endpoint_failing",
+            "failing_since",
+            postgresql_where=text(ENDPOINT_FAILING),
+            sqlite_where=text(ENDPOINT_FAILING),
+        ),
+    )
 
     id: str = Field(primary_key=True)
     account_id: str
@@ -25,7 +40,13 @@ class Endpoint(SQLModel, table=True):
     sealed_headers: bytes | None = None
     rate_limit_per_second: int | None = None
     status: str  # enabled, paused, disabled
-    disabled_reason: str | None = None
+    disabled_reason: str | None = None  # by_owner, gone, failing
+    enabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  # the last time it was enabled again
+    release_choice: str | None = None  # what becomes of what was held by then: all, newest, none
+    failing_since: datetime | None = Field(default=None, sa_type=UtcTime)
+    failures: int = 0
+    warned_percent: int = 0
+    in_trouble: bool = False
     created_at: datetime = Field(sa_type=UtcTime)
     deleted_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
@@ -43,7 +64,10 @@ class EndpointSecret(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """One event to one endpoint. Narrow: this is the queue."""
+    """One event to one endpoint. Narrow: this is the queue.
+
+    `attempts_before` were made before it was last sent again: the schedule counts from there, `n` goes on.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -62,7 +86,22 @@ class Delivery(SQLModel, table=True):
             postgresql_where=text(DELIVERY_WAITING),
             sqlite_where=text(DELIVERY_WAITING),
         ),
+        Index(
+            "ix_delivery_endpoint_held",
+            "endpoint_id",
+            "event_position",
+            postgresql_where=text(DELIVERY_HELD),
+            sqlite_where=text(DELIVERY_HELD),
+        ),
+        Index(
+            "ix_delivery_blocked",
+            "created_at",
+            postgresql_where=text(DELIVERY_BLOCKED),
+            sqlite_where=text(DELIVERY_BLOCKED),
+        ),
         Index("ix_delivery_order", "detection_id", "endpoint_id", "event_position"),
+        Index("ix_delivery_account", "account_id", "mode", "created_at", "id"),
+        Index("ix_delivery_endpoint", "endpoint_id", "created_at", "id"),
     )
 
     id: str = Field(primary_key=True)
@@ -77,6 +116,7 @@ class Delivery(SQLModel, table=True):
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
     attempts: int = 0
+    attempts_before: int = 0
     created_at: datetime = Field(sa_type=UtcTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
@@ -85,10 +125,15 @@ class Attempt(SQLModel, table=True):
     """One HTTP try of a delivery."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("delivery_id", "n"),)
+    __table_args__ = (
+        UniqueConstraint("delivery_id", "n"),
+        Index("ix_attempt_endpoint", "endpoint_id", "started_at"),
+        Index("ix_attempt_started", "started_at"),
+    )
 
     id: str = Field(primary_key=True)
     delivery_id: str
+    endpoint_id: str
     n: int
     started_at: datetime = Field(sa_type=UtcTime)
     status_code: int | None = None

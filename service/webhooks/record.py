@@ -9,22 +9,24 @@ from typing import Any
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, select
 
-from service.events.outbox import Draft, Outbox
-from service.events.types import EventType
-from service.kit.clock import rfc3339
+from service.events.outbox import Outbox
 from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.kit.ids import new_id
 from service.webhooks.claim import Parcel
 from service.webhooks.fanout import TOPIC, UNFINISHED, UNORDERED_AFTER_TRIES
 from service.webhooks.models import Attempt, Delivery, Endpoint
+from service.webhooks.trouble import charge, in_order, lock_endpoints, switch_off
 
 GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One finished attempt. `next_at` is `None` where no further try is planned."""
+    """One finished attempt. `next_at` is `None` where no further try is planned.
+
+    `charged` is false where a failure was a fault of ours: it says nothing about the endpoint.
+    """
 
     parcel: Parcel
     started_at: datetime
@@ -35,6 +37,7 @@ class Tried:
     explanation: str
     next_at: datetime | None
     ended_at: datetime
+    charged: bool = True
 
     @property
     def state(self) -> str:
@@ -50,14 +53,14 @@ def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[Tried]], Sequ
     """A flush for `GroupCommit`: each answer says whether the attempt was still ours to record."""
 
     def flush(session: Session, batch: Sequence[Tried]) -> Sequence[bool]:
-        _lock_gone(session, batch)
+        endpoints = _lock(session, batch)
         ours = _still_ours(session, batch)
         kept = [tried for tried in batch if tried.parcel.delivery_id in ours]
         if kept:
             session.connection().execute(insert(table_of(Attempt)), [_attempt_row(tried) for tried in kept])
             session.connection().execute(_MOVE, [_delivery_row(tried) for tried in kept])
             _release(session, kept)
-            _disable_gone(session, kept, outbox)
+            _settle(session, kept, endpoints, outbox)
         return [tried.parcel.delivery_id in ours for tried in batch]
 
     return flush
@@ -79,6 +82,7 @@ def _attempt_row(tried: Tried) -> dict[str, Any]:
     return {
         "id": new_id("att"),
         "delivery_id": tried.parcel.delivery_id,
+        "endpoint_id": tried.parcel.endpoint_id,
         "n": tried.parcel.attempts + 1,
         "started_at": tried.started_at,
         "status_code": tried.status_code,
@@ -147,29 +151,24 @@ def _lets_newer_pass(tried: Tried) -> bool:
     return tried.state in ("succeeded", "exhausted") or tried.parcel.attempts + 1 >= UNORDERED_AFTER_TRIES
 
 
-def _lock_gone(session: Session, batch: Sequence[Tried]) -> None:
-    """Endpoints about to be disabled are ours before any delivery is: in the order of who deletes an endpoint."""
-    gone = {tried.parcel.endpoint_id for tried in batch if tried.status_code == GONE}
-    if gone:
-        # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
-        wanted = select(Endpoint).where(col(Endpoint.id).in_(gone)).order_by(col(Endpoint.id))
-        session.exec(wanted.with_for_update(key_share=True)).all()
+def _lock(session: Session, batch: Sequence[Tried]) -> dict[str, Endpoint]:
+    """The endpoints that this batch may change."""
+    counted = [tried for tried in batch if tried.charged]
+    failed = {tried.parcel.endpoint_id for tried in counted if tried.error_class is not None}
+    return lock_endpoints(session, failed, {tried.parcel.endpoint_id for tried in counted} - failed)
 
 
-def _disable_gone(session: Session, kept: Sequence[Tried], outbox: Outbox) -> None:
-    """Endpoints that answered 410 are disabled, with the reason, and the account's others hear of it."""
-    gone = {tried.parcel.endpoint_id: tried for tried in kept if tried.status_code == GONE}
-    for endpoint_id, tried in sorted(gone.items()):
-        endpoint = session.get_one(Endpoint, endpoint_id)
-        if endpoint.status == "enabled":
-            endpoint.status, endpoint.disabled_reason = "disabled", "gone"
-            session.flush()
-            data = {
-                "endpoint_id": endpoint_id,
-                "url": endpoint.url,
-                "disabled_reason": "gone",
-                "disabled_at": rfc3339(tried.ended_at),
-            }
-            account_id, mode = tried.parcel.account_id, tried.parcel.mode
-            draft = Draft(account_id, mode, EventType.ENDPOINT_DISABLED, data, not_to=endpoint_id)
-            outbox.record(session, [draft], tried.ended_at)
+def _settle(session: Session, kept: Sequence[Tried], endpoints: Mapping[str, Endpoint], outbox: Outbox) -> None:
+    """Endpoints stand as these attempts leave them. Those that answered 410 are disabled."""
+    for endpoint_id, endpoint in endpoints.items():
+        tries = [tried for tried in kept if tried.charged and tried.parcel.endpoint_id == endpoint_id]
+        charge(session, outbox, endpoint, in_order((tried.ended_at, tried.error_class is None) for tried in tries))
+        gone_at = [tried.ended_at for tried in tries if _is_gone(tried, endpoint)]
+        if gone_at:
+            switch_off(session, outbox, endpoint, "gone", max(gone_at))
+
+
+def _is_gone(tried: Tried, endpoint: Endpoint) -> bool:
+    """Whether the endpoint said 410, and was not enabled again since the question left."""
+    asked_since = endpoint.enabled_at is None or tried.started_at >= endpoint.enabled_at
+    return tried.status_code == GONE and asked_since and endpoint.status == "enabled"

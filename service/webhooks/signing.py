@@ -9,6 +9,7 @@ from service.kit.signatures import sign
 
 SECRET_PURPOSE = "endpoint-secret"  # noqa: S105 - the name of a purpose, not a secret
 HEADERS_PURPOSE = "endpoint-headers"
+SIGNING_KEY_PURPOSE = "signing-key"
 USER_AGENT = "VerdictRelay/1 (+webhooks)"
 
 

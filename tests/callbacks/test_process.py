@@ -12,7 +12,7 @@ from service.callbacks.process import claim_callbacks, process
 from service.detections.models import Observation
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
-from tests.detections.rows import World, alter, world
+from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, raw, said
 
 DONE = {"said": "ai"}
@@ -274,11 +274,30 @@ async def test_a_callback_of_the_other_mode_finds_no_run(database: Database) -> 
     assert (here.callback_states(), here.run().confirm_wanted_at) == (["parked"], None)
 
 
-async def test_a_run_that_ended_without_a_job_takes_the_callback_as_late(database: Database) -> None:
-    here = world(database, asc(submits=[lost()]))
-    here.submit("asc")
+async def test_a_run_that_ended_without_a_job_learns_it_from_a_late_callback_that_names_it(database: Database) -> None:
+    here = world(database, asc(submits=[lost()], fetches=[said("ai")]), deadline=40)
+    detection_id = here.submit("asc")
     await here.dispatch()
-    alter(database, [here.run()], state="timed_out", ended_at=NOW, due_at=None)
-    here.arrive(here.run().id, DONE, job_id="j9")
+    here.clock.turn(40)
+    await here.dispatch()
+    assert (here.run().state, here.detection(detection_id).status) == ("timed_out", "expired")
+    here.arrive(here.run().id, DONE)
     await here.callbacks()
-    assert (here.callback_states(), here.run().vendor_job_id) == (["late"], None)
+    assert (here.callback_states(), here.run().due_at) == (["late"], None)
+    here.arrive(here.run().id, {**DONE, "job": "j9"}, job_id="j9")
+    await here.callbacks()
+    assert (here.callback_states(), here.run().vendor_job_id) == (["late", "applied"], "j9")
+    await here.poll()
+    assert here.detection(detection_id).verdict == "ai_generated"
+
+
+async def test_a_late_callback_cannot_give_a_run_another_runs_job(database: Database) -> None:
+    here = world(database, asc(submits=[job("j1"), lost()]), deadline=40)
+    for _ in range(2):
+        here.submit("asc")
+        await here.dispatch()
+    here.clock.turn(40)
+    await here.dispatch()
+    here.arrive(here.runs()[1].id, DONE, job_id="j1")
+    await here.callbacks()
+    assert (here.callback_states(), here.runs()[1].vendor_job_id) == (["conflict"], None)

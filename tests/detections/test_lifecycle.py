@@ -10,6 +10,7 @@ from service.detectors.words import RunStatus
 
 _ENDED = [state for state in RunState if state.ended]
 _OPEN = [state for state in RunState if not state.ended]
+_ANSWERS = (RunInput.SUCCEEDED, RunInput.NOT_APPLICABLE, RunInput.FAILED)
 
 
 @pytest.mark.parametrize(("state", "happening"), [*product(RunState, RunInput)])
@@ -22,8 +23,12 @@ def test_an_input_moves_the_run_as_the_table_says_or_raises(state: RunState, hap
 
 
 @pytest.mark.parametrize(("state", "happening"), [*product(_ENDED, RunInput)])
-def test_nothing_moves_a_run_that_has_ended(state: RunState, happening: RunInput) -> None:
-    assert (state, happening) not in TABLE
+def test_nothing_moves_a_run_that_has_ended_but_an_answer_after_its_time_ran_out(
+    state: RunState, happening: RunInput
+) -> None:
+    late_answer = state is RunState.TIMED_OUT and happening in _ANSWERS
+    assert ((state, happening) in TABLE) == late_answer
+    assert not late_answer or TABLE[state, happening].ended
 
 
 @pytest.mark.parametrize("state", _OPEN)
@@ -50,4 +55,4 @@ def test_every_state_has_the_customers_word(state: RunState) -> None:
 
 def test_the_queues_hold_the_states_they_name() -> None:
     assert f"state IN ('{RunState.QUEUED}', '{RunState.UNKNOWN}')" == RUN_DISPATCHABLE
-    assert f"state = '{RunState.WAITING}'" == RUN_POLLABLE
+    assert f"state IN ('{RunState.WAITING}', '{RunState.TIMED_OUT}') AND due_at IS NOT NULL" == RUN_POLLABLE

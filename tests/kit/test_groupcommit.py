@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
+from service.kit.groupcommit import COMMITS, ROWS, GroupCommit
 from tests.kit.things import make_table, names, put
 
 
@@ -127,3 +127,13 @@ async def test_after_draining_everything_added_is_committed(database: Database) 
 
 async def test_draining_what_was_never_used_returns_at_once(database: Database) -> None:
     await GroupCommit(database, _flush).drain()
+
+
+async def test_commits_and_their_rows_are_counted_and_failed_ones_are_not(database: Database) -> None:
+    before = COMMITS.value("of this test"), ROWS.value("of this test")
+    group = GroupCommit(database, _flush, name="of this test")
+    await asyncio.gather(*(group.add(f"{n:03}") for n in range(10)))
+    with pytest.raises(IntegrityError):
+        await group.add("003")
+    assert 1 <= COMMITS.value("of this test") - before[0] < 10
+    assert ROWS.value("of this test") - before[1] == 10

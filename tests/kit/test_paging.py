@@ -54,7 +54,7 @@ async def test_following_the_cursors_shows_every_row_once_newest_first(database:
 def test_a_bad_limit_is_refused_by_name(limit: str) -> None:
     with pytest.raises(CallerError) as caught:
         page_from({"limit": limit}, TOKENS, "workers")
-    assert caught.value.status == 400
+    assert caught.value.status == 422
     assert [problem.pointer for problem in caught.value.problems] == ["limit"]
 
 
@@ -62,7 +62,7 @@ def test_a_bad_limit_is_refused_by_name(limit: str) -> None:
 def test_a_made_up_cursor_is_refused_by_name(cursor: str) -> None:
     with pytest.raises(CallerError) as caught:
         page_from({"cursor": cursor}, TOKENS, "workers")
-    assert caught.value.status == 400
+    assert caught.value.status == 422
     assert [problem.pointer for problem in caught.value.problems] == ["cursor"]
 
 

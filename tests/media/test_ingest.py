@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
-from service.media.ingest import Taken, clean_name, take_in
+from service.media.ingest import UNUSED, Taken, clean_name, take_in
 from service.media.models import Media
 from service.media.probe import HEAD_BYTES
 from service.media.store import FileStore
@@ -71,7 +71,7 @@ async def test_what_comes_in_is_stored_and_described(place: Place) -> None:
     assert is_id(media.id, "med")
     assert (media.sha256, media.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert (media.name, media.format, media.content_type) == ("song.wav", "wav", "audio/wav")
-    assert (media.duration_ms, media.created_at, media.delete_after) == (90_000, NOW, None)
+    assert (media.duration_ms, media.created_at, media.delete_after) == (90_000, NOW, NOW + UNUSED)
     assert b"".join([piece async for piece in place.store.read(media.id)]) == data
     assert [row.model_dump() for row in await place.rows()] == [media.model_dump()]
     assert place.staged() == []
@@ -107,15 +107,25 @@ async def test_accounts_and_modes_share_nothing_and_names_matter_in_test_mode_on
     assert [each.created for each in told] == [True, True, True, True, False, False]
 
 
-async def test_bytes_that_come_again_are_not_about_to_be_deleted(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (NOW + timedelta(seconds=1), NOW + UNUSED),  # as long as a new upload
+        (NOW + 3 * UNUSED, NOW + 3 * UNUSED),  # not less than promised
+        (None, None),  # a detection needs them
+    ],
+)
+async def test_bytes_that_come_again_are_not_about_to_be_deleted(
+    place: Place, before: datetime | None, after: datetime | None
+) -> None:
     first = await place.take(sounds.wav())
 
-    def end_soon(session: Session) -> None:
-        session.get_one(Media, first.media.id).delete_after = NOW + timedelta(seconds=1)
+    def end(session: Session) -> None:
+        session.get_one(Media, first.media.id).delete_after = before
 
-    await place.database.write(end_soon)
-    assert (await place.take(sounds.wav())).media.delete_after is None
-    assert [row.delete_after for row in await place.rows()] == [None]
+    await place.database.write(end)
+    assert (await place.take(sounds.wav())).media.delete_after == after
+    assert [row.delete_after for row in await place.rows()] == [after]
 
 
 async def test_erased_bytes_that_come_again_are_a_new_object(place: Place) -> None:

@@ -1,6 +1,7 @@
 """One try against peers that behave in every way a customer's server can, over real sockets."""
 
 import asyncio
+import errno
 import socket
 import ssl
 import struct
@@ -178,13 +179,40 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
 
 async def test_a_name_that_does_not_resolve_is_dns() -> None:
     outcome = await post("http://nowhere.example/")
-    assert (outcome.status_code, outcome.error_class) == (None, "dns")
+    assert (outcome.status_code, outcome.error_class, outcome.is_ours) == (None, "dns", False)
+
+
+async def test_a_name_server_that_does_not_answer_is_not_the_endpoints_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(*_: object) -> list[ResolveResult]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(Names, "resolve", silent)
+    outcome = await post("http://customer.example/")
+    assert (outcome.error_class, outcome.is_ours) == ("dns", True)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENETUNREACH, errno.ENOBUFS])
+async def test_a_connection_that_we_could_not_even_try_is_a_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(number, "no more of that")
+
+    monkeypatch.setattr("service.kit.guarded_http.vetted_socket", none_left)
+    outcome = await post("http://127.0.0.1:9999/")
+    assert (outcome.error_class, outcome.is_ours) == ("internal", True)
+
+
+async def test_what_the_endpoint_did_is_its_own() -> None:
+    async with peer(answering(answer(b"", status="503 No"))) as customer:
+        outcome = await post(customer.url)
+    assert (outcome.error_class, outcome.is_ours) == ("http_5xx", False)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://customer.example/"])
 async def test_what_the_guard_refuses_is_blocked(url: str) -> None:
     outcome = await post(url, GuardPolicy(https_only=False), customer="127.0.0.1")
-    assert (outcome.status_code, outcome.error_class) == (None, "blocked")
+    assert (outcome.status_code, outcome.error_class, outcome.is_ours) == (None, "blocked", True)
 
 
 async def test_of_a_huge_answer_only_the_start_is_kept_and_the_rest_is_not_read() -> None:

@@ -120,6 +120,9 @@ async def test_a_process_that_dies_in_the_middle_loses_nothing(database: Databas
             (event_id,) = await first.tell(draft())
             await first.deliverer.step()
             await until(lambda: len(receiver.got) == 1)
+            for task in first.deliverer._under_way:
+                task.cancel()
+            await until(lambda: not first.deliverer._under_way)
         assert attempts(database) == []
         receiver.open.set()
         async with desk(database) as second:
@@ -212,7 +215,7 @@ async def test_a_draining_desk_finishes_what_it_has_and_takes_nothing_new(databa
         await sender.deliverer.step()
         await until(lambda: len(receiver.got) == 1)
         draining = asyncio.create_task(sender.deliverer.drain(10))
-        await until(lambda: sender.deliverer._closed)
+        await until(lambda: sender.deliverer._talks.closed)
         await sender.tell(draft("det_2"))
         assert not await sender.deliverer.step()
         assert sender.deliverer.reserve(1, NOW) is None
@@ -228,23 +231,26 @@ async def test_what_was_handed_over_too_late_is_handed_back_at_once(database: Da
         put_endpoint(database, url=receiver.url)
         with database.writing() as session:
             sender.outbox.record(session, [draft()], NOW)
-            sender.deliverer._closed = True
+            sender.deliverer._talks.closed = True
         await until(lambda: deliveries(database)[0].lease_token is None)
         assert (deliveries(database)[0].due_at, receiver.got) == (NOW, [])
 
 
-async def test_a_drain_that_is_out_of_time_leaves_the_rest_to_its_lease(database: Database) -> None:
+async def test_a_drain_that_is_out_of_time_hands_the_rest_back_at_once(database: Database) -> None:
     async with customer(slow=True) as receiver, desk(database) as sender:
         put_endpoint(database, url=receiver.url)
         await sender.tell(draft())
         await sender.deliverer.step()
         await until(lambda: len(receiver.got) == 1)
-        await sender.deliverer.drain(0.05)
+        with capture_logs() as logs:
+            await sender.deliverer.drain(0.05)
         assert not sender.deliverer._under_way
     (delivery,) = deliveries(database)
-    assert (delivery.state, delivery.attempts) == ("due", 0)
-    assert delivery.due_at is not None
-    assert delivery.due_at > NOW
+    assert (delivery.state, delivery.attempts, delivery.due_at, delivery.lease_token) == ("due", 0, NOW, None)
+    assert attempts(database) == []
+    (line,) = [line for line in logs if line["event"] == "delivery.handed_back"]
+    assert line["delivery_id"] == delivery.id
+    assert {"account_id", "mode", "endpoint_id", "event_id", "detection_id"} <= line.keys()
 
 
 async def test_a_broken_seal_is_a_fault_of_ours_that_waits_its_turn(database: Database) -> None:

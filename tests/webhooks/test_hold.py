@@ -7,11 +7,16 @@ import pytest
 from service.kit.database import Database
 from service.webhooks import hold
 from service.webhooks.hold import hold_deliveries, standing_endpoints
+from service.webhooks.models import Endpoint
 from tests.webhooks.rows import LEASE, NOW, claimed, deliveries, draft, put, put_endpoint, set_endpoint, states
 
 
 def held(database: Database, endpoint_id: str, *, late: timedelta = timedelta(0)) -> int:
+    """How many were held, now that the endpoint stands."""
     with database.writing() as session:
+        endpoint = session.get_one(Endpoint, endpoint_id)
+        endpoint.status = "disabled" if endpoint.status == "enabled" else endpoint.status
+        session.flush()
         return hold_deliveries(session, endpoint_id, NOW + late)
 
 
@@ -53,6 +58,14 @@ def test_what_is_under_way_is_left_until_its_lease_runs_out(database: Database) 
     assert held(database, endpoint_id) == 0
     assert held(database, endpoint_id, late=LEASE) == 1
     assert [each.lease_token for each in deliveries(database)] == [None]
+
+
+def test_nothing_is_held_of_an_endpoint_that_was_enabled_meanwhile(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database)
+    put(database, draft())
+    with database.writing() as session:
+        assert hold_deliveries(session, endpoint_id, NOW) == 0
+    assert states(database) == ["due"]
 
 
 def test_a_slice_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from service.webhooks.endpoints import delete_endpoint
 from service.webhooks.hold import hold_deliveries
 from service.webhooks.models import Endpoint
 from service.webhooks.record import Tried, record_attempts
+from service.webhooks.redeliver import release_held
+from service.webhooks.switch import disable, enable
 from tests.waiting import until
 from tests.webhooks.rows import (
     LEASE,
@@ -25,6 +27,7 @@ from tests.webhooks.rows import (
     outbox,
     put,
     put_endpoint,
+    set_endpoint,
     states,
     tell,
     tried,
@@ -154,5 +157,42 @@ async def test_what_is_just_being_claimed_is_not_held_behind_the_claimers_back(d
     later = NOW + timedelta(seconds=1)
     with database.writing() as session:
         (parcel,) = claim_deliveries(session, now=later, lease_until=later + LEASE, limit=1)
+        set_endpoint(database, endpoint_id, status="disabled")
         assert await database.write(hold_deliveries, endpoint_id, later) == 1
     assert {each.id: each.state for each in deliveries(database)}[parcel.delivery_id] == "due"
+
+
+def enabling(endpoint_id: str) -> Verb:
+    return lambda session: enable(session, session.get_one(Endpoint, endpoint_id), "all", NOW)
+
+
+async def test_what_is_released_while_the_older_is_recorded_is_not_blocked_for_ever(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database)
+    put(database, draft())
+    (older,) = claimed(database)
+    put(database, draft())
+    with database.writing() as session:
+        disable(session, session.get_one(Endpoint, endpoint_id), outbox(), NOW)
+    put(database, draft())
+    assert states(database) == ["due", "blocked", "held"]
+    await meet(database, recording(tried(older)), enabling(endpoint_id))
+    assert states(database) == ["succeeded", "due", "blocked"]
+
+
+async def test_what_is_recorded_while_the_newer_is_released_lets_it_pass(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database)
+    put(database, draft())
+    (older,) = claimed(database)
+    with database.writing() as session:
+        disable(session, session.get_one(Endpoint, endpoint_id), outbox(), NOW)
+    put(database, draft())
+    assert states(database) == ["due", "held"]
+    await meet(database, enabling(endpoint_id), recording(tried(older)))
+    assert states(database) == ["succeeded", "due"]
+
+
+async def test_two_workers_release_one_after_the_other(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database, status="disabled")
+    put(database, draft(), draft())
+    await meet(database, enabling(endpoint_id), lambda session: release_held(session, endpoint_id, NOW))
+    assert states(database) == ["due", "blocked"]

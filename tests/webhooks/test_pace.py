@@ -66,3 +66,36 @@ def test_what_nobody_waits_for_may_be_forgotten() -> None:
     pace.next_place(5, NOW)
     assert not pace.is_idle(NOW + SECOND)
     assert pace.is_idle(NOW + 2 * SECOND)
+
+
+def failing(times: int) -> Pace:
+    pace = Pace(most_at_once=32)
+    for _ in range(times):
+        pace.note(NOW, succeeded=False)
+    return pace
+
+
+def test_after_ten_failures_in_a_row_one_at_a_time_is_tried() -> None:
+    assert not failing(9).is_open
+    pace = failing(10)
+    assert [pace.begin(None, NOW) for _ in range(3)] == [True, False, False]
+    pace.end()
+    assert pace.begin(None, NOW)
+
+
+def test_one_success_closes_the_circuit_and_says_so_once() -> None:
+    pace = failing(12)
+    assert [pace.note(NOW, succeeded=True) for _ in range(2)] == [True, False]
+    assert [pace.begin(None, NOW) for _ in range(33)] == [True] * 32 + [False]
+
+
+def test_at_an_open_circuit_the_line_is_longer_and_slower() -> None:
+    pace = failing(10)
+    places = [(pace.next_place(None, NOW) - NOW).total_seconds() for _ in range(400)]
+    assert places[:3] == [1, 2, 3]
+    assert max(places) == 300
+
+
+def test_failures_are_remembered_for_an_hour() -> None:
+    assert not failing(1).is_idle(NOW + timedelta(minutes=59))
+    assert failing(1).is_idle(NOW + timedelta(hours=1))

@@ -1,0 +1,36 @@
+"""What waits in this room, and since when. Looked at by metrics and by `relay doctor`."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import select, text, union_all
+from sqlmodel import Session
+
+from service.callbacks.models import CALLBACK_WAITING, Callback
+from service.kit.columns import table_of
+from service.kit.waiting import MOST, Waiting, measured, waiting
+
+
+def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
+    """Callbacks that are due and not thought about, parked for a run to come, rejected, or given up as stuck."""
+    callback, known = table_of(Callback), sorted(vendors)
+    due = waiting(session, "callbacks_due", callback.c.due_at, text(CALLBACK_WAITING), callback.c.due_at <= now)
+    return [due, *(_put_aside(session, known, state) for state in ("parked", "quarantined", "stuck"))]
+
+
+def _put_aside(session: Session, vendors: list[str], state: str) -> Waiting:
+    """One look a vendor, because the index begins with it."""
+    received = table_of(Callback).c
+    looks = [
+        select(
+            select(received.received_at.label("since"))
+            .where(received.vendor == vendor, received.state == state)
+            .order_by(received.received_at)
+            .limit(MOST)
+            .subquery()
+        )
+        for vendor in vendors
+    ]
+    if not looks:
+        return Waiting(f"callbacks_{state}", 0, None)
+    return measured(session, f"callbacks_{state}", select(union_all(*looks).subquery().c.since))

@@ -1,0 +1,31 @@
+"""What waits in this room, and since when. Looked at by metrics and by `relay doctor`."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from service.detections.lifecycle import RunState
+from service.detections.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
+from service.kit.columns import table_of
+from service.kit.waiting import Waiting, waiting
+
+
+def detections_waiting(session: Session, now: datetime) -> list[Waiting]:
+    """Runs and sources that are due and not taken up, and detections whose customer should have had an answer."""
+    run, detection = table_of(Run), table_of(Detection)
+    is_due = run.c.due_at <= now
+    dispatchable = [
+        waiting(
+            session, f"runs_{state.value}", run.c.due_at, text(RUN_DISPATCHABLE), run.c.state == state.value, is_due
+        )
+        for state in (RunState.QUEUED, RunState.UNKNOWN)
+    ]
+    return [
+        waiting(session, "sources_due", detection.c.due_at, text(SOURCE_WAITING), detection.c.due_at <= now),
+        *dispatchable,
+        waiting(session, "runs_waiting", run.c.due_at, text(RUN_POLLABLE), is_due),
+        waiting(
+            session, "detections_stuck", detection.c.answer_by_at, text(DETECTION_OPEN), detection.c.answer_by_at <= now
+        ),
+    ]

@@ -1,0 +1,79 @@
+"""Taking a detection's content away: what was asked with it, what vendors wrote. That it was, and its end, stay.
+
+Not here: callbacks, webhooks and audio, which are other rooms'. `retention/erase` goes through all of them.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, delete, select, update
+
+from service.detections.facts_of import runs_of
+from service.detections.models import Detection, Observation, RawBody, Revision
+from service.detections.revise import rest
+from service.detections.verdict import DetectionStatus
+from service.kit.clock import rfc3339
+from service.kit.errors import CallerError
+
+_EMPTY: dict[str, Any] = {"external_id": None, "metadata": {}, "declared": None, "conflicts": []}
+_EMPTY_ATTRIBUTION: dict[str, Any] = {"family": None, "version": None, "agreement": "none", "candidates": []}
+_EMPTY_DETECTOR: dict[str, Any] = {
+    "reason_text": None,
+    "verdict_raw": None,
+    "score": None,
+    "confidence": None,
+    "components": {},
+    "content": None,
+    "attribution": None,
+    "segments": [],
+    "sub_models": [],
+    "reasons": [],
+    "raw": None,
+    "raw_events": [],
+    "extras": {},
+}
+
+
+def erase_detection_rows(session: Session, detection: Detection, now: datetime) -> list[str]:
+    """The detection and its runs hold ids, states and times alone; the ids of its runs. The caller holds it locked.
+
+    Raises `CallerError` 409 while it has not ended.
+    """
+    if not DetectionStatus(detection.status).ended:
+        raise CallerError("not_ended", "The detection has not ended; cancel it first.", status=409)
+    runs = runs_of(session, detection.id, every_round=True)
+    rest(runs)
+    for run in runs:
+        run.reason_text = None
+        run.refs_json = "{}"
+    run_ids = [run.id for run in runs]
+    session.exec(delete(RawBody).where(col(RawBody.owner_id).in_(run_ids)))
+    session.exec(update(Observation).where(col(Observation.run_id).in_(run_ids)).values(reading=None))
+    for revision in session.exec(select(Revision).where(Revision.detection_id == detection.id)):
+        revision.result = json.dumps(without_content(json.loads(revision.result), now), ensure_ascii=False)
+    detection.external_id = detection.declared_json = detection.source_url = None
+    detection.metadata_json = "{}"
+    detection.source_name = "audio"
+    detection.erased_at = now
+    session.flush()
+    return run_ids
+
+
+def without_content(result: dict[str, Any], erased_at: datetime) -> dict[str, Any]:
+    """The result with the same fields, but no word of the customer's or a vendor's, and no measurement."""
+    return {
+        **result,
+        **_EMPTY,
+        "track": {**result["track"], "filename": None},
+        "components": dict.fromkeys(result["components"]),
+        "attribution": _EMPTY_ATTRIBUTION,
+        "review": {**result["review"], "decided_by": None, "note": None},
+        "detectors": [_bare(entry) for entry in result["detectors"]],
+        "erased_at": rfc3339(erased_at),
+    }
+
+
+def _bare(entry: dict[str, Any]) -> dict[str, Any]:
+    refs = {**entry["refs"], "other": {}}
+    return {**entry, **_EMPTY_DETECTOR, "refs": refs}

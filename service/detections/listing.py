@@ -1,0 +1,116 @@
+"""Lists of detections: which ones a caller wants, and each in its short form. A page takes as many queries as a row."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, tuple_
+from sqlmodel import Session, col, select
+
+from service.detections.facts import RunFacts
+from service.detections.facts_of import detection_facts, run_facts
+from service.detections.models import Detection, Revision, Run
+from service.detections.policy import DetectionPolicy
+from service.detections.queries import has_ended
+from service.detections.result import compose, summary
+from service.detections.verdict import DetectionStatus
+from service.detectors.words import Verdict
+from service.kit.columns import table_of
+from service.kit.paging import Page, comes_after
+from service.media.models import Media
+
+_OPEN = tuple(status.value for status in DetectionStatus if not status.ended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a detection must be to be shown: all that is given holds.
+
+    `created_after` is included and `created_before` is not, so that spans of time fit together. `stuck`: it has not
+    ended although its customer wanted the answer by now.
+    """
+
+    status: DetectionStatus | None = None
+    verdict: Verdict | None = None
+    detector: str | None = None
+    external_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    stuck: bool = False
+
+
+def list_detections(
+    session: Session, account_id: str, mode: str, wanted: Wanted, page: Page, now: datetime
+) -> list[Detection]:
+    """The page's detections and one more, if there are more; newest first."""
+    statement = select(Detection).where(
+        Detection.account_id == account_id, Detection.mode == mode, *_conditions(wanted, now)
+    )
+    if page.after is not None:
+        table = table_of(Detection)
+        statement = statement.where(comes_after(table.c.created_at, table.c.id, page.after))
+    newest_first = (col(Detection.created_at).desc(), col(Detection.id).desc())
+    return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+
+
+def summaries(session: Session, detections: Sequence[Detection], policy: DetectionPolicy) -> list[dict[str, Any]]:
+    """Each detection in its short form: as its latest revision has it, or as it stands."""
+    ended = [detection for detection in detections if has_ended(detection)]
+    under_way = [detection for detection in detections if not has_ended(detection)]
+    results = _decided(session, ended) | _standing(session, under_way, policy)
+    return [summary(results[detection.id]) for detection in detections]
+
+
+def _conditions(wanted: Wanted, now: datetime) -> list[ColumnElement[bool]]:
+    table = table_of(Detection)
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.status is not None:
+        conditions.append(table.c.status == wanted.status.value)
+    if wanted.verdict is not None:
+        conditions.append(table.c.verdict == wanted.verdict.value)
+    if wanted.external_id is not None:
+        conditions.append(table.c.external_id == wanted.external_id)
+    if wanted.created_after is not None:
+        conditions.append(table.c.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        conditions.append(table.c.created_at < wanted.created_before)
+    if wanted.detector is not None:
+        runs = select(Run.id).where(Run.detection_id == Detection.id, Run.detector == wanted.detector)
+        conditions.append(runs.exists())
+    if wanted.stuck:
+        conditions += [table.c.status.in_(_OPEN), table.c.answer_by_at <= now]
+    return conditions
+
+
+def _decided(session: Session, ended: Sequence[Detection]) -> dict[str, dict[str, Any]]:
+    latest = [(detection.id, detection.revision) for detection in ended]
+    table = table_of(Revision)
+    wanted = select(Revision).where(tuple_(table.c.detection_id, table.c.n).in_(latest))
+    return {row.detection_id: json.loads(row.result) for row in (session.exec(wanted) if latest else ())}
+
+
+def _standing(session: Session, under_way: Sequence[Detection], policy: DetectionPolicy) -> dict[str, dict[str, Any]]:
+    if not under_way:
+        return {}
+    runs: dict[str, list[Run]] = {detection.id: [] for detection in under_way}
+    latest = (col(Run.detection_id) == Detection.id, col(Run.round) == Detection.round)
+    wanted = select(Run).join(Detection, and_(*latest)).where(col(Run.detection_id).in_(runs))
+    for run in session.exec(wanted.order_by(col(Run.place))):
+        runs[run.detection_id].append(run)
+    every = [run for some in runs.values() for run in some]
+    facts: dict[str, RunFacts] = {one.run_id: one for one in run_facts(session, every, policy)}
+    media_ids = {detection.media_id for detection in under_way if detection.media_id}
+    # Held while the facts are made: `detection_facts` then finds its media in the session, and asks nothing.
+    held = session.exec(select(Media).where(col(Media.id).in_(media_ids))).all()
+    composed = {
+        detection.id: compose(
+            detection_facts(session, detection, runs[detection.id]),
+            [facts[run.id] for run in runs[detection.id]],
+            base_url=policy.base_url,
+        )
+        for detection in under_way
+    }
+    del held
+    return composed

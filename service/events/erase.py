@@ -1,0 +1,16 @@
+"""Taking the content out of events: the one case in which a stored body changes. Nobody is sent the new one unasked."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from service.events.models import Event
+from service.events.outbox import event_body
+from service.kit.clock import rfc3339
+
+
+def erase_events_of(session: Session, detection_id: str, now: datetime) -> None:
+    """The detection's events keep id, type, time and place in the feed; their `data` says what was erased, and when."""
+    for event in session.exec(select(Event).where(col(Event.detection_id) == detection_id)):
+        data = {"id": detection_id, "revision": event.revision, "erased_at": rfc3339(now)}
+        event.body = event_body(event.type, data, event.created_at)

@@ -1,0 +1,100 @@
+"""Reading events in the order they became certain, and never skipping one.
+
+On PostgreSQL a later position can be committed before an earlier one. So the feed goes by transaction first, then by
+position, and shows only events of transactions older than every one still running: whatever is committed later
+stands after them. On SQLite there is one writer, and the position is the order.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Text, cast, func, tuple_
+from sqlmodel import Session, col, select
+
+from service.events.models import Event
+from service.events.types import EventType, takes
+from service.kit.columns import table_of
+from service.kit.ids import is_id
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the feed: right after the event of this transaction and position."""
+
+    transaction_id: int = 0
+    position: int = 0
+
+
+BEGINNING = Mark()
+
+
+def read_feed(
+    session: Session, account_id: str, mode: str, after: Mark, *, pattern: str = "*", limit: int
+) -> list[Event]:
+    """At most `limit` events after the mark, oldest first, of the types the filter takes."""
+    table = table_of(Event)
+    place = (table.c.transaction_id, table.c.position)
+    horizon = _horizon(session)
+    after = _in_this_life(after, horizon)
+    wanted = (
+        select(Event)
+        .where(Event.account_id == account_id, Event.mode == mode)
+        .where(tuple_(*place) > (after.transaction_id, after.position))
+    )
+    if horizon is not None:
+        wanted = wanted.where(table.c.transaction_id < horizon)
+    if pattern != "*":
+        wanted = wanted.where(table.c.type.in_([kind.value for kind in EventType if takes(pattern, kind)]))
+    return list(session.exec(wanted.order_by(*place).limit(limit)))
+
+
+def newest_mark(session: Session, account_id: str, mode: str) -> Mark:
+    """The place after every event that is certain by now: from here on, only new ones come."""
+    table = table_of(Event)
+    wanted = select(Event).where(Event.account_id == account_id, Event.mode == mode)
+    horizon = _horizon(session)
+    if horizon is not None:
+        wanted = wanted.where(table.c.transaction_id < horizon)
+    newest = (table.c.transaction_id.desc(), table.c.position.desc())
+    found = session.exec(wanted.order_by(*newest).limit(1)).first()
+    return mark_of(found) if found is not None else BEGINNING
+
+
+def find_event(session: Session, account_id: str, mode: str, event_id: str) -> Event | None:
+    """The account's event of this id in this mode; somebody else's is none."""
+    if not is_id(event_id, "evt"):
+        return None
+    wanted = select(Event).where(Event.account_id == account_id, Event.mode == mode, col(Event.id) == event_id)
+    return session.exec(wanted).first()
+
+
+def mark_of(event: Event) -> Mark:
+    """The place right after this event."""
+    return Mark(event.transaction_id, event.position or 0)
+
+
+def next_mark(rows: Sequence[Event], after: Mark) -> Mark:
+    """Where to read on."""
+    return mark_of(rows[-1]) if rows else after
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    """`{id, type, timestamp, data}`, from the very bytes that webhooks carry."""
+    return {"id": event.id, **json.loads(event.body)}
+
+
+def _horizon(session: Session) -> int | None:
+    """The oldest transaction that may still write; `None` where a position is enough."""
+    if session.connection().dialect.name != "postgresql":
+        return None
+    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
+    return session.connection().execute(select(cast(cast(oldest, Text), BigInteger))).scalar_one()
+
+
+def _in_this_life(mark: Mark, horizon: int | None) -> Mark:
+    """The mark, or its position alone where its transaction cannot have been: it is from before a restore."""
+    if horizon is None or mark.transaction_id < horizon:
+        return mark
+    return Mark(0, mark.position)

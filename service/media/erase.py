@@ -1,0 +1,35 @@
+"""Audio on its way out. The row stays, with the id, the hash and the time; the bytes and the name go.
+
+Marked first, deleted then, and unmarked at last: a process that dies in between leaves a mark to go on from. Whether
+anybody still needs the bytes is for the caller to know.
+"""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from service.kit.ids import is_id
+from service.media.models import Media
+
+
+def find_media(session: Session, account_id: str, mode: str, media_id: str) -> Media | None:
+    """The account's media of this id in this mode, locked, erased or not; somebody else's is none."""
+    if not is_id(media_id, "med"):
+        return None
+    media = session.get(Media, media_id, with_for_update=True, populate_existing=True)
+    if media is None or (media.account_id, media.mode) != (account_id, mode):
+        return None
+    return media
+
+
+def mark_erased(media: Media, now: datetime) -> None:
+    """Nobody is given the bytes any more. They are still to be deleted from the store, as `delete_after` says."""
+    media.erased_at = now
+    media.delete_after = now
+    media.name = ""
+    media.name_key = media.id  # the same bytes, uploaded again, are a new object
+
+
+def note_deleted(session: Session, media_id: str) -> None:
+    """The store holds the bytes no more, and nothing is left to do."""
+    session.get_one(Media, media_id).delete_after = None

@@ -1,0 +1,133 @@
+"""What has been kept long enough goes: by kind, in slices, each kind with its own share of time. Once a minute."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import Session, col, select, text
+
+from service.accounts.models import Audit
+from service.detections.conclude import lock_detection
+from service.detections.models import UNERASED, Detection
+from service.kit.clock import Clock
+from service.kit.database import Database
+from service.media.erase import mark_erased, note_deleted
+from service.media.models import Media
+from service.media.store import Store
+from service.retention import rows
+from service.retention.erase import erase_detection, is_needed
+
+log = structlog.get_logger()
+
+SLICE = 500
+_SECONDS_A_KIND = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what an operator may choose is kept. Audio carries its own end."""
+
+    raw: timedelta = timedelta(days=90)
+    attempts: timedelta = timedelta(days=30)
+    results: timedelta = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner:
+    """The pruning of one process. Several at once do each other no harm."""
+
+    database: Database
+    store: Store
+    retention: Retention
+    clock: Clock
+    slice: int = SLICE
+    seconds_a_kind: float = _SECONDS_A_KIND
+
+    async def step(self) -> bool:
+        """Of each kind as much is gone as its time allowed. The rest goes a minute later, so always False."""
+        gone = {name: await self._prune(name, verb) for name, verb in self._kinds(self.clock()).items()}
+        if some := {name: count for name, count in gone.items() if count}:
+            log.info("retention.pruned", **some)
+        return False
+
+    def _kinds(self, now: datetime) -> Mapping[str, Callable[[], Awaitable[int]]]:
+        keep = self.retention
+        return {
+            "media": lambda: self._media(now),
+            "raw_bodies": lambda: self.database.write(rows.drop_raw_bodies, now - keep.raw, self.slice),
+            "callbacks": lambda: self.database.write(rows.drop_callbacks, now - keep.raw, self.slice),
+            "ignored": lambda: self.database.write(rows.drop_ignored, now, self.slice),
+            "quarantined": lambda: self.database.write(rows.drop_quarantined, now, self.slice),
+            "attempts": lambda: self.database.write(rows.drop_attempts, now - keep.attempts, self.slice),
+            "idempotency": lambda: self.database.write(rows.drop_idempotency, now, self.slice),
+            "workers": lambda: self.database.write(rows.drop_workers, now, self.slice),
+            "results": lambda: self._results(now),
+        }
+
+    async def _prune(self, name: str, verb: Callable[[], Awaitable[int]]) -> int:
+        """Slices of one kind until one was not full or the time is up. Its failure is no other kind's."""
+        loop = asyncio.get_running_loop()
+        until, total = loop.time() + self.seconds_a_kind, 0
+        try:
+            while loop.time() < until:
+                gone = await verb()
+                total += gone
+                if gone < self.slice:
+                    break
+        except Exception:
+            log.exception("retention.failed", kind=name)
+        return total
+
+    async def _media(self, now: datetime) -> int:
+        marked = await self.database.write(mark_due_media, now, self.slice)
+        for media_id in marked:
+            await self.store.delete(media_id)
+            await self.database.write(note_deleted, media_id)
+        return len(marked)
+
+    async def _results(self, now: datetime) -> int:
+        before = now - self.retention.results
+        found = await self.database.read(old_results, before, self.slice)
+        for detection_id in found:
+            await self.database.write(erase_old, detection_id, before, now)
+        return len(found)
+
+
+def mark_due_media(session: Session, now: datetime, limit: int) -> list[str]:
+    """Audio whose time is up, out of reach now and still to be deleted; also what a dead process left half done."""
+    due = select(Media).where(col(Media.delete_after) <= now).order_by(col(Media.delete_after)).limit(limit)
+    marked = []
+    for media in session.exec(due.with_for_update(skip_locked=True)).all():
+        if media.erased_at is None and is_needed(session, media.id):
+            media.delete_after = None  # the end of that detection sets it again
+            continue
+        if media.erased_at is None:
+            mark_erased(media, now)
+        marked.append(media.id)
+    return marked
+
+
+def old_results(session: Session, before: datetime, limit: int) -> list[str]:
+    """Detections that ended before then and are not erased yet, the oldest first."""
+    old = select(Detection.id).where(text(UNERASED), col(Detection.completed_at) < before)
+    return list(session.exec(old.order_by(col(Detection.completed_at)).limit(limit)))
+
+
+def erase_old(session: Session, detection_id: str, before: datetime, now: datetime) -> None:
+    """The detection is erased, and that it was is on record; unless it has been asked again meanwhile."""
+    detection = lock_detection(session, detection_id)
+    if detection.erased_at is not None or detection.completed_at is None or detection.completed_at >= before:
+        return
+    erase_detection(session, detection, now)
+    session.add(
+        Audit(
+            account_id=detection.account_id,
+            mode=detection.mode,
+            actor="relay",
+            action="detection.erased",
+            subject=detection_id,
+            at=now,
+        )
+    )

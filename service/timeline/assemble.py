@@ -1,0 +1,122 @@
+"""The whole story of one detection, gathered from the rooms below in one look. Reads only."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import defer
+from sqlalchemy.sql.base import ExecutableOption
+from sqlmodel import Session, col, select
+
+from service.detections.facts_of import runs_of
+from service.detections.models import Detection, Observation, Revision, Run
+from service.detections.queries import has_ended
+from service.events.models import Event
+from service.timeline.callbacks import called_back
+from service.timeline.fact import Fact, in_order
+from service.timeline.runs import at_vendor, observed, run_facts
+from service.timeline.telling import decided, delivered, is_on_its_way, recorded, taken_at
+from service.timeline.waits import Course, waits
+from service.webhooks.models import Attempt, Delivery
+
+_PATIENCE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Every fact in order, and the three waits. `is_over`: nothing more is to be expected soon."""
+
+    facts: list[Fact]
+    waits: dict[str, int]
+    is_over: bool
+    status: str
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"data": [fact.shown() for fact in self.facts], "waits": self.waits}
+
+
+def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
+    """The story so far."""
+    runs = runs_of(session, detection.id, every_round=True)
+    # Bodies and results stay where they are: no fact shows them.
+    of_events = select(Event).where(Event.detection_id == detection.id)
+    events = session.exec(of_events.options(_left(Event.body))).all()
+    deliveries = session.exec(select(Delivery).where(Delivery.detection_id == detection.id)).all()
+    of_revisions = select(Revision).where(Revision.detection_id == detection.id)
+    revisions = session.exec(of_revisions.options(_left(Revision.result))).all()
+    facts = [
+        *_of_detection(detection),
+        *(fact for run in runs for fact in run_facts(run, detection.rule)),
+        *_seen(session, runs),
+        *called_back(session, runs, detection.created_at),
+        *decided(revisions),
+        *recorded(events),
+        *delivered(deliveries, _attempts(session, deliveries), {event.id: event.type for event in events}),
+    ]
+    return Timeline(
+        facts=in_order(facts),
+        waits=waits(_course(detection, runs, events, deliveries), now),
+        is_over=_is_over(detection, deliveries, now),
+        status=detection.status,
+    )
+
+
+def _of_detection(detection: Detection) -> Iterable[Fact]:
+    asked = {"rule": detection.rule, "external_id": detection.external_id}
+    yield Fact(detection.created_at, "detection.created", detection.id, None, asked)
+    if detection.source_ended_at is not None and detection.source_state == "ready":
+        told = {"tries": detection.source_tries, "media_id": detection.media_id}
+        yield Fact(detection.source_ended_at, "source.fetched", "source", None, told)
+    if detection.source_ended_at is not None and detection.source_state == "failed":
+        failed = {"tries": detection.source_tries, "reason": detection.outcome_reason}
+        yield Fact(detection.source_ended_at, "source.failed", "source", None, failed)
+    if detection.rechecked_at is not None:
+        yield Fact(detection.rechecked_at, "detection.rechecked", f"round/{detection.round}")
+    if detection.erased_at is not None:
+        yield Fact(detection.erased_at, "detection.erased", detection.id)
+
+
+def _seen(session: Session, runs: Sequence[Run]) -> Iterable[Fact]:
+    rows: dict[str, list[Observation]] = {run.id: [] for run in runs}
+    for row in session.exec(select(Observation).where(col(Observation.run_id).in_(rows)).order_by(col(Observation.n))):
+        rows[row.run_id].append(row)
+    for run_id, some in rows.items():
+        yield from observed(run_id, some)
+
+
+def _attempts(session: Session, deliveries: Sequence[Delivery]) -> dict[str, list[Attempt]]:
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    ids = [one.id for one in deliveries]
+    wanted = select(Attempt).where(col(Attempt.delivery_id).in_(ids)).order_by(col(Attempt.n))
+    for attempt in session.exec(wanted.options(_left(Attempt.response_excerpt))):
+        found[attempt.delivery_id].append(attempt)
+    return found
+
+
+def _course(
+    detection: Detection, runs: Sequence[Run], events: Sequence[Event], deliveries: Sequence[Delivery]
+) -> Course:
+    """The wait is for the first answer; what a later revision takes is nobody's wait."""
+    spans = [span for run in runs if (span := at_vendor(run)) is not None]
+    finals = sorted((event for event in events if event.final_revision), key=lambda one: one.final_revision or 0)
+    if not finals:
+        return Course(detection.created_at, spans)
+    told_at = finals[0].created_at
+    taken = taken_at(told_at, [one for one in deliveries if one.event_id == finals[0].id])
+    return Course(detection.created_at, spans, told_at, taken)
+
+
+def _is_over(detection: Detection, deliveries: Sequence[Delivery], now: datetime) -> bool:
+    """It has ended, and either no delivery is on its way or it is a while ago: tries can go on for days."""
+    if not has_ended(detection):
+        return False
+    patience_is_up = detection.completed_at is not None and now >= detection.completed_at + _PATIENCE
+    return patience_is_up or not any(is_on_its_way(one) for one in deliveries)
+
+
+def _left(column: Any) -> ExecutableOption:
+    """The column is not read; who touches it is told."""
+    return defer(column, raiseload=True)

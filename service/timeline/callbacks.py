@@ -1,0 +1,76 @@
+"""Facts of callbacks: what came unasked and was taken in, and what was refused although it named a job of ours."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, or_, select
+from sqlmodel import Session
+
+from service.callbacks.models import Callback
+from service.detections.models import Run
+from service.kit.columns import table_of
+from service.timeline.fact import Fact
+
+_TABLE = table_of(Callback)
+# Without the body, which can be large.
+_COLUMNS = tuple(
+    _TABLE.c[name]
+    for name in (
+        "id", "vendor", "subject", "job_id", "run_id", "received_at", "authenticity", "state", "note", "seen", "more",
+    )
+)  # fmt: skip
+
+
+def called_back(session: Session, runs: Sequence[Run], since: datetime) -> Iterable[Fact]:
+    """What spoke of these runs. Only rejected ones from `since` on are looked at."""
+    by_run = {run.id: run for run in runs}
+    by_job = {(run.vendor, run.vendor_job_id): run for run in runs if run.vendor_job_id}
+    for row in _rows(session, _taken(runs)):
+        run = by_run.get(row.run_id) or by_run.get(row.subject) or by_job.get((row.vendor, row.subject))
+        if run is not None:
+            yield _fact(row, run, "callback.received")
+    for row in _rows(session, _rejected(runs, since)):
+        run = by_job.get((row.vendor, row.job_id))
+        if run is not None:
+            yield _fact(row, run, "callback.rejected")
+
+
+def _taken(runs: Sequence[Run]) -> ColumnElement[bool]:
+    """By the run it was matched to; or, not matched yet, by the run or the job it speaks of."""
+    subjects = [run.id for run in runs] + _jobs(runs)
+    named = and_(
+        _TABLE.c.mode.in_({run.mode for run in runs}),
+        _TABLE.c.vendor.in_({run.vendor for run in runs}),
+        _TABLE.c.subject.in_(subjects),
+    )
+    return or_(_TABLE.c.run_id.in_([run.id for run in runs]), named)
+
+
+def _rejected(runs: Sequence[Run], since: datetime) -> ColumnElement[bool]:
+    """Few are kept of these, and the index on vendor, state and time finds them."""
+    return and_(
+        _TABLE.c.vendor.in_({run.vendor for run in runs}),
+        _TABLE.c.state == "quarantined",
+        _TABLE.c.received_at >= since,
+        _TABLE.c.job_id.in_(_jobs(runs)),
+    )
+
+
+def _jobs(runs: Sequence[Run]) -> list[str]:
+    return [run.vendor_job_id for run in runs if run.vendor_job_id]
+
+
+def _rows(session: Session, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    return session.connection().execute(select(*_COLUMNS).where(condition)).all()
+
+
+def _fact(row: Row[Any], run: Run, kind: str) -> Fact:
+    told = {
+        "callback_id": row.id,
+        "authenticity": row.authenticity,
+        "state": row.state,
+        "seen": row.seen + row.more,
+        "note": row.note,
+    }
+    return Fact(row.received_at, kind, row.id, run.id, told)

@@ -1,0 +1,76 @@
+"""Facts of telling: what was decided, the events it made, and how each delivery went. From rows to facts, pure."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.detections.models import Revision
+from service.events.models import Event
+from service.kit.clock import rfc3339
+from service.timeline.fact import Fact
+from service.webhooks.models import Attempt, Delivery
+
+_OVER = ("succeeded", "exhausted", "skipped")
+_STANDING = ("blocked", "held")
+
+
+def decided(revisions: Iterable[Revision]) -> Iterable[Fact]:
+    """Each answer given."""
+    for row in revisions:
+        told = {"revision": row.n, "status": row.status, "verdict": row.verdict}
+        yield Fact(row.created_at, "detection.decided", f"revision/{row.n}", None, told)
+
+
+def recorded(events: Iterable[Event]) -> Iterable[Fact]:
+    """Each event written down."""
+    for event in events:
+        told = {"event_id": event.id, "type": event.type, "revision": event.revision}
+        yield Fact(event.created_at, "event.recorded", event.id, event.run_id, told)
+
+
+def delivered(
+    deliveries: Sequence[Delivery], attempts: Mapping[str, Sequence[Attempt]], types: Mapping[str, str]
+) -> Iterable[Fact]:
+    """How each delivery came, was tried, and ended; and where it stands, if it waits for something else."""
+    for one in deliveries:
+        tries = attempts.get(one.id, ())
+        about = {"delivery_id": one.id, "endpoint_id": one.endpoint_id, "event_id": one.event_id}
+        yield Fact(one.created_at, "delivery.created", one.id, None, {**about, "type": types.get(one.event_id)})
+        for attempt in tries:
+            told = _tried(attempt, _next_at(one) if attempt is tries[-1] else None)
+            yield Fact(attempt.started_at, "delivery.attempted", attempt.id, None, {**about, **told})
+        if one.state in _STANDING:
+            since = tries[-1].started_at if tries else one.created_at
+            yield Fact(since, f"delivery.{one.state}", f"{one.id}/{one.state}/{len(tries)}", None, about)
+        if one.state in _OVER and one.ended_at is not None:
+            yield Fact(one.ended_at, f"delivery.{one.state}", f"{one.id}/{one.state}/{len(tries)}", None, about)
+
+
+def taken_at(told_at: datetime, deliveries: Iterable[Delivery]) -> datetime | None:
+    """When the last of these was over; with none, the moment it was told; `None` while one is not."""
+    ends = [one.ended_at if one.state in _OVER else None for one in deliveries]
+    known = [end for end in ends if end is not None]
+    return max([told_at, *known]) if len(known) == len(ends) else None
+
+
+def is_on_its_way(delivery: Delivery) -> bool:
+    """Whether it will be tried without anybody's doing."""
+    return delivery.state in ("due", "blocked")
+
+
+def _tried(attempt: Attempt, next_at: datetime | None) -> dict[str, Any]:
+    return {
+        "attempt_id": attempt.id,
+        "n": attempt.n,
+        "status_code": attempt.status_code,
+        "error_class": attempt.error_class,
+        "took_ms": json.loads(attempt.phases_json).get("total"),
+        "explanation": attempt.explanation,
+        "next_attempt_at": rfc3339(next_at) if next_at is not None else None,
+    }
+
+
+def _next_at(delivery: Delivery) -> datetime | None:
+    """When it is tried again; a leased one is under way, and its due time is the lease's end."""
+    return delivery.due_at if delivery.state == "due" and delivery.lease_token is None else None

@@ -1,0 +1,73 @@
+"""How an endpoint is doing: how often it took what came, how fast, and what still waits for it."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlmodel import Session, col
+
+from service.kit.clock import milliseconds_between, rfc3339
+from service.kit.columns import table_of
+from service.webhooks.models import Attempt, Delivery, Endpoint
+from service.webhooks.queries import STATUSES
+
+WINDOW = timedelta(hours=24)
+_LARGEST_SAMPLE = 1000
+_WAITING = ("pending", "blocked", "held")
+
+
+def stats_of(session: Session, endpoint: Endpoint, now: datetime) -> dict[str, Any]:
+    """The endpoint's figures: attempts of the last 24 hours (the latest thousand of them), and the backlog now.
+
+    Latencies are of attempts that were answered, in ms. What nothing is known of is `None`.
+    """
+    attempts = _sample(session, endpoint.id, now)
+    succeeded = sum(error_class is None for _, error_class, _ in attempts)
+    totals = sorted(_total(phases) for status, _, phases in attempts if status is not None)
+    waiting = {status: _waiting(session, endpoint.id, STATUSES[status]) for status in _WAITING}
+    oldest = min((since for _, since in waiting.values() if since is not None), default=None)
+    return {
+        "endpoint_id": endpoint.id,
+        "since": rfc3339(now - WINDOW),
+        "attempts": {"total": len(attempts), "succeeded": succeeded, "failed": len(attempts) - succeeded},
+        "success_rate": round(succeeded / len(attempts), 4) if attempts else None,
+        "latency_ms": {"p50": percentile(totals, 50), "p95": percentile(totals, 95)},
+        "backlog": {status: count for status, (count, _) in waiting.items()},
+        "oldest_waiting_at": rfc3339(oldest) if oldest else None,
+        "oldest_waiting_ms": max(0, milliseconds_between(oldest, now)) if oldest else None,
+        "failing_since": rfc3339(endpoint.failing_since) if endpoint.failing_since else None,
+        "failures": endpoint.failures,
+    }
+
+
+def percentile(ordered: Sequence[int], percent: int) -> int | None:
+    """The smallest of these values that `percent` of them do not exceed (nearest rank); `None` of nothing."""
+    if not ordered:
+        return None
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def _sample(session: Session, endpoint_id: str, now: datetime) -> Sequence[Any]:
+    attempt = table_of(Attempt)
+    latest = (
+        select(attempt.c.status_code, attempt.c.error_class, attempt.c.phases_json)
+        .where(attempt.c.endpoint_id == endpoint_id, attempt.c.started_at > now - WINDOW)
+        .order_by(attempt.c.started_at.desc())
+        .limit(_LARGEST_SAMPLE)
+    )
+    return session.connection().execute(latest).all()
+
+
+def _waiting(session: Session, endpoint_id: str, state: str) -> tuple[int, datetime | None]:
+    """How many are in this state, and since when the oldest exists."""
+    of_endpoint = (col(Delivery.endpoint_id) == endpoint_id, text(f"state = '{state}'"))
+    count, oldest = (
+        session.connection().execute(select(func.count(), func.min(col(Delivery.created_at))).where(*of_endpoint)).one()
+    )
+    return count, oldest
+
+
+def _total(phases_json: str) -> int:
+    return int(json.loads(phases_json).get("total") or 0)

@@ -1,0 +1,116 @@
+"""An endpoint's standing in the database: charging attempts, warning, disabling, and telling of the recovery.
+
+The account's other endpoints are told, and the feed; the endpoint itself could not take it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, or_, select
+
+from service.events.outbox import Draft, Outbox
+from service.events.types import EventType
+from service.kit.clock import rfc3339
+from service.webhooks.models import Endpoint
+from service.webhooks.standing import (
+    DISABLED_PERCENT,
+    FAILING,
+    Standing,
+    StandingPolicy,
+    after_attempts,
+    percent_due,
+)
+
+
+def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> dict[str, Endpoint]:
+    """The endpoints that attempts can change, by id: all that failed; of those that succeeded, the troubled ones.
+
+    A healthy endpoint is never written. They are locked before any delivery is, in the order of who deletes one.
+    """
+    troubled = or_(col(Endpoint.failing_since).is_not(None), col(Endpoint.in_trouble))
+    wanted = (
+        select(Endpoint)
+        .where(or_(col(Endpoint.id).in_(failed), col(Endpoint.id).in_(succeeded) & troubled))
+        .order_by(col(Endpoint.id))
+        # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return {endpoint.id: endpoint for endpoint in session.exec(wanted)}
+
+
+def charge(session: Session, outbox: Outbox, endpoint: Endpoint, outcomes: Sequence[tuple[datetime, bool]]) -> None:
+    """The endpoint stands as these attempts (when each ended, whether it succeeded) leave it."""
+    if endpoint.status != "enabled":
+        return  # what was under way when it was disabled; enabling it begins anew
+    _keep(endpoint, after_attempts(_standing(endpoint), outcomes))
+    taken_at = max((ended_at for ended_at, succeeded in outcomes if succeeded), default=None)
+    if endpoint.in_trouble and taken_at is not None:
+        endpoint.in_trouble = False
+        _tell(session, outbox, endpoint, EventType.ENDPOINT_RECOVERED, {"recovered_at": rfc3339(taken_at)}, taken_at)
+
+
+def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, reason: str, now: datetime) -> None:
+    """The endpoint, which is locked, is disabled for this reason, and the account hears of it."""
+    endpoint.status, endpoint.disabled_reason = "disabled", reason
+    endpoint.in_trouble = True
+    session.flush()
+    more = {"disabled_reason": reason, "disabled_at": rfc3339(now)}
+    _tell(session, outbox, endpoint, EventType.ENDPOINT_DISABLED, more, now)
+
+
+def begin_anew(endpoint: Endpoint) -> None:
+    """What failed so far is forgotten; that the account was told of trouble is not."""
+    _keep(endpoint, Standing())
+
+
+def endpoints_to_judge(session: Session, policy: StandingPolicy, now: datetime) -> list[str]:
+    """The enabled endpoints that are to be warned of or disabled now."""
+    long_ago = now - policy.first_warning_after
+    failing = select(Endpoint).where(Endpoint.status == "enabled", col(Endpoint.failing_since) <= long_ago)
+    return [each.id for each in session.exec(failing) if percent_due(_standing(each), policy, now) is not None]
+
+
+def judge(session: Session, endpoint_id: str, outbox: Outbox, policy: StandingPolicy, now: datetime) -> None:
+    """The warning that is due for this endpoint is given, or it is disabled."""
+    endpoint = lock_endpoints(session, {endpoint_id}, set()).get(endpoint_id)
+    if endpoint is None or endpoint.status != "enabled" or endpoint.deleted_at is not None:
+        return
+    standing = _standing(endpoint)
+    percent = percent_due(standing, policy, now)
+    if percent == DISABLED_PERCENT:
+        switch_off(session, outbox, endpoint, FAILING, now)
+    elif percent is not None and standing.failing_since is not None:
+        _keep(endpoint, replace(standing, warned_percent=percent))
+        endpoint.in_trouble = True
+        more = {
+            "failing_since": rfc3339(standing.failing_since),
+            "failures": standing.failures,
+            "percent": percent,
+            "disables_at": rfc3339(standing.failing_since + policy.disable_after),
+        }
+        _tell(session, outbox, endpoint, EventType.ENDPOINT_FAILING, more, now)
+
+
+def in_order(outcomes: Iterable[tuple[datetime, bool]]) -> list[tuple[datetime, bool]]:
+    """The outcomes by their time; of one moment the successes last, in the endpoint's favour."""
+    return sorted(outcomes)
+
+
+def _standing(endpoint: Endpoint) -> Standing:
+    return Standing(endpoint.failing_since, endpoint.failures, endpoint.warned_percent)
+
+
+def _keep(endpoint: Endpoint, standing: Standing) -> None:
+    endpoint.failing_since = standing.failing_since
+    endpoint.failures = standing.failures
+    endpoint.warned_percent = standing.warned_percent
+
+
+def _tell(
+    session: Session, outbox: Outbox, endpoint: Endpoint, kind: EventType, more: Mapping[str, Any], now: datetime
+) -> None:
+    data = {"endpoint_id": endpoint.id, "url": endpoint.url, **more}
+    outbox.record(session, [Draft(endpoint.account_id, endpoint.mode, kind, data, not_to=endpoint.id)], now)
