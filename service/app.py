@@ -9,9 +9,12 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from service.api.context import Context
+from service.api.limits import Limits
+from service.api.metrics import Measured
 from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES
+from service.api.security import secured
 from service.detections.open_link import open_link
 from service.kit.clock import Clock, system_clock
 from service.resources import Resources, open_resources
@@ -40,12 +43,13 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
             yield
 
     sandbox_mount = Mount("/sandbox", app=Starlette())
-    return Starlette(
+    app = Starlette(
         routes=[*ROUTES, sandbox_mount],
         exception_handlers=HANDLERS,
-        middleware=[Middleware(RequestIds)],
+        middleware=[Middleware(Measured), Middleware(RequestIds)],
         lifespan=lifespan,
     )
+    return secured(app, https=(settings.public_url or "").startswith("https://"))
 
 
 def context_from(resources: Resources) -> Context:
@@ -61,4 +65,8 @@ def context_from(resources: Resources) -> Context:
         guard=resources.guard,
         policy=resources.policy,
         intake=resources.intake,
+        closing=resources.closing,
+        limits=Limits(resources.settings.api_per_minute),
+        trusted_proxy_hops=resources.settings.trusted_proxy_hops,
+        metrics_token=resources.settings.metrics_token,
     )

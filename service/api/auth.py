@@ -1,24 +1,37 @@
-"""Who calls, and whether they may: the bearer key of every `/v1` request. RFC 6750."""
+"""Who calls, and whether they may: the bearer key of every `/v1` request. RFC 6750.
 
+Each request counts against its key. Each try without a valid one counts against the address it came from, and only
+such tries: whoever holds a valid key is never shut out by a neighbour behind the same address.
+"""
+
+from datetime import datetime
+
+import structlog
 from starlette.requests import Request
 
 from service.accounts.api_keys import Caller, authenticate, note_use
-from service.api.context import context_of
+from service.api.client_address import client_address, neighbourhood
+from service.api.context import Context, context_of
+from service.api.limits import charge
 from service.kit.errors import CallerError
 
 _CHALLENGE = 'Bearer realm="verdict-relay"'
+_INVALID = f'{_CHALLENGE}, error="invalid_token"'
+_log = structlog.get_logger()
 
 
 async def require(request: Request, scope: str) -> Caller:
     """Whoever sent this request, known by a valid key that carries `scope`.
 
-    Raises `CallerError`: 401 where there is no key or none that is valid, 403 where it lacks the scope.
-    The caller is also at `request.state.caller`.
+    Raises `CallerError`: 401 where there is no key or none that is valid, 403 where it lacks the scope, 429 after too
+    many requests. The caller is also at `request.state.caller`.
     """
     context, now = context_of(request), context_of(request).clock()
-    caller = await context.database.read(authenticate, _bearer(request), now)
+    key = _bearer(request)
+    caller = await context.database.read(authenticate, key, now) if key else None
     if caller is None:
-        raise _unauthenticated("The API key is unknown, revoked or expired.", f'{_CHALLENGE}, error="invalid_token"')
+        raise _stranger(request, context, now, gave_key=bool(key))
+    charge(request, context.limits.keys, caller.key_id, now)
     if not caller.use_is_noted:
         await context.database.write(note_use, caller.key_id, now)
     request.state.caller = caller
@@ -33,11 +46,20 @@ async def require(request: Request, scope: str) -> Caller:
 
 
 def _bearer(request: Request) -> str:
+    """The key that was sent; empty where there is no such header, or more than one."""
     given = request.headers.getlist("authorization")
     scheme, _, key = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not key.strip():
-        raise _unauthenticated("Send one header `Authorization: Bearer vr_…` with your API key.", _CHALLENGE)
-    return key.strip()
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _stranger(request: Request, context: Context, now: datetime, *, gave_key: bool) -> CallerError:
+    """The 401, counted against the address and written to the log. Raises the 429 instead once there were too many."""
+    address = client_address(request, context.trusted_proxy_hops)
+    charge(request, context.limits.strangers, neighbourhood(address), now)
+    _log.info("auth.refused", client=address, gave_key=gave_key)
+    if gave_key:
+        return _unauthenticated("The API key is unknown, revoked or expired.", _INVALID)
+    return _unauthenticated("Send one header `Authorization: Bearer vr_…` with your API key.", _CHALLENGE)
 
 
 def _unauthenticated(detail: str, challenge: str) -> CallerError:

@@ -25,6 +25,10 @@ MAX_DEPTH = 64
 _UNKEEPABLE = "U+0000 or unpaired surrogates"
 
 
+class NothingIn(BaseModel):
+    """A request that says all by its address. Its body may be absent, or an empty object."""
+
+
 async def read_model(request: Request, model: type[M], *, max_bytes: int = MAX_BODY_BYTES) -> M:
     """The body as `model`: strictly typed, without a member it does not know.
 

@@ -21,10 +21,14 @@ from service.callbacks.intake import Arrived
 from service.callbacks.run_addresses import read_address
 from service.detectors.catalogue import Catalogue, Line
 from service.detectors.words import Authenticity
+from service.kit.clock import milliseconds_between
 from service.kit.errors import CallerError, not_found
+from service.kit.metrics import Count
 from service.kit.tokens import BadToken
 
 log = structlog.get_logger()
+
+CALLBACKS = Count("relay_callbacks_total", "Callbacks, by what became of them at the door.", "vendor", "outcome")
 
 _LONGEST_REF_BYTES = 2000  # PostgreSQL indexes no text of more than 2,700 bytes
 _RETRY_SECONDS = "10"
@@ -49,6 +53,7 @@ async def take(request: Request) -> Response:
     except (CallerError, ClientDisconnect):
         raise
     except Exception:
+        CALLBACKS.add(vendor, "not_stored")
         log.exception("callback.not_stored", vendor=vendor)
         detail = "A fault on our side. Please send it again."
         return problem(request, 503, "not_stored", detail, headers={"Retry-After": _RETRY_SECONDS})
@@ -81,7 +86,8 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
     if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
         note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
         note = "the name of its job is too long" if authenticity and subject else note
-        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note)
+        job_id = refs.job_id if refs and _keepable(refs.job_id) else None
+        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note, job_id)
     arrived = Arrived(
         mode=addressed.mode,
         vendor=vendor,
@@ -93,7 +99,20 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
         received_at=now,
     )
     is_new = await context.intake.add(arrived)
-    log.info("callback.taken", vendor=vendor, mode=arrived.mode, subject=subject, new=is_new, bytes=len(body))
+    CALLBACKS.add(vendor, "taken" if is_new else "duplicate")
+    log.info(
+        "callback.taken",
+        vendor=vendor,
+        mode=arrived.mode,
+        subject=subject,
+        run_id=addressed.run_id,
+        job_id=refs.job_id,
+        authenticity=authenticity.value,
+        outcome="taken" if is_new else "duplicate",
+        new=is_new,
+        bytes=len(body),
+        took_ms=milliseconds_between(now, context.clock()),
+    )
     return JSONResponse({"received": True})
 
 
@@ -126,14 +145,21 @@ def _parsed(body: bytes) -> dict[str, object]:
 
 
 async def _quarantine(
-    context: Context, vendor: str, mode: str, body: bytes, headers: Mapping[str, str], now: datetime, note: str
+    context: Context,
+    vendor: str,
+    mode: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    now: datetime,
+    note: str,
+    job_id: str | None = None,
 ) -> CallerError:
     """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
     arrived = Arrived(
         mode=mode,
         vendor=vendor,
         subject="",  # no vendor's job has this name
-        job_id=None,
+        job_id=job_id,  # whom it claims to speak of: shown on that run's timeline, and used for nothing else
         body=body,
         headers=headers,
         authenticity=Authenticity.NONE.value,
@@ -142,7 +168,11 @@ async def _quarantine(
         note=note,
     )
     is_new = await context.intake.add(arrived)
-    log.warning("callback.rejected", vendor=vendor, mode=mode, note=note, new=is_new, bytes=len(body))
+    CALLBACKS.add(vendor, "rejected")
+    log.warning(
+        "callback.rejected", vendor=vendor, mode=mode, job_id=job_id, outcome="rejected", note=note, new=is_new,
+        bytes=len(body),
+    )  # fmt: skip
     return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
 
 

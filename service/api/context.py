@@ -1,7 +1,7 @@
 """What the doors need, opened once at start and handed to all. Who opens it is not known here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -9,9 +9,12 @@ from typing import cast
 from sqlmodel import Session
 from starlette.requests import Request
 
+from service.api.limits import Limits
+from service.api.waits import Gauges
 from service.callbacks.intake import Arrived
 from service.detections.policy import DetectionPolicy
 from service.kit.clock import Clock
+from service.kit.closing import Closing
 from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.guard import GuardPolicy
@@ -39,7 +42,13 @@ class Context:
     guard: GuardPolicy
     policy: DetectionPolicy
     intake: GroupCommit[Arrived, bool]
+    closing: Closing
+    heartbeat_seconds: float = 15.0  # a stream is never silent for longer
     max_media_bytes: int = MAX_BYTES
+    limits: Limits = field(default_factory=Limits)
+    trusted_proxy_hops: int = 0
+    metrics_token: str | None = field(default=None, repr=False)
+    gauges: Gauges = field(default_factory=Gauges)
     staging: Path | None = None  # a folder for uploads under way; the system's own by default
 
 

@@ -4,9 +4,20 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,15 +25,18 @@ from starlette.routing import Route
 from yarl import URL
 
 from service.accounts.api_keys import Caller
+from service.accounts.idempotency import Answer
 from service.api.auth import require
 from service.api.bodies import check_media_type, invalid, parse_object, read_body, validated
 from service.api.context import Context, context_of
+from service.api.idempotent import answer_once, first_answer
 from service.detections.policy import topic_of
 from service.detections.queries import find_detection, has_ended, result_of
 from service.detections.submit import Question, submit, unknown_names
 from service.detections.votes import Rule
-from service.kit.errors import CallerError, Problem, not_found
+from service.kit.errors import CallerError, Problem, bad_parameters, not_found
 from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
+from service.kit.wake import woken
 from service.media.fetch import file_name
 
 _METADATA_BYTES, _METADATA_KEYS = 2048, 50
@@ -38,11 +52,18 @@ def _scalar(value: object) -> object:
     return value
 
 
-Scalar = Annotated[Any, AfterValidator(_scalar)]
+Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+
+
+def _named(member: str) -> JsonDict:
+    return {"required": [member], "properties": {member: {"type": "string"}}}
 
 
 class SourceIn(BaseModel):
     """Where the audio is: exactly one of the two."""
+
+    # The model says so below; this is for the document.
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_named("url"), _named("media_id")]})
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
     media_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
@@ -92,43 +113,36 @@ async def create(request: Request) -> Response:
     caller = await require(request, "detections:write")
     context = context_of(request)
     check_media_type(request)
-    asked, problems = judge(await read_body(request), caller.mode, context)
+    raw = await read_body(request)
+    if (first := await first_answer(request, caller, raw)) is not None:
+        return first
+    asked, problems = judge(raw, caller.mode, context)
     if asked is None:
         raise invalid(problems)
-    result = await context.database.write(_submit, _question(caller, asked), problems, context)
-    location = f"/v1/detections/{result['id']}"
-    return JSONResponse(result, status_code=202, headers={"Location": location})
+    work = partial(_submit, question=_question(caller, asked), problems=problems, context=context)
+    return await answer_once(request, caller, raw, work)
 
 
 async def read(request: Request) -> Response:
-    """The result; with `?wait=` once it is final, or after so many seconds."""
+    """The result; with `?wait=` once it is final, after so many seconds, or when this process ends."""
     caller = await require(request, "detections:read")
     context, detection_id = context_of(request), request.path_params["detection_id"]
-    wait, full = _reading(request.query_params)
+    wait, full, revision = _reading(request.query_params)
     until = asyncio.get_running_loop().time() + wait
     event = context.database.wake.subscribe(topic_of(detection_id))
     try:
         while True:
             event.clear()
-            found = await context.database.read(_find, caller, detection_id, context, full=full)
+            found = await context.database.read(_find, caller, detection_id, context, full=full, revision=revision)
             if found is None:
                 raise not_found("detection")
             ended, result = found
             left = until - asyncio.get_running_loop().time()
-            if ended or left <= 0:
+            if ended or left <= 0 or context.closing.begun:
                 return JSONResponse(result)
-            await _woken(event, left)
+            await woken(event, left)
     finally:
         context.database.wake.unsubscribe(topic_of(detection_id), event)
-
-
-async def _woken(event: asyncio.Event, left: float) -> None:
-    """The event was set, or a second has passed: a wake is a hint, and may be lost."""
-    try:
-        async with asyncio.timeout(min(left, 1.0)):
-            await event.wait()
-    except TimeoutError:
-        pass
 
 
 def judge(raw: bytes, mode: str, context: Context) -> tuple[DetectionIn | None, list[Problem]]:
@@ -144,7 +158,7 @@ def judge(raw: bytes, mode: str, context: Context) -> tuple[DetectionIn | None, 
     return asked, _source_problems(document, context)
 
 
-def _submit(session: Session, question: Question, problems: list[Problem], context: Context) -> dict[str, Any]:
+def _submit(session: Session, question: Question, problems: list[Problem], context: Context) -> Answer:
     try:
         detection = submit(session, question, context.policy, context.clock())
     except CallerError as error:
@@ -152,16 +166,18 @@ def _submit(session: Session, question: Question, problems: list[Problem], conte
     if problems:
         raise invalid(problems)  # and nothing of it is kept
     session.flush()
-    return result_of(session, detection, context.policy, full=True)
+    result = result_of(session, detection, context.policy, full=True)
+    return Answer(202, result, {"Location": f"/v1/detections/{detection.id}"})
 
 
 def _find(
-    session: Session, caller: Caller, detection_id: str, context: Context, *, full: bool
+    session: Session, caller: Caller, detection_id: str, context: Context, *, full: bool, revision: int | None
 ) -> tuple[bool, dict[str, Any]] | None:
     detection = find_detection(session, caller.account_id, caller.mode, detection_id)
     if detection is None:
         return None
-    return has_ended(detection), result_of(session, detection, context.policy, full=full)
+    result = result_of(session, detection, context.policy, full=full, revision=revision)
+    return revision is not None or has_ended(detection), result
 
 
 def _question(caller: Caller, asked: DetectionIn) -> Question:
@@ -207,18 +223,23 @@ def _name_problems(document: Mapping[str, Any], mode: str, context: Context) -> 
     return unknown_names(names[:_MOST_DETECTORS], mode, context.policy.catalogue) if isinstance(names, list) else []
 
 
-def _reading(parameters: Mapping[str, str]) -> tuple[int, bool]:
-    """`wait` in seconds, and whether the full result is wanted. Raises `CallerError` 400 naming each fault."""
+def _reading(parameters: Mapping[str, str]) -> tuple[int, bool, int | None]:
+    """`wait` in seconds, whether the full result is wanted, and which revision, if an older one.
+
+    Raises `CallerError` 422 naming each fault.
+    """
     problems = []
     wait, detail = parameters.get("wait", "0"), parameters.get("detail", "full")
+    revision = parameters.get("revision")
     if not re.fullmatch(r"[0-9]{1,2}", wait) or int(wait) > _LONGEST_WAIT:
         problems.append(Problem("wait", f"must be a whole number of seconds from 0 to {_LONGEST_WAIT}"))
     if detail not in ("full", "summary"):
         problems.append(Problem("detail", "must be full or summary"))
+    if revision is not None and not re.fullmatch(r"[1-9][0-9]{0,5}", revision):
+        problems.append(Problem("revision", "must be a whole number from 1"))
     if problems:
-        detail_text = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
-        raise CallerError("invalid_parameter", f"{detail_text}.", status=400, problems=tuple(problems))
-    return int(wait), detail == "full"
+        raise bad_parameters(problems)
+    return int(wait), detail == "full", int(revision) if revision else None
 
 
 ROUTES = [

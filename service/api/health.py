@@ -1,6 +1,8 @@
 """Whether this process lives, and whether it can do its work."""
 
 import asyncio
+import re
+from datetime import timedelta
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -8,28 +10,67 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.api.context import context_of
+from service.api.context import Context, context_of
+from service.api.waits import workers
+from service.kit.migrate import is_known, revision_in
 
 _PATIENCE_SECONDS = 5
+_FRESH = timedelta(seconds=60)
+_NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NONCE, PROOF, PURPOSE = "x-relay-nonce", "x-relay-proof", "who-answers"
 
 
-async def livez(_request: Request) -> Response:
-    """200 as long as the event loop turns."""
-    return JSONResponse({"status": "live"})
+async def livez(request: Request) -> Response:
+    """200 as long as the event loop turns. Whoever sends `X-Relay-Nonce` gets it back signed: it is we who answer."""
+    nonce, headers = request.headers.get(NONCE, ""), {}
+    if _NONCE.fullmatch(nonce):
+        headers = {PROOF: context_of(request).tokens.sign(PURPOSE, [nonce], expires_at=None)}
+    return JSONResponse({"status": "live"}, headers=headers)
 
 
 async def readyz(request: Request) -> Response:
-    """200 if the database answers within five seconds, else 503."""
+    """200 if the database answers within five seconds and has our tables, else 503. The body names each check.
+
+    A schema newer than this code is ready too: while a release replaces processes, the old ones still serve.
+    `worker` only tells: a web process can take work in while nobody works it off.
+    """
+    checks = {"database": "unreachable", "schema": "unknown", "worker": "unknown"}
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await context_of(request).database.read(_ask)
+            context = context_of(request)
+            checks = await context.database.read(_look, context)
     except Exception:  # noqa: BLE001 - whatever is wrong, the answer is the same
-        return JSONResponse({"status": "not ready", "database": "unreachable"}, status_code=503)
-    return JSONResponse({"status": "ready"})
+        checks["database"] = "unreachable"
+    ready = checks["database"] == "ok" and checks["schema"] in ("ok", "newer")
+    return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
 
 
-def _ask(session: Session) -> None:
+def _look(session: Session, context: Context) -> dict[str, str]:
     session.connection().execute(text("SELECT 1"))
+    schema = _schema(session)
+    return {
+        "database": "ok",
+        "schema": schema,
+        "worker": _worker(session, context) if schema in ("ok", "newer") else "unknown",
+    }
+
+
+def _schema(session: Session) -> str:
+    """`ok`, `newer` than this code, or `behind` it."""
+    revision = revision_in(session.connection())
+    if revision is None:
+        return "behind"
+    known, is_head = is_known(revision)
+    return "ok" if is_head else "behind" if known else "newer"
+
+
+def _worker(session: Session, context: Context) -> str:
+    """`ok` if one showed within a minute that it works, `silent` if none did lately, `none` if none ever."""
+    now = context.clock()
+    seen = workers(session, now)
+    if not seen:
+        return "none"
+    return "ok" if now - seen[0].heartbeat_at < _FRESH else "silent"
 
 
 ROUTES = [Route("/livez", livez, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

@@ -1,36 +1,70 @@
 """`POST /v1/media`: audio comes in."""
 
+import json
+from functools import partial
 from typing import Any
 
+from sqlmodel import Session
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from service.accounts import idempotency
+from service.accounts.api_keys import Caller
+from service.accounts.idempotency import Answer, Answered
+from service.api import idempotent
 from service.api.auth import require
 from service.api.context import context_of
 from service.api.uploads import open_upload
 from service.kit.clock import rfc3339
-from service.media.ingest import take_in
+from service.media.ingest import Taken, take_in
 from service.media.models import Media
+
+
+class _AnsweredBeforeError(Exception):
+    """This upload came before. Raised inside the transaction, so that nothing of the second one stays."""
+
+    def __init__(self, answered: Answered) -> None:
+        self.answered = answered
 
 
 async def upload(request: Request) -> Response:
     """201 with the new media, or 200 with the one that holds the same bytes."""
     caller = await require(request, "detections:write")
     context = context_of(request)
+    idempotent.key_of(request)  # an unusable one is refused before a hundred megabytes are read
     incoming = await open_upload(request, max_bytes=context.max_media_bytes)
-    taken = await take_in(
-        incoming.chunks,
-        name=incoming.filename,
-        account_id=caller.account_id,
-        mode=caller.mode,
-        database=context.database,
-        store=context.store,
-        clock=context.clock,
-        max_bytes=context.max_media_bytes,
-        staging=context.staging,
-    )
-    return JSONResponse(shown(taken.media), status_code=201 if taken.created else 200)
+    try:
+        taken = await take_in(
+            incoming.chunks,
+            name=incoming.filename,
+            account_id=caller.account_id,
+            mode=caller.mode,
+            database=context.database,
+            store=context.store,
+            clock=context.clock,
+            max_bytes=context.max_media_bytes,
+            staging=context.staging,
+            beside=partial(_record, request=request, caller=caller, filename=incoming.filename),
+        )
+    except _AnsweredBeforeError as before:
+        return idempotent.again_or_new(before.answered)
+    return idempotent.shown(_answer(taken))
+
+
+def _record(session: Session, taken: Taken, *, request: Request, caller: Caller, filename: str | None) -> None:
+    """The answer is kept with the media's row, under the fields and the bytes: boundaries differ at every try."""
+    context, said = context_of(request), json.dumps([filename, taken.media.sha256])
+    asked = idempotent.asked_of(request, caller, said.encode())
+    if asked is None:
+        return
+    answered = idempotency.answer_once(session, asked, lambda _: _answer(taken), context.sealer, context.clock())
+    if answered.replayed:
+        raise _AnsweredBeforeError(answered)
+
+
+def _answer(taken: Taken) -> Answer:
+    return Answer(201 if taken.created else 200, shown(taken.media))
 
 
 def shown(media: Media) -> dict[str, Any]:

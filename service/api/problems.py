@@ -112,7 +112,8 @@ async def on_failure(request: Request, error: Exception) -> Response:
         "request.failed", method=request.method, path=_path(request), request_id=request_id_of(request), exc_info=error
     )
     detail = "Something went wrong on our side. The request id helps us to find it."
-    return problem(request, 500, "internal_error", detail)
+    # The server hangs up after a failure; a client that is not told would send its next request into the void.
+    return problem(request, 500, "internal_error", detail, headers={"Connection": "close"})
 
 
 def problems_of(error: ValidationError, document: Any) -> tuple[Problem, ...]:

@@ -2,13 +2,40 @@
 
 from starlette.routing import Route
 
-from service.api import callbacks, detections, endpoints, health, media, media_links
+from service.api import (
+    callbacks,
+    deliveries,
+    detection_actions,
+    detections,
+    detections_list,
+    docs_page,
+    endpoint_actions,
+    endpoints,
+    events,
+    health,
+    media,
+    media_links,
+    metrics,
+    openapi,
+    streams,
+    timeline,
+)
 
 ROUTES: list[Route] = [
     *health.ROUTES,
+    *metrics.ROUTES,
     *media.ROUTES,
     *detections.ROUTES,
+    *detections_list.ROUTES,
+    *timeline.ROUTES,
+    *streams.ROUTES,  # before the events: there, `stream` would be an id
+    *events.ROUTES,
+    *detection_actions.ROUTES,
     *endpoints.ROUTES,
+    *endpoint_actions.ROUTES,
+    *deliveries.ROUTES,
     *callbacks.ROUTES,
     *media_links.ROUTES,
+    *openapi.ROUTES,
+    *docs_page.ROUTES,
 ]

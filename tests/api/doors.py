@@ -21,6 +21,8 @@ from service.accounts.register import account_named
 from service.api.context import Context, OpenLink
 from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
+from service.api.security import secured
+from service.kit.closing import Closing
 from service.kit.database import Database
 from service.kit.tokens import Tokens
 from service.media.links import MediaGrant, MediaLinks
@@ -37,11 +39,14 @@ def opens_nothing(session: Session, run_id: str, mode: str, now: datetime, count
 
 def context_on(database: Database, staging: Path, *, open_link: OpenLink = opens_nothing) -> Context:
     """A context whose clock stands still. What these doors do not use is not there."""
-    unused: dict[str, Any] = {each.name: None for each in fields(Context) if each.default is MISSING}
+    unused: dict[str, Any] = {
+        each.name: None for each in fields(Context) if each.default is MISSING and each.default_factory is MISSING
+    }
     used = {
         "database": database,
         "clock": lambda: NOW,
         "store": DatabaseStore(database),
+        "closing": Closing(database.wake),
         "tokens": TOKENS,
         "media_links": MediaLinks(TOKENS, "http://127.0.0.1"),
         "open_link": open_link,
@@ -55,7 +60,7 @@ def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette
     """The routes behind the same middleware and handlers as the product's."""
     app = Starlette(routes=list(routes), middleware=[Middleware(RequestIds)], exception_handlers=HANDLERS)
     app.state.context = context
-    return app
+    return secured(app, https=False)
 
 
 @asynccontextmanager
@@ -71,7 +76,7 @@ def served(app: Starlette) -> Iterator[httpx.Client]:
     """A client of `app` behind a real loopback socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = threading.Event()
-        server = _Server(uvicorn.Config(app, lifespan="off", log_level="critical"), started)
+        server = _Server(uvicorn.Config(app, lifespan="off", log_level="critical", proxy_headers=False), started)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from sqlmodel import Session, col, select
+from structlog.testing import capture_logs
 
-from service.api.callbacks import ROUTES, callback_kind
+from service.api.callbacks import CALLBACKS, ROUTES, callback_kind
 from service.callbacks.addresses import address_token
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
@@ -166,6 +167,11 @@ async def test_a_bad_missing_or_stale_signature_is_quarantined_and_touches_no_ru
     assert (door.states(), door.here.runs()) == ([("aippim", "quarantined")], before)
 
 
+async def test_a_bad_signature_is_kept_with_the_job_it_named(door: Door) -> None:
+    assert (await door.said({"task_id": "t1", "status": "success"}, **signed("t2"))).status_code == 401
+    assert [(row.subject, row.job_id) for row in door.rows()] == [("", "t1")]
+
+
 @pytest.mark.parametrize("secret", ["new-secret", "old-secret"])
 async def test_every_secret_of_a_rotation_holds(door: Door, secret: str) -> None:
     assert (await door.said({"task_id": "t1"}, **signed("t1", secret=secret))).status_code == 200
@@ -291,3 +297,19 @@ async def test_a_run_reads_back_what_it_was_sent(door: Door) -> None:
     with door.here.database.reading() as session:
         found: Any = door.here.policy.callbacks_seen(session, [run.id for run in session.exec(select(Run))])
     assert found == {door.run_id: (2, 1)}
+
+
+async def test_a_callback_is_one_wide_line_and_counted_by_what_became_of_it(door: Door) -> None:
+    outcomes = ("taken", "duplicate", "rejected")
+    before = [CALLBACKS.value("asc", "taken"), *(CALLBACKS.value("aippim", outcome) for outcome in outcomes)]
+    with capture_logs() as logs:
+        await door.told({"job_id": "j1", "prediction": "ai"})
+        for _ in range(2):
+            await door.said({"task_id": "t1"}, **signed("t1"))
+        await door.said({"task_id": "t1"}, **signed("t1", secret="wrong"))
+    after = [CALLBACKS.value("asc", "taken"), *(CALLBACKS.value("aippim", outcome) for outcome in outcomes)]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1, 1]
+    told, said, _, rejected = [line for line in logs if line["event"].startswith("callback.")]
+    assert told.items() >= {"run_id": door.run_id, "job_id": "j1", "vendor": "asc", "mode": "live"}.items()
+    assert said.items() >= {"subject": "t1", "job_id": "t1", "authenticity": "partial_hmac", "took_ms": 0}.items()
+    assert rejected.items() >= {"outcome": "rejected", "job_id": "t1", "vendor": "aippim"}.items()

@@ -205,7 +205,7 @@ async def test_a_cursor_of_another_account_is_refused(database: Database) -> Non
             await client.post(PATH, json=ASKED)
         cursor = (await client.get(PATH, params={"limit": "1"})).json()["next_cursor"]
     async with door(database, stranger(database)) as client:
-        assert (await client.get(PATH, params={"cursor": cursor})).status_code == 400
+        assert (await client.get(PATH, params={"cursor": cursor})).status_code == 422
 
 
 async def test_what_was_deleted_is_gone(database: Database) -> None:

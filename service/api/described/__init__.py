@@ -1,0 +1,15 @@
+"""What is said of each door, one file a noun. A test holds that every route has its description, and the reverse."""
+
+from service.api.describe import Described
+from service.api.described import deliveries, detections, endpoint_actions, endpoints, events, media, operating, vendors
+
+OPERATIONS: Described = {
+    **media.OPERATIONS,
+    **detections.OPERATIONS,
+    **events.OPERATIONS,
+    **endpoints.OPERATIONS,
+    **endpoint_actions.OPERATIONS,
+    **deliveries.OPERATIONS,
+    **operating.OPERATIONS,
+    **vendors.OPERATIONS,
+}

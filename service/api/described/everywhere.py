@@ -1,0 +1,92 @@
+"""What the document says once for all operations: refusals, headers, the key, and the parameters many have."""
+
+from typing import Any
+
+from service.api.describe import Parameter
+
+VERSION = "1.0"
+"""Of what this document promises. What would break a client comes under another path than `/v1`."""
+
+ABOUT = """Ask outside detectors whether a track was made by AI, and get one honest answer: as a signed webhook, or to
+who reads it.
+
+Every refusal is `application/problem+json` (RFC 9457), also for an address or a method that does not exist; `errors`
+names every fault at once. Requests are read strictly: an unknown member or parameter is refused by name. Answers and
+lists of words may grow, so ignore what you do not know. Times are RFC 3339 in UTC, durations whole milliseconds, and
+what is absent is null, never 0. With a **test** key the same code asks a sandbox, and nothing is spent at a vendor.
+"""
+
+SECURITY: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, `vr_live_…` or `vr_test_…`. The scope that an operation asks for stands with it.",
+}
+
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    text="The same key and request within 24 hours get the first answer again, and nothing is done twice.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255},
+)
+REQUEST_ID = Parameter(
+    name="X-Request-ID",
+    place="header",
+    text="Your own name for this request; it comes back.",
+    schema={"type": "string", "minLength": 1, "maxLength": 128},
+)
+PARAMETERS = (IDEMPOTENCY_KEY, REQUEST_ID)
+
+
+def _id(prefix: str) -> dict[str, Any]:
+    return {"type": "string", "examples": [f"{prefix}_01m3gnq8rvfa3ag3t7hdjs5ezh"]}
+
+
+IN_PATH: dict[str, dict[str, Any]] = {
+    "media_id": _id("med"),
+    "detection_id": _id("det"),
+    "event_id": _id("evt"),
+    "endpoint_id": _id("we"),
+    "delivery_id": _id("dlv"),
+    "vendor": {"type": "string", "examples": ["aippim", "asc"]},
+}
+
+REFUSALS = {
+    400: "It cannot be read: a header or the body is malformed.",
+    401: "There is no valid key, token or signature.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is somebody else's: the two look the same.",
+    409: "Its state forbids it now, or the same request is still at work.",
+    413: "The body is too large.",
+    415: "The body is of a type that is not taken here.",
+    416: "The range begins after the last byte.",
+    422: "It can be read, but not be done as asked. `errors` names every fault.",
+    429: "Too many requests.",
+    503: "A fault of ours. Send it again.",
+}
+REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
+    409: ("Retry-After",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+_TEXT: dict[str, Any] = {"type": "string"}
+HEADERS: dict[str, Any] = {
+    name: {"description": said, "schema": _TEXT}
+    for name, said in {
+        "X-Request-ID": "The request's id: yours, or a new one.",
+        "RateLimit": "How many requests are left, and the seconds until all are.",
+        "RateLimit-Policy": "How many requests a minute the key has.",
+        "Retry-After": "Seconds to wait; with a 409, only where the same request is still at work.",
+        "WWW-Authenticate": "What is missing: a key, or a scope (RFC 6750).",
+        "Location": "Where the new object stands.",
+        "Idempotent-Replayed": "`true` where this is the first answer again; absent where it is new.",
+        "X-Relay-Proof": "The nonce, signed; there where one was sent.",
+        "Accept-Ranges": "`bytes`.",
+        "Content-Range": "Which bytes these are, of how many.",
+    }.items()
+}
+
+TAKEN = {"2XX": {"description": "Taken. Anything else is a failure, and it is sent again; 410 disables the endpoint."}}

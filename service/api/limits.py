@@ -1,0 +1,87 @@
+"""How often a key may ask, and how often a stranger may try: token buckets in the memory of this process.
+
+Each web process counts for itself, so a deployment of two allows up to twice as much. The headers are those of
+draft-ietf-httpapi-ratelimit-headers. Who is asked for a key at all is `auth`'s business.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+from starlette.requests import Request
+
+from service.api.security import also_answer
+from service.kit.errors import CallerError
+
+WINDOW_SECONDS = 60
+PER_MINUTE = 600
+_MOST_BUCKETS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one caller stands after a request. `full_seconds`: until nothing counts any more."""
+
+    granted: bool
+    quota: int
+    left: int
+    full_seconds: int
+    retry_seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The standing as the answer's headers."""
+        return {
+            "RateLimit-Policy": f'"default";q={self.quota};w={WINDOW_SECONDS}',
+            "RateLimit": f'"default";r={self.left};t={self.full_seconds}',
+        }
+
+
+class Limiter:
+    """A bucket for each caller: it holds `per_minute` requests and is refilled as many a minute, evenly."""
+
+    def __init__(self, per_minute: int = PER_MINUTE, *, most: int = _MOST_BUCKETS) -> None:
+        self._quota = per_minute
+        self._per_second = per_minute / WINDOW_SECONDS
+        self._most = most
+        self._buckets: OrderedDict[str, tuple[float, datetime]] = OrderedDict()  # the least recently used first
+
+    def take(self, who: str, now: datetime) -> Standing:
+        """One request of `who` is counted, unless the bucket is empty. A clock that steps back refills nothing."""
+        held, at = self._buckets.pop(who, (float(self._quota), now))
+        passed = max(0.0, (now - at).total_seconds())
+        held = min(float(self._quota), held + passed * self._per_second)
+        granted = held >= 1
+        held -= granted
+        self._buckets[who] = (held, now)
+        while len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return Standing(
+            granted,
+            self._quota,
+            left=int(held),
+            full_seconds=ceil((self._quota - held) / self._per_second),
+            retry_seconds=max(1, ceil((1 - held) / self._per_second)),
+        )
+
+
+class Limits:
+    """The two kinds of callers, apart: strangers, however many, push no key's bucket out."""
+
+    def __init__(self, per_minute: int = PER_MINUTE) -> None:
+        self.keys = Limiter(per_minute)
+        self.strangers = Limiter(per_minute)
+
+
+def charge(request: Request, limiter: Limiter, who: str, now: datetime) -> None:
+    """The request is counted, and its answer says how `who` stands. Raises `CallerError` 429."""
+    standing = limiter.take(who, now)
+    also_answer(request, standing.headers)
+    if not standing.granted:
+        raise CallerError(
+            "rate_limited",
+            f"More than {standing.quota} requests a minute. Try again in {standing.retry_seconds} s.",
+            status=429,
+            headers={"Retry-After": str(standing.retry_seconds)},
+        )

@@ -1,0 +1,153 @@
+"""A detection's result: the short form for lists and webhooks, and the full one."""
+
+from typing import Any, Literal
+
+from service.api.schemas.common import DetectionId, MediaId, Mode, Page, Sha256, Shown, Time
+from service.api.schemas.detectors import Cost, DetectorResult, DetectorSummary
+from service.detections.verdict import DetectionStatus
+from service.detections.votes import Agreement, OutcomeReason, Rule
+from service.detectors.reading import Conflict, Number
+from service.detectors.words import Verdict
+
+
+class Links(Shown):
+    """Where more stands."""
+
+    self: str
+    full: str
+    timeline: str
+
+
+class Track(Shown):
+    """The audio that was looked at. All but `source` is null until it is here."""
+
+    media_id: MediaId | None
+    filename: str | None
+    audio_sha256: Sha256 | None
+    duration_ms: int | None
+    bytes: int | None
+    source: str | None
+
+
+class Votes(Shown):
+    """How many detectors said what."""
+
+    ai: int
+    no_ai: int
+    abstained: int
+    no_answer: int
+
+
+class JointComponent(Shown):
+    """What the detectors that judged one layer of the music say of it together."""
+
+    verdict: Verdict
+    detectors: list[str]
+
+
+class JointComponents(Shown):
+    """Layer by layer; null where nobody judged it."""
+
+    vocals: JointComponent | None
+    instrumental: JointComponent | None
+    composition: JointComponent | None
+    engineering: JointComponent | None
+
+
+class Candidate(Shown):
+    """A generator that one detector named."""
+
+    detector: str
+    raw_label: str | None
+    family: str | None
+    version: str | None
+    score: Number | None
+
+
+class JointAttribution(Shown):
+    """The generator that no detector contradicts; named for a positive verdict only."""
+
+    family: str | None
+    version: str | None
+    agreement: Literal["single", "agree", "conflict", "none"]
+    candidates: list[Candidate]
+
+
+class Review(Shown):
+    """Whether a person has to look, and what they decided."""
+
+    required: bool
+    reasons: list[str]
+    state: Literal["none", "open", "decided"]
+    decision: str | None
+    decided_by: str | None
+    decided_at: Time | None
+    note: str | None
+
+
+class Decision(Shown):
+    """How the votes were combined: enough to do it again."""
+
+    rule: Rule
+    quorum: int
+    detectors_expected: list[str]
+    rule_version: str
+
+
+class Totals(Shown):
+    """Over all runs. `from_cache`: nothing was asked anew."""
+
+    cost: list[Cost]
+    wall_ms: int | None
+    detectors_called: int
+    from_cache: bool
+
+
+class _Detection(Shown):
+    id: DetectionId
+    revision: int
+    supersedes: int | None
+    """The revision before this one."""
+    mode: Mode
+    schema_version: str
+    links: Links
+    external_id: str | None
+    metadata: dict[str, Any]
+    declared: dict[str, Any] | None
+    track: Track
+    status: DetectionStatus
+    """How far it is. `completed_partial`: some detectors gave no answer."""
+    verdict: Verdict | None
+    """Null until it has ended. `not_analyzed` is never a pass, and `no_ai_detected` no proof of human authorship."""
+    outcome_reason: OutcomeReason | None
+    display: str | None
+    """One sentence for people; null until it has ended."""
+    agreement: Agreement
+    votes: Votes
+    components: JointComponents
+    attribution: JointAttribution
+    review: Review
+    decision: Decision
+    conflicts: list[Conflict]
+
+
+class DetectionSummary(_Detection):
+    """The short form of a result, small enough for an event. What is cut stands uncut behind `links.full`."""
+
+    detectors: list[DetectorSummary]
+    totals: Totals
+    created_at: Time
+    completed_at: Time | None
+
+
+class Detection(_Detection):
+    """A result. Enums may grow: take words you do not know for what they are, and not for a verdict."""
+
+    detectors: list[DetectorResult]
+    totals: Totals
+    created_at: Time
+    completed_at: Time | None
+
+
+class DetectionPage(Page[DetectionSummary]):
+    """Some of the account's detections, newest first."""

@@ -1,0 +1,95 @@
+"""Webhook endpoints as their owner sees them."""
+
+from typing import Literal
+
+from service.api.schemas.common import DeliveryId, EndpointId, EventId, Page, Shown, Time
+
+
+class Endpoint(Shown):
+    """A URL that wants events."""
+
+    id: EndpointId
+    url: str
+    events: list[str]
+    description: str | None
+    headers: dict[str, str]
+    """The values are masked."""
+    rate_limit_per_second: int | None
+    status: Literal["enabled", "paused", "disabled"]
+    disabled_reason: str | None
+    created_at: Time
+
+
+class NewEndpoint(Endpoint):
+    """The endpoint with its signing secret, which is shown this once."""
+
+    secret: str
+
+
+class EndpointPage(Page[Endpoint]):
+    """Some of the account's endpoints, newest first."""
+
+
+class Secret(Shown):
+    """The newest signing secret."""
+
+    id: EndpointId
+    secret: str
+
+
+class Rotated(NewEndpoint):
+    """The endpoint with its new secret. Deliveries carry both signatures until the older ones end."""
+
+    previous_secrets_end_at: Time
+
+
+class Pinged(Shown):
+    """The event that was made, and its delivery."""
+
+    event_id: EventId
+    delivery_id: DeliveryId
+
+
+class Recovered(Shown):
+    """How many deliveries were set off again, and whether another request would find more."""
+
+    resent: int
+    has_more: bool
+
+
+class AttemptCounts(Shown):
+    """Attempts of the last 24 hours, the latest thousand of them."""
+
+    total: int
+    succeeded: int
+    failed: int
+
+
+class Latency(Shown):
+    """Of attempts that were answered; null where there was none."""
+
+    p50: int | None
+    p95: int | None
+
+
+class Backlog(Shown):
+    """How many deliveries wait, by their status."""
+
+    pending: int
+    blocked: int
+    held: int
+
+
+class Stats(Shown):
+    """How an endpoint is doing."""
+
+    endpoint_id: EndpointId
+    since: Time
+    attempts: AttemptCounts
+    success_rate: float | None
+    latency_ms: Latency
+    backlog: Backlog
+    oldest_waiting_at: Time | None
+    oldest_waiting_ms: int | None
+    failing_since: Time | None
+    failures: int

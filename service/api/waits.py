@@ -1,0 +1,59 @@
+"""Everything that waits, from every room, in one look. What is looked at here is also what `relay doctor` asks for."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select
+
+from service.callbacks.backlog import callbacks_waiting
+from service.detections.backlog import detections_waiting
+from service.kit.database import Database
+from service.kit.heartbeat import Worker
+from service.kit.waiting import Waiting
+from service.webhooks.backlog import deliveries_waiting
+
+_REMEMBERED = timedelta(hours=1)
+_CACHED_SECONDS = 5.0
+
+Look = tuple[Sequence[Waiting], Sequence[Worker]]
+
+
+def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
+    """How much waits in each state, and since when."""
+    return [
+        *detections_waiting(session, now),
+        *callbacks_waiting(session, vendors, now),
+        *deliveries_waiting(session, now),
+    ]
+
+
+def workers(session: Session, now: datetime) -> list[Worker]:
+    """The processes that worked within the last hour, the latest heartbeat first: a dead one is still seen."""
+    lately = select(Worker).where(col(Worker.heartbeat_at) > now - _REMEMBERED)
+    return list(session.exec(lately.order_by(col(Worker.heartbeat_at).desc()).limit(200)))
+
+
+@dataclass(slots=True)
+class Gauges:
+    """What the database says, kept for five seconds: whoever asks us, it is asked no more often."""
+
+    _read_at: float | None = None
+    _found: Look = ((), ())
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def read(self, database: Database, vendors: Iterable[str], now: datetime) -> Look:
+        """What waits, and who works."""
+        async with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at >= _CACHED_SECONDS:
+                self._found = await database.read(_look, vendors, now)
+                self._read_at = time.monotonic()
+            return self._found
+
+
+def _look(session: Session, vendors: Iterable[str], now: datetime) -> Look:
+    alive = workers(session, now)
+    session.expunge_all()  # they are read after the session has ended
+    return waits(session, vendors, now), alive

@@ -1,0 +1,109 @@
+"""The document: valid OpenAPI 3.1, of every route and nothing else, with examples that fit."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.accounts.api_keys import SCOPES
+from service.api.described import OPERATIONS, webhooks
+from service.api.openapi import ROUTES as OPENAPI_ROUTES
+from service.api.openapi import document, operations
+from service.api.routes import ROUTES
+from service.events.types import EventType
+from tests.api.doors import app_of, client_of
+from tests.api.promise import Promise
+from tests.house.draw_openapi import PAGE, redrawn
+
+_ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = document(ROUTES)
+
+
+def _methods() -> Iterator[tuple[str, str]]:
+    for route in ROUTES:
+        yield from ((method, route.path) for method in sorted(route.methods or ()))
+
+
+def test_every_route_is_described_and_every_description_has_its_route() -> None:
+    routed = set(_methods())
+    said_by_get = {(method, path) for method, path in routed if method == "HEAD"} - set(OPERATIONS)
+    assert set(OPERATIONS) == routed - said_by_get
+
+
+def test_a_route_without_a_description_is_found() -> None:
+    async def nothing(_request: Any) -> Response:
+        return Response()
+
+    with pytest.raises(KeyError, match="nobody"):
+        document([*ROUTES, Route("/v1/nobody-described", nothing)])
+
+
+def test_the_document_is_valid_openapi() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+def test_a_document_that_is_none_is_found() -> None:
+    broken = {**DOCUMENT, "paths": {"/livez": {"get": {"responses": "none"}}}}
+    with pytest.raises(Exception, match="is not of type"):
+        schemathesis.openapi.from_dict(broken).validate()
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(DOCUMENT)):
+        at: Any = DOCUMENT
+        for name in reference.split("/"):
+            at = at[name]
+
+
+def test_operations_have_names_of_their_own() -> None:
+    names = [operation.id for operation in OPERATIONS.values()]
+    assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-zA-Z]+", name)] == []
+
+
+def test_every_operation_under_v1_asks_for_a_scope_that_exists_and_nothing_else_does() -> None:
+    for _, path, operation in operations(ROUTES):
+        assert (operation.scope is not None) == path.startswith("/v1/")
+        assert operation.scope is None or operation.scope in SCOPES
+
+
+def test_every_post_that_takes_a_key_says_so() -> None:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            taken = {"$ref": "#/components/parameters/IdempotencyKey"} in operation.get("parameters", [])
+            assert taken == (method == "post" and path.startswith("/v1/")), (method, path)
+
+
+@pytest.mark.parametrize("name", [operation.id for operation in OPERATIONS.values() if operation.body])
+def test_examples_fit_what_is_asked_for(name: str) -> None:
+    promise = Promise(DOCUMENT)
+    content = promise.operations[name][2]["requestBody"]["content"].get("application/json", {})
+    if "example" in content:
+        promise.check_request(name, content["example"])
+
+
+def test_the_webhooks_are_the_types_that_are_sent() -> None:
+    text = (_ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|.*\| sent \|$", text, flags=re.MULTILINE)
+    assert {kind for row in rows for kind in re.findall(r"`([^`]+)`", row)} == set(DOCUMENT["webhooks"])
+    assert set(DOCUMENT["webhooks"]) == {str(kind) for kind in webhooks.SENT} <= set(EventType)
+
+
+def test_the_file_in_the_documents_is_the_document() -> None:
+    assert PAGE.read_text(encoding="utf-8") == redrawn(), "run: python -m tests.house.draw_openapi"
+
+
+async def test_the_document_is_served_as_it_is_made() -> None:
+    async with client_of(app_of(OPENAPI_ROUTES)) as client:
+        response = await client.get("/openapi.json")
+        again = await client.get("/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == document(OPENAPI_ROUTES)
+    assert again.content == response.content

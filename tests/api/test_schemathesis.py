@@ -1,0 +1,135 @@
+"""What the document allows, and what it does not, is sent to every door; what comes back is as the document says.
+
+No worker runs beside the doors, so nothing that is asked here goes any further, and nobody outside is called.
+"""
+
+import asyncio
+import itertools
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation.case import Case
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from service.accounts.api_keys import SCOPES, create
+from service.accounts.register import account_named
+from service.api.openapi import document, operations
+from service.api.routes import ROUTES
+from service.app import create as create_app
+from service.cli.serving import free_socket, serving, url_of
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.settings import Settings
+from tests.api.doors import DEADLINE_SECONDS
+from tests.media.sounds import wav
+
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+_EXAMPLES = 8
+_ENDLESS = ("streamEvents", "streamTimeline")  # they answer for as long as there is something to come
+OPERATIONS = {operation.id: (method, path) for method, path, operation in operations(ROUTES)}
+SCHEMA = schemathesis.openapi.from_dict(document(ROUTES))
+
+
+@pytest.fixture(scope="module")
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of all doors, and a key that may everything."""
+    folder = tmp_path_factory.mktemp("doors")
+    (folder / "relay.db").write_bytes(sqlite_template.read_bytes())
+    url = f"sqlite:///{folder / 'relay.db'}"
+    bound = free_socket()
+    chosen = Settings(
+        database_url=url,
+        secret_keys=("a made-up secret key of enough characters",),
+        public_url=url_of(bound),
+        media_store=f"file:{folder / 'media'}",
+        api_per_minute=1_000_000,
+    )
+    listens, stop = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(chosen, bound, listens, stop)))
+    thread.start()
+    try:
+        assert listens.wait(DEADLINE_SECONDS)
+        yield url_of(bound), _key(url)
+    finally:
+        stop.set()
+        thread.join(DEADLINE_SECONDS)
+
+
+async def _serve(chosen: Settings, bound: socket.socket, listens: threading.Event, stop: threading.Event) -> None:
+    async with serving(create_app(chosen), bound):
+        listens.set()
+        await asyncio.to_thread(stop.wait)
+
+
+def _key(url: str) -> str:
+    database, now = Database(url), system_clock()
+    try:
+        with database.writing() as session:
+            return create(session, account_named(session, "anybody", now).id, "test", now, scopes=tuple(SCOPES)).text
+    finally:
+        database.close()
+
+
+def _own_ids(base_url: str, headers: dict[str, str]) -> dict[str, str]:
+    """One of each thing that has an id, by its name in a path."""
+    with httpx.Client(base_url=f"{base_url}/v1/", headers=headers, timeout=20) as client:
+
+        def made(address: str, **sent: Any) -> Any:
+            return client.post(address, **sent).raise_for_status().json()
+
+        media_id = made("media", files={"file": (f"{uuid.uuid4()}.wav", wav())})["id"]
+        endpoint_id = made("webhook-endpoints", json={"url": "https://customer.example/", "events": ["*"]})["id"]
+        pinged = made(f"webhook-endpoints/{endpoint_id}/ping")
+        return {
+            "media_id": media_id,
+            "detection_id": made("detections", json={"source": {"media_id": media_id}})["id"],
+            "endpoint_id": endpoint_id,
+            "event_id": pinged["event_id"],
+            "delivery_id": pinged["delivery_id"],
+        }
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in _ENDLESS])
+def test_whatever_is_sent_the_answer_is_as_described(served: tuple[str, str], name: str, mode: GenerationMode) -> None:
+    base_url, key = served
+    method, path = OPERATIONS[name]
+    headers = {"Authorization": f"Bearer {key}"}
+    own = _own_ids(base_url, headers) if "_id}" in path else {}
+    turns = itertools.cycle([True, False])
+
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
+    def ask(case: Case[Any]) -> None:
+        if next(turns):  # the other times the id stays made up
+            case.path_parameters.update({place: known for place, known in own.items() if place in case.path_parameters})
+        case.call_and_validate(base_url=base_url, headers=headers, checks=_CHECKS, timeout=20)
+
+    ask()
