@@ -1,9 +1,13 @@
 """Every command of `relay`, in one list. What a command needs is imported when it runs: `relay --help` is quick."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from service.cli import deliveries, detections, endpoints
+from service.cli.options import JsonFlag, present, words_in
 
 app = typer.Typer(
     name="relay",
@@ -13,8 +17,27 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+# What these three hold is listed in their own files.
+app.add_typer(endpoints.group, name="endpoints")
+app.add_typer(deliveries.group, name="deliveries")
+app.add_typer(detections.group, name="detections")
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from service.cli.version import version  # noqa: PLC0415 - see the module's docstring
+
+        sys.stdout.write(f"relay {version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def relay(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Verdict Relay: asks outside detectors whether a track was made by AI, and carries one answer on."""
 
 
 @app.command()
@@ -28,6 +51,57 @@ def demo(
 
     names = [name.strip() for name in detectors.split(",") if name.strip()] if detectors else None
     raise typer.Exit(run_demo(tracks or [], names, keep=keep))
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Where to listen on loopback; 0 takes any that is free.")] = 8000,
+    data: Annotated[Path, typer.Option(help="The folder for everything it keeps.")] = Path("data/dev"),
+) -> None:
+    """A whole service to integrate with: database, worker and sandbox in one process, an API key, curl to paste."""
+    from service.cli.dev import run_dev  # noqa: PLC0415
+
+    raise typer.Exit(run_dev(data, port))
+
+
+@app.command()
+def submit(
+    sources: Annotated[list[str], typer.Argument(help="Audio files, or addresses of some.", metavar="FILE_OR_URL...")],
+    detectors: Annotated[str | None, typer.Option(help="Detectors to ask, with commas between.")] = None,
+    rule: Annotated[str | None, typer.Option(help="consensus, majority, any or cascade.")] = None,
+    quorum: Annotated[int | None, typer.Option(min=1, help="How many votes it takes.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="An id of yours, given back.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Ask again although an answer is known.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdicts.")] = False,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 3900,
+    as_json: JsonFlag = False,
+) -> None:
+    """Submit audio and print the verdict. 0: answered; 1: refused, failed; 3: not finished while we waited."""
+    from service.cli.submit import run_submit  # noqa: PLC0415
+
+    question = present(
+        detectors=words_in(detectors),
+        decision=present(rule=rule, quorum=quorum) or None,
+        external_id=external_id,
+        force=force or None,
+    )
+    raise typer.Exit(run_submit(sources, question, wait=wait, as_json=as_json, patience_seconds=patience))
+
+
+@app.command()
+def listen(
+    forward: Annotated[str | None, typer.Option(help="Post each event, signed, to this address too.")] = None,
+    secret: Annotated[str | None, typer.Option(help="What signs them, whsec_…; made up and printed else.")] = None,
+    types: Annotated[
+        str | None, typer.Option(help="Only these types, for example detection.*; commas between.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Begin after this event, evt_…; with what comes now else.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print events as they happen, and forward them as webhooks to an address of yours."""
+    from service.cli.listen import listen_as_asked  # noqa: PLC0415
+
+    raise typer.Exit(listen_as_asked(forward, secret, words_in(types), after, as_json=as_json))
 
 
 @app.command()
@@ -78,16 +152,35 @@ def callback_url(
     print_callback_url(vendor, mode, rotate=rotate, overlap_hours=overlap_hours, as_json=as_json)
 
 
+@app.command("rotate-keys")
+def rotate_keys(as_json: JsonFlag = False) -> None:
+    """Seal everything stored with the newest of SECRET_KEYS. Safe to repeat; afterwards an old key may go."""
+    from service.cli.rotate_keys import rotate_keys as rotate  # noqa: PLC0415
+
+    raise typer.Exit(rotate(as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check settings, database, vendors and what waits: a line each that says what to do. 1 if anything fails."""
+    from service.cli.doctor import run_doctor  # noqa: PLC0415
+
+    raise typer.Exit(run_doctor(as_json=as_json))
+
+
 @keys.command("create")
 def keys_create(
     account: Annotated[str, typer.Option(help="The account's name; the same name is the same account.")],
     mode: Annotated[str, typer.Option(help="live or test.")] = "test",
+    scopes: Annotated[
+        str | None, typer.Option(help="What it may do, with commas between; all but admin by default.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an API key. It is shown once."""
     from service.cli.keys import create  # noqa: PLC0415
 
-    create(account, mode, as_json=as_json)
+    create(account, mode, words_in(scopes), as_json=as_json)
 
 
 @keys.command("list")

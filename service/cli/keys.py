@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Collection
 
 import typer
 
@@ -18,24 +19,26 @@ def open_database() -> Database:
     return Database(load_settings(secrets_needed=False).database_url)
 
 
-def create(account: str, mode: str, *, as_json: bool) -> None:
-    """A key exists, and is shown this once."""
+def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: bool) -> None:
+    """A key with these scopes, or the default ones, exists, and is shown this once."""
     if mode not in ("live", "test"):
         raise typer.BadParameter("must be live or test", param_hint="--mode")
     database, now = open_database(), system_clock()
     try:
         with database.writing() as session:
             owner = account_named(session, account, now)
-            key = api_keys.create(session, owner.id, mode, now)
+            key = api_keys.create(session, owner.id, mode, now, scopes=scopes or api_keys.DEFAULT_SCOPES)
             shown = {"account_id": owner.id, "key_id": key.row.id, "key": key.text, "mode": mode}
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--account") from error
+    except CallerError as error:
+        hint = "--scopes" if error.code == "invalid_scope" else "--account"
+        raise typer.BadParameter(error.detail, param_hint=hint) from error
     finally:
         database.close()
     if as_json:
         sys.stdout.write(json.dumps(shown) + "\n")
         return
     sys.stdout.write(f"account  {shown['account_id']}\nkey id   {shown['key_id']}\nmode     {mode}\n")
+    sys.stdout.write(f"scopes   {key.row.scopes}\n")
     sys.stdout.write(f"key      {shown['key']}\nKeep the key now: it is not shown again.\n")
 
 
@@ -62,7 +65,8 @@ def show(*, as_json: bool) -> None:
         return
     for row in rows:
         state = f"revoked {row['revoked_at']}" if row["revoked_at"] else "valid"
-        sys.stdout.write(f"{row['key_id']}  {row['account_id']}  {row['mode']}  {row['key']}  {state}\n")
+        scopes = " ".join(row["scopes"] or ())
+        sys.stdout.write(f"{row['key_id']}  {row['account_id']}  {row['mode']}  {row['key']}  {state}  {scopes}\n")
 
 
 def revoke(key_id: str) -> None:

@@ -6,7 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Generator
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
+
+from service.api.context import Context
 
 
 def free_socket(port: int = 0) -> socket.socket:
@@ -29,11 +32,21 @@ class _Quiet(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The server has ended; its streams were told first, for it waits for them."""
+        app = self.config.app
+        context = getattr(app.state, "context", None) if isinstance(app, Starlette) else None
+        if isinstance(context, Context):
+            context.closing.begin()
+        await super().shutdown(sockets)
+
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """The application answers at the socket while inside."""
-    server = _Quiet(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3))
+    server = _Quiet(
+        uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=3)
+    )
     task = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started:
         if task.done():

@@ -1,22 +1,28 @@
 """`relay web`: the HTTP half, and the worker too if asked to. On SQLite the two are always one process."""
 
+import asyncio
+import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
 import uvicorn
 from starlette.applications import Starlette
 
-from service.app import create
+from service.app import Beside, create
+from service.cli.ending import end_well, told_of_the_end
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
+from service.kit.listen import listen
 from service.kit.logs import set_up_logs
+from service.resources import Resources
 from service.settings import Settings, load_settings
 from service.worker import working
 
-_GRACE_SECONDS = 10
+_GRACE_SECONDS = 6  # with the drain of a worker beside it, less than 25
 _WITH_WORKER = "RELAY_WITH_WORKER"  # from this process to those it starts
 
 
@@ -30,6 +36,7 @@ def run_web(*, with_worker: bool) -> None:
             raise SettingsError("WEB_CONCURRENCY: SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
         with_worker = True
     lock = hold_sqlite(settings)
+    end_well()
     if settings.web_concurrency > 1:
         os.environ[_WITH_WORKER] = "1" if with_worker else "0"
         uvicorn.run(
@@ -40,15 +47,17 @@ def run_web(*, with_worker: bool) -> None:
             workers=settings.web_concurrency,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # TRUSTED_PROXY_HOPS says whom to believe, not the peer's being on loopback
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     else:
         uvicorn.run(
-            create(settings, beside=working if with_worker else None),
+            create(settings, beside=_beside(settings, with_worker=with_worker)),
             host=host,
             port=port,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # TRUSTED_PROXY_HOPS says whom to believe, not the peer's being on loopback
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     del lock
@@ -58,7 +67,31 @@ def from_environment() -> Starlette:
     """The application as each of several processes makes it."""
     settings = load_settings()
     set_up_logs(settings.log_format)
-    return create(settings, beside=working if os.environ.get(_WITH_WORKER) == "1" else None)
+    return create(settings, beside=_beside(settings, with_worker=os.environ.get(_WITH_WORKER) == "1"))
+
+
+def _beside(settings: Settings, *, with_worker: bool) -> Beside:
+    """What runs beside the doors: a worker, or at least an ear for the commits of other processes."""
+
+    @contextlib.asynccontextmanager
+    async def beside(resources: Resources) -> AsyncIterator[None]:
+        with told_of_the_end(resources.closing):
+            async with working(resources) if with_worker else _hearing(settings, resources):
+                yield
+
+    return beside
+
+
+@contextlib.asynccontextmanager
+async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
+    """Who waits in this process for a detection or an event wakes when another process commits one."""
+    url = normalise_url(settings.database_listen_url or settings.database_url)
+    task = asyncio.create_task(listen(url, resources.database.wake), name="listen")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def hold_sqlite(settings: Settings) -> IO[str] | None:

@@ -1,6 +1,7 @@
 """The commands an operator types, on both databases."""
 
 import json
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.errors import SettingsError
 from service.kit.migrate import current_revision, head_revision
-from tests.journeys.processes import deployment, free_port
+from tests.journeys.processes import ROOT, deployment, free_port
 from tests.waiting import until
 
 
@@ -77,6 +78,24 @@ def test_a_listed_key_does_not_show_itself_and_a_revoked_one_opens_nothing(in_da
     assert relay("keys", "revoke", "key_unknown").exit_code == 1
 
 
+def test_a_key_gets_the_scopes_that_were_asked_for_and_the_list_shows_them(in_database: str) -> None:
+    some = printed("keys", "create", "--account", "Label", "--scopes", "secrets:read, detections:read", "--json")
+    rows = json.loads(relay("keys", "list", "--json").stdout)["data"]
+    assert [(row["key_id"], row["scopes"]) for row in rows] == [(some["key_id"], ["detections:read", "secrets:read"])]
+    assert "detections:read secrets:read" in relay("keys", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["--account", "Label", "--scopes", "everything"], "everything"), (["--account", " "], "--account")],
+)
+def test_a_key_that_cannot_be_made_is_refused_in_a_sentence(in_database: str, arguments: list[str], word: str) -> None:
+    result = relay("keys", "create", *arguments)
+    assert result.exit_code == 2
+    assert word in result.output
+    assert json.loads(relay("keys", "list", "--json").stdout) == {"data": []}
+
+
 def test_the_callback_address_stays_until_it_is_rotated_and_the_old_one_overlaps(in_database: str) -> None:
     first = printed("callback-url", "aippim", "--json")["url"]
     assert relay("callback-url", "aippim").stdout.strip() == first
@@ -88,6 +107,11 @@ def test_the_callback_address_stays_until_it_is_rotated_and_the_old_one_overlaps
         tokens = [urlsplit(url).path.rpartition("/")[2] for url in (first, second)]
         assert [mode_of_address(session, "aippim", token, system_clock()) for token in tokens] == ["live", "live"]
     database.close()
+
+
+def test_the_version_is_the_checkouts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert relay("--version").stdout == f"relay {project['version']}\n"
 
 
 @pytest.mark.parametrize("arguments", [("callback-url", "asc"), ("keys", "create", "--account", "a", "--mode", "real")])
@@ -124,7 +148,11 @@ async def test_a_second_process_on_the_same_sqlite_file_refuses(sqlite_url: str,
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("demo",), ("web",), ("worker",), ("migrate",), ("sandbox",), ("keys", "create")]
+    "arguments",
+    [
+        *((), ("demo",), ("dev",), ("web",), ("worker",), ("migrate",), ("sandbox",), ("keys", "create")),
+        *(("submit",), ("listen",), ("endpoints", "rotate-secret"), ("deliveries", "get"), ("detections", "list")),
+    ],
 )
 def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
     result = relay(*arguments, "--help")

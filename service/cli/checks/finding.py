@@ -1,0 +1,80 @@
+"""What a check is given, and what it finds."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from service.detectors.catalogue import Catalogue
+from service.kit.clock import Clock, system_clock
+from service.kit.database import Database
+from service.kit.heartbeat import Worker
+from service.settings import Settings
+
+FRESH = timedelta(seconds=60)
+
+
+class Level(StrEnum):
+    """How bad it is. Only `fail` makes the command fail."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence: how it is, or what to do."""
+
+    level: Level
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a check may look at. It changes nothing there, and spends nothing at a vendor."""
+
+    settings: Settings
+    database: Database
+    catalogue: Catalogue
+    clock: Clock = system_clock
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A line of the doctor's. Where the database does not answer, those that need it are not tried."""
+
+    name: str
+    look: Callable[[World], Awaitable[Finding]]
+    needs_database: bool = False
+
+
+def ok(sentence: str) -> Finding:
+    """All is well."""
+    return Finding(Level.OK, sentence)
+
+
+def warn(sentence: str) -> Finding:
+    """It works, but somebody should look."""
+    return Finding(Level.WARN, sentence)
+
+
+def fail(sentence: str) -> Finding:
+    """It does not work, or will not for long."""
+    return Finding(Level.FAIL, sentence)
+
+
+def last_seen(session: Session) -> Worker | None:
+    """The process whose heartbeat is the latest."""
+    found = session.exec(select(Worker).order_by(col(Worker.heartbeat_at).desc()).limit(1)).first()
+    session.expunge_all()
+    return found
+
+
+def at_work(session: Session, now: datetime) -> int:
+    """How many processes showed within a minute that they work."""
+    return len(session.exec(select(Worker.id).where(Worker.heartbeat_at > now - FRESH)).all())

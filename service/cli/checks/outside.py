@@ -1,0 +1,144 @@
+"""The world around: that it reaches us, and that we reach the vendors. Nothing is spent there."""
+
+import asyncio
+import ipaddress
+import secrets
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+from sqlmodel import Session, col, select
+
+from service.api.health import NONCE, PROOF, PURPOSE
+from service.callbacks.models import CallbackAddress
+from service.cli.checks.finding import Finding, World, fail, ok, warn
+from service.detectors.exchange import VendorError
+from service.detectors.port import Ask
+from service.kit.tokens import BadToken, Tokens
+
+_REFUSED = (401, 403)
+_SERVER_FAULT = 500
+
+
+async def check_public_url(world: World) -> Finding:
+    """It is set, encrypted, and no name of this machine for itself."""
+    url = world.settings.public_url
+    if url is None:
+        return warn("PUBLIC_URL is not set; vendors cannot reach us, and results hold no links")
+    worse = fail if world.settings.live_vendors else warn
+    if await _is_near(urlsplit(url).hostname or ""):
+        return worse(f"PUBLIC_URL {url} leads to this machine or a private network; vendors need a public address")
+    if not url.startswith("https://"):
+        return worse(f"PUBLIC_URL {url} is not https; callbacks, audio and API keys would travel in clear")
+    return ok(f"{url} is a public address")
+
+
+async def check_round_trip(world: World) -> Finding:
+    """Whoever answers at PUBLIC_URL is this deployment: it signs a number of ours with our secret key."""
+    url = world.settings.public_url
+    if url is None:
+        return warn("not tried, because PUBLIC_URL is not set")
+    nonce = secrets.token_urlsafe(16)
+    try:
+        async with httpx.AsyncClient(timeout=world.timeout_seconds, trust_env=False) as client:
+            answer = await client.get(f"{url}/livez", headers={NONCE: nonce})
+    except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+        return fail(f"{url}/livez does not answer ({type(error).__name__}); check DNS, certificate and routing")
+    if answer.status_code != httpx.codes.OK:
+        return fail(f"{url}/livez answers {answer.status_code}; check that it leads to relay web")
+    try:
+        proven = Tokens(world.settings.secret_keys).read(PURPOSE, answer.headers.get(PROOF, ""), now=None) == [nonce]
+    except BadToken:
+        proven = False
+    if not proven:
+        return fail(f"{url} is answered by somebody else, or with other SECRET_KEYS; point it at this deployment")
+    return ok(f"{url} leads to this deployment")
+
+
+async def check_live_vendors(world: World) -> Finding:
+    """There is somebody to ask."""
+    if not world.settings.live_vendors:
+        return warn("no vendor has a key, so only test keys work; set AIPPIM_API_KEY or ASC_API_KEY")
+    return ok(f"live keys ask {', '.join(world.settings.live_vendors)}")
+
+
+async def check_aippim(world: World) -> Finding:
+    """It answers, and takes our key."""
+    return await _answers(world, "aippim")
+
+
+async def check_asc(world: World) -> Finding:
+    """It answers, and takes our key."""
+    return await _answers(world, "asc")
+
+
+async def check_aippim_secrets(world: World) -> Finding:
+    """Its callbacks can be told from forgeries."""
+    if "aippim" not in world.settings.live_vendors:
+        return ok("AIPPIM is not used")
+    if not world.settings.aippim.webhook_secrets:
+        return fail("AIPPIM_WEBHOOK_SECRETS is empty, so every callback is rejected; copy it from AIPPIM's dashboard")
+    return ok("callbacks can be verified")
+
+
+async def check_aippim_address(world: World) -> Finding:
+    """It knows where to call back."""
+    if "aippim" not in world.settings.live_vendors:
+        return ok("AIPPIM is not used")
+    if not await world.database.read(_has_address):
+        return fail("AIPPIM has no address to call back; paste what relay callback-url aippim prints in its dashboard")
+    return ok("an address was made; that it stands in AIPPIM's dashboard cannot be seen from here")
+
+
+async def _answers(world: World, vendor: str) -> Finding:
+    """Asks for a job that does not exist: an answer shows the way there, and 401 or 403 a key that is not taken."""
+    line = world.catalogue.line("live", vendor)
+    if line is None:
+        return ok(f"{vendor} is not used")
+    prefix = vendor.upper()
+    try:
+        async with asyncio.timeout(world.timeout_seconds):
+            raw = await line.adapter.fetch(_nothing(line.adapter.detectors[0]))
+    except (VendorError, TimeoutError) as error:
+        reason = getattr(error, "failure", "timeout")
+        return fail(f"{vendor} cannot be reached ({reason}); check {prefix}_BASE_URL and this network's way out")
+    if raw.status in _REFUSED:
+        return fail(f"{vendor} refuses {prefix}_API_KEY ({raw.status}); copy it again from the vendor's dashboard")
+    if raw.status >= _SERVER_FAULT:
+        return warn(f"{vendor} answers {raw.status}; runs wait and are tried again")
+    return ok(f"{vendor} answers and does not refuse the key")
+
+
+def _nothing(detector: str) -> Ask:
+    async def silence() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    return Ask(
+        run_id="run_doctor",
+        detector=detector,
+        tier=None,
+        name="doctor.wav",
+        media_bytes=0,
+        media_type="audio/wav",
+        read_media=silence,
+        vendor_job_id="00000000-0000-0000-0000-000000000000",
+    )
+
+
+def _has_address(session: Session) -> bool:
+    address = select(CallbackAddress.id).where(
+        CallbackAddress.mode == "live", CallbackAddress.vendor == "aippim", col(CallbackAddress.valid_until).is_(None)
+    )
+    return session.exec(address).first() is not None
+
+
+async def _is_near(host: str) -> bool:
+    """Whether the name leads to an address that is not public. One that leads nowhere is the round trip's to tell."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global for *_, address in found)

@@ -1,0 +1,41 @@
+"""Every check of `relay doctor`, in the order it prints them."""
+
+from service.cli.checks import configured, outside, stored, working
+from service.cli.checks.finding import Check
+
+CHECKS: tuple[Check, ...] = (
+    Check("settings", configured.check_settings),
+    Check("secret keys", configured.check_secret_keys),
+    Check("database", stored.check_database),
+    Check("schema", stored.check_schema, needs_database=True),
+    Check("seals", stored.check_seals, needs_database=True),
+    Check("SQLite disk", stored.check_sqlite_disk),
+    Check("PostgreSQL version", stored.check_postgres_version, needs_database=True),
+    Check("connections", stored.check_connections, needs_database=True),
+    Check("database encryption", stored.check_sslmode),
+    Check("listening", stored.check_listen, needs_database=True),
+    Check("clock", stored.check_clock, needs_database=True),
+    Check("web processes", configured.check_web_concurrency),
+    Check("leases", configured.check_leases),
+    Check("polling plan", configured.check_polling_plan),
+    Check("retry schedule", configured.check_retry_schedule),
+    Check("outbound networks", configured.check_outbound_allow),
+    Check("outbound https", configured.check_outbound_https),
+    Check("log format", configured.check_log_format),
+    Check("metrics", configured.check_metrics_token),
+    Check("proxies", configured.check_proxy_hops),
+    Check("public address", outside.check_public_url),
+    Check("round trip", outside.check_round_trip),
+    Check("live vendors", outside.check_live_vendors),
+    Check("AIPPIM", outside.check_aippim),
+    Check("AIPPIM secrets", outside.check_aippim_secrets),
+    Check("AIPPIM address", outside.check_aippim_address, needs_database=True),
+    Check("ASC", outside.check_asc),
+    Check("media store", working.check_media_store),
+    Check("media shared", working.check_media_shared),
+    Check("disk space", working.check_disk_space),
+    Check("worker", working.check_worker, needs_database=True),
+    Check("due work", working.check_waiting, needs_database=True),
+    Check("late detections", working.check_stuck, needs_database=True),
+    Check("callbacks", working.check_callbacks, needs_database=True),
+)

@@ -1,0 +1,128 @@
+"""Whether the work gets done: who works, what waits too long, where the audio goes."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from sqlmodel import Session
+
+from service.api.waits import waits
+from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, ok, warn
+from service.kit.waiting import Waiting
+
+_LATE_SECONDS = 300.0
+_MIB = 1024 * 1024
+_LITTLE_SPACE, _NO_SPACE = 1024 * _MIB, 100 * _MIB
+_PAST_DUE = ("sources_due", "runs_queued", "runs_unknown", "runs_waiting", "callbacks_due", "deliveries_fresh")
+
+
+async def check_media_store(world: World) -> Finding:
+    """Audio can be written where it is to be kept."""
+    folder = media_folder(world)
+    if folder is None:
+        return ok("audio is kept in the database")
+    try:
+        with tempfile.TemporaryFile(dir=_there(folder)) as file:
+            file.write(b"relay")
+    except OSError as error:
+        return fail(
+            f"MEDIA_STORE: {folder} cannot be written to ({error.strerror}); give it to the user that runs relay"
+        )
+    return ok(f"{folder} can be written to")
+
+
+async def check_media_shared(world: World) -> Finding:
+    """Web and worker see the same audio."""
+    folder = media_folder(world)
+    if folder is not None and not world.settings.is_sqlite:
+        return fail(
+            f"MEDIA_STORE is the folder {folder}, but on PostgreSQL web and worker are separate processes, often with"
+            " no disk in common; use database:"
+        )
+    return ok("one process has the folder for itself" if folder else "all processes see the same audio")
+
+
+async def check_disk_space(world: World) -> Finding:
+    """There is room for what comes."""
+    free = {folder: shutil.disk_usage(_there(folder)).free for folder in _folders(world)}
+    if not free:
+        return ok("nothing is kept on this disk")
+    folder, least = min(free.items(), key=lambda pair: pair[1])
+    if least < _NO_SPACE:
+        return fail(f"{folder} has {least // _MIB} MiB left; free some, or uploads and commits fail")
+    if least < _LITTLE_SPACE:
+        return warn(f"{folder} has {least // _MIB} MiB left; free some, or lower MEDIA_RETENTION_HOURS")
+    return ok(f"{least // _MIB} MiB free")
+
+
+async def check_worker(world: World) -> Finding:
+    """Somebody works off what comes in."""
+    last = await world.database.read(last_seen)
+    now = world.clock()
+    if last is None:
+        return warn("no worker has ever run here; start relay worker, or relay web --with-worker")
+    age = now - last.heartbeat_at
+    if age >= FRESH:
+        return fail(f"the last heartbeat, of {last.kind}, is {age.total_seconds():.0f} s old; start a worker")
+    return ok(f"{await world.database.read(at_work, now)} at work, the last heartbeat {age.total_seconds():.0f} s ago")
+
+
+async def check_waiting(world: World) -> Finding:
+    """What is due is taken up within minutes."""
+    now = world.clock()
+    late = [
+        f"{one.state} ({one.count}, {one.age_seconds(now):.0f} s)"
+        for one in await _waits(world)
+        if one.state in _PAST_DUE and one.age_seconds(now) > _LATE_SECONDS
+    ]
+    if late:
+        return fail(f"due and not taken up: {', '.join(late)}; is a worker running, and is there one too few?")
+    return ok("everything due is taken up")
+
+
+async def check_stuck(world: World) -> Finding:
+    """Detections end in the time their customers wanted."""
+    stuck = (await _named(world))["detections_stuck"]
+    if stuck.count:
+        age = stuck.age_seconds(world.clock())
+        return warn(f"{stuck.count} detections are late, the first by {age:.0f} s; see their timelines: ?stuck=true")
+    return ok("no detection is late")
+
+
+async def check_callbacks(world: World) -> Finding:
+    """No callback was rejected or given up."""
+    found = await _named(world)
+    if count := found["callbacks_stuck"].count:
+        return fail(f"{count} callbacks could not be understood in five tries; the log says callback.crashed")
+    if count := found["callbacks_quarantined"].count:
+        return warn(f"{count} callbacks were rejected; if a vendor changed its secret, set the new one")
+    return ok("no callback was rejected")
+
+
+def media_folder(world: World) -> Path | None:
+    """The folder audio is kept in; `None` where it is kept in the database."""
+    setting = world.settings.media_store or ("file:data/media" if world.settings.is_sqlite else "database:")
+    return Path(setting.removeprefix("file:")) if setting.startswith("file:") else None
+
+
+def _folders(world: World) -> list[Path]:
+    """Where something of ours is kept on this machine."""
+    database = Path(world.database.url.database or ".").parent if world.database.is_sqlite else None
+    return [folder for folder in (database, media_folder(world)) if folder is not None]
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the one it would be made in."""
+    whole = folder.resolve()
+    return next(place for place in (whole, *whole.parents) if place.exists())
+
+
+async def _waits(world: World) -> list[Waiting]:
+    def look(session: Session) -> list[Waiting]:
+        return waits(session, world.catalogue.vendors(), world.clock())
+
+    return await world.database.read(look)
+
+
+async def _named(world: World) -> dict[str, Waiting]:
+    return {one.state: one for one in await _waits(world)}

@@ -1,0 +1,63 @@
+"""`relay deliveries …`: one event on its way to one endpoint, through the API."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.calls import ask, card, listing
+from service.cli.options import Cursor, JsonFlag, Limit, present
+
+group = typer.Typer(help="Deliveries of webhooks, through the API of a running service.", no_args_is_help=True)
+
+DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The delivery's id, dlv_….")]
+
+_COLUMNS = (
+    ("id", "id"),
+    ("status", "status"),
+    ("event", "event_type"),
+    ("endpoint", "endpoint_id"),
+    ("detection", "detection_id"),
+    ("next attempt", "next_attempt_at"),
+)
+_ATTEMPTS = (
+    ("attempt", "n"),
+    ("started", "started_at"),
+    ("status", "status_code"),
+    ("error", "error_class"),
+    ("ms", "phases_ms.total"),
+    ("explanation", "explanation"),
+)
+
+
+@group.command("list")
+def index(
+    endpoint: Annotated[str | None, typer.Option(help="Only to this endpoint.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only in this state, for example exhausted.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only of this event.")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List deliveries, newest first."""
+    params = present(endpoint=endpoint, status=status, event=event, limit=limit, cursor=cursor)
+    listing(ask("GET", "deliveries", params=params), _COLUMNS, as_json=as_json)
+
+
+@group.command("get")
+def get(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
+    """Show one delivery and its attempts."""
+    delivery = ask("GET", "deliveries", delivery_id)
+    if as_json:
+        card(delivery, as_json=True)
+        return
+    attempts = delivery.pop("attempts", [])
+    card(delivery, as_json=False)
+    if attempts:
+        listing({"data": attempts}, _ATTEMPTS, as_json=False)
+
+
+@group.command("resend")
+def resend(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
+    """Try once more, now."""
+    answer = ask("POST", "deliveries", delivery_id, "resend")
+    card({"id": delivery_id, "action": "resend"} if answer is None else answer, as_json=as_json)

@@ -1,0 +1,115 @@
+"""`relay detections …`: detections and their stories, through the API."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.calls import ask, card, done, listing, print_json
+from service.cli.options import Cursor, JsonFlag, Limit, present
+
+group = typer.Typer(help="Detections, through the API of a running service.", no_args_is_help=True)
+
+DetectionId = Annotated[str, typer.Argument(metavar="ID", help="The detection's id, det_….")]
+
+_COLUMNS = (
+    ("id", "id"),
+    ("status", "status"),
+    ("verdict", "verdict"),
+    ("agreement", "agreement"),
+    ("created", "created_at"),
+    ("audio", "track.filename"),
+)
+_FACTS = (("at", "at"), ("what", "kind"), ("run", "run_id"), ("more", "more"))
+
+
+@group.command("list")
+def index(
+    status: Annotated[str | None, typer.Option(help="Only in this state, for example running.")] = None,
+    verdict: Annotated[str | None, typer.Option(help="Only with this verdict, for example ai_generated.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Only where this detector was asked.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="Only with this id of yours.")] = None,
+    created_after: Annotated[str | None, typer.Option(help="For example 2026-11-20T00:00:00Z.")] = None,
+    created_before: Annotated[str | None, typer.Option(help="The same.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only what takes longer than it was to take.")] = False,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List detections, newest first."""
+    params = present(
+        status=status,
+        verdict=verdict,
+        detector=detector,
+        external_id=external_id,
+        created_after=created_after,
+        created_before=created_before,
+        stuck=True if stuck else None,
+        limit=limit,
+        cursor=cursor,
+    )
+    listing(ask("GET", "detections", params=params), _COLUMNS, as_json=as_json)
+
+
+@group.command("get")
+def get(
+    detection_id: DetectionId,
+    detail: Annotated[str | None, typer.Option(help="full or summary.")] = None,
+    wait: Annotated[int | None, typer.Option(min=0, max=25, help="Seconds to wait for the end.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the result as it stands."""
+    chosen = detail or ("full" if as_json else "summary")
+    show_result(ask("GET", "detections", detection_id, params=present(detail=chosen, wait=wait)), as_json=as_json)
+
+
+@group.command("timeline")
+def timeline(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
+    """Show every fact in order, and who was waited for."""
+    story = ask("GET", "detections", detection_id, "timeline")
+    if as_json:
+        print_json(story)
+        return
+    listing({"data": [_fact(fact) for fact in story["data"]]}, _FACTS, as_json=False)
+    card(story.get("waits", {}), as_json=False)
+
+
+@group.command("cancel")
+def cancel(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
+    """Stop a detection that has not ended."""
+    done(f"{detection_id} is cancelled.", _act(detection_id, "cancel"), as_json=as_json, id=detection_id)
+
+
+@group.command("recheck")
+def recheck(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
+    """Ask every detector again: a new revision."""
+    done(f"{detection_id} is asked again.", _act(detection_id, "recheck"), as_json=as_json, id=detection_id)
+
+
+@group.command("delete")
+def delete(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
+    """Erase raw answers and metadata; the id stays."""
+    body = ask("DELETE", "detections", detection_id)
+    done(f"{detection_id} is erased.", body, as_json=as_json, id=detection_id, deleted=True)
+
+
+def show_result(result: dict[str, Any], *, as_json: bool) -> None:
+    """The result is printed: a line for each detector, then the verdict."""
+    if as_json:
+        print_json(result)
+        return
+    from service.cli.result_screen import ResultScreen  # noqa: PLC0415 - rich, only where it is looked at
+
+    ResultScreen().show_results([result])
+
+
+def _act(detection_id: str, action: str) -> Any:
+    return ask("POST", "detections", detection_id, action)
+
+
+def _fact(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """What a fact says beside the columns all facts have, as `name=value`."""
+    rest = {name: value for name, value in fact.items() if name not in ("at", "kind", "run_id") and value is not None}
+    told = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in rest.items())
+    return {**fact, "more": " ".join(told)}

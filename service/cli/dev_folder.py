@@ -1,0 +1,65 @@
+"""What `relay dev` keeps in its folder: the secret, the API key, a tune to try with; beside the database and the audio.
+
+Both secrets are files that only their owner can read.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from sqlmodel import Session
+
+from service.accounts import api_keys
+from service.accounts.register import account_named
+from service.kit.errors import SettingsError
+from service.sandbox.track import write_track
+
+DATABASE = "relay.db"
+TUNE = "tune.ai.wav"
+_PRIVATE = 0o600
+_ACCOUNT = "dev"
+
+
+def open_folder(folder: Path) -> None:
+    """The folder exists, and is its owner's alone if it was made now."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def kept_secret(folder: Path) -> str:
+    """The secret that seals and signs, the same at every start. Raises `SettingsError` where only it is gone."""
+    path = folder / "secret"
+    if (folder / DATABASE).exists() and not path.exists():
+        raise SettingsError(
+            f"{path}: gone, and what the database holds is sealed with it; remove {folder} to begin anew"
+        )
+    return _kept(path, lambda: secrets.token_hex(32))
+
+
+def kept_key(folder: Path, session: Session, now: datetime) -> str:
+    """A test key that opens the account `dev`: the one kept, unless it was revoked or the database is another."""
+    path = folder / "api-key"
+    if path.exists() and api_keys.authenticate(session, key := _kept(path, str), now) is not None:
+        return key
+    path.unlink(missing_ok=True)
+    return _kept(path, lambda: api_keys.create(session, account_named(session, _ACCOUNT, now).id, "test", now).text)
+
+
+def tune(folder: Path) -> Path:
+    """A short recording to try with; its name tells the twins what to say."""
+    path = folder / TUNE
+    if not path.exists():
+        write_track(path, 8)
+    return path
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """What the file holds; it is made if it is not there, and private in any case."""
+    if path.exists():
+        path.chmod(_PRIVATE)
+        return path.read_text(encoding="ascii").strip()
+    text = make()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="ascii") as file:
+        file.write(f"{text}\n")
+    return text

@@ -1,0 +1,109 @@
+"""Results on a terminal: a live line for each detector, then the verdict. Used by `demo`, `submit` and `detections`."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from service.cli.plain_text import printable
+
+_MARKS = {
+    "pending": "[dim]…[/] waiting",
+    "running": "[yellow]●[/] at the vendor",
+    "succeeded": "[green]✓[/] answered",
+    "not_applicable": "[blue]-[/] not applicable",
+    "failed": "[red]✗[/] failed",
+    "timed_out": "[red]✗[/] timed out",
+    "skipped": "[dim]-[/] skipped",
+}
+
+
+class ResultScreen:
+    """A terminal, or a pipe: then nothing moves and only what is shown at the end is printed."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self.console = Console(highlight=False, stderr=stderr)
+        self._results: dict[str, Mapping[str, Any]] = {}
+        self._live: Live | None = None
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """The lines move while inside."""
+        with Live(self._tables(), console=self.console, refresh_per_second=8, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def update(self, result: Mapping[str, Any]) -> None:
+        """The detection's lines show how far it is."""
+        self._results[result["id"]] = result
+        if self._live is not None:
+            self._live.update(self._tables())
+
+    def say(self, text: str) -> None:
+        """One line, as it is."""
+        self.console.print(text, markup=False)
+
+    def show_results(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """Every line, then each track's verdict."""
+        for result in results:
+            self.update(result)
+        self.show_lines()
+        for result in results:
+            self.show_verdict(result)
+
+    def show_lines(self) -> None:
+        """The lines as they stand."""
+        self.console.print(self._tables())
+
+    def show_verdict(self, result: Mapping[str, Any]) -> None:
+        """What was found, in a frame."""
+        self.console.print(_verdict(result))
+
+    def _tables(self) -> Group:
+        return Group(*(_table(result) for result in self._results.values()))
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    """A line for each detector of one track. Fits a terminal of 80 columns."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result), title_justify="left")
+    for name, width in (("detector", 15), ("state", 15), ("verdict", 14), ("vendor score", 12), ("by", 8), ("s", 4)):
+        table.add_column(name, no_wrap=True, min_width=width)
+    for detector in result["detectors"]:
+        table.add_row(*_row(detector))
+    return table
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    return _plain((result["track"]["filename"] or "the audio is being fetched")[:70])
+
+
+def _row(detector: Mapping[str, Any]) -> list[str]:
+    score, wall = detector["score"], detector["timing"]["wall_ms"]
+    return [
+        _plain(detector["detector"]),
+        _MARKS.get(detector["status"]) or _plain(detector["status"]),
+        _plain(detector["verdict"] or detector["reason_code"]),
+        f"[dim]{score['value']} of {score['max']}[/]" if score else "",
+        _plain(detector["obtained"]["via"]),
+        "" if wall is None else f"{wall / 1000:.1f}",
+    ]
+
+
+def _verdict(result: Mapping[str, Any]) -> Panel:
+    found = result["verdict"] or "no verdict yet"
+    lines = [f"[bold]{_plain(found)}[/]  ({_plain(result['status'])}, {_plain(result['agreement'])})"]
+    if result["display"]:
+        lines.append(_plain(result["display"]))
+    digest = result["track"]["audio_sha256"]
+    lines.append(f"[dim]{result['id']}  revision {result['revision']}  sha256 {digest}[/]")
+    return Panel("\n".join(lines), title="verdict", title_align="left", expand=False)
+
+
+def _plain(text: str | None) -> str:
+    """Text of others: no markup of rich's, no control codes of the terminal's."""
+    return escape(printable(text or ""))

@@ -1,0 +1,35 @@
+"""A deployment for the doctor to look at: settings as given, a database, a clock that stands still."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from service.cli.checks.finding import World
+from service.detectors.exchange import Exchange
+from service.kit.database import Database
+from service.resources import catalogue_of
+from service.settings import AippimSettings, AscSettings, load_settings
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
+PUBLIC = "https://relay.example.com"
+
+
+@asynccontextmanager
+async def deployment(database: Database, **given: Any) -> AsyncIterator[World]:
+    """The world of these settings. `aippim` and `asc` are dictionaries; `world` changes the world itself."""
+    changes = given.pop("world", {})
+    for name, kind in (("aippim", AippimSettings), ("asc", AscSettings)):
+        if name in given:
+            given[name] = kind(**given[name])
+    url = database.url.render_as_string(hide_password=False)
+    settings = load_settings(**{"secret_keys": (KEY,), "database_url": url, **given})
+    exchanges: list[Exchange] = []
+    plain = World(settings, database, catalogue_of(settings, exchanges), clock=lambda: NOW, timeout_seconds=3)
+    try:
+        yield replace(plain, **changes)
+    finally:
+        for exchange in exchanges:
+            await exchange.aclose()

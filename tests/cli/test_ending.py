@@ -1,0 +1,48 @@
+"""How a web process ends: streams hear of it before the server waits for them."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.api.routes import ROUTES
+from service.cli.ending import told_of_the_end
+from service.cli.serving import free_socket, serving, url_of
+from service.kit.closing import Closing
+from service.kit.database import Database
+from service.kit.wake import Wake
+from tests.api.doors import app_of, bearer, context_on
+from tests.api.listening import listening
+from tests.waiting import until
+
+
+async def test_a_signal_begins_the_closing_and_does_what_it_did_before() -> None:
+    closing, heard = Closing(Wake()), list[int]()
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        ours = signal.getsignal(signal.SIGTERM)
+        with told_of_the_end(closing):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: closing.begun)
+        assert heard == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_a_served_application_ends_its_streams_at_once(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.wake.attach()
+    app, bound = app_of(ROUTES, context_on(database, tmp_path)), free_socket()
+    async with httpx.AsyncClient(base_url=url_of(bound), timeout=20) as client:
+        async with serving(app, bound):
+            stream = listening(client, "/v1/events/stream", bearer(database))
+            reader = await stream.__aenter__()
+            await until(lambda: reader.blocks)
+        await asyncio.wait_for(reader.ended.wait(), 1)  # ended cleanly, not cut
+        await stream.__aexit__(None, None, None)
+    assert "timeout graceful shutdown exceeded" not in caplog.text
