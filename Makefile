@@ -71,6 +71,7 @@ lock: $(READY)
 # What is drawn from the code, drawn again.
 snapshots: $(READY)
 	$(BIN)/python -m tests.house.draw_states
+	$(BIN)/python -m tests.house.draw_openapi
 
 clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -46,7 +46,7 @@ def _rows(table: Table) -> str:
     head = ["", *(f"`{happening.value}`" for happening in inputs)]
     lines = [head, ["---"] * len(head)]
     for state in RunState:
-        if not state.ended:
+        if any(key[0] is state for key in table):
             reached = [table.get((state, happening)) for happening in inputs]
             lines.append([f"**{state.value}**", *(after.value if after else "" for after in reached)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -42,6 +42,7 @@ class End:
     maybe_billed_twice: bool = False
 
 
+EITHER_WAY = "callback or poll"
 HEARD = End()
 POLLED = End(via="poll")
 NO_SENSE = End("failed", None, "schema_mismatch", None)
@@ -59,7 +60,8 @@ ENDS: dict[str, dict[str, End]] = {
     "early-callback.ai": {"aippim": HEARD, "asc": HEARD},
     "reordered-callback.ai": {"aippim": HEARD, "asc": HEARD},
     "forged-callback.slow.ai": {"aippim": HEARD, "asc": HEARD},
-    "rate-limited.ai": dict.fromkeys(VENDORS, End(tries=3)),
+    # Two refusals in, a busy machine may look before the callback is there: what counts is the third try.
+    "rate-limited.ai": dict.fromkeys(VENDORS, End(via=EITHER_WAY, tries=3)),
     # The fetch that should confirm the callback meets the 500.
     "outage.ai": dict.fromkeys(VENDORS, End(via="poll", tries=3, maybe_billed_twice=True)),
     # AIPPIM's callback names a task we never heard of; ASC's comes to the run's own address.
@@ -139,7 +141,18 @@ def wrong_runs(name: str, result: dict[str, Any], database: Database) -> list[st
     with database.reading() as session:
         tries = {run.id: run.submit_tries for run in session.exec(select(Run).where(Run.detection_id == result["id"]))}
     ends = {one["vendor"]: end_of(one, tries[one["run_id"]]) for one in result["detectors"]}
-    return [f"{vendor}: {ends.get(vendor)}, not {end}" for vendor, end in expected.items() if ends.get(vendor) != end]
+    return [
+        f"{vendor}: {ends.get(vendor)}, not {end}"
+        for vendor, end in expected.items()
+        if not is_as(ends.get(vendor), end)
+    ]
+
+
+def is_as(found: End | None, expected: End) -> bool:
+    """Whether the run ended as expected; where either way will do, by one of the two."""
+    if found is None or expected.via != EITHER_WAY:
+        return found == expected
+    return found.via in ("callback", "poll") and replace(found, via=EITHER_WAY) == expected
 
 
 def end_of(one: dict[str, Any], tries: int) -> End:
