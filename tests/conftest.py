@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The place of the server is settled; it is empty until a test wants it."""
+    """The place of the server is settled; it is empty until a test wants it. Ctrl-C means what it means to a person."""
+    # Started in the background of a script, a process has SIGINT ignored, and so would those that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told: dict[str, str] | None = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
 
