@@ -1,5 +1,6 @@
 """Our own processes, started as an operator would, on loopback; ended by their id."""
 
+import itertools
 import json
 import os
 import signal
@@ -20,11 +21,25 @@ _EXIT_SECONDS = 40
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port nobody listens on, and nobody else will be given.
+
+    Each xdist worker has its own ports, below those the system hands to outgoing connections: a port that was only
+    probed free could be somebody else's by the time a process binds it.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no port is left")
+
+
+def _own_ports() -> Iterator[int]:
+    place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + place % 4 * 3_000
+    return itertools.cycle(range(first + os.getpid() % 1_000, first + 3_000))
+
+
+_PORTS = _own_ports()
 
 
 @dataclass
