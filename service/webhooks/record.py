@@ -98,7 +98,7 @@ def _delivery_row(tried: Tried) -> dict[str, Any]:
     return {
         "row_id": tried.parcel.delivery_id,
         "new_state": state,
-        "new_lane": "fresh" if state == "succeeded" else "retry",
+        "new_lane": "fresh" if state == "succeeded" and not tried.parcel.attempts else "retry",
         "new_due": tried.next_at if state == "due" else None,
         "new_attempts": tried.parcel.attempts + 1,
         "new_end": tried.ended_at if state in ("succeeded", "exhausted") else None,

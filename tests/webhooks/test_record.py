@@ -65,6 +65,14 @@ def test_a_failure_is_due_again_among_the_retries(database: Database) -> None:
     assert (delivery.due_at, delivery.lease_token, delivery.ended_at) == (NOW + SECOND, None, None)
 
 
+def test_what_a_retry_brought_home_stays_a_retry(database: Database) -> None:
+    record(database, tried(one(database), 500))
+    (again,) = claimed(database, now=NOW + SECOND)
+    record(database, tried(again))
+    (delivery,) = deliveries(database)
+    assert (delivery.state, delivery.lane, delivery.attempts) == ("succeeded", "retry", 2)
+
+
 def test_after_the_last_try_a_delivery_is_exhausted(database: Database) -> None:
     record(database, tried(one(database), None, again=False))
     (delivery,) = deliveries(database)
