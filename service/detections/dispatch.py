@@ -12,12 +12,13 @@ from datetime import datetime
 from enum import Enum, auto
 
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from service.detections.asks import AskBuilder
 from service.detections.hand_back import hand_back_run
+from service.detections.hold import claim_with_media
 from service.detections.lifecycle import RunState
-from service.detections.models import RUN_DISPATCHABLE, Detection, Run
+from service.detections.models import RUN_DISPATCHABLE, Run
 from service.detections.observe import Sighting
 from service.detections.policy import DetectionPolicy
 from service.detections.record import (
@@ -34,9 +35,7 @@ from service.detectors.exchange import NotSent, OutcomeUnknown
 from service.detectors.port import Accepted, Ask, Capabilities, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
-from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
-from service.kit.columns import table_of
 from service.kit.database import Database
 from service.kit.metrics import Count
 from service.kit.talks import Cut, Talks
@@ -79,17 +78,10 @@ class Claimed:
 
 def claim_runs(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Claimed]:
     """At most `limit` runs that are due for submission, leased to us."""
-    rows = claim(session, table_of(Run), RUN_DISPATCHABLE, now=now, lease_until=lease_until, limit=limit)
-    tokens = {row["id"]: row["lease_token"] for row in rows}
-    found = session.exec(
-        select(Run, Detection, Media)
-        .join(Detection, col(Detection.id) == Run.detection_id)
-        .join(Media, col(Media.id) == Detection.media_id)
-        .where(col(Run.id).in_(tokens))
-    )
+    found = claim_with_media(session, RUN_DISPATCHABLE, now=now, lease_until=lease_until, limit=limit)
     return [
-        Claimed(run, tokens[run.id], media, detection.source_url, detection.source_name)
-        for run, detection, media in found
+        Claimed(run, token, media, detection.source_url, detection.source_name)
+        for run, token, detection, media in found
     ]
 
 

@@ -2,13 +2,16 @@
 
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from service.detections.conclude import lock_detection
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import Detection, Run
 from service.detections.revise import may_still_answer
 from service.detectors.port import Refused
+from service.kit.claims import claim
+from service.kit.columns import table_of
+from service.media.models import Media
 
 
 def hold_run(session: Session, run_id: str, lease_token: str, *, late: bool = False) -> tuple[Detection, Run] | None:
@@ -36,3 +39,18 @@ def defer(run: Run, refused: Refused, wait: float, now: datetime) -> None:
     run.waiting_for = refused.reason_code.value
     run.reason_text = refused.reason_text
     move(run, RunInput.DEFERRED, now + timedelta(seconds=max(wait, refused.retry_after_seconds or 0)))
+
+
+def claim_with_media(
+    session: Session, waiting: str, *, now: datetime, lease_until: datetime, limit: int
+) -> list[tuple[Run, str, Detection, Media]]:
+    """At most `limit` due runs in these `waiting` states, leased to us: run, lease token, detection and audio."""
+    rows = claim(session, table_of(Run), waiting, now=now, lease_until=lease_until, limit=limit)
+    tokens = {row["id"]: row["lease_token"] for row in rows}
+    found = session.exec(
+        select(Run, Detection, Media)
+        .join(Detection, col(Detection.id) == Run.detection_id)
+        .join(Media, col(Media.id) == Detection.media_id)
+        .where(col(Run.id).in_(tokens))
+    ).all()
+    return [(run, tokens[run.id], detection, media) for run, detection, media in found]

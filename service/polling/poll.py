@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from service.detections.asks import AskBuilder
-from service.detections.hold import hold_run
+from service.detections.hold import claim_with_media, hold_run
 from service.detections.lifecycle import RunState
-from service.detections.models import RUN_POLLABLE, Detection, Run
+from service.detections.models import RUN_POLLABLE, Run
 from service.detections.observe import Sighting, observe
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import expire_run
@@ -25,9 +25,7 @@ from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.backoff import Random
-from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
-from service.kit.columns import table_of
 from service.kit.database import Database, wakes
 from service.kit.metrics import Count
 from service.kit.talks import Cut, Talks
@@ -61,21 +59,14 @@ class Fetched:
 
 def claim_polls(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Claimed]:
     """At most `limit` runs that are due for a look, leased to us. That we ask is on record before we do."""
-    rows = claim(session, table_of(Run), RUN_POLLABLE, now=now, lease_until=lease_until, limit=limit)
-    tokens = {row["id"]: row["lease_token"] for row in rows}
-    found = session.exec(
-        select(Run, Detection, Media)
-        .join(Detection, col(Detection.id) == Run.detection_id)
-        .join(Media, col(Media.id) == Detection.media_id)
-        .where(col(Run.id).in_(tokens))
-    ).all()
     claimed = []
-    for run, detection, media in found:
+    found = claim_with_media(session, RUN_POLLABLE, now=now, lease_until=lease_until, limit=limit)
+    for run, token, detection, media in found:
         confirms = run.confirm_wanted_at is not None and (run.asked_at is None or run.confirm_wanted_at > run.asked_at)
         run.asked_at = now
         run.confirmations += confirms
         run.polls += not confirms
-        claimed.append(Claimed(run, tokens[run.id], media, detection.source_url, detection.source_name, confirms))
+        claimed.append(Claimed(run, token, media, detection.source_url, detection.source_name, confirms))
     return claimed
 
 
