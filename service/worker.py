@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -155,7 +155,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        log.info("worker.stopped", worker_id=self.id, counts=counted())
+        log.info("worker.stopped", worker_id=self.id, counts=_sums(counted()))
 
     async def _listen(self) -> float:
         """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
@@ -243,3 +243,12 @@ async def work(settings: Settings) -> None:
         loop.add_signal_handler(signal_number, done.set)
     async with open_resources(settings) as resources, working(resources):
         await done.wait()
+
+
+def _sums(series: Mapping[str, float]) -> dict[str, float]:
+    """What each counter came to, its labels put together; without those at nothing."""
+    sums: dict[str, float] = {}
+    for text, value in series.items():
+        name = text.partition("{")[0]
+        sums[name] = sums.get(name, 0) + value
+    return {name: round(value, 3) for name, value in sums.items() if value}

@@ -71,7 +71,9 @@ def submit(
     rule: Annotated[str | None, typer.Option(help="consensus, majority, any or cascade.")] = None,
     quorum: Annotated[int | None, typer.Option(min=1, help="How many votes it takes.")] = None,
     external_id: Annotated[str | None, typer.Option(help="An id of yours, given back.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Ask again although an answer is known.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask the vendors, also where an answer for the same bytes is stored.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the verdicts.")] = False,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 3900,
     as_json: JsonFlag = False,
@@ -161,11 +163,16 @@ def rotate_keys(as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def doctor(as_json: JsonFlag = False) -> None:
+def doctor(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of relay dev's: look at the service that lives there.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Check settings, database, vendors and what waits: a line each that says what to do. 1 if anything fails."""
     from service.cli.doctor import run_doctor  # noqa: PLC0415
 
-    raise typer.Exit(run_doctor(as_json=as_json))
+    raise typer.Exit(run_doctor(data, as_json=as_json))
 
 
 @keys.command("create")

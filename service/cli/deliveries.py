@@ -1,6 +1,7 @@
 """`relay deliveries …`: one event on its way to one endpoint, through the API."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -46,18 +47,20 @@ def index(
 @group.command("get")
 def get(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
     """Show one delivery and its attempts."""
-    delivery = ask("GET", "deliveries", delivery_id)
-    if as_json:
-        card(delivery, as_json=True)
-        return
-    attempts = delivery.pop("attempts", [])
-    card(delivery, as_json=False)
-    if attempts:
-        listing({"data": attempts}, _ATTEMPTS, as_json=False)
+    _show(ask("GET", "deliveries", delivery_id), as_json=as_json)
 
 
 @group.command("resend")
 def resend(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
     """Try once more, now."""
-    answer = ask("POST", "deliveries", delivery_id, "resend")
-    card({"id": delivery_id, "action": "resend"} if answer is None else answer, as_json=as_json)
+    _show(ask("POST", "deliveries", delivery_id, "resend"), as_json=as_json)
+
+
+def _show(delivery: Mapping[str, Any], *, as_json: bool) -> None:
+    """The delivery is printed, and below it a line for each of its attempts."""
+    if as_json:
+        card(delivery, as_json=True)
+        return
+    card({name: value for name, value in delivery.items() if name != "attempts"}, as_json=False)
+    if attempts := delivery.get("attempts"):
+        listing({"data": attempts}, _ATTEMPTS, as_json=False)

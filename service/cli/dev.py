@@ -1,32 +1,28 @@
-"""`relay dev`: everything in one process for a developer who integrates. It keeps its data, and its key asks the twins.
+"""`relay dev`: everything in one process for a developer who integrates.
 
-Fixed here: the database, the audio, the address and the secret, all in the folder or on loopback. What the environment
-says of the rest holds; `_defaults` are for what it does not say.
+It keeps its data in a folder, and its key asks the twins.
 """
 
 import asyncio
-import os
 import shlex
 import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
 
 from service.app import create
-from service.cli.dev_folder import DATABASE, kept_key, kept_secret, open_folder, tune
+from service.cli.dev_folder import keep_port, kept_key, open_folder, tune
+from service.cli.dev_settings import dev_settings
 from service.cli.serving import free_socket, serving, url_of
 from service.cli.web import hold_sqlite
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.logs import set_up_logs
 from service.kit.migrate import upgrade
-from service.settings import Settings, VendorSettings, load_settings
+from service.settings import Settings
 from service.worker import working
 
-_QUICK = {"first_poll_seconds": 6.0, "poll_seconds": 3.0}  # a lost callback should not cost a developer a minute
 _INTERRUPTED = 130
-_Vendor = TypeVar("_Vendor", bound=VendorSettings)
 
 
 def run_dev(folder: Path, port: int) -> int:
@@ -39,8 +35,9 @@ def run_dev(folder: Path, port: int) -> int:
         return 1
     with bound:
         open_folder(folder)
-        settings = dev_settings(folder, bound)
+        settings = dev_settings(folder, bound.getsockname()[1])
         lock = hold_sqlite(settings)
+        keep_port(folder, bound.getsockname()[1])
         set_up_logs(settings.log_format)
         upgrade(settings.database_url)
         key = _key(settings, folder)
@@ -50,41 +47,6 @@ def run_dev(folder: Path, port: int) -> int:
             return _INTERRUPTED
         del lock
     return 0
-
-
-def dev_settings(folder: Path, bound: socket.socket) -> Settings:
-    """The settings of a service that lives in `folder`. Raises `SettingsError` for what the environment has wrong."""
-    url = url_of(bound)
-    fixed: dict[str, Any] = {
-        "database_url": f"sqlite:///{folder / DATABASE}",
-        "media_store": f"file:{folder / 'media'}",
-        "host": "127.0.0.1",
-        "port": bound.getsockname()[1],
-        "web_concurrency": 1,
-        "sandbox_url": url,
-        "secret_keys": (kept_secret(folder),),
-    }
-    given = fixed | _defaults(url)
-    settings = load_settings(**given)
-    return load_settings(**given, aippim=_quicker(settings.aippim), asc=_quicker(settings.asc))
-
-
-def _defaults(url: str) -> dict[str, Any]:
-    """What holds where the environment is silent."""
-    unsaid = {
-        "public_url": url,
-        "outbound_allow": "127.0.0.0/8,::1/128",
-        "outbound_https_only": False,
-        "log_format": "console",
-    }
-    said = {name.lower().removesuffix("_file") for name, value in os.environ.items() if value}
-    return {name: value for name, value in unsaid.items() if name not in said}
-
-
-def _quicker(vendor: _Vendor) -> _Vendor:
-    return vendor.model_copy(
-        update={name: wait for name, wait in _QUICK.items() if name not in vendor.model_fields_set}
-    )
 
 
 def _key(settings: Settings, folder: Path) -> str:
@@ -132,6 +94,10 @@ Upload, ask and wait for the verdict, list:
 MEDIA=$({curl} -F {upload} {url}/v1/media {first.format("med")}); echo "$MEDIA"
 {ask}; {wait}
 {curl} {url}/v1/detections; echo
+
+Check it, in another shell:
+
+relay doctor --data {shlex.quote(str(folder))}
 
 For `relay submit`, `listen`, `endpoints`, `deliveries`, `detections`:
 

@@ -1,4 +1,4 @@
-"""What `relay dev` keeps in its folder: the secret, the API key, a tune to try with; beside the database and the audio.
+"""What `relay dev` keeps in its folder: secret, API key, port, a tune to try with; beside the database and the audio.
 
 Both secrets are files that only their owner can read.
 """
@@ -17,7 +17,9 @@ from service.kit.errors import SettingsError
 from service.sandbox.track import write_track
 
 DATABASE = "relay.db"
+DEFAULT_PORT = 8000
 TUNE = "tune.ai.wav"
+_PORT = "port"
 _PRIVATE = 0o600
 _ACCOUNT = "dev"
 
@@ -44,6 +46,19 @@ def kept_key(folder: Path, session: Session, now: datetime) -> str:
         return key
     path.unlink(missing_ok=True)
     return _kept(path, lambda: api_keys.create(session, account_named(session, _ACCOUNT, now).id, "test", now).text)
+
+
+def keep_port(folder: Path, port: int) -> None:
+    """Whoever looks into the folder finds where the service that lives there listens, or listened last."""
+    (folder / _PORT).write_text(f"{port}\n", encoding="ascii")
+
+
+def kept_port(folder: Path) -> int:
+    """The port the service in this folder had last; where that is not written, the one it has by default."""
+    try:
+        return int((folder / _PORT).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return DEFAULT_PORT
 
 
 def tune(folder: Path) -> Path:

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from service.cli.checks.finding import Check, Finding, Level, World, fail, warn
 from service.cli.checks.table import CHECKS
+from service.cli.dev_settings import settings_found
 from service.detectors.exchange import Exchange
 from service.kit.database import Database
 from service.kit.errors import SettingsError
@@ -17,15 +20,20 @@ from service.settings import Settings, load_settings
 _CHECK_SECONDS = 30.0
 
 
-def run_doctor(*, as_json: bool) -> int:
-    """Every check's finding is printed as soon as it is made; the exit status."""
+def run_doctor(data: Path | None, *, as_json: bool) -> int:
+    """Every check's finding is printed as soon as it is made; the exit status.
+
+    With `data`, it is the service that lives in this folder of `relay dev`'s, else the one the environment names.
+    """
+    folder = data and data.resolve()
     try:
-        settings = load_settings()
+        settings = settings_found(folder) if folder else load_settings()
     except SettingsError as error:
         found = [("settings", fail(line)) for line in str(error).splitlines()]
         _print_all(found, as_json=as_json)
         return 1
-    found = asyncio.run(_examined(settings, as_json=as_json))
+    dev = f"relay dev --data {shlex.quote(str(folder))}" if folder else None
+    found = asyncio.run(_examined(settings, dev, as_json=as_json))
     if as_json:
         _print_all(found, as_json=True)
     return 1 if any(finding.level is Level.FAIL for _, finding in found) else 0
@@ -54,11 +62,11 @@ async def _tried(check: Check, world: World) -> Finding:
         return fail(f"could not be checked ({type(error).__name__}); mend what is above first, or report this")
 
 
-async def _examined(settings: Settings, *, as_json: bool) -> list[tuple[str, Finding]]:
+async def _examined(settings: Settings, dev: str | None, *, as_json: bool) -> list[tuple[str, Finding]]:
     exchanges: list[Exchange] = []
     database, found = Database(settings.database_url), []
     try:
-        world = World(settings, database, catalogue_of(settings, exchanges), environment=os.environ)
+        world = World(settings, database, catalogue_of(settings, exchanges), environment=os.environ, dev=dev)
         async for name, finding in examine(world):
             found.append((name, finding))
             if not as_json:

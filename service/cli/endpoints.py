@@ -30,7 +30,7 @@ def create(
     disabled: Annotated[bool, typer.Option("--disabled", help="Send nothing yet.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Register a URL. The answer shows the signing secret."""
+    """Register a URL, for detection.* unless --events says otherwise. The answer shows the signing secret."""
     body = _changes(url, words_in(events) or ["detection.*"], description, header, rate_limit)
     card(ask("POST", _PATH, body=body | present(disabled=disabled or None)), as_json=as_json)
 
@@ -118,7 +118,11 @@ def recover(
     until: Annotated[str | None, typer.Option(help="Until when; until now else.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send again what failed or was held."""
+    """Send now what was made in that time and is exhausted or skipped, or failed and waits for its next try.
+
+    What is held goes by `enable`. At most 5,000 at once: repeat it while `has_more` says yes.
+    409 while the endpoint is disabled: enable it first.
+    """
     card(_act(endpoint_id, "recover", present(since=since, until=until)), as_json=as_json)
 
 

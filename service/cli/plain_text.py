@@ -1,11 +1,18 @@
 """Text of others, made safe for a terminal: names, vendors' words and customers' answers may hold control codes."""
 
+_LONGEST_ID = 40
+_ID_HEAD, _ID_TAIL = 24, 12
 _STRANGE = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: object) -> str:
     """One line without control codes, line breaks, or marks that turn the direction of writing."""
     return "".join(_seen(letter) for letter in str(text))
+
+
+def shortened(text: str) -> str:
+    """An id, cut in the middle where it is long: some vendors' take several lines, and the ends tell them apart."""
+    return text if len(text) <= _LONGEST_ID else f"{text[:_ID_HEAD]}…{text[-_ID_TAIL:]}"
 
 
 def _seen(letter: str) -> str:

@@ -1,6 +1,7 @@
 """Structured logs on standard error: one line an event, as JSON or for a person's eye."""
 
 import logging
+import os
 import sys
 from typing import Literal
 
@@ -23,7 +24,7 @@ def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> 
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if kind == "json"
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        else structlog.dev.ConsoleRenderer(colors=_has_colours(), exception_formatter=structlog.dev.plain_traceback)
     )
     last = [structlog.processors.format_exc_info, renderer] if kind == "json" else [renderer]
     structlog.configure(
@@ -38,3 +39,8 @@ def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> 
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+
+
+def _has_colours() -> bool:
+    """Whether a terminal reads, and its owner wants colours (https://no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -190,10 +190,14 @@ async def test_a_table_has_a_line_for_each_and_shows_lists_as_words() -> None:
     assert [line.rstrip() for line in lines] == lines
 
 
-async def test_a_delivery_is_shown_with_its_attempts_and_no_control_code_reaches_the_terminal() -> None:
+@pytest.mark.parametrize(("command", "request_line"), [("get", "GET"), ("resend", "POST")])
+async def test_a_delivery_is_shown_with_its_attempts_and_no_control_code_reaches_the_terminal(
+    command: str, request_line: str
+) -> None:
+    path = "/v1/deliveries/dlv_1" + ("/resend" if command == "resend" else "")
     async with stand_in() as service:
-        service.answer("GET /v1/deliveries/dlv_1", DELIVERY | {"attempts": [ATTEMPT]})
-        shown = (await relay(service.url, "deliveries", "get", "dlv_1")).stdout
+        service.answer(f"{request_line} {path}", DELIVERY | {"attempts": [ATTEMPT]})
+        shown = (await relay(service.url, "deliveries", command, "dlv_1")).stdout
     assert "\x1b" not in shown
     last = shown.splitlines()[-1]
     assert last.split()[:5] == ["1", "2026-11-20T10:00:00.000Z", "500", "status_5xx", "12"]
@@ -213,6 +217,31 @@ async def test_a_timeline_is_a_line_for_each_fact_and_the_wait_divided() -> None
     assert "job_id=j-7" in shown
     assert "left" not in shown
     assert ["vendor_ms", "7000"] in [line.split() for line in shown.splitlines()]
+
+
+async def test_a_long_id_of_a_vendors_is_cut_in_the_middle_and_whole_as_json() -> None:
+    job_id, ours = "job-" + "x" * 300 + "-the-end", "dlv_01m7xwspbdf1r96wrahj6v3nde"
+    fact = {"at": "2026-11-20T10:00:01.000Z", "kind": "run.submitted", "job_id": job_id, "delivery_id": ours}
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1/timeline", {"data": [fact], "waits": {}})
+        shown = (await relay(service.url, "detections", "timeline", "det_1")).stdout
+        whole = json.loads((await relay(service.url, "detections", "timeline", "det_1", "--json")).stdout)
+    (cut,) = [word.removeprefix("job_id=") for word in shown.split() if word.startswith("job_id=")]
+    assert len(cut) < 40
+    assert (cut[:6], cut[-8:]) == ("job-xx", "-the-end")
+    assert f"delivery_id={ours}" in shown
+    assert whole["data"] == [fact]
+
+
+@pytest.mark.parametrize("status", ["running", "completed"])
+async def test_what_holds_up_a_detector_is_shown_while_it_does(status: str) -> None:
+    shown_result = result(status=status)
+    shown_result["detectors"][0] |= {"waiting_for": "vendor_error", "reason_text": "come \x1b[31mlater"}
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1", shown_result)
+        shown = (await relay(service.url, "detections", "get", "det_1")).stdout
+    assert ("asc waits: vendor_error - come \N{REPLACEMENT CHARACTER}[31mlater" in shown) == (status == "running")
+    assert "\x1b" not in shown
 
 
 async def test_a_result_is_shown_as_a_line_a_detector_and_a_verdict() -> None:

@@ -158,3 +158,17 @@ def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
     result = relay(*arguments, "--help")
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("submit", ["also where an answer for the same bytes is stored"]),
+        ("endpoints recover", ["exhausted or skipped", "waits for its next try", "409 while the endpoint is disabled"]),
+        ("doctor", ["--data"]),
+    ],
+)
+def test_the_help_says_what_was_asked_about(command: str, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    shown = relay(*command.split(), "--help").output
+    assert [words for words in told if words not in shown] == []

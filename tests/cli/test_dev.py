@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -16,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.dev import dev_settings
 from service.cli.dev_folder import kept_secret
+from service.cli.dev_settings import dev_settings, settings_found
 from service.kit.errors import SettingsError
 from service.kit.signatures import new_secret
 from service.settings import Settings
@@ -52,6 +53,12 @@ class Dev:
         """The three lines to paste."""
         return [line for line in self.text.splitlines() if "curl " in line]
 
+    @property
+    def doctor(self) -> list[str]:
+        """The arguments of the line that checks it."""
+        (line,) = [line for line in self.text.splitlines() if line.startswith("relay doctor ")]
+        return shlex.split(line)[1:]
+
 
 @asynccontextmanager
 async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
@@ -66,17 +73,18 @@ async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
         process.running.send_signal(signal.SIGINT)
         assert process.running.wait(40) == 0, process.log
         assert "Traceback" not in process.log
+        assert "\x1b" not in process.log  # no terminal reads it
     finally:
         if process.running.poll() is None:
             process.kill()
 
 
-def relay(one: Dev, *arguments: str) -> subprocess.CompletedProcess[str]:
+def relay(one: Dev, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command that was told what the exported line says, and nothing else."""
     said = dict(re.findall(r"(RELAY_\w+)=(\S+)", one.text))
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
-        env={"PATH": os.environ["PATH"], "COLUMNS": "80", **said},
+        env={"PATH": os.environ["PATH"], "COLUMNS": "80", **said, **more},
         cwd=ROOT,
         check=False,
         capture_output=True,
@@ -103,6 +111,36 @@ async def test_what_is_printed_works_as_pasted_and_ctrl_c_ends_well(tmp_path: Pa
     assert re.fullmatch(r"med_[0-9a-z]{26}", uploaded)
     assert (result["track"]["media_id"], result["status"], result["verdict"]) == (uploaded, "completed", "ai_generated")
     assert [each["id"] for each in json.loads(listed)["data"]] == [result["id"]]
+
+
+async def test_the_doctor_looks_at_the_folders_service_and_not_at_what_the_shell_says(tmp_path: Path) -> None:
+    elsewhere = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "SECRET_KEYS": "x" * 40, "PORT": "1"}
+    async with dev(tmp_path / "a folder") as one:
+        well = await asyncio.to_thread(relay, one, *one.doctor, **elsewhere)
+    over = await asyncio.to_thread(relay, one, *one.doctor, "--json")
+    assert (well.returncode, "fail" in well.stdout) == (0, False), well.stdout
+    assert f"ok   round trip: {one.url} leads to this deployment" in well.stdout.splitlines()
+    assert "ok   seals: " in well.stdout
+    assert "ok   log format: LOG_FORMAT is console" in well.stdout
+    assert (over.returncode, [row["name"] for row in json.loads(over.stdout) if row["level"] == "fail"]) == (
+        1,
+        ["round trip"],
+    )
+
+
+def test_the_doctor_makes_nothing_where_no_service_lives(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"no relay dev lives in {tmp_path}"):
+        settings_found(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_worker_counted_is_a_short_line_in_the_end(tmp_path: Path) -> None:
+    async with dev(tmp_path / "dev") as one:
+        await asyncio.to_thread(relay, one, "submit", str(tmp_path / "dev" / "tune.ai.wav"), "--wait")
+    (line,) = [line for line in one.process.log.splitlines() if "worker.stopped" in line]
+    assert "'relay_runs_dispatched_total': 2}" in line  # both detectors' together, and nothing that is not counted
+    assert "detector=" not in line
+    assert not re.search(r"': 0[,}]", line)
 
 
 async def test_its_data_and_its_keys_are_kept_across_a_restart(tmp_path: Path) -> None:
@@ -224,7 +262,7 @@ def settings(folder: Path, bound: socket.socket, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return dev_settings(folder, bound)
+    return dev_settings(folder, bound.getsockname()[1])
 
 
 def test_its_place_is_its_own_whatever_the_environment_says(

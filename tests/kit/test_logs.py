@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,26 @@ def test_a_traceback_shows_no_local_variables(kind: str, capsys: pytest.CaptureF
     shown = capsys.readouterr().err
     assert "ValueError" in shown
     assert "terces-yranac" not in shown
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "no_color", "coloured"),
+    [(_Terminal, "", True), (_Terminal, "1", False), (io.StringIO, "", False)],
+)
+def test_only_a_terminal_gets_colours_and_only_if_its_owner_likes_them(
+    stream: type[io.StringIO], no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys, "stderr", seen := stream())
+    set_up_logs("console")
+    structlog.get_logger().info("run.polled", run_id="run_1")
+    assert "run_1" in seen.getvalue()
+    assert ("\x1b" in seen.getvalue()) is coloured
 
 
 def _fail(_secret: str) -> None:

@@ -1,6 +1,7 @@
 """A deliverer on a test's database, with a clock that stands still, and a customer behind a real socket."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,16 +43,26 @@ class StillClock:
 
 @dataclass
 class Customer:
-    """What a customer got, byte for byte, and how it answers: `answers(n)` for its n-th request, from 1."""
+    """What a customer got, byte for byte, and how it answers: `answers(n)` for its n-th request, from 1.
+
+    Its address cannot be guessed. The system gives ports away again, and processes of other tests may still ask for
+    whoever had this one before: such strangers get 404, and are no part of what it got.
+    """
 
     peer: Peer
     answers: Callable[[int], bytes]
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    path: str = field(default_factory=lambda: f"/in/{secrets.token_hex(8)}")
+    strangers: list[str] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            _, headers, body = await read_request(reader)
+            line, headers, body = await read_request(reader)
+            if line != f"POST {self.path} HTTP/1.1":
+                self.strangers.append(line)
+                writer.write(answer(b"", status="404 Not Found"))
+                continue
             self.got.append((headers, body))
             said = self.answers(len(self.got))
             await self.open.wait()
@@ -60,7 +71,7 @@ class Customer:
 
     @property
     def url(self) -> str:
-        return f"{self.peer.url}/in"
+        return f"{self.peer.url}{self.path}"
 
     @property
     def ids(self) -> list[str]:

@@ -4,7 +4,7 @@ import sys
 from ipaddress import ip_address
 from itertools import pairwise
 
-from service.cli.checks.finding import Finding, World, fail, ok, warn
+from service.cli.checks.finding import Finding, World, fail, many, ok, warn
 from service.kit.clock import seconds
 from service.webhooks.deliver import DeliveryPolicy
 from service.webhooks.retry import RetryPolicy
@@ -48,12 +48,12 @@ async def check_retry_schedule(world: World) -> Finding:
         return warn("WEBHOOK_RETRY_SECONDS has a wait shorter than the one before it; let the waits grow")
     if total > 30 * _DAY:
         return warn(f"WEBHOOK_RETRY_SECONDS takes {total / _DAY:.0f} days; an event that old helps nobody")
-    return ok(f"{len(waits)} tries over {total / _HOUR:.1f} hours")
+    return ok(f"{many(len(waits), 'try', 'tries')} over {total / _HOUR:.1f} hours")
 
 
 async def check_log_format(world: World) -> Finding:
-    """JSON where a machine reads."""
-    if world.settings.log_format == "console" and not sys.stderr.isatty():
+    """JSON where a machine reads. Who reads `relay dev` cannot be seen from here; it is a person."""
+    if world.settings.log_format == "console" and world.dev is None and not sys.stderr.isatty():
         return warn("LOG_FORMAT is console although no person reads here; json is what log collectors understand")
     return ok(f"LOG_FORMAT is {world.settings.log_format}")
 
@@ -67,7 +67,7 @@ async def check_outbound_allow(world: World) -> Finding:
         return fail(f"OUTBOUND_ALLOW lets {metadata} through, where clouds keep credentials; take it out")
     if networks and world.settings.live_vendors:
         return warn("OUTBOUND_ALLOW opens networks that are not public to customers' URLs; is each of them needed?")
-    return ok("only public addresses are dialled" if not networks else f"{len(networks)} exceptions")
+    return ok("only public addresses are dialled" if not networks else many(len(networks), "exception", "exceptions"))
 
 
 async def check_outbound_https(world: World) -> Finding:
@@ -108,7 +108,7 @@ async def check_web_concurrency(world: World) -> Finding:
     count = world.settings.web_concurrency
     if world.settings.is_sqlite and count > 1:
         return fail(f"WEB_CONCURRENCY is {count}, but SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
-    return ok(f"{count} web process{'es' if count > 1 else ''}")
+    return ok(many(count, "web process", "web processes"))
 
 
 async def check_metrics_token(world: World) -> Finding:

@@ -34,7 +34,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a check may look at. It changes nothing there, and spends nothing at a vendor."""
+    """What a check may look at. It changes nothing there, and spends nothing at a vendor.
+
+    `dev` is the command that starts all of it, where it lives in a folder of `relay dev`'s.
+    """
 
     settings: Settings
     database: Database
@@ -42,6 +45,7 @@ class World:
     clock: Clock = system_clock
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 10.0
+    dev: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,11 @@ class Check:
     name: str
     look: Callable[[World], Awaitable[Finding]]
     needs_database: bool = False
+
+
+def many(count: int, one: str, more: str) -> str:
+    """So many, in words that fit the number: `1 callback was`, `2 callbacks were`."""
+    return f"{count} {one if count == 1 else more}"
 
 
 def ok(sentence: str) -> Finding:

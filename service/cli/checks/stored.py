@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlmodel import Session
 
-from service.cli.checks.finding import Finding, World, at_work, fail, ok, warn
+from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, warn
 from service.cli.rotate_keys import EVERYTHING
 from service.kit.database import normalise_url
 from service.kit.listen import can_hear
@@ -25,7 +25,7 @@ async def check_database(world: World) -> Finding:
     """It answers. A SQLite file that is not there is not made by looking."""
     path = _file(world)
     if path is not None and not path.exists():
-        return fail(f"there is no {path}; run: relay migrate")
+        return fail(f"there is no {path}; run: {world.dev or 'relay migrate'}")
     try:
         await world.database.read(lambda session: session.connection().execute(text("SELECT 1")))
     except Exception as error:  # noqa: BLE001 - whatever is wrong, its first line is what the operator needs
@@ -40,7 +40,8 @@ async def check_schema(world: World) -> Finding:
         return ok(f"at {revision}, the newest")
     if revision is not None and not is_known(revision)[0]:
         return warn(f"the database is at {revision}, newer than this code; deploy the newer version everywhere")
-    return fail(f"the database is at {revision or 'nothing'} and this code at {head_revision()}; run: relay migrate")
+    mend = f"stop it and run: {world.dev}" if world.dev else "run: relay migrate"
+    return fail(f"the database is at {revision or 'nothing'} and this code at {head_revision()}; {mend}")
 
 
 async def check_sqlite_disk(world: World) -> Finding:
@@ -76,8 +77,9 @@ async def check_connections(world: World) -> Finding:
     needed = processes * (world.database.most_connections + 1)  # one more to listen
     if needed > allowed:
         advice = "use fewer processes, a larger plan, or a pooler with DATABASE_LISTEN_URL"
-        return fail(f"{processes} processes may need {needed} connections and {allowed} are allowed; {advice}")
-    return ok(f"{processes} processes need at most {needed} of {allowed} connections")
+        who = many(processes, "process", "processes")
+        return fail(f"{who} may need {needed} connections and {allowed} are allowed; {advice}")
+    return ok(f"{many(processes, 'process needs', 'processes need')} at most {needed} of {allowed} connections")
 
 
 async def check_listen(world: World) -> Finding:

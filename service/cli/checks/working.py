@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlmodel import Session
 
 from service.api.waits import waits
-from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, ok, warn
+from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, many, ok, warn
 from service.kit.waiting import Waiting
 
 _LATE_SECONDS = 300.0
@@ -60,10 +60,12 @@ async def check_worker(world: World) -> Finding:
     last = await world.database.read(last_seen)
     now = world.clock()
     if last is None:
-        return warn("no worker has ever run here; start relay worker, or relay web --with-worker")
+        start = world.dev or "relay worker, or relay web --with-worker"
+        return warn(f"no worker has ever run here; start {start}")
     age = now - last.heartbeat_at
     if age >= FRESH:
-        return fail(f"the last heartbeat, of {last.kind}, is {age.total_seconds():.0f} s old; start a worker")
+        start = f"start {world.dev or 'a worker'}"
+        return fail(f"the last heartbeat, of {last.kind}, is {age.total_seconds():.0f} s old; {start}")
     return ok(f"{await world.database.read(at_work, now)} at work, the last heartbeat {age.total_seconds():.0f} s ago")
 
 
@@ -85,7 +87,8 @@ async def check_stuck(world: World) -> Finding:
     stuck = (await _named(world))["detections_stuck"]
     if stuck.count:
         age = stuck.age_seconds(world.clock())
-        return warn(f"{stuck.count} detections are late, the first by {age:.0f} s; see their timelines: ?stuck=true")
+        late = many(stuck.count, "detection is", "detections are")
+        return warn(f"{late} late, the first by {age:.0f} s; see their timelines: ?stuck=true")
     return ok("no detection is late")
 
 
@@ -93,9 +96,12 @@ async def check_callbacks(world: World) -> Finding:
     """No callback was rejected or given up."""
     found = await _named(world)
     if count := found["callbacks_stuck"].count:
-        return fail(f"{count} callbacks could not be understood in five tries; the log says callback.crashed")
+        which = many(count, "callback", "callbacks")
+        return fail(f"{which} could not be understood in five tries; the log says callback.crashed")
     if count := found["callbacks_quarantined"].count:
-        return warn(f"{count} callbacks were rejected; if a vendor changed its secret, set the new one")
+        return warn(
+            f"{many(count, 'callback was', 'callbacks were')} rejected; if a vendor changed its secret, set the new one"
+        )
     return ok("no callback was rejected")
 
 

@@ -83,10 +83,13 @@ async def test_a_late_detection_is_found(database: Database) -> None:
     detection_id = here.submit("asc")
     alter(database, [here.detection(detection_id)], answer_by_at=NOW - timedelta(seconds=60))
     async with deployment(database) as world:
-        says(await working.check_stuck(world), "warn", "1 detections are late, the first by 60 s")
+        says(await working.check_stuck(world), "warn", "1 detection is late, the first by 60 s")
 
 
-@pytest.mark.parametrize(("state", "level", "words"), [("quarantined", "warn", "rejected"), ("stuck", "fail", "five")])
+@pytest.mark.parametrize(
+    ("state", "level", "words"),
+    [("quarantined", "warn", "1 callback was rejected"), ("stuck", "fail", "1 callback could not")],
+)
 async def test_a_callback_nobody_could_use_is_found(database: Database, state: str, level: str, words: str) -> None:
     with database.writing() as session:
         session.add(
