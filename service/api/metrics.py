@@ -12,7 +12,7 @@ from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import context_of
@@ -47,6 +47,7 @@ class Measured:
             await self.app(scope, receive, send)
             return
         status, started = "none", time.monotonic()
+        root_path = scope.get("root_path", "")
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -60,7 +61,7 @@ class Measured:
             status = "500"
             raise
         finally:
-            route = _pattern(scope)
+            route = _pattern(scope, root_path)
             REQUESTS.add(scope["method"] if scope["method"] in _METHODS else "other", route, status)
             SECONDS.add(route, n=time.monotonic() - started)
 
@@ -120,8 +121,15 @@ def _gauge_families(found: Sequence[Waiting], alive: Sequence[Worker], now: date
     return [Family(name, "gauge", about, values[name]) for name, about in GAUGES.items()]
 
 
-def _pattern(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", "") or "none")
+def _pattern(scope: Scope, root_path: str) -> str:
+    """The route's pattern, behind the places it is mounted at. `root_path`: what stood before all of ours.
+
+    A mount that found no route within is itself the last of those places. No mount of ours has a pattern.
+    """
+    route = scope.get("route")
+    mounted: str = scope.get("root_path", "").removeprefix(root_path)
+    own = "" if isinstance(route, Mount) else str(getattr(route, "path", ""))
+    return mounted + own or "none"
 
 
 ROUTES = [Route("/metrics", metrics, methods=["GET"])]

@@ -8,6 +8,7 @@ import typer
 
 from service.cli.calls import ask, card, done, listing, print_json
 from service.cli.options import Cursor, JsonFlag, Limit, present
+from service.cli.plain_text import shortened
 
 group = typer.Typer(help="Detections, through the API of a running service.", no_args_is_help=True)
 
@@ -111,5 +112,11 @@ def _act(detection_id: str, action: str) -> Any:
 def _fact(fact: Mapping[str, Any]) -> dict[str, Any]:
     """What a fact says beside the columns all facts have, as `name=value`."""
     rest = {name: value for name, value in fact.items() if name not in ("at", "kind", "run_id") and value is not None}
-    told = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in rest.items())
+    told = (f"{name}={_told(name, value)}" for name, value in rest.items())
     return {**fact, "more": " ".join(told)}
+
+
+def _told(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return shortened(value) if name.endswith(("_id", "_ref")) else value

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from service.cli.plain_text import printable
 
@@ -21,6 +22,8 @@ _MARKS = {
     "timed_out": "[red]✗[/] timed out",
     "skipped": "[dim]-[/] skipped",
 }
+
+_OPEN = ("pending", "running")
 
 
 class ResultScreen:
@@ -65,7 +68,10 @@ class ResultScreen:
         self.console.print(_verdict(result))
 
     def _tables(self) -> Group:
-        return Group(*(_table(result) for result in self._results.values()))
+        parts: list[RenderableType] = []
+        for result in self._results.values():
+            parts += [_table(result), *_waits(result)]
+        return Group(*parts)
 
 
 def _table(result: Mapping[str, Any]) -> Table:
@@ -76,6 +82,15 @@ def _table(result: Mapping[str, Any]) -> Table:
     for detector in result["detectors"]:
         table.add_row(*_row(detector))
     return table
+
+
+def _waits(result: Mapping[str, Any]) -> list[Text]:
+    """What holds up each detector that has not answered yet, where something does."""
+    return [
+        Text(printable(f"{one['detector']} waits: {' - '.join(told)}"), style="dim")
+        for one in result["detectors"]
+        if one["status"] in _OPEN and (told := [one[name] for name in ("waiting_for", "reason_text") if one.get(name)])
+    ]
 
 
 def _title(result: Mapping[str, Any]) -> str:

@@ -7,9 +7,10 @@ that mark was lost sight of: whether the vendor took it is unknown, and it is ne
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import NamedTuple
 
 import structlog
 from sqlmodel import Session
@@ -19,6 +20,7 @@ from service.detections.hand_back import hand_back_run
 from service.detections.hold import claim_with_media
 from service.detections.lifecycle import RunState
 from service.detections.models import RUN_DISPATCHABLE, Run
+from service.detections.note_try import Errand, Outcome, Try
 from service.detections.observe import Sighting
 from service.detections.policy import DetectionPolicy
 from service.detections.record import (
@@ -48,6 +50,10 @@ DISPATCHED = Count(
 )
 
 
+_ITS_WORKER_DIED = "The process that sent the submission ended before it could record an answer."
+_OURS_ENDED = "The process that sent the submission was stopped before an answer came."
+
+
 class Step(Enum):
     """What a claimed run needs next."""
 
@@ -63,6 +69,13 @@ def next_step(run: Run, now: datetime) -> Step:
     if run.state == RunState.QUEUED.value and run.submit_started_at is not None:
         return Step.LOSE_SIGHT  # its worker died between sending and recording
     return Step.SUBMIT
+
+
+class Came(NamedTuple):
+    """What came of a claimed run: a word for the log and the metrics, and the vendor's status if it answered."""
+
+    outcome: str
+    http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,90 +150,107 @@ class Dispatcher:
         line = self._policy.catalogue.line(run.mode, run.vendor)
         step = next_step(run, now)
         if step is Step.GIVE_UP:
-            outcome = "given_up"
+            came = Came("given_up")
             await self._database.write(give_up, run.id, one.token, self._policy, now)
         elif line is None:
-            outcome = "not_configured"
+            came = Came("not_configured")
             refused = Refused(ReasonCode.AUTH_FAILED, f"{run.vendor} is not configured here.", retryable=True)
-            await self._database.write(record_deferred, run.id, one.token, refused, self._policy, now)
+            await self._defer(one, refused, Try(Outcome.NOT_SENT))
         elif step is Step.LOSE_SIGHT:
-            outcome = "lost_sight"
-            await self._database.write(record_lost_sight, run.id, one.token, line.policy, self._policy)
+            came = Came("lost_sight")
+            await self._lose_sight(one, line, _ITS_WORKER_DIED)
         else:
-            outcome = await self._submit_or_hand_back(one, line)
-        self.counts[outcome] += 1
-        DISPATCHED.add(run.detector, outcome)
-        self._log(run, outcome, now)
+            came = await self._submit_or_hand_back(one, line)
+        self.counts[came.outcome] += 1
+        DISPATCHED.add(run.detector, came.outcome)
+        self._log(run, came, now)
 
-    async def _submit_or_hand_back(self, one: Claimed, line: Line) -> str:
+    async def _submit_or_hand_back(self, one: Claimed, line: Line) -> Came:
         try:
             return await self._submit(one, line)
         except Cut:
             await self._database.write(hand_back_run, one.run.id, one.token, self._clock())
-            return "handed_back"
+            return Came("handed_back")
 
-    async def _submit(self, one: Claimed, line: Line) -> str:
+    async def _submit(self, one: Claimed, line: Line) -> Came:
         run, token = one.run, one.token
         objection = _objection(line.adapter.capabilities(run.detector), one.media)
         if objection is not None:
-            return await self._record_answer(one, _nothing_said(self._clock()), objection)
+            return await self._record_answer(one, _nothing_said(self._clock()), objection, None)
         ask = self._asks.ask(run, one.media, line, one.source_url, one.source_name)
         ready = await self._prepare(one, ask, line)
-        if isinstance(ready, str):
+        if isinstance(ready, Came):
             return ready
         if self._talks.closed:
             raise Cut  # while nothing has left, another process can go on as if we had never begun
         now = self._clock()
         if not await self._database.write(begin_submit, run.id, token, now, now + seconds(line.policy.lease)):
-            return "lease_lost"
+            return Came("lease_lost")
         try:
             raw = await self._talks.talk(line.adapter.submit(ready))
         except NotSent as error:
-            return await self._defer(one, _unreachable(error))
+            return await self._defer(one, _unreachable(error), Try(Outcome.NOT_SENT, now))
         except (OutcomeUnknown, Cut) as error:
-            await self._database.write(record_lost_sight, run.id, token, line.policy, self._policy)
-            return "cut_while_submitting" if isinstance(error, Cut) else "outcome_unknown"
-        return await self._record_submitted(one, line, raw)
+            cut = isinstance(error, Cut)
+            await self._lose_sight(one, line, _OURS_ENDED if cut else f"No answer came to the submission: {error}")
+            return Came("cut_while_submitting" if cut else "outcome_unknown")
+        return await self._record_submitted(one, line, raw, now)
 
-    async def _prepare(self, one: Claimed, ask: Ask, line: Line) -> Ask | str:
-        """The ask, ready to be submitted; or the word for why it is not. An upload may be repeated freely."""
-        run = one.run
+    async def _prepare(self, one: Claimed, ask: Ask, line: Line) -> Ask | Came:
+        """The ask, ready to be submitted; or why it is not. An upload may be repeated freely."""
+        run, left_at = one.run, self._clock()
         if run.prepared_ref is not None or not line.adapter.capabilities(run.detector).prepares:
             return ask
         try:
             raw = await self._talks.talk(line.adapter.prepare(ask))
         except (NotSent, OutcomeUnknown) as error:
-            return await self._defer(one, _unreachable(error))
+            outcome = Outcome.NOT_SENT if isinstance(error, NotSent) else Outcome.UNKNOWN
+            return await self._defer(one, _unreachable(error), Try(outcome, left_at, Errand.PREPARE))
         prepared = line.adapter.prepared(raw)
         if isinstance(prepared, Prepared):
             if not await self._database.write(record_prepared, run.id, one.token, prepared):
-                return "lease_lost"
+                return Came("lease_lost")
             return self._asks.prepared(ask, prepared.ref)
-        return await self._refused(one, raw, prepared)
+        return await self._refused(one, raw, prepared, Try(Outcome.REFUSED, left_at, Errand.PREPARE, raw))
 
-    async def _record_submitted(self, one: Claimed, line: Line, raw: Raw) -> str:
+    async def _record_submitted(self, one: Claimed, line: Line, raw: Raw, left_at: datetime) -> Came:
         said = line.adapter.accepted(raw)
         if isinstance(said, Accepted):
-            now = self._clock()
-            await self._database.write(record_accepted, one.run.id, one.token, said, line.policy, self._policy, now)
-            return "accepted"
+            await self._database.write(
+                record_accepted,
+                one.run.id,
+                one.token,
+                said,
+                Try(Outcome.ACCEPTED, left_at, raw=raw),
+                line.policy,
+                self._policy,
+                self._clock(),
+            )
+            return Came("accepted", raw.status)
         if isinstance(said, Reading):
-            return await self._record_answer(one, raw, said)
-        return await self._refused(one, raw, said)
+            return await self._record_answer(one, raw, said, Try(Outcome.ANSWERED, left_at, raw=raw))
+        return await self._refused(one, raw, said, Try(Outcome.REFUSED, left_at, raw=raw))
 
-    async def _refused(self, one: Claimed, raw: Raw, refused: Refused) -> str:
-        return await (self._defer(one, refused) if refused.retryable else self._record_answer(one, raw, refused))
+    async def _refused(self, one: Claimed, raw: Raw, refused: Refused, tried: Try) -> Came:
+        if refused.retryable:
+            return await self._defer(one, refused, replace(tried, outcome=Outcome.DEFERRED))
+        return await self._record_answer(one, raw, refused, tried)
 
-    async def _record_answer(self, one: Claimed, raw: Raw, said: Reading | Refused) -> str:
+    async def _record_answer(self, one: Claimed, raw: Raw, said: Reading | Refused, tried: Try | None) -> Came:
         sighting = Sighting(Via.SYNC, raw, said, Authenticity.TLS_FETCH)
-        await self._database.write(record_answer, one.run.id, one.token, sighting, self._policy, self._clock())
-        return "answered" if isinstance(said, Reading) else "refused"
+        await self._database.write(record_answer, one.run.id, one.token, sighting, tried, self._policy, self._clock())
+        return Came("answered" if isinstance(said, Reading) else "refused", raw.status if tried else None)
 
-    async def _defer(self, one: Claimed, refused: Refused) -> str:
-        await self._database.write(record_deferred, one.run.id, one.token, refused, self._policy, self._clock())
-        return "deferred"
+    async def _defer(self, one: Claimed, refused: Refused, tried: Try) -> Came:
+        await self._database.write(record_deferred, one.run.id, one.token, refused, tried, self._policy, self._clock())
+        return Came("deferred", tried.raw.status if tried.raw else None)
 
-    def _log(self, run: Run, outcome: str, started_at: datetime) -> None:
+    async def _lose_sight(self, one: Claimed, line: Line, why: str) -> None:
+        await self._database.write(
+            record_lost_sight, one.run.id, one.token, why, line.policy, self._policy, self._clock()
+        )
+
+    def _log(self, run: Run, came: Came, started_at: datetime) -> None:
         log.info(
             "run.dispatched",
             run_id=run.id,
@@ -230,7 +260,8 @@ class Dispatcher:
             vendor=run.vendor,
             detector=run.detector,
             submit_tries=run.submit_tries,
-            outcome=outcome,
+            outcome=came.outcome,
+            http_status=came.http_status,
             took_ms=milliseconds_between(started_at, self._clock()),
         )
 

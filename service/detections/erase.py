@@ -49,7 +49,8 @@ def erase_detection_rows(session: Session, detection: Detection, now: datetime) 
         run.refs_json = "{}"
     run_ids = [run.id for run in runs]
     session.exec(delete(RawBody).where(col(RawBody.owner_id).in_(run_ids)))
-    session.exec(update(Observation).where(col(Observation.run_id).in_(run_ids)).values(reading=None))
+    seen = update(Observation).where(col(Observation.run_id).in_(run_ids))
+    session.exec(seen.values(reading=None, reason_text=None))
     for revision in session.exec(select(Revision).where(Revision.detection_id == detection.id)):
         revision.result = json.dumps(without_content(json.loads(revision.result), now), ensure_ascii=False)
     detection.external_id = detection.declared_json = detection.source_url = None

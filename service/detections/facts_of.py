@@ -57,8 +57,8 @@ def detection_facts(
 def run_facts(session: Session, runs: Sequence[Run], policy: DetectionPolicy) -> list[RunFacts]:
     """Each run with what was seen of it."""
     seen: dict[str, list[Observation]] = {run.id: [] for run in runs}
-    rows = session.exec(select(Observation).where(col(Observation.run_id).in_(seen)).order_by(col(Observation.n)))
-    for row in rows:
+    looks = select(Observation).where(col(Observation.run_id).in_(seen), col(Observation.outcome).is_(None))
+    for row in session.exec(looks.order_by(col(Observation.n))):
         seen[row.run_id].append(row)
     counts = policy.callbacks_seen(session, list(seen))
     return [_run_facts(run, seen[run.id], counts.get(run.id, (0, 0))) for run in runs]

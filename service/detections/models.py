@@ -151,7 +151,10 @@ class Run(SQLModel, table=True):
 
 
 class Observation(SQLModel, table=True):
-    """One normalised look at a run, from a callback, a poll or an answer at once."""
+    """One normalised look at a run, from a callback, a poll or an answer at once; or a try to hand it to its vendor.
+
+    A try has an `outcome`, and in `via` its errand. It belongs to the story of the run and to no result.
+    """
 
     __tablename__ = "observation"
     __table_args__ = (UniqueConstraint("run_id", "n"),)
@@ -166,8 +169,12 @@ class Observation(SQLModel, table=True):
     callback_id: str | None = None
     reading: str | None = None  # normalised, JSON text
     refusal: str | None = None  # reason code, where the answer was none
+    reason_text: str | None = None  # the words beside it
     body_sha256: str | None = None
     content_type: str | None = None
+    # of a try only
+    outcome: str | None = None
+    left_at: datetime | None = Field(default=None, sa_type=UtcTime)  # null: nothing began to leave
 
 
 class RawBody(SQLModel, table=True):

@@ -65,8 +65,7 @@ def observe(session: Session, run_id: str, sighting: Sighting, policy: Detection
 
 def write_observation(session: Session, run_id: str, sighting: Sighting, *, effect: str) -> int:
     """The sighting is stored with its raw bytes; its number within the run."""
-    last = session.exec(select(func.max(Observation.n)).where(Observation.run_id == run_id)).one()
-    n = (last or 0) + 1
+    n = next_number(session, run_id)
     said, raw = sighting.said, sighting.raw
     digest = hashlib.sha256(raw.body).hexdigest()
     session.add(
@@ -80,6 +79,7 @@ def write_observation(session: Session, run_id: str, sighting: Sighting, *, effe
             callback_id=sighting.callback_id,
             reading=said.model_dump_json(exclude_defaults=True) if isinstance(said, Reading) else None,
             refusal=said.reason_code.value if isinstance(said, Refused) else None,
+            reason_text=said.reason_text if isinstance(said, Refused) else None,
             body_sha256=digest,
             content_type=raw.content_type or None,
         )
@@ -87,6 +87,12 @@ def write_observation(session: Session, run_id: str, sighting: Sighting, *, effe
     keep_raw(session, run_id, digest, raw)
     session.flush()
     return n
+
+
+def next_number(session: Session, run_id: str) -> int:
+    """The number of the run's next row. The caller holds the detection locked."""
+    last = session.exec(select(func.max(Observation.n)).where(Observation.run_id == run_id)).one()
+    return (last or 0) + 1
 
 
 def keep_raw(session: Session, owner_id: str, digest: str, raw: Raw) -> None:

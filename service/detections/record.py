@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, select
@@ -10,6 +11,7 @@ from service.detections.conclude import conclude, end_run
 from service.detections.hold import defer, hold_run, move
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import Detection, Run
+from service.detections.note_try import Outcome, Try, note_try
 from service.detections.observe import Sighting, observe
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy, topic_of
 from service.detections.verdict import DetectionStatus
@@ -45,7 +47,7 @@ def begin_submit(session: Session, run_id: str, token: str, now: datetime, lease
     run.submit_started_at = now
     run.submit_tries += 1
     run.due_at = lease_until
-    run.waiting_for = None
+    run.waiting_for = run.reason_text = None
     if detection.status == DetectionStatus.QUEUED.value:
         detection.status = DetectionStatus.RUNNING.value
         wakes(session, topic_of(detection.id))
@@ -57,6 +59,7 @@ def record_accepted(
     run_id: str,
     token: str,
     accepted: Accepted,
+    tried: Try,
     vendor: VendorPolicy,
     policy: DetectionPolicy,
     now: datetime,
@@ -67,9 +70,13 @@ def record_accepted(
         return
     detection, run = held
     if job_id_taken(session, run, accepted.job_id):
-        text = "The vendor named a job that another run already has."
-        _fail(session, detection, run, ReasonCode.SCHEMA_MISMATCH, text, policy, now)
+        refused = Refused(
+            ReasonCode.SCHEMA_MISMATCH, "The vendor named a job that another run already has.", retryable=False
+        )
+        note_try(session, run, replace(tried, outcome=Outcome.REFUSED), now, refused)
+        _fail(session, detection, run, refused.reason_code, refused.reason_text, policy, now)
         return
+    note_try(session, run, tried, now)
     adopt_job(session, run, accepted, vendor, policy, now)
 
 
@@ -89,21 +96,35 @@ def adopt_job(
 
 
 def record_answer(
-    session: Session, run_id: str, token: str, sighting: Sighting, policy: DetectionPolicy, now: datetime
+    session: Session,
+    run_id: str,
+    token: str,
+    sighting: Sighting,
+    tried: Try | None,
+    policy: DetectionPolicy,
+    now: datetime,
 ) -> None:
-    """The submission was answered at once: with a verdict, a refusal of the track, or for good."""
-    if hold_run(session, run_id, token) is not None:
-        observe(session, run_id, sighting, policy, now)
+    """The submission was answered at once: with a verdict, a refusal of the track, or for good.
+
+    `tried` is `None` where the answer was known without asking.
+    """
+    held = hold_run(session, run_id, token)
+    if held is None:
+        return
+    if tried is not None:
+        note_try(session, held[1], tried, now, sighting.said)
+    observe(session, run_id, sighting, policy, now)
 
 
 def record_deferred(
-    session: Session, run_id: str, token: str, refused: Refused, policy: DetectionPolicy, now: datetime
+    session: Session, run_id: str, token: str, refused: Refused, tried: Try, policy: DetectionPolicy, now: datetime
 ) -> None:
     """Nothing was taken; the same request leaves again later."""
     held = hold_run(session, run_id, token)
     if held is None:
         return
     _, run = held
+    note_try(session, run, tried, now, refused)
     if run.submit_started_at is None:
         run.submit_tries += 1  # it came not even to the submission; that too is a try, so the waits grow
     if run.resubmitted and run.state == RunState.QUEUED.value:
@@ -118,16 +139,20 @@ def record_deferred(
         _tell(session, run, policy)
 
 
-def record_lost_sight(session: Session, run_id: str, token: str, vendor: VendorPolicy, policy: DetectionPolicy) -> None:
+def record_lost_sight(
+    session: Session, run_id: str, token: str, why: str, vendor: VendorPolicy, policy: DetectionPolicy, now: datetime
+) -> None:
     """Whether the vendor took it is unknown. It is looked at again after `resubmit_after`, once; then never."""
     held = hold_run(session, run_id, token)
     if held is None:
         return
     _, run = held
+    note_try(session, run, Try(Outcome.UNKNOWN, run.submit_started_at), now, text=why)
     left_at = run.submit_started_at or run.created_at
     due_at = run.deadline_at if run.resubmitted else left_at + timedelta(seconds=vendor.resubmit_after)
     move(run, RunInput.LOST_SIGHT, due_at)
     run.waiting_for = "unknown_outcome"
+    run.reason_text = why
     _tell(session, run, policy)
 
 

@@ -15,6 +15,8 @@ from service.detectors.port import Raw, Refused
 from service.detectors.reading import Number
 from service.detectors.words import ReasonCode
 
+UNKNOWN_STATUS = "The vendor named a status that its documents do not."
+
 _TEXT_CHARACTERS = 500
 _DAY_SECONDS = 24 * 3600
 _DEPTH = 64
@@ -78,6 +80,14 @@ def reason(text: str, *, hide: Sequence[str] = ()) -> str:
     for secret in filter(None, hide):
         shown = shown.replace(secret, "[key]")
     return _UNSTORABLE.sub("\ufffd", shown).strip()[:_TEXT_CHARACTERS]
+
+
+def unknown_status(extras: Mapping[str, Any]) -> str | None:
+    """The vendor's word for how far it is, fit to be shown, where a reading noted that we do not know it."""
+    if "unknown_status" not in extras:
+        return None
+    word = extras["unknown_status"]
+    return reason(word if isinstance(word, str) else json.dumps(word)) or "(none)"
 
 
 def error_text(body: Mapping[str, Any] | None) -> str | None:

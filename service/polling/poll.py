@@ -19,6 +19,7 @@ from service.detections.models import RUN_POLLABLE, Run
 from service.detections.observe import Sighting, observe
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import expire_run
+from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.catalogue import Line, VendorPolicy
 from service.detectors.exchange import VendorError
 from service.detectors.port import Raw, Refused
@@ -231,8 +232,9 @@ def _note_trouble(run: Run, said: Reading | Refused) -> None:
     """What the deadline will say, should nothing better come: an unknown word, or the refusal met last."""
     trouble, text = said.reason_code, said.reason_text
     if isinstance(said, Reading) and said.met_unknown_status:
-        log.warning("vendor.unknown_status", run_id=run.id, detector=run.detector, status=said.extras["unknown_status"])
-        trouble, text = ReasonCode.SCHEMA_MISMATCH, "The vendor named a status that its documents do not."
+        word = unknown_status(said.extras)
+        log.warning("vendor.unknown_status", run_id=run.id, detector=run.detector, status=word)
+        trouble, text = ReasonCode.SCHEMA_MISMATCH, f"{UNKNOWN_STATUS} Its word: {word}"
     run.last_refusal = trouble.value if trouble is ReasonCode.SCHEMA_MISMATCH else None
     run.waiting_for = trouble.value if trouble else None
     run.reason_text = text if trouble else None

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import defer
 from sqlalchemy.sql.base import ExecutableOption
@@ -16,9 +16,10 @@ from service.detections.queries import has_ended
 from service.events.models import Event
 from service.timeline.callbacks import called_back
 from service.timeline.fact import Fact, in_order
-from service.timeline.runs import at_vendor, observed, run_facts
+from service.timeline.runs import observed, run_facts
+from service.timeline.submissions import at_vendor, submitted
 from service.timeline.telling import decided, delivered, is_on_its_way, recorded, taken_at
-from service.timeline.waits import Course, waits
+from service.timeline.waits import Course, Span, waits
 from service.webhooks.models import Attempt, Delivery
 
 _PATIENCE = timedelta(seconds=30)
@@ -38,9 +39,17 @@ class Timeline:
         return {"data": [fact.shown() for fact in self.facts], "waits": self.waits}
 
 
+class Rows(NamedTuple):
+    """What is on record of one run, in order: its submissions, and what was seen of it."""
+
+    tries: list[Observation]
+    looks: list[Observation]
+
+
 def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
     """The story so far."""
     runs = runs_of(session, detection.id, every_round=True)
+    seen = _rows(session, runs)
     # Bodies and results stay where they are: no fact shows them.
     of_events = select(Event).where(Event.detection_id == detection.id)
     events = session.exec(of_events.options(_left(Event.body))).all()
@@ -49,16 +58,16 @@ def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
     revisions = session.exec(of_revisions.options(_left(Revision.result))).all()
     facts = [
         *_of_detection(detection),
-        *(fact for run in runs for fact in run_facts(run, detection.rule)),
-        *_seen(session, runs),
+        *(fact for run in runs for fact in _of_run(run, seen[run.id], detection.rule)),
         *called_back(session, runs, detection.created_at),
         *decided(revisions),
         *recorded(events),
         *delivered(deliveries, _attempts(session, deliveries), {event.id: event.type for event in events}),
     ]
+    spans = [span for run in runs for span in at_vendor(run, seen[run.id].tries)]
     return Timeline(
         facts=in_order(facts),
-        waits=waits(_course(detection, runs, events, deliveries), now),
+        waits=waits(_course(detection, spans, events, deliveries), now),
         is_over=_is_over(detection, deliveries, now),
         status=detection.status,
     )
@@ -79,12 +88,19 @@ def _of_detection(detection: Detection) -> Iterable[Fact]:
         yield Fact(detection.erased_at, "detection.erased", detection.id)
 
 
-def _seen(session: Session, runs: Sequence[Run]) -> Iterable[Fact]:
-    rows: dict[str, list[Observation]] = {run.id: [] for run in runs}
-    for row in session.exec(select(Observation).where(col(Observation.run_id).in_(rows)).order_by(col(Observation.n))):
-        rows[row.run_id].append(row)
-    for run_id, some in rows.items():
-        yield from observed(run_id, some)
+def _of_run(run: Run, rows: Rows, rule: str) -> Iterable[Fact]:
+    yield from run_facts(run, rule)
+    yield from submitted(run, rows.tries)
+    yield from observed(run.id, rows.looks)
+
+
+def _rows(session: Session, runs: Sequence[Run]) -> dict[str, Rows]:
+    found = {run.id: Rows([], []) for run in runs}
+    wanted = select(Observation).where(col(Observation.run_id).in_(found)).order_by(col(Observation.n))
+    for row in session.exec(wanted):
+        of_run = found[row.run_id]
+        (of_run.looks if row.outcome is None else of_run.tries).append(row)
+    return found
 
 
 def _attempts(session: Session, deliveries: Sequence[Delivery]) -> dict[str, list[Attempt]]:
@@ -97,10 +113,9 @@ def _attempts(session: Session, deliveries: Sequence[Delivery]) -> dict[str, lis
 
 
 def _course(
-    detection: Detection, runs: Sequence[Run], events: Sequence[Event], deliveries: Sequence[Delivery]
+    detection: Detection, spans: Sequence[Span], events: Sequence[Event], deliveries: Sequence[Delivery]
 ) -> Course:
     """The wait is for the first answer; what a later revision takes is nobody's wait."""
-    spans = [span for run in runs if (span := at_vendor(run)) is not None]
     finals = sorted((event for event in events if event.final_revision), key=lambda one: one.final_revision or 0)
     if not finals:
         return Course(detection.created_at, spans)

@@ -68,6 +68,7 @@ def _rows(session: Session, condition: ColumnElement[bool]) -> Sequence[Row[Any]
 def _fact(row: Row[Any], run: Run, kind: str) -> Fact:
     told = {
         "callback_id": row.id,
+        "job_id": row.job_id if row.job_id == run.vendor_job_id else None,  # another run's is not for this reader
         "authenticity": row.authenticity,
         "state": row.state,
         "seen": row.seen + row.more,

@@ -1,13 +1,20 @@
 """`/metrics`: who may look, what is there, and that the database is not asked each time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from service.api.health import ROUTES as HEALTH
 from service.api.metrics import GAUGES, REQUESTS, ROUTES, Measured
@@ -95,6 +102,42 @@ async def test_answers_are_counted_by_the_pattern_of_their_route(database: Datab
     assert REQUESTS.value("other", "none", "404") == before[1] + 1
     assert "canary" not in text
     assert "STRANGE" not in text
+
+
+async def test_what_is_mounted_is_counted_by_where_it_is_mounted() -> None:
+    async def busy(_request: Request) -> Response:
+        return Response(status_code=503)
+
+    twins = Starlette(routes=[Mount("/aippim", routes=[Route("/tasks/{task_id}", busy)])])
+    app = Measured(Starlette(routes=[Route("/tasks/{task_id}", busy), Mount("/sandbox", app=twins)]))
+    paths = {
+        "/sandbox/aippim/tasks/canary": ("/sandbox/aippim/tasks/{task_id}", "503"),
+        "/sandbox/aippim/canary": ("/sandbox/aippim", "404"),
+        "/sandbox/canary": ("/sandbox", "404"),
+        "/tasks/canary": ("/tasks/{task_id}", "503"),
+    }
+    for root_path in ("", "/behind/a/proxy"):
+        before = {labels: REQUESTS.value("GET", *labels) for labels in paths.values()}
+        transport = httpx.ASGITransport(app=app, root_path=root_path)
+        async with httpx.AsyncClient(transport=transport, base_url="http://relay.test") as client:
+            for path in paths:
+                await client.get(f"{root_path}{path}")
+        assert {labels: REQUESTS.value("GET", *labels) - had for labels, had in before.items()} == dict.fromkeys(
+            before, 1
+        )
+
+
+async def test_a_request_that_ends_before_its_answer_begins_has_no_status() -> None:
+    async def hangs_up(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def unused(*_args: object) -> Any:
+        raise AssertionError
+
+    before = REQUESTS.value("GET", "none", "none")
+    with pytest.raises(asyncio.CancelledError):
+        await Measured(hangs_up)({"type": "http", "method": "GET", "path": "/"}, unused, unused)
+    assert REQUESTS.value("GET", "none", "none") == before + 1
 
 
 async def test_another_processs_counters_come_with_its_heartbeat(database: Database, tmp_path: Path) -> None:

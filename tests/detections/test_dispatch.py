@@ -4,13 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.detections.dispatch import claim_runs
 from service.detections.models import Run
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
 from tests.detections.rows import SOUND, World, alter, world
-from tests.detections.scripted import NOW, aippim, asc, job, lost, not_sent, raw, said
+from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said
 
 
 async def test_that_a_submission_leaves_is_committed_before_it_does(database: Database) -> None:
@@ -224,6 +225,23 @@ async def test_a_vendor_that_names_another_runs_job_is_not_believed(database: Da
     first, second = here.runs()
     assert (first.state, first.vendor_job_id) == ("waiting", "j1")
     assert (second.state, second.reason_code, second.vendor_job_id) == ("failed", "schema_mismatch", None)
+
+
+async def test_the_line_of_a_dispatch_has_the_vendors_status_where_it_answered(database: Database) -> None:
+    answers: list[Answer] = [raw({}, 503), not_sent(), lost(), job("j1")]
+    here = world(
+        database, asc(submits=answers), aippim(prepares=[raw({}, 429), raw({"ref": "m"})], submits=[said("ai")])
+    )
+    here.submit("asc", "aippim/standard")
+    with capture_logs() as logs:
+        for wait in (5, 10, 90, 0):
+            await here.dispatch()
+            here.clock.turn(wait)
+    lines = [(line["vendor"], line["outcome"], line["http_status"]) for line in logs if "took_ms" in line]
+    assert [line[1:] for line in lines if line[0] == "asc"] == [
+        ("deferred", 503), ("deferred", None), ("outcome_unknown", None), ("accepted", 200),
+    ]  # fmt: skip
+    assert [line[1:] for line in lines if line[0] == "aippim"] == [("deferred", 429), ("answered", 200)]
 
 
 async def test_two_workers_never_claim_the_same_run(database: Database) -> None:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from service.detections.hold import hold_run
-from service.detections.models import Run
+from service.detections.models import Observation, Run
+from service.detections.note_try import Outcome, Try
 from service.detections.observe import Sighting
 from service.detections.record import (
     begin_submit,
@@ -29,17 +30,26 @@ from tests.detections.scripted import NOW, asc, said
 _LATER = NOW + timedelta(seconds=95)
 _BUSY = Refused(ReasonCode.RATE_LIMITED, "slow down", retryable=True)
 _SIGHTING = Sighting(Via.SYNC, said("ai"), asc().read(said("ai"), "asc"), Authenticity.TLS_FETCH)
+_ACCEPTED, _DEFERRED, _ANSWERED = (
+    Try(outcome, NOW, raw=said("ai")) for outcome in (Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.ANSWERED)
+)
 
 Verb = Callable[[Session, World, str], Any]
 _VERBS: dict[str, Verb] = {
     "prepared": lambda session, here, token: record_prepared(session, here.run().id, token, Prepared("m")),
     "begun": lambda session, here, token: begin_submit(session, here.run().id, token, NOW, _LATER),
     "accepted": lambda session, here, token: record_accepted(
-        session, here.run().id, token, Accepted("j1"), PLAN, here.policy, NOW
+        session, here.run().id, token, Accepted("j1"), _ACCEPTED, PLAN, here.policy, NOW
     ),
-    "answered": lambda session, here, token: record_answer(session, here.run().id, token, _SIGHTING, here.policy, NOW),
-    "deferred": lambda session, here, token: record_deferred(session, here.run().id, token, _BUSY, here.policy, NOW),
-    "lost": lambda session, here, token: record_lost_sight(session, here.run().id, token, PLAN, here.policy),
+    "answered": lambda session, here, token: record_answer(
+        session, here.run().id, token, _SIGHTING, _ANSWERED, here.policy, NOW
+    ),
+    "deferred": lambda session, here, token: record_deferred(
+        session, here.run().id, token, _BUSY, _DEFERRED, here.policy, NOW
+    ),
+    "lost": lambda session, here, token: record_lost_sight(
+        session, here.run().id, token, "why", PLAN, here.policy, NOW
+    ),
     "given up": lambda session, here, token: give_up(session, here.run().id, token, here.policy, NOW),
 }
 
@@ -58,6 +68,8 @@ def test_who_lost_the_lease_writes_nothing(database: Database, verb: str) -> Non
     with database.writing() as session:
         assert not _VERBS[verb](session, here, "stale")
     assert (here.run(), here.events()) == (before, [])
+    with database.reading() as session:
+        assert session.exec(select(Observation)).all() == []
 
 
 @pytest.mark.parametrize("verb", _VERBS)
@@ -94,7 +106,7 @@ def test_references_of_both_steps_are_kept(database: Database) -> None:
     with database.writing() as session:
         record_prepared(session, here.run().id, "ours", Prepared("m", {"title": "T"}))
         record_accepted(
-            session, here.run().id, "ours", Accepted("j1", other={"filepath": "/f"}), PLAN, here.policy, NOW
+            session, here.run().id, "ours", Accepted("j1", other={"filepath": "/f"}), _ACCEPTED, PLAN, here.policy, NOW
         )
     assert here.run().refs_json == '{"title": "T", "filepath": "/f"}'
 
@@ -102,7 +114,7 @@ def test_references_of_both_steps_are_kept(database: Database) -> None:
 def test_an_accepted_run_forgets_why_it_waited(database: Database) -> None:
     here = _held(database, last_refusal="rate_limited", waiting_for="rate_limited", reason_text="slow down")
     with database.writing() as session:
-        record_accepted(session, here.run().id, "ours", Accepted("j1"), PLAN, here.policy, NOW)
+        record_accepted(session, here.run().id, "ours", Accepted("j1"), _ACCEPTED, PLAN, here.policy, NOW)
     run = here.run()
     assert (run.last_refusal, run.waiting_for, run.reason_text) == (None, None, None)
 
@@ -110,7 +122,7 @@ def test_an_accepted_run_forgets_why_it_waited(database: Database) -> None:
 def test_a_run_is_never_due_after_its_deadline(database: Database) -> None:
     here = _held(database, deadline_at=NOW + timedelta(seconds=2))
     with database.writing() as session:
-        record_deferred(session, here.run().id, "ours", _BUSY, here.policy, NOW)
+        record_deferred(session, here.run().id, "ours", _BUSY, _DEFERRED, here.policy, NOW)
     assert here.run().due_at == NOW + timedelta(seconds=2)
 
 

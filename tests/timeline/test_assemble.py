@@ -112,8 +112,9 @@ async def test_a_submission_of_unknown_outcome_says_so_and_its_repetition_too(da
     assert (left["outcome"], left["possible_duplicate_charge"]) == ("unknown", False)
     here.clock.turn(90)
     await here.dispatch()
-    (again,) = _of(_story(here, detection_id), "run.submitted")
-    assert (again["outcome"], again["possible_duplicate_charge"]) == ("taken", True)
+    first, again = _of(_story(here, detection_id), "run.submitted")
+    assert first == left
+    assert (again["outcome"], again["possible_duplicate_charge"]) == ("accepted", True)
 
 
 async def test_a_rejected_callback_is_on_the_story_of_the_job_it_named(database: Database) -> None:
