@@ -71,13 +71,20 @@ def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
 async def _take(request: Request, context: Context, vendor: str, kind: str) -> Response:
     now = context.clock()
     addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
-    body = await read_body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     line = context.policy.catalogue.line(addressed.mode, vendor) if addressed else None
     if addressed is None or line is None:
+        body = await read_body(request)
         raise await _quarantine(context, vendor, "live", body, headers, now, "forged, expired or foreign token")
-    check_media_type(request)
-    document = _parsed(body)
+    body = b""
+    try:
+        body = await read_body(request)
+        check_media_type(request)
+        document = _parsed(body)
+    except CallerError as error:
+        # A vendor that changes its format must not go unseen.
+        await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
+        raise
     if kind == "account" and (echo := line.adapter.challenge(document)) is not None:
         return JSONResponse(echo)
     refs = line.adapter.refs(document)
@@ -155,8 +162,23 @@ async def _quarantine(
     job_id: str | None = None,
 ) -> CallerError:
     """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
+    await _set_aside(context, vendor, Addressed(mode, None), body, headers, now, note, job_id)
+    return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
+
+
+async def _set_aside(
+    context: Context,
+    vendor: str,
+    addressed: Addressed,
+    body: bytes,
+    headers: Mapping[str, str],
+    now: datetime,
+    note: str,
+    job_id: str | None = None,
+) -> None:
+    """It is kept in quarantine, counted and logged. It has no effect on any run."""
     arrived = Arrived(
-        mode=mode,
+        mode=addressed.mode,
         vendor=vendor,
         subject="",  # no vendor's job has this name
         job_id=job_id,  # whom it claims to speak of: shown on that run's timeline, and used for nothing else
@@ -166,14 +188,21 @@ async def _quarantine(
         received_at=now,
         quarantined=True,
         note=note,
+        run_id=addressed.run_id,
     )
     is_new = await context.intake.add(arrived)
     CALLBACKS.add(vendor, "rejected")
     log.warning(
-        "callback.rejected", vendor=vendor, mode=mode, job_id=job_id, outcome="rejected", note=note, new=is_new,
+        "callback.rejected",
+        vendor=vendor,
+        mode=addressed.mode,
+        run_id=addressed.run_id,
+        job_id=job_id,
+        outcome="rejected",
+        note=note,
+        new=is_new,
         bytes=len(body),
-    )  # fmt: skip
-    return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
+    )
 
 
 ROUTES = [Route("/callbacks/{vendor}/{token}", take, methods=["POST"])]

@@ -31,7 +31,10 @@ Subject = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A callback as it came, judged. `subject` is the run or the vendor's job it speaks of."""
+    """A callback as it came, judged. `subject` is the run or the vendor's job it speaks of.
+
+    `run_id` is whose address a rejected one came to, where it was one run's own.
+    """
 
     mode: str
     vendor: str
@@ -43,6 +46,7 @@ class Arrived:
     received_at: datetime
     quarantined: bool = False
     note: str | None = None
+    run_id: str | None = None
 
     @property
     def key(self) -> Key:
@@ -76,7 +80,7 @@ def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[
     """By run: how many authentic callbacks spoke of it, and how many of those were the same again."""
     rows = session.exec(
         select(Callback.run_id, func.sum(Callback.seen + Callback.more), func.sum(Callback.seen - 1))
-        .where(col(Callback.run_id).in_(run_ids))
+        .where(col(Callback.run_id).in_(run_ids), col(Callback.state) != "quarantined")
         .group_by(col(Callback.run_id))
     )
     return {run_id: (int(seen), int(same)) for run_id, seen, same in rows if run_id is not None}
@@ -101,6 +105,7 @@ def _row(arrived: Arrived) -> dict[str, Any]:
         "vendor": vendor,
         "subject": subject,
         "job_id": arrived.job_id,
+        "run_id": arrived.run_id,
         "body_sha256": digest,
         "body": arrived.body[:QUARANTINED_BYTES] if arrived.quarantined else arrived.body,
         "headers_json": json.dumps(headers),

@@ -31,7 +31,7 @@ def called_back(session: Session, runs: Sequence[Run], since: datetime) -> Itera
         if run is not None:
             yield _fact(row, run, "callback.received")
     for row in _rows(session, _rejected(runs, since)):
-        run = by_job.get((row.vendor, row.job_id))
+        run = by_run.get(row.run_id) or by_job.get((row.vendor, row.job_id))
         if run is not None:
             yield _fact(row, run, "callback.rejected")
 
@@ -44,7 +44,7 @@ def _taken(runs: Sequence[Run]) -> ColumnElement[bool]:
         _TABLE.c.vendor.in_({run.vendor for run in runs}),
         _TABLE.c.subject.in_(subjects),
     )
-    return or_(_TABLE.c.run_id.in_([run.id for run in runs]), named)
+    return and_(_TABLE.c.state != "quarantined", or_(_TABLE.c.run_id.in_([run.id for run in runs]), named))
 
 
 def _rejected(runs: Sequence[Run], since: datetime) -> ColumnElement[bool]:
@@ -53,7 +53,7 @@ def _rejected(runs: Sequence[Run], since: datetime) -> ColumnElement[bool]:
         _TABLE.c.vendor.in_({run.vendor for run in runs}),
         _TABLE.c.state == "quarantined",
         _TABLE.c.received_at >= since,
-        _TABLE.c.job_id.in_(_jobs(runs)),
+        or_(_TABLE.c.job_id.in_(_jobs(runs)), _TABLE.c.run_id.in_([run.id for run in runs])),
     )
 
 

@@ -63,6 +63,11 @@ def explain(status_code: int | None, error_class: str | None, phases: Mapping[st
         return f"Taken with {status_code} in {phases.get('total')} ms."
     if status_code == 410:  # noqa: PLR2004 - 410 Gone
         return "Answered 410 Gone: the endpoint is disabled. Enable it when it is ready again."
+    if status_code == 429:  # noqa: PLR2004 - 429 Too Many Requests
+        return (
+            "Answered 429: it is asked too often. The next try waits at least as long as its Retry-After says;"
+            " a lower rate_limit_per_second of the endpoint asks less."
+        )
     sentences = {
         "dns": "The endpoint's host name did not resolve. Check the URL and its DNS records.",
         "refused": "The endpoint's host refused the connection. Check that the receiver runs and its port is open.",

@@ -24,6 +24,7 @@ from service.detectors.exchange import Exchange
 from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.sealing import Sealer
+from service.timeline.callbacks import called_back
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
@@ -59,7 +60,11 @@ class Door:
 
     async def told(self, body: object) -> httpx.Response:
         """ASC says something of its run."""
-        return await self.client.post(self.asc, content=json.dumps(body).encode(), headers=_JSON)
+        return await self.told_raw(json.dumps(body).encode(), "application/json")
+
+    async def told_raw(self, body: bytes, media_type: str) -> httpx.Response:
+        """ASC says something else to its run's address."""
+        return await self.client.post(self.asc, content=body, headers={"content-type": media_type})
 
 
 def signed(task: str, *, secret: str = _SECRET, at: int = _STAMP) -> dict[str, str]:
@@ -244,7 +249,25 @@ async def test_a_body_that_is_no_single_object_is_malformed(door: Door) -> None:
     for body in [*bodies, b'{"a":' * 70 + b"1" + b"}" * 70]:
         found = await door.said(body, **signed("t1"))
         assert (found.status_code, found.json()["code"]) == (400, "malformed_json"), body[:20]
-    assert door.rows() == []
+    assert {(row.state, row.subject, row.run_id) for row in door.rows()} == {("quarantined", "", None)}
+    assert all((row.note or "").startswith("unreadable: ") for row in door.rows())
+
+
+async def test_a_vendor_that_changes_its_format_is_seen(door: Door) -> None:
+    before = CALLBACKS.value("asc", "rejected"), door.here.runs()
+    for body, media_type in ((b"<done/>", "application/xml"), (b"{", "application/json")):
+        assert (await door.told_raw(body, media_type)).status_code in (415, 400)
+    assert [(row.vendor, row.state, row.run_id, row.body) for row in door.rows()] == [
+        ("asc", "quarantined", door.run_id, b"<done/>"),
+        ("asc", "quarantined", door.run_id, b"{"),
+    ]
+    assert (CALLBACKS.value("asc", "rejected") - before[0], door.here.runs()) == (2, before[1])
+    with door.here.database.reading() as session:
+        assert door.here.policy.callbacks_seen(session, [door.run_id]) == {}
+        runs = session.exec(select(Run)).all()
+        told = list(called_back(session, runs, NOW))
+    assert {(fact.kind, fact.run_id) for fact in told} == {("callback.rejected", door.run_id)}
+    assert len(told) == 2
 
 
 async def test_a_body_may_have_one_mebibyte(door: Door) -> None:
