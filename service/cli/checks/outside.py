@@ -45,6 +45,8 @@ async def check_round_trip(world: World) -> Finding:
         async with httpx.AsyncClient(timeout=world.timeout_seconds, trust_env=False) as client:
             answer = await client.get(f"{url}/livez", headers={NONCE: nonce})
     except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+        if world.dev:
+            return fail(f"nobody answers at {url}; start it: {world.dev}")
         return fail(f"{url}/livez does not answer ({type(error).__name__}); check DNS, certificate and routing")
     if answer.status_code != httpx.codes.OK:
         return fail(f"{url}/livez answers {answer.status_code}; check that it leads to relay web")
