@@ -96,6 +96,8 @@ def process(session: Session, callback_id: str, token: str, policy: DetectionPol
         serialise(session, _meeting(callback.mode, callback.vendor, callback.subject))
         run = _run_of(session, callback)
     callback.state = _apply(session, callback, run, policy, now)
+    if callback.state == "parked":
+        callback.note = "parked until its run knew the job"  # stays with it when it is matched
     callback.due_at = None
     callback.lease_token = None
     return callback.state
@@ -186,16 +188,17 @@ def _take(
     if line.policy.trust == "payload":
         observe(session, run.id, sighting, policy, now)
         return "applied"
-    write_observation(session, run.id, sighting, effect="confirm" if ends else "none")
+    due_at = None
     if ends:
         run.callback_authenticity = callback.authenticity
-        _want_confirmation(run, line, now)
+        due_at = _want_confirmation(run, line, now)
         wakes(session, TOPIC_POLLS)
+    write_observation(session, run.id, sighting, effect="confirm" if ends else "none", next_at=due_at)
     return "applied"
 
 
-def _want_confirmation(run: Run, line: Line, now: datetime) -> None:
-    """The run is due for one fetch; if one is in flight, its recording sees the wish and plans the next."""
+def _want_confirmation(run: Run, line: Line, now: datetime) -> datetime | None:
+    """The run is due for one fetch, and when; if one is in flight, its recording sees the wish and plans the next."""
     run.confirm_wanted_at = now
     in_flight = run.lease_token is not None and run.due_at is not None and run.due_at > now
     if run.state in (RunState.WAITING.value, RunState.TIMED_OUT.value) and not in_flight:
@@ -204,3 +207,5 @@ def _want_confirmation(run: Run, line: Line, now: datetime) -> None:
         if run.state == RunState.WAITING.value:  # a poll that is planned sooner serves as well
             wanted = min(wanted, run.deadline_at, run.due_at or wanted)
         run.due_at = wanted
+        return wanted
+    return None

@@ -10,6 +10,8 @@ from service.cli.calls import ask, card, done, listing, print_json
 from service.cli.options import Cursor, JsonFlag, Limit, present
 from service.cli.plain_text import shortened
 
+_OPEN = ("queued", "running")
+
 group = typer.Typer(help="Detections, through the API of a running service.", no_args_is_help=True)
 
 DetectionId = Annotated[str, typer.Argument(metavar="ID", help="The detection's id, det_….")]
@@ -22,7 +24,7 @@ _COLUMNS = (
     ("created", "created_at"),
     ("audio", "track.filename"),
 )
-_FACTS = (("at", "at"), ("what", "kind"), ("run", "run_id"), ("more", "more"))
+_FACTS = (("at", "at"), ("what", "kind"), ("detector", "detector"), ("run", "run_id"), ("more", "more"))
 
 
 @group.command("list")
@@ -50,19 +52,19 @@ def index(
         limit=limit,
         cursor=cursor,
     )
-    listing(ask("GET", "detections", params=params), _COLUMNS, as_json=as_json)
+    page = ask("GET", "detections", params=params)
+    listing(page if as_json else {**page, "data": [_row(one) for one in page["data"]]}, _COLUMNS, as_json=as_json)
 
 
 @group.command("get")
 def get(
     detection_id: DetectionId,
-    detail: Annotated[str | None, typer.Option(help="full or summary.")] = None,
+    detail: Annotated[str, typer.Option(help="full or summary.")] = "full",
     wait: Annotated[int | None, typer.Option(min=0, max=25, help="Seconds to wait for the end.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the result as it stands."""
-    chosen = detail or ("full" if as_json else "summary")
-    show_result(ask("GET", "detections", detection_id, params=present(detail=chosen, wait=wait)), as_json=as_json)
+    show_result(ask("GET", "detections", detection_id, params=present(detail=detail, wait=wait)), as_json=as_json)
 
 
 @group.command("timeline")
@@ -109,11 +111,21 @@ def _act(detection_id: str, action: str) -> Any:
     return ask("POST", "detections", detection_id, action)
 
 
+def _row(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result for a table: while it is open nobody agrees or disagrees."""
+    return {name: value for name, value in result.items() if name != "agreement" or result["status"] not in _OPEN}
+
+
 def _fact(fact: Mapping[str, Any]) -> dict[str, Any]:
     """What a fact says beside the columns all facts have, as `name=value`."""
-    rest = {name: value for name, value in fact.items() if name not in ("at", "kind", "run_id") and value is not None}
-    told = (f"{name}={_told(name, value)}" for name, value in rest.items())
+    told = (f"{name}={_told(name, value)}" for name, value in fact.items() if _is_worth_saying(name, value))
     return {**fact, "more": " ".join(told)}
+
+
+def _is_worth_saying(name: str, value: Any) -> bool:
+    if name in ("at", "kind", "run_id", "detector"):
+        return False  # they have columns of their own
+    return value is not None and not (name == "possible_duplicate_charge" and value is False)
 
 
 def _told(name: str, value: Any) -> str:

@@ -24,6 +24,7 @@ _MARKS = {
 }
 
 _OPEN = ("pending", "running")
+_UNTIL = (("next_look_at", "next look"), ("deadline_at", "at the latest"))
 
 
 class ResultScreen:
@@ -85,12 +86,18 @@ def _table(result: Mapping[str, Any]) -> Table:
 
 
 def _waits(result: Mapping[str, Any]) -> list[Text]:
-    """What holds up each detector that has not answered yet, where something does."""
+    """What holds up each detector that has not answered yet, and until when, as far as it is known."""
     return [
-        Text(printable(f"{one['detector']} waits: {' - '.join(told)}"), style="dim")
+        Text(printable(f"{one['detector']} waits: {told}"), style="dim")
         for one in result["detectors"]
-        if one["status"] in _OPEN and (told := [one[name] for name in ("waiting_for", "reason_text") if one.get(name)])
+        if one["status"] in _OPEN and (told := _wait(one))
     ]
+
+
+def _wait(detector: Mapping[str, Any]) -> str:
+    why = [detector[name] for name in ("waiting_for", "reason_text") if detector.get(name)]
+    until = [f"{words} {detector[name]}" for name, words in _UNTIL if detector.get(name)]
+    return "; ".join(part for part in (" - ".join(why), ", ".join(until)) if part)
 
 
 def _title(result: Mapping[str, Any]) -> str:
@@ -111,7 +118,8 @@ def _row(detector: Mapping[str, Any]) -> list[str]:
 
 def _verdict(result: Mapping[str, Any]) -> Panel:
     found = result["verdict"] or "no verdict yet"
-    lines = [f"[bold]{_plain(found)}[/]  ({_plain(result['status'])}, {_plain(result['agreement'])})"]
+    agreed = [result["agreement"]] if result["verdict"] else []
+    lines = [f"[bold]{_plain(found)}[/]  ({_plain(', '.join([result['status'], *agreed]))})"]
     if result["display"]:
         lines.append(_plain(result["display"]))
     digest = result["track"]["audio_sha256"]

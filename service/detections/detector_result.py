@@ -42,6 +42,8 @@ def compose_detector(run: RunFacts) -> dict[str, Any]:
         # Unknown is not nothing: no amount is claimed until spending is kept.
         "cost": {"amount": None, "currency": None, "basis": "unknown", "billed": None},
         "waiting_for": run.waiting_for,
+        "next_look_at": _time(run.next_look_at),
+        "deadline_at": _time(run.deadline_at),
         "possible_duplicate_charge": run.possible_duplicate_charge,
         **_raw(run),
         "extras": said.model_dump(mode="json", include={"extras"})["extras"],
@@ -88,9 +90,9 @@ def _obtained(run: RunFacts) -> dict[str, Any]:
 
 
 def _timing(run: RunFacts, said: Reading) -> dict[str, Any]:
-    """Our own clock, and the vendor's beside it. `wall_ms` runs from submission to answer or end."""
-    until = run.received_at or run.ended_at
-    wall = milliseconds_between(run.submitted_at, until) if run.submitted_at and until else None
+    """Our own clock, and the vendor's beside it. `wall_ms` runs from the first submission that counts to the answer."""
+    left_at, until = run.submitted_at, run.received_at
+    wall = milliseconds_between(left_at, until) if left_at and until else None
     return {
         "submitted_at": _time(run.submitted_at),
         "vendor_submitted_at": _time(said.vendor_submitted_at),

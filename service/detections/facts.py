@@ -80,6 +80,8 @@ class RunFacts:
     duplicates: int = 0
     possible_duplicate_charge: bool = False
     waiting_for: str | None = None
+    next_look_at: datetime | None = None
+    deadline_at: datetime | None = None  # None: not running yet, or no more
     raw_sha256: str | None = None
     raw_content_type: str | None = None
     raw_events: Sequence[RawEvent] = ()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from sqlmodel import Session, col, select
@@ -86,11 +87,24 @@ def _run_facts(run: Run, seen: Sequence[Observation], callbacks: tuple[int, int]
         duplicates=callbacks[1],
         possible_duplicate_charge=run.resubmitted,
         waiting_for=run.waiting_for,
+        next_look_at=_next_look_at(run),
+        deadline_at=run.deadline_at if _is_at_work(run) else None,
         raw_sha256=deciding.body_sha256 if deciding else None,
         raw_content_type=deciding.content_type if deciding else None,
         raw_events=[RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256],
         refs=_refs(run),
     )
+
+
+def _is_at_work(run: Run) -> bool:
+    """Whether its time runs: it has not ended, and a cascade has come to it."""
+    state = RunState(run.state)
+    return not state.ended and state is not RunState.RESERVED
+
+
+def _next_look_at(run: Run) -> datetime | None:
+    """When the run is submitted or asked for next; `None` while that is being done, and where nothing is planned."""
+    return run.due_at if _is_at_work(run) and run.lease_token is None else None
 
 
 def _refs(run: Run) -> Refs:

@@ -175,6 +175,9 @@ class Observation(SQLModel, table=True):
     # of a try only
     outcome: str | None = None
     left_at: datetime | None = Field(default=None, sa_type=UtcTime)  # null: nothing began to leave
+    retry_after_seconds: int | None = None  # the vendor's hint, where it gave one
+    # of a try, and of a callback that wants to be confirmed: what was planned next, at that moment
+    next_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
 class RawBody(SQLModel, table=True):

@@ -47,9 +47,19 @@ class Try:
 
 
 def note_try(
-    session: Session, run: Run, tried: Try, now: datetime, why: Reading | Refused | None = None, *, text: str = ""
+    session: Session,
+    run: Run,
+    tried: Try,
+    now: datetime,
+    why: Reading | Refused | None = None,
+    *,
+    text: str = "",
+    next_at: datetime | None = None,
 ) -> None:
-    """The try is on record as the run's next row; who listens to the detection looks. `text`: a reason without code."""
+    """The try is on record as the run's next row; who listens to the detection looks.
+
+    `text` is a reason without a code. `next_at` is when the same leaves again, where it is to.
+    """
     raw, code = tried.raw, why.reason_code if why else None
     digest = hashlib.sha256(raw.body).hexdigest() if raw else None
     session.add(
@@ -66,6 +76,8 @@ def note_try(
             content_type=(raw.content_type or None) if raw else None,
             outcome=tried.outcome.value,
             left_at=tried.left_at,
+            retry_after_seconds=why.retry_after_seconds if isinstance(why, Refused) else None,
+            next_at=next_at,
         )
     )
     if raw is not None and digest is not None:

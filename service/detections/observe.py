@@ -63,8 +63,10 @@ def observe(session: Session, run_id: str, sighting: Sighting, policy: Detection
     return run
 
 
-def write_observation(session: Session, run_id: str, sighting: Sighting, *, effect: str) -> int:
-    """The sighting is stored with its raw bytes; its number within the run."""
+def write_observation(
+    session: Session, run_id: str, sighting: Sighting, *, effect: str, next_at: datetime | None = None
+) -> int:
+    """The sighting is stored with its raw bytes; its number within the run. `next_at`: what it made due."""
     n = next_number(session, run_id)
     said, raw = sighting.said, sighting.raw
     digest = hashlib.sha256(raw.body).hexdigest()
@@ -82,6 +84,7 @@ def write_observation(session: Session, run_id: str, sighting: Sighting, *, effe
             reason_text=said.reason_text if isinstance(said, Refused) else None,
             body_sha256=digest,
             content_type=raw.content_type or None,
+            next_at=next_at,
         )
     )
     keep_raw(session, run_id, digest, raw)

@@ -21,6 +21,9 @@ from service.detectors.words import ReasonCode
 from service.kit.backoff import growing
 from service.kit.database import wakes
 
+IN_FLIGHT = "answer"
+"""What a run waits for while its submission is at the vendor and nothing has come back."""
+_LEFT = "The submission has left; the vendor has not answered it yet."
 _FIRST_RETRY, _RETRY_FACTOR, _LONGEST_RETRY = 5.0, 2.0, 300.0
 
 
@@ -36,7 +39,7 @@ def record_prepared(session: Session, run_id: str, token: str, prepared: Prepare
 
 
 def begin_submit(session: Session, run_id: str, token: str, now: datetime, lease_until: datetime) -> bool:
-    """It is on record that a submission is about to leave. Committed before it does; false if not ours."""
+    """It is on record, and told, that a submission is about to leave. Committed before it does; false if not ours."""
     held = hold_run(session, run_id, token)
     if held is None:
         return False
@@ -47,10 +50,10 @@ def begin_submit(session: Session, run_id: str, token: str, now: datetime, lease
     run.submit_started_at = now
     run.submit_tries += 1
     run.due_at = lease_until
-    run.waiting_for = run.reason_text = None
+    run.waiting_for, run.reason_text, run.last_refusal = IN_FLIGHT, _LEFT, None
     if detection.status == DetectionStatus.QUEUED.value:
         detection.status = DetectionStatus.RUNNING.value
-        wakes(session, topic_of(detection.id))
+    wakes(session, topic_of(detection.id))
     return True
 
 
@@ -85,7 +88,7 @@ def adopt_job(
 ) -> None:
     """The run waits for this job of the vendor's. The caller holds the detection locked."""
     run.vendor_job_id = accepted.job_id
-    run.submitted_at = now
+    _note_taken(run, now)
     run.reason_text = None
     run.waiting_for = None
     run.last_refusal = None
@@ -124,7 +127,6 @@ def record_deferred(
     if held is None:
         return
     _, run = held
-    note_try(session, run, tried, now, refused)
     if run.submit_started_at is None:
         run.submit_tries += 1  # it came not even to the submission; that too is a try, so the waits grow
     if run.resubmitted and run.state == RunState.QUEUED.value:
@@ -135,6 +137,7 @@ def record_deferred(
         run.submit_started_at = None
     wait = growing(max(0, run.submit_tries - 1), first=_FIRST_RETRY, factor=_RETRY_FACTOR, longest=_LONGEST_RETRY)
     defer(run, refused, wait, now)
+    note_try(session, run, tried, now, refused, next_at=_leaves_again_at(run))
     if run.state == RunState.UNKNOWN.value:
         _tell(session, run, policy)
 
@@ -147,13 +150,24 @@ def record_lost_sight(
     if held is None:
         return
     _, run = held
-    note_try(session, run, Try(Outcome.UNKNOWN, run.submit_started_at), now, text=why)
     left_at = run.submit_started_at or run.created_at
+    _note_taken(run, left_at)
     due_at = run.deadline_at if run.resubmitted else left_at + timedelta(seconds=vendor.resubmit_after)
     move(run, RunInput.LOST_SIGHT, due_at)
     run.waiting_for = "unknown_outcome"
     run.reason_text = why
+    note_try(session, run, Try(Outcome.UNKNOWN, run.submit_started_at), now, text=why, next_at=_leaves_again_at(run))
     _tell(session, run, policy)
+
+
+def _note_taken(run: Run, now: datetime) -> None:
+    """The vendor has, or may have, what left last; the first time counts, also if that was repeated since."""
+    run.submitted_at = run.submitted_at or run.submit_started_at or now
+
+
+def _leaves_again_at(run: Run) -> datetime | None:
+    """When the submission is tried again; `None` where the deadline comes first."""
+    return run.due_at if run.due_at is not None and run.due_at < run.deadline_at else None
 
 
 def give_up(session: Session, run_id: str, token: str, policy: DetectionPolicy, now: datetime) -> None:

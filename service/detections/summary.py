@@ -12,7 +12,7 @@ from typing import Any
 SUMMARY_BYTES = 18_000
 """Bytes of the summary as JSON, at most; the rest of 20,000 is for the event around it."""
 
-_LEFT_OUT = frozenset({"segments", "sub_models", "raw", "raw_events", "extras"})
+_LEFT_OUT = frozenset({"segments", "sub_models", "raw", "raw_events", "extras", "next_look_at", "deadline_at"})
 _WORDY = ("attribution", "conflicts")  # besides the detectors, where outside words stand
 _WORDY_FIELDS = {"track": "filename", "review": "note"}  # here in one field only; hashes stay whole
 _OPEN_MAPS = frozenset({"components", "other"})  # mappings whose keys a vendor chooses

@@ -20,7 +20,7 @@ from service.timeline.runs import observed, run_facts
 from service.timeline.submissions import at_vendor, submitted
 from service.timeline.telling import decided, delivered, is_on_its_way, recorded, taken_at
 from service.timeline.waits import Course, Span, waits
-from service.webhooks.models import Attempt, Delivery
+from service.webhooks.models import Attempt, Delivery, Endpoint
 
 _PATIENCE = timedelta(seconds=30)
 
@@ -59,14 +59,20 @@ def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
     facts = [
         *_of_detection(detection),
         *(fact for run in runs for fact in _of_run(run, seen[run.id], detection.rule)),
-        *called_back(session, runs, detection.created_at),
+        *called_back(session, runs, detection.created_at, _confirmations_due(seen.values())),
         *decided(revisions),
         *recorded(events),
-        *delivered(deliveries, _attempts(session, deliveries), {event.id: event.type for event in events}),
+        *delivered(
+            deliveries,
+            _attempts(session, deliveries),
+            {event.id: event.type for event in events},
+            _urls(session, deliveries),
+        ),
     ]
+    detectors = {run.id: run.detector for run in runs}
     spans = [span for run in runs for span in at_vendor(run, seen[run.id].tries)]
     return Timeline(
-        facts=in_order(facts),
+        facts=in_order(fact.of(detectors[fact.run_id]) if fact.run_id in detectors else fact for fact in facts),
         waits=waits(_course(detection, spans, events, deliveries), now),
         is_over=_is_over(detection, deliveries, now),
         status=detection.status,
@@ -101,6 +107,17 @@ def _rows(session: Session, runs: Sequence[Run]) -> dict[str, Rows]:
         of_run = found[row.run_id]
         (of_run.looks if row.outcome is None else of_run.tries).append(row)
     return found
+
+
+def _confirmations_due(rows: Iterable[Rows]) -> dict[str, datetime]:
+    """When each callback that claims an end was to be confirmed, as planned when it came."""
+    looks = (look for of_run in rows for look in of_run.looks)
+    return {look.callback_id: look.next_at for look in looks if look.callback_id and look.next_at}
+
+
+def _urls(session: Session, deliveries: Sequence[Delivery]) -> dict[str, str]:
+    wanted = select(Endpoint.id, Endpoint.url).where(col(Endpoint.id).in_({one.endpoint_id for one in deliveries}))
+    return dict(session.exec(wanted).all())
 
 
 def _attempts(session: Session, deliveries: Sequence[Delivery]) -> dict[str, list[Attempt]]:

@@ -1,6 +1,6 @@
 """Facts of callbacks: what came unasked and was taken in, and what was refused although it named a job of ours."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from service.callbacks.models import Callback
 from service.detections.models import Run
+from service.kit.clock import rfc3339
 from service.kit.columns import table_of
 from service.timeline.fact import Fact
 
@@ -22,14 +23,18 @@ _COLUMNS = tuple(
 )  # fmt: skip
 
 
-def called_back(session: Session, runs: Sequence[Run], since: datetime) -> Iterable[Fact]:
-    """What spoke of these runs. Only rejected ones from `since` on are looked at."""
+def called_back(session: Session, runs: Sequence[Run], since: datetime, due: Mapping[str, datetime]) -> Iterable[Fact]:
+    """What spoke of these runs. Only rejected ones from `since` on are looked at.
+
+    `due` says when those that claim an end were to be confirmed, by their ids.
+    """
     by_run = {run.id: run for run in runs}
     by_job = {(run.vendor, run.vendor_job_id): run for run in runs if run.vendor_job_id}
     for row in _rows(session, _taken(runs)):
         run = by_run.get(row.run_id) or by_run.get(row.subject) or by_job.get((row.vendor, row.subject))
         if run is not None:
-            yield _fact(row, run, "callback.received")
+            confirm_due_at = {"confirm_due_at": rfc3339(due[row.id])} if row.id in due else {}
+            yield _fact(row, run, "callback.received", **confirm_due_at)
     for row in _rows(session, _rejected(runs, since)):
         run = by_run.get(row.run_id) or by_job.get((row.vendor, row.job_id))
         if run is not None:
@@ -65,7 +70,7 @@ def _rows(session: Session, condition: ColumnElement[bool]) -> Sequence[Row[Any]
     return session.connection().execute(select(*_COLUMNS).where(condition)).all()
 
 
-def _fact(row: Row[Any], run: Run, kind: str) -> Fact:
+def _fact(row: Row[Any], run: Run, kind: str, **more: str) -> Fact:
     told = {
         "callback_id": row.id,
         "job_id": row.job_id if row.job_id == run.vendor_job_id else None,  # another run's is not for this reader
@@ -73,5 +78,6 @@ def _fact(row: Row[Any], run: Run, kind: str) -> Fact:
         "state": row.state,
         "seen": row.seen + row.more,
         "note": row.note,
+        **more,
     }
     return Fact(row.received_at, kind, row.id, run.id, told)

@@ -1,7 +1,7 @@
 """What a fact of a timeline is, and in which order facts stand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,10 @@ class Fact:
     key: str
     run_id: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, detector: str) -> "Fact":
+        """The same, and which detector's run it is about."""
+        return replace(self, more={"detector": detector, **self.more})
 
     def shown(self) -> dict[str, Any]:
         """As JSON: `at`, `kind`, `run_id` where it is about one run, and what else there is to say."""

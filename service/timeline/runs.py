@@ -17,7 +17,6 @@ def run_facts(run: Run, rule: str) -> Iterable[Fact]:
     yield _begun(run, rule)
     if run.ended_at is not None:
         ending = {
-            "detector": run.detector,
             "status": RunState(run.state).status.value,
             "reason_code": run.reason_code,
             "reason_text": run.reason_text,
@@ -47,7 +46,7 @@ def observed(run_id: str, rows: Iterable[Observation]) -> Iterable[Fact]:
 def _begun(run: Run, rule: str) -> Fact:
     """Queued; a run behind a cascade's first is reserved, and when its turn came is seen by its submission."""
     kind = "run.reserved" if rule == Rule.CASCADE.value and run.place > 0 else "run.queued"
-    return Fact(run.created_at, kind, f"{run.id}/begun", run.id, {"detector": run.detector, "round": run.round})
+    return Fact(run.created_at, kind, f"{run.id}/begun", run.id, {"round": run.round})
 
 
 def _asked(row: Observation) -> str | None:

@@ -1,6 +1,7 @@
 """Facts of submissions: each try to hand a run to its vendor, and how long it was there. From rows to facts, pure."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from service.detections.lifecycle import RunState
@@ -12,21 +13,23 @@ from service.timeline.waits import Span
 
 _TAKEN = (Outcome.ACCEPTED.value, Outcome.ANSWERED.value, Outcome.UNKNOWN.value)
 _STAYS = (Outcome.ACCEPTED.value, Outcome.UNKNOWN.value)
+_IN_FLIGHT = "in_flight"
 
 
 def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
-    """Each try, at the moment it left. What is in flight is not told: it may yet turn out not to have left."""
+    """Each try, at the moment it left; the last one also while it is in flight, as another fact than its outcome."""
     doubtful = False  # an earlier submission may have been taken
     for number, row in enumerate(tries, 1):
         submits = row.via == Errand.SUBMIT.value
         told = {
-            "detector": run.detector,
             "try": number,
             "step": row.via,
             "outcome": row.outcome,
             "http_status": row.http_status,
             "reason_code": row.refusal,
             "reason_text": row.reason_text,
+            "retry_after_seconds": row.retry_after_seconds,
+            "next_attempt_at": _time(row.next_at),
             "prepared_ref": run.prepared_ref if submits else None,
             "job_id": run.vendor_job_id if row.outcome == Outcome.ACCEPTED.value else None,
             "recorded_at": rfc3339(row.at),
@@ -34,7 +37,7 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
         }
         yield Fact(row.left_at or row.at, "run.submitted", f"{run.id}/submitted/{row.n}", run.id, told)
         doubtful |= submits and row.outcome == Outcome.UNKNOWN.value
-    if _left_untold(run, tries) and run.state != RunState.QUEUED.value:
+    if _left_untold(run, tries):
         yield _untold(run, len(tries) + 1)
 
 
@@ -59,19 +62,28 @@ def _left_untold(run: Run, tries: Sequence[Observation]) -> bool:
 
 
 def _untold(run: Run, number: int) -> Fact:
-    """What is known of a submission whose answer nobody waited for any more."""
-    outcome = Outcome.UNKNOWN if run.submitted_at is None else Outcome.ACCEPTED
+    """What is known of a submission in flight, or of one whose answer nobody waited for any more."""
+    outcome = _IN_FLIGHT
+    if run.state != RunState.QUEUED.value:
+        outcome = Outcome.UNKNOWN.value if run.vendor_job_id is None else Outcome.ACCEPTED.value
     told: dict[str, Any] = {
-        "detector": run.detector,
         "try": number,
         "step": Errand.SUBMIT.value,
-        "outcome": outcome.value,
+        "outcome": outcome,
         "http_status": None,
         "reason_code": None,
         "reason_text": None,
+        "retry_after_seconds": None,
+        "next_attempt_at": None,
         "prepared_ref": run.prepared_ref,
         "job_id": run.vendor_job_id,
         "recorded_at": None,
         "possible_duplicate_charge": run.resubmitted,
     }
-    return Fact(run.submit_started_at or run.created_at, "run.submitted", f"{run.id}/submitted/untold", run.id, told)
+    # Its end is a fact of its own: who follows the stream is told both.
+    key = f"{run.id}/submitted/{outcome}/{number}" if outcome == _IN_FLIGHT else f"{run.id}/submitted/untold"
+    return Fact(run.submit_started_at or run.created_at, "run.submitted", key, run.id, told)
+
+
+def _time(at: datetime | None) -> str | None:
+    return rfc3339(at) if at is not None else None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.detections.models import Revision
 from service.events.models import Event
@@ -30,12 +31,23 @@ def recorded(events: Iterable[Event]) -> Iterable[Fact]:
 
 
 def delivered(
-    deliveries: Sequence[Delivery], attempts: Mapping[str, Sequence[Attempt]], types: Mapping[str, str]
+    deliveries: Sequence[Delivery],
+    attempts: Mapping[str, Sequence[Attempt]],
+    types: Mapping[str, str],
+    urls: Mapping[str, str],
 ) -> Iterable[Fact]:
-    """How each delivery came, was tried, and ended; and where it stands, if it waits for something else."""
+    """How each delivery came, was tried, and ended; and where it stands, if it waits for something else.
+
+    `types` are the events' by their ids, `urls` the endpoints' by theirs.
+    """
     for one in deliveries:
         tries = attempts.get(one.id, ())
-        about = {"delivery_id": one.id, "endpoint_id": one.endpoint_id, "event_id": one.event_id}
+        about = {
+            "delivery_id": one.id,
+            "endpoint_id": one.endpoint_id,
+            "endpoint": _place(urls.get(one.endpoint_id)),
+            "event_id": one.event_id,
+        }
         yield Fact(one.created_at, "delivery.created", one.id, None, {**about, "type": types.get(one.event_id)})
         for attempt in tries:
             told = _tried(attempt, _next_at(one) if attempt is tries[-1] else None)
@@ -57,6 +69,14 @@ def taken_at(told_at: datetime, deliveries: Iterable[Delivery]) -> datetime | No
 def is_on_its_way(delivery: Delivery) -> bool:
     """Whether it will be tried without anybody's doing."""
     return delivery.state in ("due", "blocked")
+
+
+def _place(url: str | None) -> str | None:
+    """The address's host and path: enough to know it by. A query or a user's name may be a secret."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _tried(attempt: Attempt, next_at: datetime | None) -> dict[str, Any]:

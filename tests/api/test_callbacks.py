@@ -265,7 +265,7 @@ async def test_a_vendor_that_changes_its_format_is_seen(door: Door) -> None:
     with door.here.database.reading() as session:
         assert door.here.policy.callbacks_seen(session, [door.run_id]) == {}
         runs = session.exec(select(Run)).all()
-        told = list(called_back(session, runs, NOW))
+        told = list(called_back(session, runs, NOW, {}))
     assert {(fact.kind, fact.run_id) for fact in told} == {("callback.rejected", door.run_id)}
     assert len(told) == 2
 

@@ -89,6 +89,40 @@ async def test_confirmations_keep_ten_seconds_apart(database: Database) -> None:
     assert (vendor.times("fetch"), here.run().confirmations) == (2, 2)
 
 
+async def test_a_poll_that_is_planned_sooner_serves_as_the_confirmation(database: Database) -> None:
+    here, vendor, _ = await _waiting(database, [said("running"), said("ai")], poll=3)
+    here.arrive(here.run().id, DONE)
+    here.clock.turn(1)
+    await here.callbacks()
+    await here.poll()
+    planned = here.run().due_at
+    assert planned == _at(4)
+    here.clock.turn(1)
+    here.arrive(here.run().id, {**DONE, "again": 1})
+    await here.callbacks()
+    assert here.run().due_at == planned, "the callback alone asks ten seconds after the look before, and no sooner"
+    here.clock.now = _at(4)
+    await here.poll()
+    assert (vendor.times("fetch"), here.run().state, here.run().confirmed_by_fetch) == (2, "succeeded", True)
+
+
+async def test_when_a_callback_is_confirmed_was_said_when_it_came(database: Database) -> None:
+    here, _, _ = await _waiting(database, [said("running")])
+    here.arrive(here.run().id, {"said": "running"}, job_id="j1")
+    await here.callbacks()
+    here.arrive(here.run().id, DONE)
+    await here.callbacks()
+    await here.poll()
+    here.clock.turn(2)
+    here.arrive(here.run().id, {**DONE, "again": 1})
+    await here.callbacks()
+    with database.reading() as session:
+        called = select(Observation.effect, Observation.next_at).where(col(Observation.callback_id).is_not(None))
+        assert session.exec(called.order_by(col(Observation.n))).all() == [
+            ("none", None), ("confirm", NOW), ("confirm", _at(10)),
+        ]  # fmt: skip
+
+
 async def test_the_same_callback_again_asks_nothing_again(database: Database) -> None:
     here, vendor, _ = await _waiting(database, [said("running")])
     for _ in range(5):

@@ -83,7 +83,7 @@ COMMANDS: list[tuple[str, Sent]] = [
     ("endpoints stats we_1", ("GET", f"{WE}/we_1/stats", {}, None)),
     ("deliveries get dlv_1", ("GET", "/v1/deliveries/dlv_1", {}, None)),
     ("deliveries resend dlv_1", ("POST", "/v1/deliveries/dlv_1/resend", {}, None)),
-    ("detections get det_1", ("GET", "/v1/detections/det_1", {"detail": "summary"}, None)),
+    ("detections get det_1", ("GET", "/v1/detections/det_1", {"detail": "full"}, None)),
     (
         "detections get det_1 --wait 25 --detail full",
         ("GET", "/v1/detections/det_1", {"detail": "full", "wait": "25"}, None),
@@ -242,6 +242,49 @@ async def test_what_holds_up_a_detector_is_shown_while_it_does(status: str) -> N
         shown = (await relay(service.url, "detections", "get", "det_1")).stdout
     assert ("asc waits: vendor_error - come \N{REPLACEMENT CHARACTER}[31mlater" in shown) == (status == "running")
     assert "\x1b" not in shown
+
+
+async def test_an_open_detector_says_when_it_is_looked_at_next_and_until_when() -> None:
+    shown_result = result(status="running")
+    shown_result["detectors"][0] |= {
+        "waiting_for": "answer", "next_look_at": "2026-11-20T10:00:05.000Z", "deadline_at": "2026-11-20T11:00:00.000Z",
+    }  # fmt: skip
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1", shown_result)
+        shown = " ".join((await relay(service.url, "detections", "get", "det_1")).stdout.split())
+        shown_result["detectors"][0] |= {"waiting_for": None, "deadline_at": None}
+        service.answer("GET /v1/detections/det_2", shown_result)
+        shorter = (await relay(service.url, "detections", "get", "det_2")).stdout
+    when = "next look 2026-11-20T10:00:05.000Z"
+    assert f"asc waits: answer; {when}, at the latest 2026-11-20T11:00:00.000Z" in shown
+    assert f"asc waits: {when}\n" in shorter
+
+
+@pytest.mark.parametrize("command", ["get det_1", "list"])
+@pytest.mark.parametrize("status", ["running", "completed"])
+async def test_nobody_agrees_while_a_detection_is_open(command: str, status: str) -> None:
+    shown_result = result(status=status, agreement="none")
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1", shown_result)
+        service.answer("GET /v1/detections", {"data": [shown_result], "has_more": False, "next_cursor": None})
+        shown = (await relay(service.url, "detections", *command.split())).stdout
+        as_json = (await relay(service.url, "detections", "list", "--json")).stdout
+    assert ("none" in shown) == (status == "completed")
+    assert json.loads(as_json)["data"][0]["agreement"] == "none"
+
+
+@pytest.mark.parametrize("doubled", [True, False])
+async def test_a_timeline_names_the_detector_and_a_duplicate_charge_only_where_there_may_be_one(doubled: bool) -> None:
+    fact = {
+        "at": "2026-11-20T10:00:01.000Z", "kind": "run.submitted", "run_id": "run_1", "detector": "aippim/pro",
+        "try": 2, "possible_duplicate_charge": doubled, "confirmed_by_fetch": False,
+    }  # fmt: skip
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1/timeline", {"data": [fact], "waits": {}})
+        shown = (await relay(service.url, "detections", "timeline", "det_1")).stdout
+    words = shown.splitlines()[1].split()
+    assert words[1:4] == ["run.submitted", "aippim/pro", "run_1"]
+    assert words[4:] == ["try=2", *(["possible_duplicate_charge=true"] if doubled else []), "confirmed_by_fetch=false"]
 
 
 async def test_a_result_is_shown_as_a_line_a_detector_and_a_verdict() -> None:

@@ -32,7 +32,7 @@ RESULT_KEYS = (
 DETECTOR_KEYS = (
     "run_id detector vendor tier engine status reason_code reason_text retryable verdict verdict_raw "
     "verdict_derived kind score confidence components content attribution segments sub_models reasons refs "
-    "obtained timing cost waiting_for possible_duplicate_charge raw raw_events extras"
+    "obtained timing cost waiting_for next_look_at deadline_at possible_duplicate_charge raw raw_events extras"
 )
 INNER_KEYS = {
     "links": "self full timeline",

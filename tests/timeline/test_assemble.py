@@ -12,6 +12,7 @@ from service.detections.recheck import recheck
 from service.detections.votes import OutcomeReason, Rule
 from service.kit.database import Database
 from service.timeline.assemble import Timeline, assemble
+from service.webhooks.models import Endpoint
 from service.webhooks.record import record_attempts
 from tests.detections.rows import World, add_media, alter, policy_of
 from tests.detections.scripted import NOW, Scripted, aippim, asc, job, lost, raw, said
@@ -133,6 +134,51 @@ async def test_a_callback_that_came_before_its_run_knew_the_job_is_told(database
     here.arrive(here.run().id, {"said": "ai"})
     await here.callbacks()
     assert [fact["state"] for fact in _of(_story(here, detection_id), "callback.received")] == ["parked"]
+    await here.dispatch()
+    await here.callbacks()
+    (matched,) = _of(_story(here, detection_id), "callback.received")
+    assert (matched["state"], matched["note"]) == ("applied", "parked until its run knew the job")
+
+
+async def test_a_callback_that_claims_an_end_says_when_it_was_to_be_confirmed(database: Database) -> None:
+    here = _world(database, asc(submits=[job("j1")], fetches=[said("running")]))
+    detection_id = here.submit("asc")
+    await here.dispatch()
+    here.arrive(here.run().id, {"said": "ai"}, job_id="j1")
+    await here.callbacks()
+    await here.poll()
+    here.clock.turn(3)
+    here.arrive(here.run().id, {"said": "human"}, job_id="j1")
+    here.arrive(here.run().id, {"said": "running"}, job_id="j1", received_at=here.clock() + timedelta(seconds=1))
+    await here.callbacks()
+    assert [fact.get("confirm_due_at") for fact in _of(_story(here, detection_id), "callback.received")] == [
+        "2026-11-20T12:00:00.000Z", "2026-11-20T12:00:10.000Z", None,
+    ]  # fmt: skip
+
+
+async def test_every_fact_of_a_run_names_its_detector(database: Database) -> None:
+    here = _world(database, asc(submits=[job("j1")], fetches=[said("ai")]))
+    detection_id = here.submit("asc")
+    await here.dispatch()
+    here.arrive(here.run().id, {"said": "ai"}, job_id="j1")
+    await here.callbacks()
+    await here.poll()
+    told = [fact.shown() for fact in _story(here, detection_id).facts]
+    assert {fact["kind"] for fact in told if "run_id" in fact} >= {"run.queued", "callback.received", "event.recorded"}
+    assert [fact for fact in told if ("run_id" in fact) != (fact.get("detector") == "asc")] == []
+
+
+async def test_a_delivery_names_its_endpoints_host_and_path_and_no_secret(database: Database) -> None:
+    here = _world(database, asc(submits=[said("ai")]))
+    endpoint_id, _ = put_endpoint(database)
+    detection_id = here.submit("asc")
+    await here.dispatch()
+    with database.writing() as session:
+        session.get_one(Endpoint, endpoint_id).url = "https://me:pass@shop.example:8443/hear/us?key=secret#x"
+    _deliver(here, 200)
+    told = [fact.shown() for fact in _story(here, detection_id).facts if fact.kind.startswith("delivery.")]
+    assert len(told) == 3
+    assert {fact["endpoint"] for fact in told} == {"shop.example:8443/hear/us"}
 
 
 async def test_a_cascades_second_is_reserved_until_it_is_asked(database: Database) -> None:

@@ -11,7 +11,6 @@ from service.detections.cancel import cancel
 from service.detections.conclude import lock_detection
 from service.detections.models import Observation, RawBody
 from service.detections.policy import topic_of
-from service.detections.queries import result_of
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
 from service.retention.erase import erase_detection
@@ -95,6 +94,54 @@ async def test_a_reader_who_follows_is_told_each_try_once(database: Database) ->
         here.clock.turn(90)
     assert [kind for kind, _ in told].count("run.submitted") == 3
     assert len(told) == len(set(told)) == len(_story(here, detection_id).facts)
+
+
+async def test_a_submission_in_flight_is_told_and_its_end_as_another_fact(database: Database) -> None:
+    reader, told = Seen(), list[tuple[Any, ...]]()
+
+    def read() -> None:
+        for fact in reader.unseen(_story(here, detection_id).facts):
+            reader.take(fact)
+            if fact.kind == "run.submitted":
+                told.append(_some(fact.shown(), "detector", "try", "outcome", "possible_duplicate_charge"))
+
+    async def lost_while_looked_at(_ask: Ask) -> Raw:
+        read()
+        read()
+        raise lost()
+
+    async def taken_while_looked_at(_ask: Ask) -> Raw:
+        read()
+        return job("j1")
+
+    here = world(database, asc(submits=[lost_while_looked_at, taken_while_looked_at]))
+    detection_id = here.submit("asc")
+    for _ in range(2):
+        await here.dispatch()
+        read()
+        here.clock.turn(90)
+    assert told == [
+        ("asc", 1, "in_flight", False),
+        ("asc", 1, "unknown", False),
+        ("asc", 2, "in_flight", True),
+        ("asc", 2, "accepted", True),
+    ]
+    assert [fact["outcome"] for fact in _tries(here, detection_id)] == ["unknown", "accepted"]
+
+
+async def test_a_try_says_when_the_next_one_is_and_what_the_vendor_asked_for(database: Database) -> None:
+    busy = raw({"message": "come later"}, 429, retry_after="7")
+    here = world(database, asc(submits=[busy, BUSY, lost(), lost()]), deadline=100)
+    detection_id = here.submit("asc")
+    for wait in (7, 10, 90):
+        await here.dispatch()
+        here.clock.turn(wait)
+    tries = _tries(here, detection_id)
+    assert [_some(fact, "next_attempt_at", "retry_after_seconds") for fact in tries] == [
+        ("2026-11-20T12:00:07.000Z", 7),  # longer than our own first pause, which is 5 s
+        ("2026-11-20T12:00:17.000Z", None),  # twice 5 s
+        (None, None),  # the deadline comes before the repetition would
+    ]
 
 
 async def test_who_listens_to_the_detection_is_woken_by_a_try(database: Database) -> None:
@@ -187,7 +234,8 @@ async def test_a_try_whose_worker_died_is_told_when_it_is_found(database: Databa
     here = world(database, asc())
     detection_id = here.submit("asc")
     alter(database, [here.run()], submit_started_at=NOW, submit_tries=1, lease_token="dead")
-    assert _tries(here, detection_id) == []
+    (in_flight,) = _tries(here, detection_id)
+    assert in_flight["outcome"] == "in_flight"
     here.clock.turn(100)
     await here.dispatch()
     (fact,) = _tries(here, detection_id)
@@ -198,7 +246,7 @@ async def test_a_try_whose_worker_died_is_told_when_it_is_found(database: Databa
 
 async def test_a_submission_that_a_cancellation_overtook_is_told_as_unknown(database: Database) -> None:
     async def cancelled(_ask: Ask) -> Raw:
-        assert _tries(here, detection_id) == []
+        assert [fact["outcome"] for fact in _tries(here, detection_id)] == ["in_flight"]
         here.clock.turn(2)
         with database.writing() as session:
             cancel(session, lock_detection(session, detection_id), here.policy, here.clock())
@@ -259,34 +307,3 @@ async def test_what_was_seen_says_why_it_did_not_count(database: Database) -> No
     assert {fact["reason_text"] for fact in seen} == {
         "The vendor named a status that its documents do not.", "come later",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("answers", "waiting_for", "word"),
-    [([said("odd")], "schema_mismatch", "odd"), ([BUSY], "vendor_error", "come later")],
-)
-async def test_an_open_result_says_what_the_last_question_met(
-    database: Database, answers: list[Answer], waiting_for: str, word: str
-) -> None:
-    here = world(database, asc(submits=[job("j1")], fetches=answers))
-    detection_id = here.submit("asc")
-    await here.dispatch()
-    here.clock.turn(2)
-    here.arrive(here.run().id, {"said": "ai"}, job_id="j1")  # so that what meets the trouble is its confirmation
-    await here.callbacks()
-    await here.poll()
-    with database.reading() as session:
-        (detector,) = result_of(session, here.detection(detection_id), here.policy, full=False)["detectors"]
-    assert (detector["status"], detector["waiting_for"]) == ("running", waiting_for)
-    assert word in detector["reason_text"]
-
-
-async def test_a_lost_submission_says_so_and_not_why_the_one_before_waited(database: Database) -> None:
-    here = world(database, asc(submits=[BUSY, lost()]))
-    here.submit("asc")
-    await here.dispatch()
-    assert here.run().reason_text == "come later"
-    here.clock.turn(5)
-    await here.dispatch()
-    assert here.run().waiting_for == "unknown_outcome"
-    assert (here.run().reason_text or "").startswith("No answer came")

@@ -31,6 +31,7 @@ class Timing(Shown):
     """Our clock, and the vendor's beside it."""
 
     submitted_at: Time | None
+    """When the first submission left that the vendor answered, or may have taken."""
     vendor_submitted_at: Time | None
     vendor_completed_at: Time | None
     received_at: Time | None
@@ -38,7 +39,7 @@ class Timing(Shown):
     vendor_ms: int | None
     """As the vendor says."""
     wall_ms: int | None
-    """From submission to answer, by our clock."""
+    """From `submitted_at` to `received_at`; null without an answer."""
 
 
 class Cost(Shown):
@@ -81,7 +82,7 @@ class DetectorSummary(Shown):
     timing: Timing
     cost: Cost
     waiting_for: str | None
-    """What holds the run up, while something does."""
+    """What holds the run up, while something does; `answer`: its submission is at the vendor."""
     possible_duplicate_charge: bool
     """A submission may have left twice: the connection broke before its answer."""
 
@@ -107,6 +108,10 @@ class RawEvent(Shown):
 class DetectorResult(DetectorSummary):
     """One detector's part with all of it."""
 
+    next_look_at: Time | None
+    """When it is submitted or asked for next; null while that is being done, and after its end."""
+    deadline_at: Time | None
+    """When it ends at the latest; null after its end, and before a cascade comes to it."""
     segments: list[Segment]
     sub_models: list[SubModel]
     raw: Raw | None
