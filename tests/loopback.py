@@ -1,11 +1,24 @@
-"""A raw TCP peer on loopback that acts as a test scripts it; it speaks no HTTP of its own."""
+"""Sockets on loopback: one to serve at, and a raw TCP peer that acts as a test scripts it and speaks no HTTP."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def listener() -> socket.socket:
+    """A listening socket, at a port that the system chose.
+
+    It is said to be TCP: only then does asyncio switch Nagle's algorithm off, by which each answer on a connection
+    that was used before waits 40 ms for the peer's delayed acknowledgement (RFC 1122 sections 4.2.3.2 and 4.2.3.4).
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.bind(("127.0.0.1", 0))
+    bound.listen()
+    return bound
 
 
 @dataclass

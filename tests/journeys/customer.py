@@ -1,5 +1,6 @@
 """What a customer does, through the API alone."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Customer:
     async def upload(self, folder: Path, name: str = "song.wav", seconds: float = 1) -> str:
         """The id of media with this name."""
         path = folder / name
-        write_track(path, seconds)
+        await asyncio.to_thread(write_track, path, seconds)
         media_id: str = (await self.post("/v1/media", files={"file": (name, path.read_bytes())}))["id"]
         return media_id
 

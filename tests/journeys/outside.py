@@ -4,11 +4,11 @@ Each can strike at a moment of the test's choosing: that is how a process of our
 """
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx
 import uvicorn
@@ -18,8 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.kit.clock import Clock, system_clock
 from service.sandbox.app import SandboxSettings, create
 from service.sandbox.receiver import Receiver
+from tests.loopback import listener
 from tests.waiting import until
 
 API_KEY = "a made-up vendor key"
@@ -30,12 +32,12 @@ Strike = Callable[[], Awaitable[None]]
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The application answers on a loopback port, in this event loop."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    bound = listener()
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
-    task = asyncio.create_task(server._serve([listener]))
+    task = asyncio.create_task(server._serve([bound]))
     await until(lambda: server.started)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
@@ -90,7 +92,7 @@ class Vendors:
             "FIRST_POLL_SECONDS": "3",
             "POLL_SECONDS": "1",
             "DEADLINE_SECONDS": "60",
-            "TIMEOUT_SECONDS": "1",
+            "TIMEOUT_SECONDS": "2",
             "RESUBMIT_AFTER_SECONDS": "1",
             "API_KEY": API_KEY,
         }
@@ -103,8 +105,22 @@ class Vendors:
         }
 
 
+class HeldClock:
+    """Time at a vendor's. It stands still, and with it the work, until it is released."""
+
+    def __init__(self) -> None:
+        self._held_at: datetime | None = system_clock()
+
+    def __call__(self) -> datetime:
+        return self._held_at or system_clock()
+
+    def release(self) -> None:
+        """It is as late as everywhere else."""
+        self._held_at = None
+
+
 @asynccontextmanager
-async def vendors(latency_seconds: float = 0.3) -> AsyncIterator[Vendors]:
+async def vendors(latency_seconds: float = 0.3, clock: Clock = system_clock) -> AsyncIterator[Vendors]:
     """Both twins answer at one address outside the deployment."""
     callback_url: list[str] = []
     twins = create(
@@ -115,7 +131,8 @@ async def vendors(latency_seconds: float = 0.3) -> AsyncIterator[Vendors]:
             aippim_callback_url=lambda: callback_url[0] if callback_url else None,
             latency_seconds=latency_seconds,
             retry_seconds=0.5,
-        )
+        ),
+        clock,
     )
     watched = Watched(twins.app)
     async with serving(watched) as base:

@@ -1,19 +1,27 @@
 """Our own processes, started as an operator would, on loopback; ended by their id."""
 
+import asyncio
 import itertools
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
+from sqlmodel import Session
 
+from service.accounts.api_keys import create
+from service.accounts.register import account_named
+from service.callbacks.addresses import address_token
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.kit.sealing import Sealer
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +110,12 @@ class Deployment:
         self.processes.append(process)
         return process
 
+    def start(self) -> None:
+        """Web and worker run: one process on SQLite, two on PostgreSQL."""
+        alone = self.environment["DATABASE_URL"].startswith("sqlite")
+        for command in [("web", "--with-worker")] if alone else [("web",), ("worker",)]:
+            self.process(*command).start()
+
     def run(self, *command: str) -> str:
         """What a command that ends printed."""
         done = subprocess.run(
@@ -114,10 +128,23 @@ class Deployment:
         )
         return done.stdout.decode()
 
-    def key(self, mode: str) -> str:
-        """A fresh API key."""
-        text: str = json.loads(self.run("keys", "create", "--account", "journey", "--mode", mode, "--json"))["key"]
-        return text
+    async def key(self, mode: str) -> str:
+        """A fresh API key. Made here: a command of its own would start a process for it."""
+        return await asyncio.to_thread(self._make, partial(_key, mode=mode))
+
+    async def callback_url(self) -> str:
+        """The address of AIPPIM's live callbacks, as `relay callback-url aippim` prints it."""
+        sealer = Sealer([self.environment["SECRET_KEYS"]])
+        token = await asyncio.to_thread(self._make, partial(_callback_token, sealer=sealer))
+        return f"{self.url}/callbacks/aippim/{token}"
+
+    def _make(self, verb: Callable[[Session], str]) -> str:
+        database = Database(self.environment["DATABASE_URL"])
+        try:
+            with database.writing() as session:
+                return verb(session)
+        finally:
+            database.close()
 
     async def ready(self, url: str | None = None) -> None:
         """The web process answers."""
@@ -130,6 +157,15 @@ class Deployment:
                     return False
 
             await until(answers, seconds=30)
+
+
+def _key(session: Session, mode: str) -> str:
+    now = system_clock()
+    return create(session, account_named(session, "journey", now).id, mode, now).text
+
+
+def _callback_token(session: Session, sealer: Sealer) -> str:
+    return address_token(session, "live", "aippim", sealer, system_clock())
 
 
 @contextmanager

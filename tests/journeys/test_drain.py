@@ -18,6 +18,7 @@ from service.detections.models import Run
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.webhooks.models import Attempt, Delivery
+from tests.journeys.at_once import on_both
 from tests.journeys.customer import Customer, customer
 from tests.journeys.outside import Watched, inbox, vendors
 from tests.journeys.processes import Process, deployment
@@ -64,11 +65,11 @@ async def stopped(process: Process) -> float:
     return time.monotonic() - started
 
 
-async def test_what_cannot_finish_in_time_is_handed_over(database_url: str, tmp_path: Path) -> None:
+async def cut_short(database_url: str, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(vendors())
         box = await stack.enter_async_context(inbox())
-        one = stack.enter_context(deployment(database_url, tmp_path, **world.environment | SLOW | WEBHOOKS))
+        one = stack.enter_context(deployment(database_url, folder, **world.environment | SLOW | WEBHOOKS))
         alone = database_url.startswith("sqlite")
         web = one.process("web", "--with-worker") if alone else one.process("web")
         worker = web if alone else one.process("worker")
@@ -77,15 +78,15 @@ async def test_what_cannot_finish_in_time_is_handed_over(database_url: str, tmp_
         await one.ready()
         database = Database(database_url)
         stack.callback(database.close)
-        who = Customer(await stack.enter_async_context(customer(one.url, one.key("live"))))
+        who = Customer(await stack.enter_async_context(customer(one.url, await one.key("live"))))
         box.secrets.append(await who.register(box.url))
-        media_id = await who.upload(tmp_path)
+        media_id = await who.upload(folder)
 
         receiver = hang(box.watched, is_post)
         await who.ask(media_id, detectors=["asc"])
         await box.watched.struck.wait()
         vendor = hang(world.watched, submits)
-        second = await who.ask(await who.upload(tmp_path, seconds=2), detectors=["asc"])
+        second = await who.ask(await who.upload(folder, seconds=2), detectors=["asc"])
         await world.watched.struck.wait()
 
         assert await stopped(worker) < 25
@@ -116,3 +117,7 @@ async def test_what_cannot_finish_in_time_is_handed_over(database_url: str, tmp_
         if not alone:
             assert await stopped(other) < 25
         assert await stopped(web) < 25
+
+
+async def test_what_cannot_finish_in_time_is_handed_over(both: dict[str, str], tmp_path: Path) -> None:
+    await on_both(cut_short, both, tmp_path)

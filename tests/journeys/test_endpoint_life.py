@@ -23,7 +23,7 @@ async def test_what_was_held_arrives_when_the_endpoint_is_enabled(sqlite_url: st
         one = stack.enter_context(deployment(sqlite_url, tmp_path))
         one.process("web", "--with-worker").start()
         await one.ready()
-        here = Customer(await stack.enter_async_context(customer(one.url, one.key("test"))))
+        here = Customer(await stack.enter_async_context(customer(one.url, await one.key("test"))))
         asked = {"url": box.url, "events": ["webhook_endpoint.*"]}
         mine = await here.post(PATH, json=asked)
         other = await here.post(PATH, json=asked)

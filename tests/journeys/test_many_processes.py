@@ -31,8 +31,8 @@ async def test_two_web_and_two_workers_do_everything_once(postgres_url: str, tmp
         calm = {f"{vendor}_{name}": value for vendor in ("AIPPIM", "ASC") for name, value in patient.items()}
         one = stack.enter_context(deployment(postgres_url, tmp_path, **world.environment | calm))
         urls = await started(one)
-        world.callback_url.append(one.run("callback-url", "aippim").strip())
-        key = one.key("live")
+        world.callback_url.append((await asyncio.to_thread(one.run, "callback-url", "aippim")).strip())
+        key = await one.key("live")
         customers = [Customer(await stack.enter_async_context(customer(url, key))) for url in urls]
         box.secrets.append(await customers[0].register(box.url))
         media_id = await customers[0].upload(tmp_path)
@@ -41,6 +41,8 @@ async def test_two_web_and_two_workers_do_everything_once(postgres_url: str, tmp
         )
         database = Database(postgres_url)
         stack.callback(database.close)
+        # Free of charge, unlike the database, which those that are watched need for themselves.
+        await until(lambda: len(box.receiver.received) >= DETECTIONS, seconds=120)
         await until(lambda: delivered(database) == DETECTIONS, seconds=120)
         with database.reading() as session:
             check_runs(session, world.watched.seen)

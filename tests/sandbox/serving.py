@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from service.kit.clock import Clock, seconds, system_clock
 from service.sandbox.app import Sandbox, SandboxSettings, create
+from tests.loopback import listener
 
 SETTINGS = SandboxSettings(
     secret="a made-up secret for records",
@@ -35,11 +35,11 @@ DEADLINE_SECONDS = 10.0
 @contextmanager
 def serving(app: Starlette, close: Callable[[], Awaitable[None]] | None = None) -> Iterator[str]:
     """The base address of `app`; at the end `close` has run in the server's own event loop."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    bound = listener()
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
 
     async def run() -> None:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[bound])
         if close is not None:
             await close()
 
@@ -47,11 +47,11 @@ def serving(app: Starlette, close: Callable[[], Awaitable[None]] | None = None) 
     thread.start()
     try:
         until(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(DEADLINE_SECONDS)
-        listener.close()
+        bound.close()
 
 
 @contextmanager
