@@ -95,9 +95,9 @@ def _waits(result: Mapping[str, Any]) -> list[Text]:
 
 
 def _wait(detector: Mapping[str, Any]) -> str:
-    why = [detector[name] for name in ("waiting_for", "reason_text") if detector.get(name)]
-    until = [f"{words} {detector[name]}" for name, words in _UNTIL if detector.get(name)]
-    return "; ".join(part for part in (" - ".join(why), ", ".join(until)) if part)
+    why = " - ".join(detector[name] for name in ("waiting_for", "reason_text") if detector.get(name))
+    until = ", ".join(f"{words} {detector[name]}" for name, words in _UNTIL if detector.get(name))
+    return f"{why} ({until})" if why and until else why or until
 
 
 def _title(result: Mapping[str, Any]) -> str:

@@ -256,7 +256,7 @@ async def test_an_open_detector_says_when_it_is_looked_at_next_and_until_when() 
         service.answer("GET /v1/detections/det_2", shown_result)
         shorter = (await relay(service.url, "detections", "get", "det_2")).stdout
     when = "next look 2026-11-20T10:00:05.000Z"
-    assert f"asc waits: answer; {when}, at the latest 2026-11-20T11:00:00.000Z" in shown
+    assert f"asc waits: answer ({when}, at the latest 2026-11-20T11:00:00.000Z)" in shown
     assert f"asc waits: {when}\n" in shorter
 
 

@@ -33,7 +33,7 @@ from tests.detections.result_samples import (
     RESULT_KEYS,
 )
 
-LEFT_OUT = {"segments", "sub_models", "raw", "raw_events", "extras"}
+LEFT_OUT = {"segments", "sub_models", "raw", "raw_events", "extras", "next_look_at", "deadline_at"}
 
 
 def test_a_summary_leaves_out_the_long_fields_and_changes_nothing_else() -> None:
