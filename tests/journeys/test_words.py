@@ -75,22 +75,22 @@ NEVER_ENDS = {"unknown-status.ai": NO_SENSE, "garbage.ai": NO_SENSE}
 def quick(first_poll_seconds: str, deadline_seconds: str) -> dict[str, str]:
     """Settings quick enough for a test.
 
-    A callback that is not held back wins over a patient first poll by seconds (the slow ones come at 2.5), and that
-    poll over the late ones (at 10). Neither costs time: `rate-limited` takes longest, by the waits between its tries.
+    A callback that is not held back wins over a patient first poll by seconds (the slow ones come at 3), and that
+    poll over the late ones (at 12). Neither costs time: `rate-limited` takes longest, by the waits between its tries.
     """
     knobs = {
         "FIRST_POLL_SECONDS": first_poll_seconds,
         "POLL_SECONDS": "3",
         "POLL_MAX_SECONDS": "3",
-        "TIMEOUT_SECONDS": "3",
+        "TIMEOUT_SECONDS": "6",
         "RESUBMIT_AFTER_SECONDS": "4",
         "DEADLINE_SECONDS": deadline_seconds,
     }
     named = {f"{vendor}_{name}": value for vendor in ("AIPPIM", "ASC") for name, value in knobs.items()}
-    return {**named, "SANDBOX_LATENCY_SECONDS": "0.5"}
+    return {**named, "SANDBOX_LATENCY_SECONDS": "0.6"}
 
 
-PATIENT, HASTY = quick("7", "60"), quick("2", "6")
+PATIENT, HASTY = quick("8", "60"), quick("2", "6")
 
 
 @dataclass(frozen=True)
