@@ -1,37 +1,20 @@
 """Every knob, read once from the environment, checked, and frozen. Rooms get small policies made of it.
 
-`docs/settings.md` lists them all; a test keeps the two the same. A secret may also be given as `NAME_FILE`.
+`docs/settings.md` lists them all; a test keeps the two the same. A secret may also be given as `NAME_FILE`. The
+vendors' own are in their folders.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from service.detectors.vendor import VendorSettings
 from service.kit.database import normalise_url
+from service.kit.environment import BaseUrl, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
 from service.kit.errors import SettingsError
-
-SECRET_CHARACTERS = 32
-_GROUPS = frozenset({"aippim", "asc"})
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _long_enough(keys: tuple[str, ...]) -> tuple[str, ...]:
-    if any(len(key) < SECRET_CHARACTERS for key in keys):
-        raise ValueError(f"each key needs at least {SECRET_CHARACTERS} characters")
-    return keys
+from service.vendors import VENDORS
 
 
 def _is_database(url: str) -> str:
@@ -45,105 +28,17 @@ def _is_store(setting: str) -> str:
     return setting
 
 
-def _is_base(url: str) -> str:
-    if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-        raise ValueError("an address that begins with https:// or http://, without a query")
-    return url.rstrip("/")
+def _vendors() -> dict[str, VendorSettings]:
+    return {name: vendor.settings() for name, vendor in VENDORS.items()}
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Keys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
-Numbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[
-    tuple[IPv4Network | IPv6Network, ...],
-    NoDecode,
-    BeforeValidator(lambda value: [ip_network(part) for part in _split(value)]),
-]
-BaseUrl = Annotated[str, AfterValidator(_is_base)]
-Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
-Days = Annotated[float, Field(ge=0, le=36_500)]
+class Settings(FromEnvironment):
+    """The process's settings. Build with `load_settings`, which turns what is wrong into sentences.
 
+    `vendors` has every vendor's own by its name, configured or not.
+    """
 
-class _Environment(EnvSettingsSource):
-    """The environment, less the names of whole groups: `AIPPIM_…` is a setting, `AIPPIM` is somebody else's."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Nothing for a group of settings, whatever the environment has under its name."""
-        if field_name in _GROUPS:
-            return None, field_name, False
-        return super().get_field_value(field, field_name)
-
-
-class _Files(_Environment):
-    """`NAME_FILE` for `NAME`: the file's text, without the line break at its end."""
-
-    def _load_env_vars(self) -> dict[str, str | None]:
-        prefix = str(self.config.get("env_prefix", "")).lower()
-        named = super()._load_env_vars()
-        files = {f"{prefix}{field}": named.get(f"{prefix}{field}_file") for field in self.settings_cls.model_fields}
-        return {name: _text_of(name, path) for name, path in files.items() if path}
-
-
-def _text_of(name: str, path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name.upper()}_FILE: the file {path!r} cannot be read ({error})") from error
-
-
-class _FromEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours knows the groups
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then files the environment names."""
-        return init_settings, _Environment(settings_cls), _Files(settings_cls)
-
-
-class VendorSettings(_FromEnvironment):
-    """The knobs every vendor has. Spans in seconds."""
-
-    api_key: str | None = Field(default=None, repr=False, examples=["the key from the vendor's dashboard"])
-    callback_trust: Literal["confirm", "payload"] = Field("confirm", examples=["confirm"])
-    input: Literal["relay", "original"] = Field("relay", examples=["relay"])
-    first_poll_seconds: Seconds | None = Field(None, examples=["45"])
-    poll_seconds: Seconds = Field(15, examples=["15"])
-    poll_max_seconds: Seconds = Field(300, examples=["300"])
-    deadline_seconds: Seconds = Field(3600, examples=["3600"])
-    resubmit_after_seconds: Seconds = Field(90, examples=["90"])
-    timeout_seconds: Seconds = Field(60, examples=["60"])
-
-
-class AippimSettings(VendorSettings):
-    """`AIPPIM_…`."""
-
-    model_config = SettingsConfigDict(env_prefix="AIPPIM_")
-
-    first_poll_seconds: Seconds | None = Field(45, examples=["45"])
-    base_url: BaseUrl = Field("https://platform.mippia.com", examples=["https://platform.mippia.com"])
-    webhook_secrets: Words = Field((), repr=False, examples=["new-secret,old-secret"])
-
-
-class AscSettings(VendorSettings):
-    """`ASC_…`. What the vendor's document leaves open has a name here."""
-
-    model_config = SettingsConfigDict(env_prefix="ASC_")
-
-    base_url: str = Field("https://api.aisongchecker.pro/v1", examples=["https://api.aisongchecker.pro/v1"])
-    job_url: str | None = Field(None, examples=["https://api.aisongchecker.pro/api-v1"])
-    submit_action: str = Field("analyze-url", examples=["analyze-url"])
-    job_action: str = Field("job", examples=["job"])
-
-
-class Settings(_FromEnvironment):
-    """The process's settings. Build with `load_settings`, which turns what is wrong into sentences."""
+    groups: ClassVar[frozenset[str]] = frozenset({"vendors"})
 
     database_url: Annotated[str, AfterValidator(_is_database)] = Field(
         "sqlite:///data/relay.db", repr=False, examples=["postgres://user:password@host:5432/relay?sslmode=require"]
@@ -174,8 +69,9 @@ class Settings(_FromEnvironment):
     retention_days: Days = Field(365, examples=["365"])
     sandbox_latency_seconds: Seconds = Field(2, examples=["2"])
     log_format: Literal["console", "json"] = Field("json", examples=["json"])
-    aippim: AippimSettings = Field(default_factory=AippimSettings)
-    asc: AscSettings = Field(default_factory=AscSettings)
+    reuse_days: Days = Field(30, examples=["30"])
+    prices_file: Path | None = Field(None, examples=["/etc/relay/prices.toml"])
+    vendors: Mapping[str, VendorSettings] = Field(default_factory=_vendors)
 
     @model_validator(mode="after")
     def _vendors_reach_us(self) -> "Settings":
@@ -189,12 +85,7 @@ class Settings(_FromEnvironment):
     @property
     def live_vendors(self) -> list[str]:
         """The vendors a live key asks."""
-        return [name for name, vendor in self.vendors.items() if vendor.api_key]
-
-    @property
-    def vendors(self) -> dict[str, VendorSettings]:
-        """Every vendor's settings by its name."""
-        return {"aippim": self.aippim, "asc": self.asc}
+        return [name for name, vendor in self.vendors.items() if vendor.configured]
 
     @property
     def bind(self) -> tuple[str, int]:
@@ -215,35 +106,29 @@ class Settings(_FromEnvironment):
         return normalise_url(self.database_url).drivername == "sqlite"
 
 
-def load_settings(*, secrets_needed: bool = True, **given: Any) -> Settings:
-    """The settings of this process. Raises `SettingsError` with a line for each setting that is wrong."""
+def load_settings(
+    *, secrets_needed: bool = True, vendors: Mapping[str, VendorSettings] | None = None, **given: Any
+) -> Settings:
+    """The settings of this process. Raises `SettingsError` with a line for each setting that is wrong.
+
+    `vendors` are given instead of those of the environment, by name.
+    """
     lines: list[str] = []
-    vendors: dict[str, VendorSettings] = {}
-    for name, kind in (("aippim", AippimSettings), ("asc", AscSettings)):
-        try:
-            vendors[name] = given.pop(name, None) or kind()
-        except ValidationError as error:
-            lines += _sentences(error, kind)
-            vendors[name] = kind.model_construct()  # so that the other settings are judged too
+    chosen = dict(vendors or {})
+    for name, vendor in VENDORS.items():
+        if name not in chosen:
+            try:
+                chosen[name] = vendor.settings()
+            except ValidationError as error:
+                lines += sentences(error, vendor.settings)
+                chosen[name] = vendor.settings.model_construct()  # so that the other settings are judged too
     try:
-        settings = Settings(**{**given, **vendors})
+        settings = Settings(**given, vendors=chosen)
     except ValidationError as error:
-        lines += _sentences(error, Settings)
+        lines += sentences(error, Settings)
     else:
         if secrets_needed and not settings.secret_keys:
             lines.append("SECRET_KEYS: required; for example the output of: openssl rand -hex 32")
         if not lines:
             return settings
     raise SettingsError("\n".join(lines))
-
-
-def _sentences(error: ValidationError, kind: type[BaseSettings]) -> list[str]:
-    prefix = kind.model_config.get("env_prefix", "")
-    lines = []
-    for problem in error.errors():
-        field = str(problem["loc"][0]) if problem["loc"] else ""
-        text = problem["msg"].removeprefix("Value error, ")
-        examples = kind.model_fields[field].examples if field in kind.model_fields else None
-        example = f"; for example {examples[0]}" if examples else ""
-        lines.append(f"{prefix}{field.upper()}: {text}{example}" if field else text)
-    return lines

@@ -6,6 +6,7 @@ import pytest
 
 from service.kit.errors import SettingsError
 from service.settings import Settings, load_settings
+from service.vendors.asc import AscSettings
 
 KEY = "a made-up secret key of enough characters"
 
@@ -28,7 +29,7 @@ def test_the_defaults_are_those_of_one_small_box() -> None:
     assert settings.is_sqlite
     assert settings.bind == ("127.0.0.1", 8000)
     assert settings.webhook_retry_seconds == (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-    assert (settings.aippim.first_poll_seconds, settings.asc.first_poll_seconds) == (45, None)
+    assert [settings.vendors[name].first_poll_seconds for name in ("aippim", "asc")] == [45, None]
     assert settings.outbound_https_only
     assert settings.live_vendors == []
 
@@ -109,7 +110,9 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_groups_bare_name_in_the_environment_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIPPIM", "x")
     monkeypatch.setenv("ASC", "{}")
-    assert load_settings().asc.submit_action == "analyze-url"
+    asc = load_settings().vendors["asc"]
+    assert isinstance(asc, AscSettings)
+    assert asc.submit_action == "analyze-url"
 
 
 def test_settings_do_not_change() -> None:

@@ -4,11 +4,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from service.detectors.latency import Latency
 from service.detectors.port import Adapter
 from service.kit.backoff import Random, growing, jittered
 
 _ESTIMATE_MARGIN = 5.0
 _POLL_FACTOR = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be asked of a vendor, by all workers together, in one mode. `None` is no limit.
+
+    `per_minute` and `daily_quota` count every request: uploads, submissions, confirmations, polls, quota look-ups.
+    """
+
+    concurrency: int | None = None  # runs at the vendor at once, its own waiting jobs included
+    per_minute: int | None = None
+    daily_quota: int | None = None  # from midnight to midnight UTC
+    # A 429 holds up its own run only: the vendor grows with the load and wants it kept up (Pex).
+    keep_pressure: bool = False
+    # Whether one run's refusal tells of all. A twin acts by the name of each run: its words tell of that run alone.
+    answers_tell_of_all: bool = True
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a limit at all."""
+        return any(limit is not None for limit in (self.concurrency, self.per_minute, self.daily_quota))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +47,20 @@ class VendorPolicy:
     input: Literal["relay", "original"] = "relay"
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     confirm_spacing: float = 10.0
+    limits: Limits = Limits()
+    first_poll_is_set: bool = False  # by the operator; a default gives way to what is measured
 
-    def first_wait(self, estimate_seconds: int | None) -> float:
-        """Seconds from acceptance to the first poll."""
+    def first_wait(self, estimate_seconds: int | None, measured: Latency | None = None) -> float:
+        """Seconds from acceptance to the first poll.
+
+        What the operator set; else when 95 of 100 callbacks have come, and a little more, once enough are measured;
+        else our default, or the vendor's own estimate and a little more.
+        """
+        if self.first_poll is not None and self.first_poll_is_set:
+            return self.first_poll
+        if measured is not None and measured.is_enough and measured.p95_ms is not None:
+            usual = max(measured.p95_ms / 1000 + _ESTIMATE_MARGIN, self.poll)
+            return min(usual, max(self.deadline / 2, self.poll))
         if self.first_poll is not None:
             return self.first_poll
         return (self.poll if estimate_seconds is None else estimate_seconds) + _ESTIMATE_MARGIN
@@ -79,6 +112,14 @@ class Catalogue:
     def defaults(self, mode: str) -> list[str]:
         """One detector for each vendor: what is asked when the request names none."""
         return [line.adapter.detectors[0] for line in self.lines(mode)]
+
+    def known(self, mode: str) -> list[tuple[Line, bool]]:
+        """Every vendor there is, once, in the order of the one list; and whether it is configured in this mode.
+
+        One that is not is shown as it is configured in another.
+        """
+        every = {vendor: line for (_, vendor), line in self._lines.items()}
+        return [(self.line(mode, vendor) or line, (mode, vendor) in self._lines) for vendor, line in every.items()]
 
     def vendors(self) -> set[str]:
         """Every vendor configured in any mode."""

@@ -93,6 +93,11 @@ class Exchange:
         self._transport = transport or OneShotTransport()
         self._clock = clock
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long one request may take, from the name look-up to the answer's last byte."""
+        return self._timeout_seconds
+
     async def send(
         self,
         method: str,

@@ -5,11 +5,11 @@ bytes, untouched; `prepared`, `accepted` and `read` are pure and say what those 
 stored beside what was made of them, and a mended adapter can judge them again without asking the vendor.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode
@@ -28,11 +28,20 @@ class Capabilities:
 
     formats: frozenset[str]  # our format words: mp3 wav flac m4a aac ogg webm aiff
     needs: Needs
+    takes_link: bool = False  # though it needs an upload: the customer's own URL, where the operator says `original`
     max_bytes: int | None = None
     min_duration_ms: int | None = None
     max_duration_ms: int | None = None
     prepares: bool = False  # a step before submit, whose reference we record
     callbacks: str | None = None  # "account": one address for all runs; "run": one address each; None: none
+    polled: bool = False  # though it calls nobody back, it has jobs that can be asked for
+
+    @property
+    def answers(self) -> Literal["callback", "poll", "at_once"]:
+        """How its answer comes: to the submission, or later."""
+        if self.callbacks is not None:
+            return "callback"
+        return "poll" if self.polled else "at_once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,11 @@ class Ask:
     read_media: Callable[[], AsyncIterator[bytes]]  # the hashed bytes, from the start, at each call
     media_url: str | None = None
     callback_url: str | None = None
+    sandbox_name: str | None = None  # in test mode only: `name`, for a twin that is sent no file name
     prepared_ref: str | None = None
     vendor_job_id: str | None = None
+    tell: "Callable[[Raw, Reading], Awaitable[None]] | None" = None
+    """Hears partial answers as they come: `running`, with the `segments` that are new. It may be slow, and fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class CallbackRefs:
     """What a callback's body says it is about. `job_id` is `None` where it names no job."""
 
     job_id: str | None
+    certificate_id: str | None = None  # where it speaks of a certificate
 
 
 class Adapter(Protocol):
@@ -133,6 +146,12 @@ class Adapter(Protocol):
 
     async def fetch(self, ask: Ask) -> Raw:
         """The vendor's answer to "how far is `ask.vendor_job_id`?". Raises as `submit` does."""
+
+    async def knock(self) -> Raw:
+        """The vendor's answer to a question that spends nothing, and shows the way there and whether we are known.
+
+        For whoever looks whether all is well. Raises as `submit` does.
+        """
 
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a fetched answer or a callback's body means. Pure: never raises, never guesses.

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlmodel import Session
 
+from service.kit.repeat import repeated
 from service.kit.wake import CHANNEL, Wake
 
 P = ParamSpec("P")
@@ -54,13 +55,16 @@ class Database:
         self._writer = threading.Lock()
 
     async def write(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `verb(session, …)` returned, after the commit. An exception rolls everything back."""
+        """What `verb(session, …)` returned, after the commit. An exception rolls everything back.
+
+        PostgreSQL may break it off because of others; then `verb` is called again. What it changes is the session's.
+        """
 
         def work() -> T:
             with self.writing() as session:
                 return verb(session, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, repeated, work)
 
     async def read(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `verb(session, …)` returned from one consistent look; nothing is written."""
@@ -77,12 +81,16 @@ class Database:
         with self._one_writer(), self.engine.connect() as plain:
             connection = plain.execution_options(relay_writes=True)
             with Session(bind=connection, expire_on_commit=False) as session:
-                yield session
-                session.flush()
-                topics: set[str] = session.info.get(_TOPICS, set())
-                if topics and not self.is_sqlite:
-                    self._notify(session, topics)
-                session.commit()
+                try:
+                    yield session
+                    session.flush()
+                    topics: set[str] = session.info.get(_TOPICS, set())
+                    if topics and not self.is_sqlite:
+                        self._notify(session, topics)
+                    session.commit()
+                except BaseException:
+                    session.rollback()  # an object that was added is as new again, and the next try can add it
+                    raise
         self.wake.tell(topics)
         for follow_up in session.info.get(_AFTER, ()):
             _follow(follow_up)
@@ -170,7 +178,9 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        # secure_delete: what was erased must not stay in pages that are free.
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON")
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -1,9 +1,21 @@
-"""The one list of vendors, and a folder or file for each. Vendors know nothing of one another."""
+"""The one list of vendors, and a folder for each. Vendors know nothing of one another."""
 
 from collections.abc import Mapping
 
-from service.vendors.aippim import Aippim
-from service.vendors.asc import Asc
+from service.detectors.vendor import Vendor
+from service.vendors import (
+    aippim,
+    asc,
+    modulate,
+    pex,
+)
 
-VENDORS: Mapping[str, type[Aippim] | type[Asc]] = {adapter.vendor: adapter for adapter in (Aippim, Asc)}
-"""Vendor name, as in callback paths and settings, to the class of its adapter; the order is the offer's."""
+_IN_ORDER = (
+    aippim.VENDOR,
+    asc.VENDOR,
+    pex.VENDOR,
+    modulate.VENDOR,
+)
+
+VENDORS: Mapping[str, Vendor] = {vendor.name: vendor for vendor in _IN_ORDER}
+"""Every vendor by its name, as in callback paths and settings; the order is the offer's."""

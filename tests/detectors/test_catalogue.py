@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy, sandbox_name, tier_of
+from service.detectors.latency import Latency
 from tests.detections.scripted import aippim, asc
 
 _PLAN = VendorPolicy(first_poll=45, poll=15, poll_max=300, deadline=3600, resubmit_after=90, timeout=60)
@@ -53,6 +54,32 @@ def test_the_first_poll_is_the_operators_or_follows_the_vendors_estimate(
     first_poll: float | None, estimate: int | None, wait: float
 ) -> None:
     assert replace(_PLAN, first_poll=first_poll).first_wait(estimate) == wait
+
+
+@pytest.mark.parametrize(("p95_ms", "wait"), [(60_000, 65), (31_000, 36), (2_000, 15), (0, 15), (7_200_000, 1800)])
+def test_the_first_poll_follows_what_was_measured_within_bounds(p95_ms: int, wait: float) -> None:
+    assert _PLAN.first_wait(20, Latency(1, p95_ms, 50)) == wait
+
+
+@pytest.mark.parametrize("samples", [0, 1, 49])
+def test_too_few_samples_leave_the_first_poll_where_it_was(samples: int) -> None:
+    few = Latency(1_000, 2_000, samples) if samples else Latency()
+    assert _PLAN.first_wait(20, few) == 45
+    assert replace(_PLAN, first_poll=None).first_wait(20, few) == 25
+
+
+def test_what_the_operator_set_wins_over_what_was_measured() -> None:
+    assert replace(_PLAN, first_poll_is_set=True).first_wait(20, Latency(1_000, 2_000, 500)) == 45
+
+
+def test_a_short_deadline_never_makes_the_first_poll_sooner_than_later_ones() -> None:
+    assert replace(_PLAN, deadline=20).first_wait(None, Latency(60_000, 60_000, 50)) == 15
+
+
+def test_every_vendor_is_known_once_in_each_mode(catalogue: Catalogue) -> None:
+    shown = {mode: [(line.adapter.vendor, on) for line, on in catalogue.known(mode)] for mode in ("live", "test")}
+    assert shown == {"live": [("asc", True), ("aippim", False)], "test": [("asc", True), ("aippim", True)]}
+    assert [line.policy.deadline for line, _ in catalogue.known("test")] == [3600, 60]
 
 
 def test_later_polls_come_half_as_far_apart_again_up_to_the_longest_wait() -> None:

@@ -11,7 +11,9 @@ from service.detectors.port import Accepted, Needs, Prepared, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, Verdict
 from service.vendors import VENDORS
-from service.vendors.aippim import Aippim
+from service.vendors.aippim import AippimSettings
+from service.vendors.aippim.envelope import STATES
+from service.vendors.aippim.results import VERDICTS
 from tests.vendors.aippim_answers import (
     PRO,
     STANDARD,
@@ -29,7 +31,7 @@ class TestContract(DetectorContract):
         name: sample("aippim", name)
         for name in (
             *("submit_reply", "callback_processing"),
-            *("callback_completed_standard", "callback_completed_pro"),
+            *("callback_completed_standard", "callback_completed_pro", "callback_completed_pro_v2"),
         )
     }
     fields = frozenset(
@@ -38,6 +40,9 @@ class TestContract(DetectorContract):
             *("completed_at", "completedAt", "final_result", "model_results"),
         }
     )
+
+    words = frozenset(VERDICTS)
+    states = frozenset(STATES)
 
     def body_with_word(self, word: object) -> Mapping[str, Any]:
         body = copy.deepcopy(STANDARD)
@@ -52,7 +57,7 @@ class TestContract(DetectorContract):
 
 
 def test_the_vendor_is_in_the_list() -> None:
-    assert VENDORS["aippim"] is Aippim
+    assert VENDORS["aippim"].settings is AippimSettings
     capabilities = adapter().capabilities("aippim/lite")
     assert (capabilities.needs, capabilities.prepares, capabilities.callbacks) == (Needs.UPLOAD, True, "account")
 

@@ -10,7 +10,8 @@ from service.detectors.port import Accepted, Ask, CallbackRefs, Needs, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict
 from service.vendors import VENDORS
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.asc import Asc, AscConfig, AscSettings
+from service.vendors.asc.results import STATES, VERDICTS
 from tests.vendors.contract import KEY, NOW, DetectorContract, exchange, raw, sample
 from tests.vendors.vendor_server import vendor_server
 
@@ -52,6 +53,9 @@ class TestContract(DetectorContract):
         }
     )
 
+    words = frozenset(VERDICTS)
+    states = frozenset(STATES)
+
     def body_with_word(self, word: object) -> Mapping[str, Any]:
         return {**ANALYSIS, "job_id": JOB, "status": "completed", "prediction": word}
 
@@ -63,7 +67,7 @@ class TestContract(DetectorContract):
 
 
 def test_the_vendor_is_in_the_list() -> None:
-    assert VENDORS["asc"] is Asc
+    assert VENDORS["asc"].settings is AscSettings
     capabilities = adapter().capabilities("asc")
     assert (capabilities.needs, capabilities.prepares, capabilities.callbacks) == (Needs.LINK, False, "run")
     assert capabilities.formats == {"mp3", "wav", "flac", "ogg", "m4a"}
@@ -237,11 +241,16 @@ def test_an_estimate_is_taken_where_it_is_one(estimate: object, seconds: int | N
     assert adapter().accepted(raw(body, 202)) == Accepted(JOB, seconds)
 
 
-@pytest.mark.parametrize("body", [{}, {"job_id": ""}, {"job_id": None}, {"job_id": "a\nb"}, ANALYSIS])
+@pytest.mark.parametrize("body", [{}, {"job_id": ""}, {"job_id": None}, {"job_id": "a\nb"}, {"status": "processing"}])
 def test_a_submission_without_a_job_is_a_schema_mismatch(body: dict[str, object]) -> None:
     found = adapter().accepted(raw(body, 202))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
+
+
+@pytest.mark.parametrize("body", [{"data": {"job_id": JOB, "status": "queued"}}, {"job_id": JOB, "status": "success"}])
+def test_a_job_is_a_job_wherever_it_is_named_and_whatever_the_wrapper_says(body: dict[str, object]) -> None:
+    assert adapter().accepted(raw(body, 202)) == Accepted(JOB)
 
 
 def test_callbacks_are_as_authentic_as_their_address() -> None:
@@ -250,6 +259,8 @@ def test_callbacks_are_as_authentic_as_their_address() -> None:
     assert vendor.challenge({"type": "url_verification", "challenge": "x"}) is None
     assert vendor.refs(CALLBACK) == CallbackRefs(JOB)
     assert vendor.refs({"job_id": 5}) == vendor.refs({}) == CallbackRefs(None)
+    ready = {**sample("asc", "certificate_reply"), "event": "certificate.ready"}
+    assert vendor.refs(ready) == CallbackRefs(None, "cert_abc123")
 
 
 async def test_there_is_no_first_step() -> None:

@@ -3,10 +3,25 @@
 Documents: https://docs.mippia.com/ (API reference: AI detection, upload music; guides: webhooks; quick start), as
 read on 2026-08-12, and the same reference page of 2026-02-09, when the host was platform.aippim.shop.
 
-`adapter` talks; `envelope` reads what surrounds a result, `results` the result, `ensemble` its models;
-`callbacks` checks what the vendor pushes.
+`adapter` talks; `envelope` reads what surrounds a result, `results` the result, `ensemble` its models, `roles`
+what pro-v2 hears of each part of the music; `callbacks` checks what the vendor pushes.
 """
 
+from service.detectors.exchange import Exchange
+from service.detectors.vendor import Vendor
 from service.vendors.aippim.adapter import Aippim, AippimConfig
+from service.vendors.aippim.settings import AippimSettings
 
-__all__ = ["Aippim", "AippimConfig"]
+__all__ = ["VENDOR", "Aippim", "AippimConfig", "AippimSettings"]
+
+
+def _adapter(settings: AippimSettings, exchange: Exchange) -> Aippim:
+    config = AippimConfig(
+        base_url=settings.base_url,
+        api_key=settings.secret,
+        doubt_real_on_ai_cover=settings.doubt_real_on_ai_cover,
+    )
+    return Aippim(config, exchange)
+
+
+VENDOR = Vendor("aippim", AippimSettings, _adapter, account_callbacks=True)

@@ -21,6 +21,7 @@ from service.vendors.aippim import callbacks
 from service.vendors.aippim.envelope import read_envelope
 
 _NOT_FOUND = 404
+_NO_TASK = "00000000-0000-0000-0000-000000000000"
 _ID_CHARACTERS = 2000
 _CAPABILITIES = Capabilities(
     # The upload page's list. No limit of size or duration is documented (under 50 MB was once the advice).
@@ -44,10 +45,10 @@ class AippimConfig:
 
 
 class Aippim:
-    """The adapter for AIPPIM's `lite`, `standard` and `pro` models."""
+    """The adapter for AIPPIM's four models; `pro-v2` is for its Enterprise customers only."""
 
     vendor: str = "aippim"
-    detectors: Sequence[str] = ("aippim/standard", "aippim/lite", "aippim/pro")
+    detectors: Sequence[str] = ("aippim/standard", "aippim/lite", "aippim/pro", "aippim/pro-v2")
 
     def __init__(self, config: AippimConfig, exchange: Exchange) -> None:
         self._config = config
@@ -106,7 +107,14 @@ class Aippim:
         """The task's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
         if ask.vendor_job_id is None:
             raise ValueError("there is no task to ask for: vendor_job_id is missing")
-        url = f"{self._base}/api/v1/task/result/{quote(ask.vendor_job_id, safe='')}"
+        return await self._fetch(ask.vendor_job_id)
+
+    async def knock(self) -> Raw:
+        """The answer to a look at a task that nobody has."""
+        return await self._fetch(_NO_TASK)
+
+    async def _fetch(self, task_id: str) -> Raw:
+        url = f"{self._base}/api/v1/task/result/{quote(task_id, safe='')}"
         return await self._exchange.send("GET", url, headers=self._headers)
 
     def read(self, raw: Raw, detector: str) -> Reading | Refused:

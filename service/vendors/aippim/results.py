@@ -2,7 +2,7 @@
 
 Shapes: `{file: {final_result, model_results}}` (current), `{file: [model, …]}` (2025-12-08),
 `{file: {model_0: …, model_0_config: …}}` (2025-12-04 and the quick start), and `{final_result, model_results}`
-without a file name (pro-v2).
+without a file name (pro-v2). What pro-v2's role model says is read in `roles`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,26 @@ from service.detectors.answers import leftovers, number_of, object_of, reason
 from service.detectors.reading import Alternative, Attribution, Component, Conflict, Reading, Score
 from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.aippim.ensemble import AI_COVER, Member, member
+from service.vendors.aippim.roles import components_of, role_conflicts
 
 VERDICTS: Final[Mapping[str, Verdict]] = {"fake": Verdict.AI_GENERATED, "real": Verdict.NO_AI_DETECTED}
 """`final_result.prediction` in our words. Any other word is `unknown_verdict`."""
 
-SOURCES: Final[Mapping[str, tuple[str, str]]] = {
+SOURCES: Final[Mapping[str, tuple[str, str | None]]] = {
     "suno_v4": ("suno", "4"),
     "suno_v4_5": ("suno", "4.5"),
     "suno_v4_5_plus": ("suno", "4.5+"),
     "suno_v5": ("suno", "5"),
+    # of pro-v2's model, which names no versions but one
+    "acestep": ("acestep", None),
+    "lyria-pro3": ("lyria", "pro3"),
+    "mureka": ("mureka", None),
+    "suno": ("suno", None),
+    "udio": ("udio", None),
 }
-"""The generators that the source model names: family and version."""
+"""The generators that the source models name: family and version."""
 
+_COVERED: Final = {"vocals": Component(verdict=Verdict.AI_GENERATED)}
 _SOURCE_TASKS = frozenset({"Detailed Fake Source Classification", "Fake Model Classification"})
 _FINAL_KEYS = frozenset({"prediction", "confidence"})
 
@@ -59,6 +67,7 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
     decision = _decide(shape)
     covers = [each for each in shape.members if each.label == AI_COVER]
     conflicts = [conflict for each in shape.members for conflict in each.conflicts]
+    conflicts += role_conflicts(shape.members, decision.verdict)
     if covers and decision.verdict is Verdict.NO_AI_DETECTED:
         conflicts.append(_cover_conflict(covers))
         if doubt_real_on_ai_cover:
@@ -69,7 +78,7 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
     refs = base.refs.model_copy(update={"other": base.refs.other | filename})
     found = {
         "kind": Kind.AI_COVER if is_cover else None,
-        "components": {"vocals": Component(verdict=Verdict.AI_GENERATED)} if is_cover else {},
+        "components": components_of(shape.members) | (_COVERED if is_cover else {}),
         "score": score,
         "attribution": _attribution(shape.members),
         "sub_models": [each.sub_model for each in shape.members],
@@ -128,7 +137,7 @@ def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
     """The confidence in the predicted class: 0.94 with `real` means human, so it is never turned over."""
     final, extras = object_of(shape.final), dict(shape.extras)
     for each in shape.members:
-        extras |= each.extras
+        extras |= each.extras | _unshown(each)
     extras |= leftovers(final, _FINAL_KEYS, "final_result.")
     given = final.get("confidence")
     value = number_of(given, 0, 1)
@@ -152,6 +161,14 @@ def _attribution(members: Sequence[Member]) -> Attribution | None:
             Alternative(raw_label=label, score=number_of(value)) for label, value in found.probabilities.items()
         ],
     )
+
+
+def _unshown(each: Member) -> dict[str, Any]:
+    """The numbers of a model that names no generator: there is no attribution beside which they could stand."""
+    named = each.label not in (None, "real") and _names_sources(each)
+    if named or not each.probabilities:
+        return {}
+    return {f"{each.sub_model.id}.overall_analysis.all_probs": dict(each.probabilities)}
 
 
 def _names_sources(each: Member) -> bool:

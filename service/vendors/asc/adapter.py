@@ -1,59 +1,53 @@
-"""The two requests ASC takes, and what their answers achieved. The meaning of a result is in `results`."""
+"""The analyses ASC makes, at once or as a job, and what the first answers achieved. A result is read in `results`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from service.detectors.answers import is_success, json_object, mismatch, name_of, number_of, refusal, text_of
-from service.detectors.exchange import Exchange
+from service.detectors.answers import mismatch, number_of, text_of
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode
+from service.detectors.words import Authenticity, ReasonCode, RunStatus
+from service.vendors.asc.account import AscAccount
+from service.vendors.asc.certificates import AscCertificates
+from service.vendors.asc.client import believing
+from service.vendors.asc.encode import AudioJson
 from service.vendors.asc.results import read_body
 
 _NOT_FOUND = 404
-_HTTP_ERRORS = range(400, 600)
+_NO_JOB = "00000000-0000-0000-0000-000000000000"
 _ID_CHARACTERS = 2000
 _DAY_SECONDS = 24 * 3600
-_CAPABILITIES = Capabilities(
+_SYNC = "asc/sync"
+_AS_JOB = Capabilities(
     formats=frozenset({"mp3", "wav", "flac", "ogg", "m4a"}),
     needs=Needs.LINK,
     max_bytes=50 * 1024 * 1024,  # the Pro plan's 50 MB
     callbacks="run",
 )
+_AT_ONCE = replace(_AS_JOB, callbacks=None)
+_ENCODED = replace(
+    _AT_ONCE,
+    needs=Needs.UPLOAD,
+    takes_link=True,
+    # Whether 50 MB is before or after encoding is not documented: after, and in the smaller meaning, is safe.
+    max_bytes=50 * 1000 * 1000 * 3 // 4,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class AscConfig:
-    """Where the vendor is, who we are there, and the names its document leaves open.
-
-    The addresses may carry a query of their own. `job_url` defaults to `base_url`; the document prints another
-    root for it.
-    """
-
-    base_url: str = "https://api.aisongchecker.pro/v1"
-    api_key: str = field(default="", repr=False)
-    job_url: str | None = None
-    submit_action: str = "analyze-url"
-    job_action: str = "job"
-
-
-class Asc:
-    """The adapter for ASC's asynchronous analysis of a link."""
+class Asc(AscAccount, AscCertificates):
+    """The adapter for ASC: `asc` is a job made from a link, `asc/sync` an analysis answered at once."""
 
     vendor: str = "asc"
-    detectors: Sequence[str] = ("asc",)
-
-    def __init__(self, config: AscConfig, exchange: Exchange) -> None:
-        self._config = config
-        self._exchange = exchange
-        self._headers = {"x-api-key": config.api_key}
+    detectors: Sequence[str] = ("asc", _SYNC)
 
     def capabilities(self, detector: str) -> Capabilities:
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""
         if detector not in self.detectors:
             raise ValueError(f"not a detector of ASC: {detector}")
-        return _CAPABILITIES
+        if detector != _SYNC:
+            return _AS_JOB
+        return _AT_ONCE if self._config.sync_input == "url" else _ENCODED
 
     async def prepare(self, ask: Ask) -> Raw:
         """Never returns: ASC has one step only. Raises `NotImplementedError`."""
@@ -65,22 +59,31 @@ class Asc:
 
     async def submit(self, ask: Ask) -> Raw:
         """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
+        sync = ask.detector == _SYNC
         if ask.media_url is None:
+            if sync and self._config.sync_input == "base64":
+                return await self._analyze_bytes(ask)
             raise ValueError("ASC fetches the audio itself: media_url is missing")
-        body = {"url": ask.media_url}
+        if sync:
+            return await self._post(self._config.sync_action, {"audio_url": ask.media_url, **self._hints(ask)})
+        body = {"url": ask.media_url}  # the one field that the two actions call differently
         if ask.callback_url is not None:
             body["callback_url"] = ask.callback_url
-        params = {"action": self._config.submit_action}
-        return await self._exchange.send("POST", self._config.base_url, headers=self._headers, json=body, params=params)
+        return await self._post(self._config.submit_action, body)
 
     def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
-        """The job's id and the vendor's own estimate, or why there is none."""
-        if not is_success(raw):
-            return refusal(raw, hide=[self._config.api_key])
-        body = json_object(raw.body) or {}
-        job_id = name_of(body.get("job_id"))
+        """The job's id and the vendor's own estimate; or the result at once; or why there is neither."""
+        body = self._body(raw, retryable=False)
+        if isinstance(body, Refused):
+            return body
+        said = read_body(body, [self._config.api_key])
+        if isinstance(said, Refused):
+            return replace(said, retryable=False)
+        job_id = said.refs.job_id
+        if said.verdict is not None or (job_id is None and said.status is RunStatus.FAILED):
+            return said
         if job_id is None or len(job_id) > _ID_CHARACTERS or not job_id.isprintable():
-            return mismatch("the answer to the submission names no job", retryable=False)
+            return mismatch("the answer to the submission has neither a job nor a result", retryable=False)
         estimate = number_of(body.get("estimated_time_sec"), 0, _DAY_SECONDS)
         return Accepted(job_id, None if estimate is None else round(estimate))
 
@@ -88,24 +91,19 @@ class Asc:
         """The job's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
         if ask.vendor_job_id is None:
             raise ValueError("there is no job to ask for: vendor_job_id is missing")
-        params = {"action": self._config.job_action, "id": ask.vendor_job_id}
-        url = self._config.job_url or self._config.base_url
-        return await self._exchange.send("GET", url, headers=self._headers, params=params)
+        return await self._fetch(ask.vendor_job_id)
+
+    async def knock(self) -> Raw:
+        """The answer to a look at a job that nobody has: whether the vendor's health needs a key is not documented."""
+        return await self._fetch(_NO_JOB)
 
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         del detector  # one model, one way to read it
-        body = json_object(raw.body)
-        status = (body or {}).get("status")
-        if is_success(raw) and isinstance(status, int) and status in _HTTP_ERRORS:
-            raw = replace(raw, status=status)  # the error envelope repeats the HTTP status; believe the worse
-        if raw.status == _NOT_FOUND:
+        if believing(raw).status == _NOT_FOUND:
             return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the job", retryable=True)
-        if not is_success(raw):
-            return refusal(raw, hide=[self._config.api_key])
-        if body is None:
-            return mismatch("the answer is not one clear JSON object", retryable=True)
-        return read_body(body, [self._config.api_key])
+        body = self._body(raw, retryable=True)
+        return body if isinstance(body, Refused) else read_body(body, [self._config.api_key])
 
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
@@ -120,5 +118,33 @@ class Asc:
         return None
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """The job a callback speaks of, if it names one."""
-        return CallbackRefs(text_of(body.get("job_id")))
+        """The job, or the certificate, that a callback speaks of, if it names one."""
+        ready = self.announced(body)
+        return CallbackRefs(text_of(body.get("job_id")), ready.certificate.certificate_id if ready else None)
+
+    async def _fetch(self, job_id: str) -> Raw:
+        return await self._get(self._config.job_action, url=self._config.job_url, id=job_id)
+
+    async def _analyze_bytes(self, ask: Ask) -> Raw:
+        """The answer to the audio itself, encoded as it leaves."""
+        form, content = AudioJson(self._hints(ask)), ask.read_media()
+        body = form.body(content)
+        # Without a file name a twin cannot know what it is to play: in test mode the name comes beside.
+        named = {"sandbox_name": ask.sandbox_name} if ask.sandbox_name is not None else {}
+        try:
+            return await self._exchange.send(
+                "POST",
+                self._config.base_url,
+                headers={**self._headers, **form.headers(ask.media_bytes)},
+                content=body,
+                params={"action": self._config.sync_action, **named},
+            )
+        finally:
+            await body.aclose()
+            if isinstance(content, AsyncGenerator):
+                await content.aclose()
+
+    def _hints(self, ask: Ask) -> dict[str, object]:
+        word = ask.name.rpartition(".")[2].lower()
+        known = {"format": word} if word in _AS_JOB.formats else {}
+        return {**known, **({"include_features": True} if self._config.include_features else {})}

@@ -1,6 +1,7 @@
-"""What a job's state and result mean, from a poll or a callback.
+"""What a job's state and result mean, from a poll, a callback, or an analysis answered at once.
 
-The poll's body is not documented: fields are taken from the top or from `result` or `data`.
+The poll's body is not documented: fields are taken from the top or from `result` or `data`. So is no answer with an
+`analysis_id`; where one has it, it is kept for a certificate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ _KNOWN = frozenset(
     {
         *("event", "job_id", "status", "estimated_time_sec", "prediction", "ai_score", "confidence_level"),
         *("reasons", "engine", "analysis_time_ms", "timestamp", "error", "message"),
+        "analysis_id",
         *_CERTIFICATE,
     }
 )
@@ -130,7 +132,7 @@ def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
 
 
 def _other(fields: Mapping[str, Any]) -> dict[str, str]:
-    named = {key: key for key in ("event", "estimated_time_sec")}
+    named = {key: key for key in ("event", "estimated_time_sec", "analysis_id")}
     named |= {key: f"certificate.{key.removeprefix('certificate_')}" for key in _CERTIFICATE}
     other = {ours: name for key, ours in named.items() if (name := name_of(fields.get(key))) is not None}
     if isinstance(valid := fields.get("valid"), bool):

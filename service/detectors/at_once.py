@@ -1,0 +1,56 @@
+"""What is the same at every vendor that answers the submission itself: no first step, no jobs, no callbacks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from service.detectors.answers import mismatch
+from service.detectors.port import Accepted, Ask, CallbackRefs, Prepared, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity
+
+
+class AnswersAtOnce(ABC):
+    """Half an adapter. The other half takes, submits, knocks and understands."""
+
+    @abstractmethod
+    def understood(self, raw: Raw) -> Reading | Refused:
+        """What an answer means, now or when it was kept. Never raises, never guesses."""
+
+    async def prepare(self, ask: Ask) -> Raw:
+        """Never returns: there is one step only. Raises `NotImplementedError`."""
+        raise NotImplementedError(f"{ask.detector} has no first step")
+
+    def prepared(self, raw: Raw) -> Prepared | Refused:
+        """A refusal: there is nothing that could have been prepared."""
+        return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
+
+    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+        """The result, or why there is none. Never raises."""
+        return self.understood(raw)
+
+    async def fetch(self, ask: Ask) -> Raw:
+        """Never returns: there are no jobs to ask for. Raises `NotImplementedError`."""
+        raise NotImplementedError(f"{ask.detector} has answered when it was asked")
+
+    def read(self, raw: Raw, detector: str) -> Reading | Refused:
+        """The same as `accepted`, of an answer that was kept. Never raises."""
+        del detector  # the answer alone says what it is
+        return self.understood(raw)
+
+    def verify(
+        self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
+    ) -> Authenticity | None:
+        """`None`: the vendor sends no callbacks, so none is its own."""
+        del headers, body, secrets, now
+        return None
+
+    def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
+        """`None`: the vendor does not check addresses."""
+        del body
+        return None
+
+    def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
+        """A callback speaks of no job: there are none."""
+        del body
+        return CallbackRefs(None)

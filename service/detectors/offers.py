@@ -1,0 +1,123 @@
+"""What a vendor may offer beside its answers: certificates, news of itself, a place to register our address.
+
+Each is a protocol of its own. An adapter that has the methods offers it; whoever wants it asks with `isinstance`.
+As with the port, talking and understanding are apart: a request's answer comes back as bytes, and the rest is pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from service.detectors.port import Raw, Refused
+from service.detectors.reading import Refs
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate the vendor issued. Its id is the vendor's."""
+
+    certificate_id: str
+    verification_url: str | None = None
+    download_url: str | None = None
+    expires_at: datetime | None = None
+    issued_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the vendor says of a certificate when asked. `verdict_raw` and `score` are its own word and number."""
+
+    certificate_id: str
+    valid: bool
+    verdict_raw: str | None = None
+    score: int | float | None = None
+    issued_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A callback's word that a certificate is ready, and what it is of, as far as it says."""
+
+    certificate: Certificate
+    analysis_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What the vendor says is left of a limit on requests. `None`: it does not say."""
+
+    plan: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    remaining: int | None = None
+    resets_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the vendor says was used in a period. `counts` are its own names and numbers."""
+
+    period: str
+    counts: Mapping[str, int | float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Certifies(Protocol):
+    """Issues certificates of its analyses. Requests raise `NotSent` or `OutcomeUnknown`."""
+
+    def analysis_of(self, refs: Refs) -> str | None:
+        """What the vendor calls the analysis that a certificate would be of; `None` where nobody can know."""
+
+    async def certify(self, analysis_id: str, file_format: str) -> Raw:
+        """The vendor's answer to the wish for a certificate."""
+
+    def certified(self, raw: Raw) -> Certificate | Refused:
+        """The certificate, or why there is none."""
+
+    async def look_up_certificate(self, certificate_id: str) -> Raw:
+        """The vendor's answer to "does it hold?"."""
+
+    def checked(self, raw: Raw, certificate_id: str) -> Checked | Refused:
+        """Whether that certificate holds."""
+
+    def announced(self, body: Mapping[str, object]) -> Announced | None:
+        """The certificate that a callback speaks of; `None` where it speaks of something else."""
+
+
+@runtime_checkable
+class TellsOfItself(Protocol):
+    """Tells, when asked, whether it works, what is left of its limits and what was used. Asking counts as a request."""
+
+    periods: Sequence[str]
+    """For which periods it knows what was used."""
+
+    async def ask_status(self) -> Raw:
+        """The vendor's answer to "do you work?". Whether it needs our key is not said."""
+
+    def status(self, raw: Raw) -> Mapping[str, str] | Refused:
+        """Its own words: its state, its version, its engine."""
+
+    async def ask_quota(self) -> Raw:
+        """The vendor's answer to "what is left?"."""
+
+    def quota(self, raw: Raw) -> Quota | Refused:
+        """What is left."""
+
+    async def ask_usage(self, period: str) -> Raw:
+        """The vendor's answer to "what was used?"."""
+
+    def usage(self, raw: Raw, period: str) -> Usage | Refused:
+        """What was used."""
+
+
+@runtime_checkable
+class TakesAddress(Protocol):
+    """Is told our account's address by a request, not in a dashboard."""
+
+    async def register(self, url: str) -> Raw:
+        """The vendor's answer to our address."""
+
+    def registered(self, raw: Raw) -> Refused | None:
+        """`None` if it was taken, else why not."""

@@ -1,0 +1,78 @@
+"""What ASC tells of itself and of our account there, and where it is told our address.
+
+Document: https://aisongchecker.pro/api-docs: health, usage, quota, webhooks. It names none of these actions, so their
+names are settings. What a registration is answered with is not documented: any success will do.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from service.detectors.answers import is_success, mismatch, name_of, number_of, text_of, time_of
+from service.detectors.offers import Quota, Usage
+from service.detectors.port import Raw, Refused
+from service.vendors.asc.client import AscClient
+
+EVENTS = ("analysis.complete", "certificate.ready")
+_STATUS = ("status", "version", "engine", "uptime_percent")
+_LARGEST = 2**31 - 1
+
+
+class AscAccount(AscClient):
+    """The looks at the account."""
+
+    periods: Sequence[str] = ("today", "week", "month")
+
+    async def ask_status(self) -> Raw:
+        """The vendor's answer to "do you work?"."""
+        return await self._get(self._config.status_action)
+
+    def status(self, raw: Raw) -> Mapping[str, str] | Refused:
+        """Its own words: state, version, engine, uptime in percent."""
+        body = self._body(raw, retryable=True)
+        if isinstance(body, Refused):
+            return body
+        said = {key: str(body[key]) for key in _STATUS if isinstance(body.get(key), str | int | float)}
+        return said or mismatch("the answer says nothing of the service", retryable=True)
+
+    async def ask_quota(self) -> Raw:
+        """The vendor's answer to "what is left today?". It counts as a request itself."""
+        return await self._get(self._config.quota_action)
+
+    def quota(self, raw: Raw) -> Quota | Refused:
+        """What is left of the day's requests. A day ends at midnight UTC."""
+        body = self._body(raw, retryable=True)
+        if isinstance(body, Refused):
+            return body
+        limit, used, left = (_count(body.get(f"daily_{name}")) for name in ("limit", "used", "remaining"))
+        if left is None and limit is not None and used is not None:
+            left = max(0, limit - used)
+        if left is None:
+            return mismatch("the answer does not say what is left", retryable=True)
+        return Quota(text_of(body.get("plan")), limit, used, left, time_of(body.get("reset_at")))
+
+    async def ask_usage(self, period: str) -> Raw:
+        """The vendor's answer to "what was used in `period`?"."""
+        return await self._get(self._config.usage_action, period=period)
+
+    def usage(self, raw: Raw, period: str) -> Usage | Refused:
+        """What was used, by the vendor's own names."""
+        body = self._body(raw, retryable=True)
+        if isinstance(body, Refused):
+            return body
+        counts = {key: number for key, value in body.items() if (number := number_of(value, 0)) is not None}
+        if not counts:
+            return mismatch("the answer does not say what was used", retryable=True)
+        return Usage(name_of(body.get("period")) or period, counts)
+
+    async def register(self, url: str) -> Raw:
+        """The vendor's answer to our account's address, which is to hear of analyses and certificates."""
+        return await self._post(self._config.webhook_action, {"url": url, "events": list(EVENTS)})
+
+    def registered(self, raw: Raw) -> Refused | None:
+        """`None` for any success: what it looks like is not documented."""
+        found = self._body(raw, retryable=False)
+        return found if isinstance(found, Refused) and not (is_success(raw) and not raw.body.strip()) else None
+
+
+def _count(value: object) -> int | None:
+    number = number_of(value, 0, _LARGEST)
+    return None if number is None else int(number)

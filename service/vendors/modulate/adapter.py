@@ -1,0 +1,162 @@
+"""The two ways Modulate takes audio, and what its answers achieved. The meaning of a result is in `results`."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from yarl import URL
+
+from service.detectors.answers import is_success, json_object, mismatch
+from service.detectors.at_once import AnswersAtOnce
+from service.detectors.exchange import Exchange, Failure, NotSent
+from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
+from service.detectors.reading import Reading
+from service.kit.clock import Clock, system_clock
+from service.vendors.modulate.config import BATCH_PATH, STREAM_PATH, ModulateConfig
+from service.vendors.modulate.formats import CONTAINERS, stream_format
+from service.vendors.modulate.hide import hiding
+from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
+from service.vendors.modulate.refusals import refused
+from service.vendors.modulate.results import read_batch
+from service.vendors.modulate.stream import converse
+from service.vendors.modulate.telling import Telling
+
+_BATCH, _STREAM = "modulate", "modulate/streaming"
+_CAPABILITIES: Mapping[str, Capabilities] = {
+    _BATCH: Capabilities(
+        # Documented besides: .mp4 and .opus, which are m4a and ogg by our words.
+        formats=frozenset({"aac", "flac", "m4a", "mp3", "ogg", "wav"}),
+        needs=Needs.UPLOAD,
+        max_bytes=100 * 1000 * 1000,  # 100 MB, in the smaller of its two meanings
+    ),
+    _STREAM: Capabilities(formats=CONTAINERS, needs=Needs.UPLOAD),  # no size is documented
+}
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_STREAM_HEADERS = {"content-type": CONTENT_TYPE}
+
+
+class Modulate(AnswersAtOnce):
+    """The adapter for Velma 2's batch endpoint and its stream. Spans in seconds; both are for the stream.
+
+    `timeout_seconds` is from the name look-up to the last message, `connect_seconds` bounds the connection.
+    """
+
+    vendor: str = "modulate"
+    detectors: Sequence[str] = (_BATCH, _STREAM)
+
+    def __init__(
+        self,
+        config: ModulateConfig,
+        exchange: Exchange,
+        clock: Clock = system_clock,
+        *,
+        timeout_seconds: float = 120.0,
+        connect_seconds: float = 5.0,
+    ) -> None:
+        self._config = config
+        self._exchange = exchange
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._connect_seconds = connect_seconds
+        self._base = config.base_url.rstrip("/")
+        self._headers = {"x-api-key": config.api_key}
+        self._cut = hiding(config.api_key, self._base)
+
+    def capabilities(self, detector: str) -> Capabilities:
+        """What the detector takes. Raises `ValueError` for a detector of someone else's."""
+        if detector not in _CAPABILITIES:
+            raise ValueError(f"not a detector of Modulate: {detector}")
+        return _CAPABILITIES[detector]
+
+    async def submit(self, ask: Ask) -> Raw:
+        """The vendor's answer: the result, or why there is none. Raises `NotSent` or `OutcomeUnknown`.
+
+        A stream's answer has its close code as status and its messages, one a line, as body. If the handshake was
+        refused, it is that HTTP answer.
+        """
+        if ask.detector == _STREAM:
+            return await self._stream(ask)
+        return await self._upload(ask.name, ask.media_type, ask.media_bytes, ask.read_media())
+
+    async def knock(self) -> Raw:
+        """The answer to an empty file: a 400, unless we are not known. There is no question for that alone."""
+        return await self._upload("empty.wav", "audio/wav", 0, _nothing())
+
+    def understood(self, raw: Raw) -> Reading | Refused:
+        """The result, or why there is none. Never raises."""
+        if is_streamed(raw):
+            return read_stream(raw, self._config)
+        if not is_success(raw):
+            return refused(raw, [self._config.api_key])
+        body = json_object(raw.body)
+        if body is None:
+            return mismatch("the answer is not one clear JSON object", retryable=False)
+        return read_batch(body, self._config)
+
+    async def _upload(self, name: str, media_type: str, length: int, content: AsyncIterator[bytes]) -> Raw:
+        """The batch endpoint's answer. It picks the decoder by the ending of the file's name."""
+        return await self._exchange.upload(
+            f"{self._base}{BATCH_PATH}",
+            field="upload_file",
+            file_name=name,
+            media_type=media_type,
+            length=length,
+            content=content,
+            headers=self._headers,
+        )
+
+    async def _stream(self, ask: Ask) -> Raw:
+        address = self._stream_address(ask)
+        tell = ask.tell
+
+        async def tell_part(lines: list[bytes], first: int) -> None:
+            part = self._raw(GOING_ON, _STREAM_HEADERS, lines)
+            said = read_stream(part, self._config, first)
+            if tell is not None and isinstance(said, Reading):
+                await tell(part, said)
+
+        telling = Telling(tell_part if tell else None, ask.run_id)
+
+        def heard(line: bytes) -> None:
+            if is_window(line):
+                telling.add(line)
+
+        async with telling:
+            answer = await converse(
+                address,
+                ask.read_media(),
+                heard,
+                timeout_seconds=self._timeout_seconds,
+                connect_seconds=self._connect_seconds,
+            )
+        headers = _STREAM_HEADERS if answer.headers is None else answer.headers
+        return self._raw(answer.status, headers, answer.lines)
+
+    def _raw(self, status: int, headers: Mapping[str, str], lines: list[bytes]) -> Raw:
+        """The answer as it came, but for our key."""
+        return Raw(status, headers, self._cut(b"\n".join(lines)), self._clock())
+
+    def _stream_address(self, ask: Ask) -> URL:
+        """The stream's address for this audio, with the key in it."""
+        config = self._config
+        query = stream_format(
+            ask.name, ask.media_type, sample_rate=config.sample_rate, num_channels=config.num_channels
+        )
+        if ask.sandbox_name is not None:
+            query["sandbox_name"] = ask.sandbox_name
+        address = _web_socket(f"{self._base}{STREAM_PATH}")
+        if address is None:
+            raise NotSent("the address of the vendor cannot be read", Failure.BAD_REQUEST)
+        return address.update_query({"api_key": config.api_key, **query})
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _web_socket(url: str) -> URL | None:
+    """The address with `ws` for `http`, or `None` if it is none."""
+    try:
+        address = URL(url)
+        return address.with_scheme(_SCHEMES[address.scheme])
+    except (ValueError, KeyError):
+        return None

@@ -1,0 +1,98 @@
+"""A stream's messages, one a line, in our words: the whole stream after its end, or a part while it goes on.
+
+Only `done` has a verdict. The lines are kept as they came, so that they can be read again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.detectors.answers import json_object, mismatch, reason
+from service.detectors.port import Raw, Refused
+from service.detectors.reading import Engine, Reading, Segment
+from service.detectors.words import ReasonCode, RunStatus
+from service.vendors.modulate.closes import closed
+from service.vendors.modulate.config import ENGINE, ModulateConfig
+from service.vendors.modulate.results import read_done
+from service.vendors.modulate.windows import read_windows
+
+CONTENT_TYPE: Final = "application/x-ndjson"
+GOING_ON: Final = 101
+"""The status of a part of an open stream: RFC 6455 §4.2.2, switching protocols. At its end it is the close code."""
+_CLOSE_CODES: Final = range(1000, 5000)
+
+
+@dataclass
+class Messages:
+    """A stream's messages by their type."""
+
+    windows: list[Any] = field(default_factory=list)
+    done: list[Mapping[str, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+def is_streamed(raw: Raw) -> bool:
+    """Whether the answer is a stream's, by its status; a refused handshake has an HTTP status."""
+    return raw.status == GOING_ON or raw.status in _CLOSE_CODES
+
+
+def ends(line: bytes) -> bool:
+    """Whether the vendor's answer is complete with this message."""
+    return (json_object(line) or {}).get("type") in ("done", "error")
+
+
+def is_window(line: bytes) -> bool:
+    """Whether this message tells of one more window."""
+    message = json_object(line) or {}
+    return message.get("type") == "window" and "window" in message
+
+
+def read_stream(raw: Raw, config: ModulateConfig, first: int = 0) -> Reading | Refused:
+    """What the messages in `raw` say; the first window among them is number `first`. Never raises."""
+    heard = _sorted_out(raw.body.split(b"\n"))
+    segments, odd = read_windows(heard.windows, first)
+    extras = heard.extras | odd
+    if raw.status == GOING_ON:
+        return _without_verdict(segments, extras, RunStatus.RUNNING)
+    if heard.errors or not heard.done:
+        refused = closed(raw.status, heard.errors[0] if heard.errors else None, [config.api_key])
+        if refused.reason_code is not ReasonCode.INVALID_FILE:
+            return refused
+        found = _without_verdict(segments, extras, RunStatus.NOT_APPLICABLE)
+        return found.model_copy(update={"reason_code": refused.reason_code, "reason_text": refused.reason_text})
+    if any(done != heard.done[0] for done in heard.done):
+        return mismatch("the stream was done twice, and differently", retryable=False)
+    return read_done(heard.done[0], segments, extras, config)
+
+
+def _sorted_out(lines: Iterable[bytes]) -> Messages:
+    heard = Messages()
+    unknown: list[Any] = []
+    for line in filter(bytes.strip, lines):
+        message = json_object(line)
+        if message is None:
+            unknown.append(reason(line.decode(errors="replace")))
+            continue
+        match message:
+            case {"type": "window", "window": window}:
+                heard.windows.append(window)
+                unknown += [rest] if (rest := _rest(message, "window")) else []
+            case {"type": "done"}:
+                heard.done.append(message)
+            case {"type": "error"}:
+                heard.errors.append(str(message.get("error") or "the vendor reports an error without a reason"))
+                unknown += [rest] if (rest := _rest(message, "error")) else []
+            case _:
+                unknown.append(message)
+    if unknown:
+        heard.extras["messages"] = unknown
+    return heard
+
+
+def _rest(message: Mapping[str, Any], known: str) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key not in ("type", known)}
+
+
+def _without_verdict(segments: list[Segment], extras: dict[str, Any], status: RunStatus) -> Reading:
+    return Reading(status=status, tier="streaming", engine=Engine(name=ENGINE), segments=segments, extras=extras)

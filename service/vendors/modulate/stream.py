@@ -1,0 +1,223 @@
+"""One WebSocket: audio goes up as it is read, messages come down meanwhile, and it is known what left.
+
+The key is part of the address, because the vendor takes it nowhere else. So no error of the library comes out of
+here: some carry the address. What the messages mean is in `messages` and `closes`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+from yarl import URL
+
+from service.detectors.exchange import Failure, NotSent, OutcomeUnknown, VendorError
+from service.kit.guarded_http import read_at_most
+from service.vendors.modulate.closes import ABNORMAL, NO_STATUS, is_refusal
+from service.vendors.modulate.messages import ends
+
+_OPEN = 101
+_HTTP_GOOD = range(200, 300)
+_GOODBYE_SECONDS = 3.0  # from `done` to the vendor's close
+_CLOSE_SECONDS = 1.0
+_MOST_BYTES = 8 * 1024 * 1024
+_MOST_MESSAGE_BYTES = 1024 * 1024
+_REFUSAL_BYTES = 64 * 1024
+_TELLING_HEADERS = ("content-type", "retry-after")
+_LOST = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # aiohttp finds some addresses invalid by the last
+
+
+@dataclass
+class Answer:
+    """What came: messages as lines and the close code, or the HTTP answer to the handshake."""
+
+    status: int = ABNORMAL
+    lines: list[bytes] = field(default_factory=list)
+    headers: Mapping[str, str] | None = None  # of the handshake, where it was refused
+
+
+@dataclass
+class _Progress:
+    """How far a stream has come."""
+
+    answer: Answer = field(default_factory=Answer)
+    begun: bool = False  # some of the audio may have left
+    complete: bool = False  # the vendor has said its last word
+    oversized: bool = False
+    own_fault: BaseException | None = None  # the audio could not be read
+
+
+class _Declined(Exception):  # noqa: N818 - says what the peer did
+    """The handshake was answered, but not with a WebSocket."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.status}")
+        self.answer = answer
+
+
+async def converse(
+    address: URL,
+    audio: AsyncIterator[bytes],
+    heard: Callable[[bytes], None],
+    *,
+    timeout_seconds: float,
+    connect_seconds: float,
+) -> Answer:
+    """The vendor's whole answer to `audio`. Every message goes to `heard` as it comes, which must not block.
+
+    `timeout_seconds` spans everything. Raises `NotSent` if nothing of the audio left, `OutcomeUnknown` if some did
+    and neither a last message nor a telling close code came.
+    """
+    progress = _Progress()
+    failed: Exception | None = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await _talk(address, audio, heard, progress, connect_seconds)
+    except _Declined as declined:
+        progress.answer = declined.answer
+    except _LOST as error:
+        failed = error
+    finally:
+        if isinstance(audio, AsyncGenerator):
+            await audio.aclose()
+    if _is_whole(progress):
+        return progress.answer
+    if progress.own_fault is not None:
+        raise progress.own_fault
+    # Raised out here so that nothing hangs on to the library's own error.
+    raise _sorted(failed, progress, f"WebSocket {address.scheme}://{address.host}")
+
+
+async def _talk(
+    address: URL,
+    audio: AsyncIterator[bytes],
+    heard: Callable[[bytes], None],
+    progress: _Progress,
+    connect_seconds: float,
+) -> None:
+    session = aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=[_only_websockets],
+    )
+    closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS)
+    async with (
+        session,
+        session.ws_connect(address, timeout=closing, max_msg_size=_MOST_MESSAGE_BYTES) as socket,
+    ):
+        receiving = asyncio.create_task(_receive(socket, heard, progress))
+        sending = asyncio.create_task(_send(socket, audio, progress))
+        try:
+            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if progress.own_fault is None:
+                await receiving
+        finally:
+            receiving.cancel()
+            sending.cancel()
+            await asyncio.gather(receiving, sending, return_exceptions=True)
+
+
+async def _only_websockets(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The open connection. Raises `_Declined` for any other answer, before a redirect could be followed."""
+    response = await send(request)
+    if response.status == _OPEN:
+        return response
+    async with response:
+        body = await read_at_most(response, _REFUSAL_BYTES)
+    # No other header says anything here, and a redirect's address could repeat ours.
+    headers = {name: response.headers[name] for name in _TELLING_HEADERS if name in response.headers}
+    raise _Declined(Answer(response.status, [body], headers))
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, audio: AsyncIterator[bytes], progress: _Progress) -> None:
+    """All of the audio has left, and the empty text that ends it; or the connection is gone, as the receiver sees."""
+    try:
+        async for chunk in audio:
+            progress.begun = True
+            if not await _sent(socket.send_bytes(chunk)):
+                return
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is not the vendor's
+        progress.own_fault = error
+        return
+    await _sent(socket.send_str(""))
+
+
+async def _sent(frame: Awaitable[None]) -> bool:
+    try:
+        await frame
+    except (aiohttp.ClientError, ConnectionError):
+        return False
+    return True
+
+
+async def _receive(
+    socket: aiohttp.ClientWebSocketResponse, heard: Callable[[bytes], None], progress: _Progress
+) -> None:
+    """Every message until the connection closes, or until a moment after the last one."""
+    answer, left = progress.answer, _MOST_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None) as patience:
+            while (line := await _message(socket, answer)) is not None:
+                left -= len(line)
+                if left < 0:
+                    progress.oversized = True
+                    return
+                answer.lines.append(line)
+                heard(line)
+                if not progress.complete and ends(line):
+                    progress.complete = True
+                    patience.reschedule(asyncio.get_running_loop().time() + _GOODBYE_SECONDS)
+
+
+async def _message(socket: aiohttp.ClientWebSocketResponse, answer: Answer) -> bytes | None:
+    """The next message on one line, or `None` at the end, whose code is kept.
+
+    A line break within JSON is white space (RFC 8259 §2). aiohttp's own record of the code calls a connection that
+    just went away 1000, so only a close frame counts.
+    """
+    message = await socket.receive()
+    if message.type is aiohttp.WSMsgType.TEXT:
+        return b" ".join(message.data.encode().splitlines())
+    if message.type is aiohttp.WSMsgType.BINARY:
+        return b" ".join(bytes(message.data).splitlines())
+    if message.type is aiohttp.WSMsgType.CLOSE:
+        answer.status = message.data or NO_STATUS
+    return None
+
+
+def _is_whole(progress: _Progress) -> bool:
+    answer = progress.answer
+    if answer.headers is not None:
+        return answer.status not in _HTTP_GOOD  # that would be no WebSocket, and no refusal either
+    return progress.complete or is_refusal(answer.status)
+
+
+def _sorted(error: Exception | None, progress: _Progress, what: str) -> VendorError:
+    failure = _failure(error, progress)
+    if not progress.begun:
+        return NotSent(f"{what}: not sent ({failure})", failure)
+    return OutcomeUnknown(f"{what}: outcome unknown ({failure})", failure)
+
+
+def _failure(error: Exception | None, progress: _Progress) -> Failure:
+    if progress.oversized:
+        return Failure.OVERSIZED
+    if error is None:
+        return Failure.UNREADABLE if progress.answer.headers is not None else Failure.DROPPED
+    if isinstance(error, TimeoutError):
+        return Failure.TIMEOUT if progress.begun else Failure.CONNECT_TIMEOUT
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        return Failure.REFUSED
+    return next(failure for kinds, failure in _FAILURES if isinstance(error, kinds))
+
+
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
+    ((aiohttp.ClientConnectorDNSError,), Failure.NO_SUCH_HOST),
+    ((aiohttp.ClientSSLError,), Failure.TLS),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError), Failure.BAD_REQUEST),
+    ((aiohttp.WSServerHandshakeError, aiohttp.ClientPayloadError), Failure.UNREADABLE),
+    ((ConnectionResetError, BrokenPipeError), Failure.RESET),
+    ((aiohttp.ServerDisconnectedError,), Failure.DROPPED),
+    ((Exception,), Failure.UNREACHABLE),
+)

@@ -1,0 +1,129 @@
+"""The request Pex takes, and what its answer achieved. The meaning of a result is in `results`."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode
+
+from service.detectors.answers import is_success, json_object, mismatch, refusal, retry_after_seconds
+from service.detectors.at_once import AnswersAtOnce
+from service.detectors.exchange import Exchange, Failure, NotSent
+from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import ReasonCode
+from service.kit.clock import Clock, system_clock
+from service.vendors.pex.results import ERROR, failure_text, read_body
+from service.vendors.pex.token import Tokens, basic_of, without
+
+_UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
+_CAPABILITIES = Capabilities(
+    # Named by the vendor, which adds "and other common" ones. Its shortest is 10 s or 30 s, its longest 15 min: it
+    # says so itself where it minds, and nothing is refused for that here.
+    formats=frozenset({"mp3", "m4a", "wav", "flac", "aac", "ogg", "webm"}),
+    needs=Needs.UPLOAD,
+    takes_link=True,
+    max_bytes=100 * 1000 * 1000,  # 100 MB, in the smaller of its two meanings
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PexConfig:
+    """Where the vendor is and who we are there."""
+
+    base_url: str = "https://api.ae.pex.com"
+    client_id: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
+    retry_floor_seconds: float = 30  # the pause of the vendor's samples, on every failure that may pass
+
+
+class Pex(AnswersAtOnce):
+    """The adapter for the AI Song Detector."""
+
+    vendor: str = "pex"
+    detectors: Sequence[str] = ("pex",)
+
+    def __init__(self, config: PexConfig, exchange: Exchange, clock: Clock = system_clock) -> None:
+        self._config = config
+        self._exchange = exchange
+        self._base = config.base_url.rstrip("/")
+        basic = basic_of(config.client_id, config.client_secret)
+        self._secrets = (config.client_secret, basic)
+        # An eighth of a request's time, twice, an early 401 and a whole request are within any run's lease.
+        self._early_seconds = exchange.timeout_seconds / 4
+        self._tokens = Tokens(f"{self._base}/oauth2/token", basic, exchange, clock, self._early_seconds / 2)
+
+    def capabilities(self, detector: str) -> Capabilities:
+        """What the detector takes. Raises `ValueError` for a detector of someone else's."""
+        if detector not in self.detectors:
+            raise ValueError(f"not a detector of Pex: {detector}")
+        return _CAPABILITIES
+
+    async def submit(self, ask: Ask) -> Raw:
+        """The vendor's answer: the result, or a refusal of the request or of our credentials.
+
+        Raises `NotSent` or `OutcomeUnknown`.
+        """
+        return await self._let_in(lambda token: self._detect(ask, token))
+
+    async def knock(self) -> Raw:
+        """The answer to a link that is not there: a 400 (§5 of the vendor's page), unless we are not known."""
+        return await self._let_in(lambda token: self._send_form(token, {}))
+
+    async def _let_in(self, send: Callable[[str], Awaitable[Raw]]) -> Raw:
+        """The answer to what is sent with a token, or the refusal to give us one; without our secrets.
+
+        A token that is refused is renewed once and the same is sent again: a 401 comes before any analysis.
+        """
+        token = await self._tokens.token()
+        if isinstance(token, Raw):
+            return without(token, self._secrets)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        raw = without(await send(token), (token, *self._secrets))
+        if raw.status != _UNAUTHORIZED:
+            return raw
+        early = loop.time() - began <= self._early_seconds
+        renewed = await self._tokens.token(refused=token)
+        if isinstance(renewed, Raw):
+            return without(renewed, (token, *self._secrets))
+        if not early:
+            raise NotSent("the access token was refused, and a new one came too late", Failure.TIMEOUT)
+        return without(await send(renewed), (token, renewed, *self._secrets))
+
+    async def _detect(self, ask: Ask, token: str) -> Raw:
+        """The detector's answer. A link is fetched by the vendor, audio is uploaded."""
+        if ask.media_url is not None:
+            return await self._send_form(token, {"url": ask.media_url})
+        return await self._exchange.upload(
+            f"{self._base}/v1/ai-detector/detect",
+            field="file",
+            file_name=ask.name,
+            media_type=ask.media_type,
+            length=ask.media_bytes,
+            content=ask.read_media(),
+            headers={"authorization": f"Bearer {token}"},
+        )
+
+    async def _send_form(self, token: str, form: Mapping[str, str]) -> Raw:
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/x-www-form-urlencoded"}
+        url = f"{self._base}/v1/ai-detector/detect-url"
+        return await self._exchange.send("POST", url, headers=headers, content=urlencode(form).encode())
+
+    def understood(self, raw: Raw) -> Reading | Refused:
+        """The result, or why there is none. Never raises."""
+        if not is_success(raw):
+            found = refusal(raw, hide=self._secrets)
+            passes = found.retryable or raw.status == _REQUEST_TIMEOUT
+            return replace(found, retryable=True, retry_after_seconds=self._pause(raw)) if passes else found
+        body = json_object(raw.body)
+        if body is None:
+            return mismatch("the answer is not one clear JSON object", retryable=False)
+        if body.get("status") == ERROR:
+            text = failure_text(body, self._secrets)
+            return Refused(ReasonCode.VENDOR_ERROR, text, retryable=True, retry_after_seconds=self._pause(raw))
+        return read_body(body, self._secrets)
+
+    def _pause(self, raw: Raw) -> int:
+        """Seconds until this run is sent again: what the vendor asks for, and not less than the floor."""
+        return max(retry_after_seconds(raw) or 0, math.ceil(self._config.retry_floor_seconds))

@@ -1,0 +1,92 @@
+"""What ASC tells of itself, and where it is told our address."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service.detectors.offers import Certifies, Quota, TakesAddress, TellsOfItself, Usage
+from service.detectors.port import Raw, Refused
+from service.detectors.words import ReasonCode
+from tests.vendors.asc_answers import adapter
+from tests.vendors.contract import KEY, raw, sample
+from tests.vendors.vendor_server import vendor_server
+
+QUOTA, USAGE = sample("asc", "quota_reply"), sample("asc", "usage_reply")
+
+
+def test_it_offers_all_three() -> None:
+    vendor = adapter()
+    assert isinstance(vendor, Certifies)
+    assert isinstance(vendor, TellsOfItself)
+    assert isinstance(vendor, TakesAddress)
+
+
+def test_the_quota_sample_reads_as_documented() -> None:
+    assert adapter().quota(raw(QUOTA)) == Quota("pro", 10_000, 342, 9658, datetime(2026, 3, 31, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("changed", "remaining"),
+    [
+        ({"daily_remaining": None}, 9658),
+        ({"daily_remaining": None, "daily_used": 10_001}, 0),
+        ({"daily_remaining": 0}, 0),
+        ({"plan": 5, "reset_at": "soon"}, 9658),
+    ],
+)
+def test_what_is_left_is_taken_or_reckoned(changed: dict[str, object], remaining: int) -> None:
+    found = adapter().quota(raw({**QUOTA, **changed}))
+    assert isinstance(found, Quota)
+    assert found.remaining == remaining
+
+
+@pytest.mark.parametrize("body", [{}, {"daily_remaining": "many"}, {"daily_remaining": -1}, {"daily_limit": 9}, []])
+def test_an_answer_that_does_not_say_what_is_left_says_nothing(body: object) -> None:
+    found = adapter().quota(raw(body))
+    assert isinstance(found, Refused)
+    assert found.reason_code is ReasonCode.SCHEMA_MISMATCH
+
+
+def test_the_usage_sample_reads_as_documented() -> None:
+    found = adapter().usage(raw(USAGE), "month")
+    assert isinstance(found, Usage)
+    assert (found.period, found.counts["analyses_count"], found.counts["data_processed_mb"]) == ("month", 1180, 2456.8)
+    assert isinstance(adapter().usage(raw({}), "today"), Refused)
+
+
+def test_the_health_sample_reads_as_documented() -> None:
+    assert adapter().status(raw(sample("asc", "health_reply"))) == {
+        "status": "operational", "version": "1.0", "engine": "v8.3", "uptime_percent": "99.98",
+    }  # fmt: skip
+    assert isinstance(adapter().status(raw({})), Refused)
+
+
+@pytest.mark.parametrize("body", [b"", {}, {"id": "wh_1"}, {"status": "active"}])
+def test_any_success_registers_us(body: object) -> None:
+    assert adapter().registered(raw(body, 201)) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [raw({}, 400), raw(sample("asc", "error_unauthorized")), raw(b"<html>"), raw([], 500)]
+)
+def test_what_is_no_success_does_not(answer: Raw) -> None:
+    assert isinstance(adapter().registered(answer), Refused)
+
+
+async def test_every_question_has_the_action_that_is_set() -> None:
+    answers = {
+        "GET /v1?action=s": ("200 OK", sample("asc", "health_reply")),
+        "GET /v1?action=q": ("200 OK", QUOTA),
+        "GET /v1?action=u&period=today": ("200 OK", USAGE),
+        "POST /v1?action=w": ("200 OK", {}),
+    }
+    async with vendor_server(answers) as server:
+        names = {"status_action": "s", "quota_action": "q", "usage_action": "u", "webhook_action": "w"}
+        vendor = adapter(f"{server.url}/v1", **names)
+        assert isinstance(vendor.quota(await vendor.ask_quota()), Quota)
+        assert isinstance(vendor.usage(await vendor.ask_usage("today"), "today"), Usage)
+        assert not isinstance(vendor.status(await vendor.ask_status()), Refused)
+        assert vendor.registered(await vendor.register("https://r.example/callbacks/asc/t")) is None
+    assert {asked.headers["x-api-key"] for asked in server.asked} == {KEY}
+    expected = {**sample("asc", "register_request"), "url": "https://r.example/callbacks/asc/t"}
+    assert server.asked[-1].json == expected
