@@ -18,12 +18,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.kit.clock import Clock
-from service.sandbox.aippim_answers import polled, submissions, submitted, terminal, zulu
+from service.sandbox.aippim_answers import dated, polled, submissions, submitted, terminal, zulu
 from service.sandbox.aippim_callbacks import AippimCallbacks
 from service.sandbox.aippim_result import TIERS
 from service.sandbox.bodies import discarded_upload, json_object
 from service.sandbox.callbacks import Callbacks
 from service.sandbox.outgoing import Outgoing
+from service.sandbox.per_minute import PerMinute
 from service.sandbox.records import Record, Records
 from service.sandbox.script import Obstacle
 from service.sandbox.settings import SandboxSettings
@@ -52,13 +53,14 @@ class AippimTwin:
         self._records = records
         self._callbacks = AippimCallbacks(settings, clock, callbacks)
         self._turns = Turns()
+        self._minute = PerMinute(settings.aippim_per_minute)
         self._tasks = submissions(records, settings.latency_seconds)
 
     def routes(self) -> list[Route]:
         """The documented paths."""
         return [
-            Route("/api/v1/music", self._for_key_holders(self._upload), methods=["POST"]),
-            Route("/api/v1/ai-detection/{model}", self._for_key_holders(self._submit), methods=["POST"]),
+            Route("/api/v1/music", self._for_key_holders(self._counted(self._upload)), methods=["POST"]),
+            Route("/api/v1/ai-detection/{model}", self._for_key_holders(self._counted(self._submit)), methods=["POST"]),
             Route("/api/v1/task/result/{task_id}", self._for_key_holders(self._poll), methods=["GET"]),
         ]
 
@@ -70,6 +72,16 @@ class AippimTwin:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, expected):
                 return _refusal(404, "not_found", "API key does not exist")
+            return await handler(request)
+
+        return guarded
+
+    def _counted(self, handler: _Handler) -> _Handler:
+        """The handler behind the limit per minute. Whether polls count there is not documented; here they do not."""
+
+        async def guarded(request: Request) -> Response:
+            if not self._minute.takes(self._clock()):
+                return _refusal(429, "rate_limited", "Too many requests")
             return await handler(request)
 
         return guarded
@@ -113,7 +125,7 @@ class AippimTwin:
             return _refusal(404, "not_found", "Task not found")
         now = self._clock()
         spoiled = stumble(task, self._turns, now, _refusal, terminal)
-        return spoiled or JSONResponse(polled(task, now))
+        return spoiled or JSONResponse(dated(polled(task, now), task, korean=self._settings.aippim_korean_times))
 
 
 async def passes_challenge(outgoing: Outgoing, url: str) -> bool:

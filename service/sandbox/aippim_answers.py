@@ -6,7 +6,7 @@ Sources at platform.mippia.com: "AI Music Detection" (bodies), "Quick Start" (po
 
 import hashlib
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from service.sandbox.script import Phase, Truth
 from service.sandbox.submissions import Submission, Submissions
 
 _FAILURE: Final = "The audio could not be analyzed."
+_SEOUL: Final = timedelta(hours=9)  # the whole year
 _UNHEARD_OF: Final = "hibernating"
 
 
@@ -58,7 +59,7 @@ def processing(task: Submission) -> dict[str, Any]:
 
 def terminal(task: Submission) -> dict[str, Any]:
     """The callback's body, and a poll's, once the task has ended."""
-    if task.script.fails:
+    if _fails(task):
         return {
             "task_id": task.id,
             "task_name": "ai_detection",
@@ -66,12 +67,12 @@ def terminal(task: Submission) -> dict[str, Any]:
             "completed_at": zulu(task.done_at),
             "error": _FAILURE,
         }
-    return _success(task, task.script.truth)
+    return _success(task, task.script.heard_by("aippim"))
 
 
 def forged(task: Submission) -> dict[str, Any]:
     """A lie under the task's own id: that it has succeeded, with the other verdict."""
-    return _success(task, task.script.truth.opposite)
+    return _success(task, task.script.heard_by("aippim").opposite)
 
 
 def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
     As printed there, the result is filled while the status still says `processing`. Not as printed: `task_id`
     stands beside `taskId`, because the documented verifier reads that member and would refuse every callback.
     """
-    failed = task.script.fails
+    failed = _fails(task)
     tier = task.record.tier
     return {
         "taskResultId": int.from_bytes(hashlib.sha256(task.id.encode()).digest()[:4]),
@@ -92,7 +93,7 @@ def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
         "requestedAt": task.record.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "completedAt": zulu(task.done_at) if ended else None,
         "status": ("failure" if failed else "success") if ended else "processing",
-        "result": None if failed else _result(task, task.script.truth),
+        "result": None if failed else _result(task, task.script.heard_by("aippim")),
     } | ({"error": _FAILURE} if failed and ended else {})
 
 
@@ -103,9 +104,20 @@ def signed_headers(secret: str, task_id: str, now: datetime) -> dict[str, str]:
     return {"x-mippia-timestamp": timestamp, "x-mippia-signature": mac.hexdigest()}
 
 
+def dated(body: dict[str, Any], task: Submission, *, korean: bool) -> dict[str, Any]:
+    """The body with the time of the end as it is wanted: in UTC, or in Korea and without saying so."""
+    if not korean or "completed_at" not in body:
+        return body
+    return body | {"completed_at": (task.done_at + _SEOUL).strftime("%Y-%m-%dT%H:%M:%S.%f")}
+
+
 def zulu(at: datetime) -> str:
     """`at`, which is UTC, to the second, as the reference page prints times."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _fails(task: Submission) -> bool:
+    return task.script.fails or task.script.is_undecodable
 
 
 def _success(task: Submission, truth: Truth) -> dict[str, Any]:

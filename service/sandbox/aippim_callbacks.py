@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from service.kit.clock import Clock
-from service.sandbox.aippim_answers import forged, processing, quick_start, signed_headers, terminal, unheard_of
+from service.sandbox.aippim_answers import dated, forged, processing, quick_start, signed_headers, terminal, unheard_of
 from service.sandbox.callbacks import Callback, Callbacks
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.submissions import Submission
 from service.sandbox.troubles import garbled
 
+_VENDOR: Final = "aippim"
 _TRIES: Final = 3
 
 
@@ -49,6 +50,7 @@ class AippimCallbacks:
     def _ended(self, task: Submission) -> Sequence[Callback]:
         script = task.script
         body = quick_start(task, ended=True) if self._settings.camel_case_ids else terminal(task)
+        body = dated(body, task, korean=self._settings.aippim_korean_times)
         if script.unheard_of:
             body = unheard_of(task)
         if script.garbled:
@@ -59,7 +61,7 @@ class AippimCallbacks:
     def _forgeries(self, task: Submission) -> Sequence[Callback]:
         """One by a stranger, and one by who has the headers of an honest callback: those do not cover the body."""
         lie = json.dumps(forged(task)).encode()
-        guessed = signed_headers(f"not {self._settings.aippim_webhook_secret}", task.id, self._clock())
+        guessed = signed_headers(f"not {self._settings.webhook_secret(_VENDOR)}", task.id, self._clock())
         by_stranger = [Callback(one.url, lie, guessed) for one in self._sent(task, lie)]
         return [*by_stranger, *self._sent(task, lie)]
 
@@ -68,6 +70,6 @@ class AippimCallbacks:
 
     def _sent(self, task: Submission, body: bytes, media_type: str = "application/json") -> tuple[Callback, ...]:
         """The callback, if the account has an address; signed as the vendor does."""
-        url = self._settings.aippim_callback_url()
-        headers = signed_headers(self._settings.aippim_webhook_secret, task.id, self._clock())
+        url = self._settings.callback_url(_VENDOR)
+        headers = signed_headers(self._settings.webhook_secret(_VENDOR), task.id, self._clock())
         return () if url is None else (Callback(url, body, {**headers, "Content-Type": media_type}),)

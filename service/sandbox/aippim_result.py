@@ -3,16 +3,16 @@
 The numbers are drawn from the task's id: plausible, and the same in every answer about that task.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.sandbox.aippim_numbers import SEGMENTS, config, mean, numbers
+from service.sandbox.aippim_pro_v2 import flat_result
 from service.sandbox.script import Truth
 
 _WAVEFORM: Final = "Waveform & Melody Pattern"
 _MIXING: Final = "Mixing & Audio Effects"
-_SEGMENTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -63,48 +63,36 @@ _ENSEMBLE: Final = (
     _Model("model_5", _SOURCE),
     _Model("model_6", _THREE_WAY),
 )
-TIERS: Final = {"lite": _ENSEMBLE[:1], "standard": _ENSEMBLE[:4], "pro": _ENSEMBLE}
-"""The models behind each name in the path. The page's Pro sample leaves out 1 to 3; the text counts seven."""
+# The page's Pro sample leaves out 1 to 3; the text counts seven.
+_MODELS: Final = {"lite": _ENSEMBLE[:1], "standard": _ENSEMBLE[:4], "pro": _ENSEMBLE}
+_FLAT: Final = "pro-v2"
+TIERS: Final = frozenset({*_MODELS, _FLAT})
+"""The names in the path."""
 
 
 def result(task_id: str, name: str, tier: str, truth: Truth) -> dict[str, Any]:
     """The `result` of a finished task."""
-    models = TIERS[tier]
-    reports = [_report(model, truth, _numbers(task_id, model)) for model in models]
+    if tier == _FLAT:
+        return flat_result(task_id, truth)
+    models = _MODELS[tier]
+    reports = [_report(model, truth, numbers(task_id, model.model_id, model.task.spread)) for model in models]
     votes = [
         report["overall_analysis"]["confidence"]
         for model, report in zip(models, reports, strict=True)
         if model.task is _BINARY
     ]
-    final = {"prediction": _BINARY.words[truth], "confidence": round(sum(votes) / len(votes), 4)}
+    final = {"prediction": _BINARY.words[truth], "confidence": mean(votes)}
     return {name: {"final_result": final, "model_results": reports}}
 
 
 def _report(model: _Model, truth: Truth, number: Callable[[int], float]) -> dict[str, Any]:
     word = model.task.words[truth]
     segments = {
-        "prediction": [word] * _SEGMENTS,
-        "confidence": [number(index + 1) for index in range(_SEGMENTS)],
+        "prediction": [word] * SEGMENTS,
+        "confidence": [number(index + 1) for index in range(SEGMENTS)],
     }
     return {
         **({"segment_analysis": segments} if model.segments else {}),
         "overall_analysis": {"prediction": word, "confidence": number(0)},
-        "config": _config(model.model_id, model.focus, model.task.name, model.task.labels),
+        "config": config(model.model_id, model.focus, model.task.name, model.task.labels),
     }
-
-
-def _config(model_id: str, focus: str, task: str, labels: Sequence[str]) -> dict[str, Any]:
-    return {
-        "model_id": model_id,
-        "analysis_focus": focus,
-        "task": task,
-        "num_classes": len(labels),
-        "labels": list(labels),
-    }
-
-
-def _numbers(task_id: str, model: _Model) -> Callable[[int], float]:
-    """The model's confidences for this task: 0 the whole recording's, then one a segment."""
-    noise = hashlib.sha256(f"{task_id}/{model.model_id}".encode()).digest()
-    low, high = model.task.spread
-    return lambda index: round(low + (high - low) * noise[index] / 255, 3)

@@ -1,19 +1,56 @@
-"""The twins under one roof, to be mounted at `/sandbox` of a web process or served alone."""
+"""The one list of twins, and their roof: mounted at `/sandbox` of a web process, or served alone."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from service.kit.clock import Clock, system_clock
 from service.sandbox.aippim import AippimTwin, passes_challenge
 from service.sandbox.asc import AscTwin
 from service.sandbox.callbacks import Callbacks
+from service.sandbox.modulate import ModulateTwin
 from service.sandbox.outgoing import Outgoing
+from service.sandbox.pex import CLIENT_ID, PexTwin
 from service.sandbox.records import Records
 from service.sandbox.settings import SandboxSettings
 
-__all__ = ["Sandbox", "SandboxSettings", "create"]
+__all__ = ["TWINS", "Sandbox", "SandboxSettings", "create"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a twin may be built of."""
+
+    settings: SandboxSettings
+    clock: Clock
+    records: Records
+    callbacks: Callbacks
+    outgoing: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class TwinLine:
+    """A line of the list. The twin is mounted at its vendor's name."""
+
+    name: str  # as the vendor's, e.g. "asc"
+    routes: Callable[[Stage], Sequence[BaseRoute]]
+    base: str = ""  # what a client's address has behind the mount: ASC's is /sandbox/asc/v1
+    note: str = ""  # what a client of it has to know besides the key
+
+
+TWINS: Sequence[TwinLine] = (
+    TwinLine("aippim", lambda at: AippimTwin(at.settings, at.clock, at.records, at.callbacks).routes()),
+    TwinLine("asc", lambda at: AscTwin(at.settings, at.clock, at.records, at.callbacks, at.outgoing).routes(), "/v1"),
+    TwinLine(
+        "pex",
+        lambda at: PexTwin(at.settings, at.clock, at.records, at.outgoing).routes(),
+        note=f"client id {CLIENT_ID}",
+    ),
+    TwinLine("modulate", lambda at: ModulateTwin(at.settings, at.clock).routes()),
+)
+"""Every twin there is; a vendor without one cannot be asked in test mode."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +72,9 @@ class Sandbox:
 
 
 def create(settings: SandboxSettings, clock: Clock = system_clock) -> Sandbox:
-    """The sandbox, with `/aippim/...` and `/asc/...`. It belongs to the event loop that serves it."""
+    """Each twin under its name. They belong to the event loop that serves them."""
     outgoing = Outgoing()
     callbacks = Callbacks(outgoing, clock, settings.retry_seconds)
-    records = Records(settings.secret)
-    aippim = AippimTwin(settings, clock, records, callbacks)
-    asc = AscTwin(settings, clock, records, callbacks, outgoing)
-    app = Starlette(
-        routes=[
-            Mount("/aippim", routes=aippim.routes()),
-            Mount("/asc", routes=asc.routes()),
-        ],
-    )
+    stage = Stage(settings, clock, Records(settings.secret), callbacks, outgoing)
+    app = Starlette(routes=[Mount(f"/{twin.name}", routes=twin.routes(stage)) for twin in TWINS])
     return Sandbox(app, callbacks, outgoing)

@@ -8,18 +8,23 @@ import hashlib
 import math
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
+from urllib.parse import urlsplit
 
-from service.sandbox.records import Records
-from service.sandbox.script import Phase, Truth
+from starlette.responses import JSONResponse
+
+from service.sandbox.records import Record, Records
+from service.sandbox.script import Phase, Script, Truth
 from service.sandbox.submissions import Submission, Submissions
 
-_ENGINE: Final = "v8.3"
+ENGINE: Final = "v8.3"
+_URL_LENGTH: Final = 2_048
 _VERY_HIGH: Final = 90
 _UNHEARD_OF: Final = "hibernating"
 _SCRIPTED_FAILURE: Final = "analysis_failed"
-_MESSAGES: Final = {
+MESSAGES: Final = {
     _SCRIPTED_FAILURE: "The audio could not be analyzed",
+    "invalid_audio_format": "Audio format not supported. Accepted: mp3, wav, ogg, flac, m4a",
     "download_failed": "The audio URL could not be downloaded",
     "file_too_large": "File exceeds size limit",
     "empty_file": "The audio file is empty",
@@ -39,7 +44,11 @@ def submissions(records: Records, latency_seconds: float) -> Submissions:
 
 def trouble(job: Submission) -> str:
     """Why the job fails; empty if it does not."""
-    return job.record.trouble or (_SCRIPTED_FAILURE if job.script.fails else "")
+    if job.record.trouble:
+        return job.record.trouble
+    if job.script.is_undecodable:
+        return "invalid_audio_format"
+    return _SCRIPTED_FAILURE if job.script.fails else ""
 
 
 def accepted(job: Submission) -> dict[str, Any]:
@@ -66,27 +75,27 @@ def polled(job: Submission, now: datetime) -> dict[str, Any]:
 def ended(job: Submission) -> dict[str, Any]:
     """The answer to a poll after the end."""
     if error := trouble(job):
-        return {"job_id": job.id, "status": "failed", "error": error, "message": _MESSAGES[error]}
-    truth = job.script.truth
+        return {"job_id": job.id, "status": "failed", "error": error, "message": MESSAGES[error]}
+    said = verdict(job.record)
     return {
         "job_id": job.id,
         "status": "completed",
-        **_verdict(job, truth),
-        "reasons": _REASONS[_prediction(truth)],
-        "engine": _ENGINE,
+        **said,
+        "reasons": reasons(said["prediction"]),
+        "engine": ENGINE,
         "analysis_time_ms": round((job.done_at - job.record.at).total_seconds() * 1000),
     }
 
 
 def completion(job: Submission) -> dict[str, Any]:
     """The callback's body when the analysis is complete."""
-    return _complete(job, job.script.truth)
+    return _complete(job, verdict(job.record))
 
 
 def forged(job: Submission) -> dict[str, Any]:
     """A lie in the documented shape: the other verdict, of a job that nobody has."""
     stranger = hashlib.sha256(f"forged/{job.id}".encode()).hexdigest()[:24]
-    return _complete(replace(job, id=f"job_{stranger}"), job.script.truth.opposite)
+    return _complete(replace(job, id=f"job_{stranger}"), _verdict(job.record, job.script.heard_by("asc").opposite))
 
 
 def unheard_of(job: Submission) -> dict[str, Any]:
@@ -109,21 +118,42 @@ def zulu(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _complete(job: Submission, truth: Truth) -> dict[str, Any]:
-    verdict = _verdict(job, truth)
-    return {"event": "analysis.complete", "job_id": job.id, **verdict, "timestamp": zulu(job.done_at)}
+def verdict(record: Record) -> dict[str, Any]:
+    """The three members that every answer about this recording has in common."""
+    return _verdict(record, Script.of(record.name).heard_by("asc"))
 
 
-def _prediction(truth: Truth) -> str:
-    return "human" if truth is Truth.HUMAN else "ai"
+def reasons(prediction: str) -> list[str]:
+    """Why, in the vendor's sort of words."""
+    return _REASONS[prediction]
 
 
-def _verdict(job: Submission, truth: Truth) -> dict[str, Any]:
+def refusal(status: int, code: str, message: str) -> JSONResponse:
+    """The error envelope."""
+    return JSONResponse({"error": code, "message": message, "status": status}, status_code=status)
+
+
+def is_address(value: Any) -> TypeGuard[str]:
+    """Whether this is an http(s) address of a bearable length."""
+    if not isinstance(value, str) or len(value) > _URL_LENGTH:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _complete(job: Submission, said: dict[str, Any]) -> dict[str, Any]:
+    return {"event": "analysis.complete", "job_id": job.id, **said, "timestamp": zulu(job.done_at)}
+
+
+def _verdict(record: Record, truth: Truth) -> dict[str, Any]:
     low, high = _SCORES[truth]
-    score = low + hashlib.sha256(job.id.encode()).digest()[0] % (high - low + 1)
+    score = low + hashlib.sha256(record.nonce.encode()).digest()[0] % (high - low + 1)
     sure = max(score, 100 - score) >= _VERY_HIGH
     return {
-        "prediction": _prediction(truth),
+        "prediction": "human" if truth is Truth.HUMAN else "ai",
         "ai_score": score,
         "confidence_level": "very_high" if sure else "high",
     }

@@ -7,8 +7,12 @@ documented: each is tried once.
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
+from service.sandbox.asc_account import AscAccount
 from service.sandbox.asc_answers import completion, failure, forged, trouble, unheard_of
+from service.sandbox.asc_certificates import ready
 from service.sandbox.callbacks import Callback, Callbacks
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.submissions import Submission
@@ -16,17 +20,36 @@ from service.sandbox.troubles import garbled
 
 
 class AscCallbacks:
-    """The callbacks to each job's own address."""
+    """The callbacks to each job's own address, and to the account's."""
 
-    def __init__(self, settings: SandboxSettings, callbacks: Callbacks) -> None:
+    def __init__(self, settings: SandboxSettings, callbacks: Callbacks, account: AscAccount) -> None:
         self._settings = settings
         self._callbacks = callbacks
+        self._account = account
 
     async def plan(self, job: Submission) -> None:
         """All callbacks of this job are on their way; where the script wants it first, the last one is through."""
-        url, script = job.record.callback_url, job.script
-        if url is None or not script.callback_copies:
+        if not job.script.callback_copies:
             return
+        for url in self._addresses(job):
+            await self._plan(job, url)
+
+    def announce(self, certificate: dict[str, Any], now: datetime) -> None:
+        """`certificate.ready` is on its way to the account's address, if that wants it."""
+        url = self._account.callback_url
+        if url is not None and "certificate.ready" in self._account.events:
+            body = json.dumps(ready(certificate, now)).encode()
+            self._callbacks.plan(now, lambda: [Callback(url, body)])
+
+    def _addresses(self, job: Submission) -> list[str]:
+        """The job's own, and the account's where the knob says so."""
+        account = self._account
+        also = self._settings.asc_account_callbacks and "analysis.complete" in account.events
+        urls = (job.record.callback_url, account.callback_url if also else None)
+        return [url for url in urls if url is not None]
+
+    async def _plan(self, job: Submission, url: str) -> None:
+        script = job.script
         if script.forged:
             lie = Callback(url, json.dumps(forged(job)).encode())
             self._callbacks.plan(job.working_at, lambda: [lie])

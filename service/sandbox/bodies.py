@@ -1,11 +1,15 @@
-"""Reading what a client sends: a JSON object, or an upload whose bytes are counted and thrown away."""
+"""Reading what a client sends: a JSON object, a form, or an upload whose bytes are counted and thrown away."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qs
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
+
+_HEAD_BYTES: Final = 4_096
+_FORM: Final = b"application/x-www-form-urlencoded"
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:
@@ -17,12 +21,26 @@ async def json_object(request: Request) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
+async def form_fields(request: Request) -> dict[str, str] | None:
+    """The last value of each field of a URL-encoded form; None for a body of another type, or none at all."""
+    media_type, _ = parse_options_header(request.headers.get("content-type"))
+    if media_type != _FORM:
+        return None
+    try:
+        fields = parse_qs((await request.body()).decode(), keep_blank_values=True)
+    except (ValueError, ClientDisconnect):
+        return None
+    return {name: values[-1] for name, values in fields.items()}
+
+
 @dataclass
 class Upload:
     """What is kept of an uploaded file."""
 
     name: str
     size: int = 0
+    head: bytes = b""
+    """The first bytes, where a WAV file tells its length."""
 
 
 async def discarded_upload(request: Request, field: str) -> Upload | None:
@@ -70,9 +88,11 @@ class _FormReader:
     def _part_begin(self) -> None:
         self._inside = False
 
-    def _part_data(self, _data: bytes, start: int, end: int) -> None:
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._inside and self.upload is not None:
             self.upload.size += end - start
+            if (wanted := _HEAD_BYTES - len(self.upload.head)) > 0:
+                self.upload.head += data[start : min(end, start + wanted)]
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
+from functools import partial
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _SLOW: Final = 5.0
 _LATE: Final = 3.0
+_HEAR_AI: Final = frozenset({"aippim", "pex"})  # where detectors disagree; the others hear a human
 
 
 class Truth(StrEnum):
@@ -41,6 +43,22 @@ class Obstacle(Enum):
     SILENCE = auto()  # the work is accepted and begins, but nobody hears of it
 
 
+class Flaw(StrEnum):
+    """What is wrong with the recording itself, before anybody asks who made it."""
+
+    TOO_SHORT = "too-short"
+    TOO_LONG = "too-long"
+    NOT_ENOUGH_MUSIC = "not-enough-music"
+    NO_AUDIO = "no-audio"
+    INVALID = "invalid"
+    SILENT = "silent"
+
+    @property
+    def is_undecodable(self) -> bool:
+        """Whether there is no sound to be had from it, so that no detector can come to an answer."""
+        return self in {Flaw.NO_AUDIO, Flaw.INVALID}
+
+
 @dataclass(frozen=True)
 class Script:
     """How a twin acts on one submission."""
@@ -67,6 +85,14 @@ class Script:
     """What submissions meet, one after the other."""
     stumbles: bool = False
     """The first poll is answered with a 500."""
+    flaw: Flaw | None = None
+    """What is wrong with the recording, for the twins whose documents have a word for it."""
+    instrumental: bool = False
+    """Nobody sings."""
+    nameless: bool = False
+    """The generator stays unknown, though the music is its."""
+    disputed: bool = False
+    """The detectors do not agree, whatever the truth."""
 
     @staticmethod
     def of(name: str) -> "Script":
@@ -76,6 +102,17 @@ class Script:
             if part in _EFFECTS:
                 script = _EFFECTS[part](script)
         return script
+
+    def heard_by(self, vendor: str) -> Truth:
+        """What this vendor makes of it: the truth, or its side of the dispute."""
+        if not self.disputed:
+            return self.truth
+        return Truth.AI if vendor in _HEAR_AI else Truth.HUMAN
+
+    @property
+    def is_undecodable(self) -> bool:
+        """Whether no detector can come to an answer."""
+        return self.flaw is not None and self.flaw.is_undecodable
 
     def working_after_seconds(self, latency_seconds: float) -> float:
         """The age at which the work starts to be reported as under way."""
@@ -118,6 +155,10 @@ _EFFECTS: Final[Mapping[str, Callable[[Script], Script]]] = {
     "silence": lambda script: script.behind(Obstacle.SILENCE),
     "unknown-status": lambda script: replace(script, unheard_of=True),
     "garbage": lambda script: replace(script, garbled=True),
+    **{flaw.value: partial(replace, flaw=flaw) for flaw in Flaw},
+    "instrumental": lambda script: replace(script, truth=Truth.AI, instrumental=True),
+    "null-model": lambda script: replace(script, nameless=True),
+    "disagree": lambda script: replace(script, disputed=True),
     "reuse": lambda script: script,  # makes a name another name, and nothing else
 }
 

@@ -21,6 +21,7 @@ Refuse = Callable[[int, str, str], JSONResponse]
 """A twin's own envelope for a refusal: status, code, message."""
 
 _HTML: Final = b"<!doctype html><title>One moment</title><h1>One moment, please</h1>"
+_GONE: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: on, for no time
 
 
@@ -62,7 +63,12 @@ def stumble(
         return refuse(500, "internal_error", "Something went wrong")
     if not script.garbled or task.phase(now) is not Phase.DONE:
         return None
-    ways = garbled(ended(task))
+    return unreadable(ended(task), turn)
+
+
+def unreadable(body: dict[str, Any], turn: int) -> Response:
+    """This answer in one of the ways nobody can read it, by turns."""
+    ways = garbled(body)
     media_type, text = ways[turn % len(ways)]
     return Response(text, media_type=media_type)
 
@@ -72,13 +78,18 @@ class Reset(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """The client's next read fails. Raises RuntimeError under a server whose connection cannot be had."""
-        # ASGI has no word for this. Under uvicorn `receive` is a method of what holds the connection.
-        transport: asyncio.Transport | None = getattr(getattr(receive, "__self__", None), "transport", None)
-        if transport is None:
-            raise RuntimeError("only a connection of uvicorn's can be reset")
-        _reset_on_close(transport)
-        transport.abort()
-        await _client_gone(receive)
+        await reset(receive)
+
+
+async def reset(receive: Receive) -> None:
+    """The connection is reset. Raises RuntimeError under a server whose connection cannot be had."""
+    # ASGI has no word for this. Under uvicorn `receive` is a method of what holds the connection.
+    transport: asyncio.Transport | None = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is None:
+        raise RuntimeError("only a connection of uvicorn's can be reset")
+    _reset_on_close(transport)
+    transport.abort()
+    await _client_gone(receive)
 
 
 class Held(JSONResponse):
@@ -90,12 +101,14 @@ class Held(JSONResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The client has the answer, or is gone."""
-        if not (self._hold_seconds and await _leaves(receive, self._hold_seconds)):
+        if not await leaves(receive, self._hold_seconds):
             await super().__call__(scope, receive, send)
 
 
-async def _leaves(receive: Receive, within_seconds: float) -> bool:
-    """Whether the client has left by then."""
+async def leaves(receive: Receive, within_seconds: float) -> bool:
+    """Whether the client, whose request was read to its end, has left by then. At 0 nobody has."""
+    if not within_seconds:
+        return False
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_seconds):
             await _client_gone(receive)
@@ -104,7 +117,7 @@ async def _leaves(receive: Receive, within_seconds: float) -> bool:
 
 
 async def _client_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    while (await receive())["type"] not in _GONE:
         pass
 
 

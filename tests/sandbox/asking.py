@@ -66,6 +66,6 @@ class Asking:
 @contextmanager
 def asking(vendor: str, inbox: Inbox, inbox_url: str, clock: Clock = system_clock, **changes: Any) -> Iterator[Asking]:
     """A client of a twin of its own."""
-    settings = replace(SETTINGS, aippim_callback_url=lambda: f"{inbox_url}/callback", **changes)
+    settings = replace(SETTINGS, callback_url=lambda _: f"{inbox_url}/callback", **changes)
     with sandbox_at(settings, clock) as base, client_of(base) as client:
         yield Asking(vendor, client, inbox, inbox_url)

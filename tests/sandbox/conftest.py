@@ -36,6 +36,6 @@ def client(sandbox_url: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def heard_client(inbox_url: str) -> Iterator[httpx.Client]:
     """The client of a sandbox of its own, whose AIPPIM callbacks go to the inbox."""
-    settings = replace(SETTINGS, aippim_callback_url=lambda: f"{inbox_url}/callback")
+    settings = replace(SETTINGS, callback_url=lambda _: f"{inbox_url}/callback")
     with sandbox_at(settings) as base, client_of(base) as one:
         yield one

@@ -24,8 +24,8 @@ from tests.loopback import listener
 SETTINGS = SandboxSettings(
     secret="a made-up secret for records",
     api_key="asc_made_up_key",
-    aippim_webhook_secret="a made-up webhook secret",
-    aippim_callback_url=lambda: None,
+    webhook_secret=lambda vendor: f"a made-up webhook secret of {vendor}",
+    callback_url=lambda _: None,
     latency_seconds=0.1,
     retry_seconds=0.02,
 )

@@ -39,7 +39,7 @@ def answer_of(client: httpx.Client, task_id: str) -> Body:
 
 def assert_signed(taken: Taken, task_id: str) -> None:
     timestamp = taken.headers["x-mippia-timestamp"]
-    key = SETTINGS.aippim_webhook_secret.encode()
+    key = SETTINGS.webhook_secret("aippim").encode()
     expected = hmac.new(key, f"{timestamp}:{task_id}".encode(), hashlib.sha256).hexdigest()
     assert taken.headers["x-mippia-signature"] == expected
     assert abs(taken.at - int(timestamp)) < 5
@@ -180,12 +180,12 @@ def test_refused_callback_is_not_tried_again(heard_client: httpx.Client, inbox: 
 
 
 def test_no_registered_address_means_no_callback_and_a_poll_all_the_same(client: httpx.Client) -> None:
-    assert SETTINGS.aippim_callback_url() is None
+    assert SETTINGS.callback_url("aippim") is None
     assert answer_of(client, submitted(client, "song.ai.mp3")["task_id"])["status"] == "success"
 
 
 def test_camel_case_callbacks_pass_the_documented_verifier(inbox: Inbox, inbox_url: str) -> None:
-    settings = replace(SETTINGS, camel_case_ids=True, aippim_callback_url=lambda: f"{inbox_url}/callback")
+    settings = replace(SETTINGS, camel_case_ids=True, callback_url=lambda _: f"{inbox_url}/callback")
     with sandbox_at(settings) as base, client_of(base) as camel:
         body = submitted(camel, "song.ai.mp3", "lite")
         assert body.keys() == {"taskId"}

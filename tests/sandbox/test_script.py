@@ -63,3 +63,14 @@ def test_half_of_the_latency_is_waiting_and_half_is_work(age_seconds: float, pha
 )
 def test_name_of_a_url_is_its_last_decoded_path_part(url: str, name: str) -> None:
     assert name_in(url) == name
+
+
+def test_detectors_in_dispute_take_sides_whatever_the_truth() -> None:
+    vendors = ("aippim", "pex", "asc", "modulate")
+    for name in ("song.disagree.wav", "song.disagree.ai.wav", "song.human.disagree.wav"):
+        assert [Script.of(name).heard_by(one) for one in vendors] == [Truth.AI, Truth.AI, Truth.HUMAN, Truth.HUMAN]
+    assert {Script.of("song.cover.wav").heard_by(one) for one in vendors} == {Truth.COVER}
+
+
+def test_only_a_recording_without_sound_cannot_be_decoded() -> None:
+    assert {word for word in WORDS if Script.of(word).is_undecodable} == {"invalid", "no-audio"}

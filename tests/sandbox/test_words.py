@@ -75,7 +75,7 @@ def test_forgeries_come_before_the_end_and_say_otherwise(twin: Asking) -> None:
 
 def is_signed(taken: Taken, task_id: str) -> bool:
     signed = f"{taken.headers['x-mippia-timestamp']}:{task_id}".encode()
-    mac = hmac.new(SETTINGS.aippim_webhook_secret.encode(), signed, hashlib.sha256)
+    mac = hmac.new(SETTINGS.webhook_secret("aippim").encode(), signed, hashlib.sha256)
     return taken.headers["x-mippia-signature"] == mac.hexdigest()
 
 

@@ -1,0 +1,140 @@
+"""The twin of Pex's AI Song Detector: tokens, and detections answered in the same request.
+
+Written from docs.pex.com, "AI Song Detector: API Documentation". Silent there, so our choice: the errors of the token
+endpoint (RFC 6749 section 5.2), the bodies of 400, 401 and 413 (the one error body shown), redirects (not followed).
+Not here: what the answers hold (`pex_answers`), how load is borne (`load`).
+"""
+
+import base64
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.kit.clock import Clock, seconds
+from service.sandbox.answering import Answering
+from service.sandbox.bodies import Upload, discarded_upload, form_fields
+from service.sandbox.lengths import wav_bytes_per_second
+from service.sandbox.load import Load
+from service.sandbox.outgoing import Outgoing
+from service.sandbox.pex_answers import new_request_id, refusal, result, status_of, unfinished
+from service.sandbox.records import Record, Records
+from service.sandbox.script import Script, name_in
+from service.sandbox.settings import SandboxSettings
+
+CLIENT_ID: Final = "sandbox"
+_GRANT: Final = "pex-token"
+_NAME_LENGTH: Final = 255
+_DOWNLOADS: Final = {"download_failed": "not_found", "empty_file": "invalid_file"}
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class PexTwin:
+    """Pex as a client sees it."""
+
+    def __init__(self, settings: SandboxSettings, clock: Clock, records: Records, outgoing: Outgoing) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._records = records
+        self._outgoing = outgoing
+        self._answering = Answering(settings, refusal)
+        self._load = Load(settings.pex_capacity, grows=True)
+
+    def routes(self) -> list[Route]:
+        """The documented paths."""
+        return [
+            Route("/oauth2/token", self._grant, methods=["POST"]),
+            Route("/v1/ai-detector/detect", self._for_token_holders(self._detect), methods=["POST"]),
+            Route("/v1/ai-detector/detect-url", self._for_token_holders(self._detect_url), methods=["POST"]),
+        ]
+
+    async def _grant(self, request: Request) -> Response:
+        fields = await form_fields(request) or {}
+        pair = base64.b64encode(f"{CLIENT_ID}:{self._settings.api_key}".encode())
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, b"Basic " + pair):
+            headers = {"WWW-Authenticate": "Basic"}
+            return JSONResponse({"error": "invalid_client"}, status_code=401, headers=headers)
+        if fields.get("grant_type") != "client_credentials":
+            return JSONResponse({"error": "unsupported_grant_type"}, status_code=400)
+        token = self._records.seal(Record(_GRANT, CLIENT_ID, self._clock()))
+        more = {"token_type": "Bearer", "expires_in": self._settings.pex_token_seconds}
+        return JSONResponse({"access_token": token} | ({} if self._settings.pex_bare_token else more))
+
+    def _for_token_holders(self, handler: _Handler) -> _Handler:
+        """The handler behind the token check and the load."""
+
+        async def guarded(request: Request) -> Response:
+            if not self._is_good(request.headers.get("authorization", "")):
+                return refusal(401, "unauthorized", "Missing or invalid OAuth token.")
+            with self._load.taken(self._clock()) as borne:
+                if not borne:
+                    return refusal(429, "rate_limited", "Too many requests. Please retry later.")
+                return await handler(request)
+
+        return guarded
+
+    def _is_good(self, authorization: str) -> bool:
+        """Whether this is a token of ours that still lives."""
+        scheme, _, token = authorization.partition(" ")
+        record = self._records.open(token, _GRANT) if scheme.lower() == "bearer" else None
+        return record is not None and self._clock() < record.at + seconds(self._settings.pex_token_seconds)
+
+    async def _detect(self, request: Request) -> Response:
+        upload = await discarded_upload(request, "file")
+        if upload is None:
+            return refusal(400, "bad_request", "A file is required in the field `file`.")
+        if upload.size > self._settings.pex_max_bytes:
+            return _too_large()
+
+        async def work(script: Script) -> dict[str, Any]:
+            return self._judged(script, self._flaw_of(upload))
+
+        return await self._answering.answer(request, upload.name[-_NAME_LENGTH:], work)
+
+    async def _detect_url(self, request: Request) -> Response:
+        url = (await form_fields(request) or {}).get("url")
+        if not url:
+            return refusal(400, "bad_request", "A URL is required in the field `url`.")
+
+        async def work(script: Script) -> dict[str, Any] | Response:
+            wrong = await self._outgoing.fetch(
+                url,
+                max_bytes=self._settings.pex_max_bytes,
+                timeout_seconds=self._settings.fetch_timeout_seconds,
+            )
+            return _too_large() if wrong == "file_too_large" else self._judged(script, _DOWNLOADS.get(wrong))
+
+        return await self._answering.answer(request, _name_in(url), work)
+
+    def _judged(self, script: Script, flaw: str | None) -> dict[str, Any]:
+        """The result; a flaw found in the recording itself comes before what the words say."""
+        status = flaw or status_of(script)
+        return result(script, new_request_id()) if status == "ok" else unfinished(status)
+
+    def _flaw_of(self, upload: Upload) -> str | None:
+        """What is wrong with the file. Only of a WAV the length is known."""
+        if not upload.size:
+            return "invalid_file"
+        rate = wav_bytes_per_second(upload.head)
+        if rate is None:
+            return None
+        length_seconds = upload.size / rate
+        if length_seconds < self._settings.pex_min_seconds:
+            return "too_short"
+        return "too_long" if length_seconds > self._settings.pex_max_seconds else None
+
+
+def _name_in(url: str) -> str:
+    try:
+        return name_in(url)[-_NAME_LENGTH:]
+    except ValueError:
+        return ""
+
+
+def _too_large() -> Response:
+    return refusal(413, "too_large", "The file is larger than 100 MB.")
