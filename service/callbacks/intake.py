@@ -5,6 +5,7 @@ Nothing here touches a run. What was taken in is thought about later, in `proces
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20
 MAX_QUARANTINED = 1000
 QUARANTINED_BYTES = 64 * 1024
-_KEPT_HEADERS = ("content-type", "user-agent", "x-mippia-timestamp", "x-request-id")
+# Whoever signs says when, each in a header of its own name. A stranger may send any number of those.
+_KEPT_HEADERS = re.compile("content-type|user-agent|x-request-id|x-[a-z]{1,24}-timestamp")
+_MOST_HEADERS = 8
 
 Key = tuple[str, str, str, str]
 Subject = tuple[str, str, str]
@@ -92,13 +95,16 @@ def _insert(session: Session, rows: Mapping[Key, dict[str, Any]]) -> set[Key]:
     table = table_of(Callback)
     insert = insert_ignoring_conflicts(session.connection(), table)
     names = (table.c.mode, table.c.vendor, table.c.subject, table.c.body_sha256)
-    stored = session.connection().execute(insert.returning(*names), list(rows.values()))
+    # In one order, here and below: of two batches with the same callbacks neither waits for a row and holds another.
+    ordered = [rows[key] for key in sorted(rows)]
+    stored = session.connection().execute(insert.returning(*names), ordered)
     return {(row[0], row[1], row[2], row[3]) for row in stored}
 
 
 def _row(arrived: Arrived) -> dict[str, Any]:
     mode, vendor, subject, digest = arrived.key
-    headers = {name: arrived.headers[name][:200] for name in _KEPT_HEADERS if name in arrived.headers}
+    kept = [(name, value[:200]) for name, value in arrived.headers.items() if _KEPT_HEADERS.fullmatch(name)]
+    headers = dict(kept[:_MOST_HEADERS])
     return {
         "id": new_id("cbk"),
         "mode": mode,
@@ -126,10 +132,10 @@ def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) ->
     by_key = {"the_mode": table.c.mode, "the_vendor": table.c.vendor, "the_subject": table.c.subject}
     of_subject = [column == bindparam(name) for name, column in by_key.items()]
     same = update(table).where(*of_subject, table.c.body_sha256 == bindparam("the_digest"))
-    _execute(session, same.values(seen=table.c.seen + 1), (_binds(key) for key in again if key not in beyond))
+    _execute(session, same.values(seen=table.c.seen + 1), (_binds(key) for key in sorted(again) if key not in beyond))
     first = select(func.min(table.c.id)).where(*of_subject).scalar_subquery()
     further = update(table).where(table.c.id == first).values(more=table.c.more + 1)
-    _execute(session, further, (_binds(key, digest=False) for key in again if key in beyond))
+    _execute(session, further, (_binds(key, digest=False) for key in sorted(again) if key in beyond))
 
 
 def _execute(session: Session, statement: Any, binds: Iterable[dict[str, str]]) -> None:

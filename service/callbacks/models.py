@@ -13,7 +13,7 @@ CALLBACK_SETTLED = "state IN ('applied', 'late', 'conflict', 'stuck')"
 
 
 class Callback(SQLModel, table=True):
-    """One callback as it came. `subject` is the run (ASC) or the vendor's job id (AIPPIM) it speaks of.
+    """One callback as it came. `subject` is the run, or the vendor's job or certificate, that it speaks of.
 
     States: due, applied, parked (no such run yet), late, conflict, ignored, quarantined, stuck.
     """

@@ -4,26 +4,29 @@ A callback is a hint. Under `confirm` it supplies no verdict: it only makes its 
 in flight and ten seconds apart. Under `payload`, the operator's choice, an authentic one decides.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import update
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, or_
 
 from service.callbacks.erase import erase_callback
 from service.callbacks.intake import TOPIC
+from service.callbacks.match import Match, match, meeting, merged, names_of, raw_of
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.detections.conclude import lock_detection
+from service.detections.certificates import certificate_named
+from service.detections.certify import note_announced
 from service.detections.lifecycle import RunState
-from service.detections.models import Run
+from service.detections.lock import lock_run
+from service.detections.models import Detection, Run
 from service.detections.observe import Sighting, observe, write_observation
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import adopt_job, job_id_taken
 from service.detections.revise import may_still_answer
 from service.detectors.catalogue import Line
-from service.detectors.port import Accepted, Raw
+from service.detectors.offers import Announced
+from service.detectors.port import Accepted
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, Via
 from service.kit.claims import claim
@@ -87,66 +90,92 @@ def expire_parked(session: Session, policy: DetectionPolicy, now: datetime) -> N
 
 
 def process(session: Session, callback_id: str, token: str, policy: DetectionPolicy, now: datetime) -> str:
-    """The callback has had its effect; the state it is in now."""
-    callback = session.get_one(Callback, callback_id)
-    if callback.lease_token != token:
+    """The callback has had its effect; the state it is in now, or that it was `merged` with one that said the same."""
+    callback = session.get(Callback, callback_id)
+    if callback is None or callback.lease_token != token:  # `None`: another process merged it meanwhile
         return "lease_lost"
-    run = _run_of(session, callback)
-    if run is None:  # its run may be learning the job id just now: then one of the two sees the other
-        serialise(session, _meeting(callback.mode, callback.vendor, callback.subject))
-        run = _run_of(session, callback)
-    callback.state = _apply(session, callback, run, policy, now)
-    if callback.state == "parked":
-        callback.note = "parked until its run knew the job"  # stays with it when it is matched
-    callback.due_at = None
-    callback.lease_token = None
-    return callback.state
+    line = policy.catalogue.line(callback.mode, callback.vendor)
+    found = match(session, callback, line)
+    if found.run is None:
+        found = _meet(session, callback, line)
+    state = _apply(session, callback, found, line, policy, now)
+    if state != "merged":
+        if state == "parked":
+            callback.note = "parked until its run knew the job"  # stays with it when it is matched
+        callback.state = state
+        callback.due_at = None
+        callback.lease_token = None
+    return state
+
+
+def _meet(session: Session, callback: Callback, line: Line | None) -> Match:
+    """Whose it is, after all: its run may be learning the job id just now, and one of the two sees the other.
+
+    The key is kept by one that is to be parked. Whoever found the run lets it go again: the detection comes first.
+    """
+    savepoint = session.begin_nested()
+    serialise(session, meeting(callback.mode, callback.vendor, callback.subject))
+    found = match(session, callback, line)
+    if found.run is None:
+        savepoint.commit()
+    else:
+        savepoint.rollback()
+    return found
 
 
 def match_parked(session: Session, run: Run) -> None:
     """Callbacks that came before the run knew its job, or whose run was between two steps, are due now."""
-    subjects = [subject for subject in (run.vendor_job_id, run.id) if subject]
-    if run.vendor_job_id is not None:
-        serialise(session, _meeting(run.mode, run.vendor, run.vendor_job_id))
+    subjects = names_of(session, run)
+    for subject in sorted(set(subjects) - {run.id, run.submitted_as}):
+        serialise(session, meeting(run.mode, run.vendor, subject))
     found = session.connection().execute(
         update(table_of(Callback))
         .where(col(Callback.mode) == run.mode, col(Callback.vendor) == run.vendor)
-        .where(col(Callback.subject).in_(subjects), col(Callback.state) == "parked")
+        .where(or_(col(Callback.subject).in_(subjects), col(Callback.run_id) == run.id))
+        .where(col(Callback.state) == "parked")
         .values(state="due", due_at=col(Callback.received_at), run_id=run.id)
     )
     if found.rowcount:
         wakes(session, TOPIC)
 
 
-def _meeting(mode: str, vendor: str, subject: str) -> str:
-    """A callback being parked and its run learning the job id must not miss each other."""
-    return f"callback:{mode}:{vendor}:{subject}"
-
-
-def _run_of(session: Session, callback: Callback) -> Run | None:
-    known = select(Run).where(Run.mode == callback.mode, Run.vendor == callback.vendor)
-    return session.exec(known.where(or_(Run.id == callback.subject, Run.vendor_job_id == callback.subject))).first()
-
-
-def _apply(session: Session, callback: Callback, run: Run | None, policy: DetectionPolicy, now: datetime) -> str:
-    line = policy.catalogue.line(callback.mode, callback.vendor)
+def _apply(
+    session: Session, callback: Callback, found: Match, line: Line | None, policy: DetectionPolicy, now: datetime
+) -> str:
     callback.expires_at = callback.received_at + timedelta(seconds=policy.catalogue.longest_deadline())
-    if run is None or line is None:
+    if found.run is None or line is None:
         return "parked"
+    detection, run = lock_run(session, found.run.id)
     callback.run_id = run.id
-    session.flush()
-    detection = lock_detection(session, run.detection_id)
-    session.refresh(run)
-    if detection.erased_at is not None:
-        erase_callback(callback)
-        return "late"
+    if (settled := _settle(session, callback, detection, run)) is not None:
+        return settled
     counts = not RunState(run.state).ended or may_still_answer(detection, run)
     if counts and run.vendor_job_id is None and (misfit := _adopt(session, callback, run, line, policy, now)):
         return misfit
     if callback.job_id is not None and run.vendor_job_id is not None and callback.job_id != run.vendor_job_id:
         callback.note = "names another job than the run's"
         return "conflict"
-    return _take(session, callback, run, line, policy, now, counts=counts)
+    if found.ready is not None:
+        return _hear_certificate(session, callback, run, found.ready, now)
+    trusted = line.policy.trust == "payload" and not found.by_name
+    return _take(session, callback, run, line, policy, now, counts=counts, trusted=trusted)
+
+
+def _settle(session: Session, callback: Callback, detection: Detection, run: Run) -> str | None:
+    """The state of one that has nothing more to say: its detection was erased, or the same was said before."""
+    if detection.erased_at is not None:
+        erase_callback(callback)
+        return "late"
+    return "merged" if merged(session, callback, run) else None
+
+
+def _hear_certificate(session: Session, callback: Callback, run: Run, ready: Announced, now: datetime) -> str:
+    """One that is known is told of already; for another the vendor is asked first."""
+    known = certificate_named(session, run.mode, run.vendor, ready.certificate.certificate_id)
+    if known is not None or note_announced(session, run, ready, now):
+        return "applied"
+    callback.note = "speaks of a certificate that the run cannot have"
+    return "late"
 
 
 def _adopt(
@@ -176,16 +205,17 @@ def _take(
     now: datetime,
     *,
     counts: bool,
+    trusted: bool,
 ) -> str:
-    raw = Raw(200, json.loads(callback.headers_json), callback.body, callback.received_at)
+    raw = raw_of(callback)
     said = line.adapter.read(raw, run.detector)
     sighting = Sighting(Via.CALLBACK, raw, said, Authenticity(callback.authenticity), callback.id)
     ends = isinstance(said, Reading) and said.claims_an_end
-    confirmable = run.vendor_job_id is not None or line.policy.trust == "payload"
+    confirmable = run.vendor_job_id is not None or trusted
     if not counts or (RunState(run.state).ended and not (ends and confirmable)):
         write_observation(session, run.id, sighting, effect="late")
         return "late"
-    if line.policy.trust == "payload":
+    if trusted:
         observe(session, run.id, sighting, policy, now)
         return "applied"
     due_at = None

@@ -37,8 +37,9 @@ class AskBuilder:
         capabilities = line.adapter.capabilities(run.detector)
         name = self._name(run, media, source_name)
         by_link = capabilities.needs is Needs.LINK
-        original = source_url if line.policy.input == "original" else None
-        media_url = original or self.links.media(run.id, run.mode, name, run.deadline_at) if by_link else None
+        may_link = by_link or capabilities.takes_link
+        original = source_url if may_link and line.policy.input == "original" else None
+        linked = self.links.media(run.id, run.mode, name, run.deadline_at) if by_link and not original else None
         callback_url = (
             self.links.callback(run.id, run.mode, run.vendor, run.deadline_at + _CALLBACK_GRACE)
             if capabilities.callbacks == "run"
@@ -52,8 +53,9 @@ class AskBuilder:
             media_bytes=media.bytes,
             media_type=media.content_type,
             read_media=self._reader(media.id),
-            media_url=media_url,
+            media_url=original or linked,
             callback_url=callback_url,
+            sandbox_name=name if run.mode == "test" else None,
             prepared_ref=run.prepared_ref,
             vendor_job_id=run.vendor_job_id,
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.detections.votes import Part, Rule, cast, disagree, short_of_quorum
-from service.detectors.words import RunStatus
+from service.detectors.words import RunStatus, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,12 @@ def _settled(parts: Sequence[Part], quorum: int) -> bool:
 def _useful(parts: Sequence[Part], pending: Sequence[Part], quorum: int) -> Sequence[Part]:
     """The pending runs, in order, whose vote could change an unsettled verdict."""
     votes = cast(parts)
+    heard = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
+    # Too few for the quorum even if all the rest voted: nothing to be had for the money.
+    if heard and len(votes) + len(pending) < quorum:
+        return ()
     if not votes:
         return pending
-    # Too few for the quorum even if all the rest voted: nothing to be had for the money.
-    if len(votes) + len(pending) < quorum:
-        return ()
     vendors = {vote.vendor for vote in votes}
     unconfirmed = votes[0].positive and len(vendors) == 1
     return [part for part in pending if part.vendor not in vendors] if unconfirmed else pending

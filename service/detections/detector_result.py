@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.detections.cost import run_cost
 from service.detections.facts import RunFacts
 from service.detectors.reading import Reading, Refs
 from service.detectors.words import ReasonCode, RunStatus
@@ -39,8 +40,7 @@ def compose_detector(run: RunFacts) -> dict[str, Any]:
         "refs": _refs(run.refs, said.refs),
         "obtained": _obtained(run),
         "timing": _timing(run, said),
-        # Unknown is not nothing: no amount is claimed until spending is kept.
-        "cost": {"amount": None, "currency": None, "basis": "unknown", "billed": None},
+        "cost": run_cost(run),
         "waiting_for": run.waiting_for,
         "next_look_at": _time(run.next_look_at),
         "deadline_at": _time(run.deadline_at),

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, delete, select, update
 
+from service.detections.certificates import drop_certificates_of
 from service.detections.facts_of import runs_of
 from service.detections.models import Detection, Observation, RawBody, Revision
 from service.detections.revise import rest
@@ -47,8 +48,10 @@ def erase_detection_rows(session: Session, detection: Detection, now: datetime) 
     for run in runs:
         run.reason_text = None
         run.refs_json = "{}"
+        run.audio_key = None  # nobody takes its answer over
     run_ids = [run.id for run in runs]
     session.exec(delete(RawBody).where(col(RawBody.owner_id).in_(run_ids)))
+    drop_certificates_of(session, detection.id)
     seen = update(Observation).where(col(Observation.run_id).in_(run_ids))
     session.exec(seen.values(reading=None, reason_text=None))
     for revision in session.exec(select(Revision).where(Revision.detection_id == detection.id)):

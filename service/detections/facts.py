@@ -8,6 +8,7 @@ from typing import Any, Literal
 from service.detections.votes import OutcomeReason, Part, Rule
 from service.detectors.reading import Reading, Refs
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
+from service.spending.ledger import Charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class RunFacts:
     raw_content_type: str | None = None
     raw_events: Sequence[RawEvent] = ()
     reused: bool = False
+    charges: Sequence[Charge] = ()  # submissions that were, or may have been, paid for
     refs: Refs = field(default_factory=Refs)  # what we recorded ourselves, e.g. the vendor's job id
 
     @property

@@ -16,6 +16,10 @@ from service.detections.votes import OutcomeReason, Rule
 from service.detectors.reading import Reading, Refs
 from service.detectors.words import Authenticity, ReasonCode, Via
 from service.media.models import Media
+from service.spending.ledger import Charge, charges_of
+
+REREAD = "reread"
+"""The effect of a look at bytes that were stored: they were read again, by a mended adapter."""
 
 
 def runs_of(session: Session, detection_id: str, *, every_round: bool = False) -> list[Run]:
@@ -62,10 +66,13 @@ def run_facts(session: Session, runs: Sequence[Run], policy: DetectionPolicy) ->
     for row in session.exec(looks.order_by(col(Observation.n))):
         seen[row.run_id].append(row)
     counts = policy.callbacks_seen(session, list(seen))
-    return [_run_facts(run, seen[run.id], counts.get(run.id, (0, 0))) for run in runs]
+    charges = charges_of(session, list(seen))
+    return [_run_facts(run, seen[run.id], counts.get(run.id, (0, 0)), charges[run.id]) for run in runs]
 
 
-def _run_facts(run: Run, seen: Sequence[Observation], callbacks: tuple[int, int]) -> RunFacts:
+def _run_facts(
+    run: Run, seen: Sequence[Observation], callbacks: tuple[int, int], charges: Sequence[Charge]
+) -> RunFacts:
     deciding = next((row for row in seen if row.n == run.observation_n), None)
     return RunFacts(
         run_id=run.id,
@@ -91,7 +98,11 @@ def _run_facts(run: Run, seen: Sequence[Observation], callbacks: tuple[int, int]
         deadline_at=run.deadline_at if _is_at_work(run) else None,
         raw_sha256=deciding.body_sha256 if deciding else None,
         raw_content_type=deciding.content_type if deciding else None,
-        raw_events=[RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256],
+        raw_events=[
+            RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256 and row.effect != REREAD
+        ],
+        reused=run.via == Via.REUSE.value,
+        charges=charges,
         refs=_refs(run),
     )
 

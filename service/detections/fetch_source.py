@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from service.detections.conclude import conclude, lock_detection, skip_run
 from service.detections.facts_of import runs_of
+from service.detections.follow import join_runs
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import SOURCE_WAITING, Detection, Run
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
@@ -122,7 +123,7 @@ class SourceFetcher:
             await self.database.write(hand_back_source, detection.id, token, self.clock())
         now = self.clock()
         if isinstance(found, Media):
-            await self.database.write(record_source, detection.id, token, found.id, now)
+            await self.database.write(record_source, detection.id, token, found.id, self.policy, now)
         elif found is not None:
             await self.database.write(record_failure, detection.id, token, found, self.policy, now)
         _note(detection, found, milliseconds_between(started_at, now))
@@ -185,9 +186,11 @@ def hand_back_source(session: Session, detection_id: str, token: str, now: datet
         wakes(session, TOPIC_SOURCES)
 
 
-def record_source(session: Session, detection_id: str, token: str, media_id: str, now: datetime) -> None:
-    """The audio is there; the runs that waited for it are queued."""
-    detection = lock_detection(session, detection_id)
+def record_source(
+    session: Session, detection_id: str, token: str, media_id: str, policy: DetectionPolicy, now: datetime
+) -> None:
+    """The audio is there; the runs that waited for it are queued, or have ended with answers that are stored."""
+    detection = lock_detection(session, detection_id, media_id=media_id)
     if detection.lease_token != token or detection.source_state != "due":
         return
     media = session.get_one(Media, media_id, with_for_update=True)
@@ -197,10 +200,13 @@ def record_source(session: Session, detection_id: str, token: str, media_id: str
     _settle_source(detection, "ready", now)
     detection.media_id = media_id
     media.delete_after = None
-    for run in runs_of(session, detection_id):
+    runs = runs_of(session, detection_id)
+    for run in runs:
         if run.state == RunState.SOURCING.value:
             run.state = advance(RunState.SOURCING, RunInput.SOURCE_READY).value
             run.due_at = now
+    if ended := join_runs(session, detection, media, runs, policy, now):
+        conclude(session, detection, ended, policy, now)
     wakes(session, TOPIC_RUNS)
 
 

@@ -1,11 +1,12 @@
 """Holding a claimed run while a step is recorded: only who still has the lease may write."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from service.detections.conclude import lock_detection
 from service.detections.lifecycle import RunInput, RunState, advance
+from service.detections.lock import lock_run
 from service.detections.models import Detection, Run
 from service.detections.revise import may_still_answer
 from service.detectors.port import Refused
@@ -13,15 +14,16 @@ from service.kit.claims import claim
 from service.kit.columns import table_of
 from service.media.models import Media
 
+Held = tuple[Run, str, Detection, Media]
+"""A run that is ours for now: the run, its lease token, its detection and its audio."""
+
 
 def hold_run(session: Session, run_id: str, lease_token: str, *, late: bool = False) -> tuple[Detection, Run] | None:
     """The detection, locked, and its run, if the lease is still ours; else `None` and nothing may be written.
 
     An ended run is nobody's; only whoever looks at it `late` holds one whose late answer would count.
     """
-    detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
-    detection = lock_detection(session, detection_id)
-    run = session.get_one(Run, run_id, populate_existing=True)
+    detection, run = lock_run(session, run_id)
     open_ = not RunState(run.state).ended or (late and may_still_answer(detection, run))
     return (detection, run) if open_ and run.lease_token == lease_token else None
 
@@ -41,12 +43,14 @@ def defer(run: Run, refused: Refused, wait: float, now: datetime) -> None:
     move(run, RunInput.DEFERRED, now + timedelta(seconds=max(wait, refused.retry_after_seconds or 0)))
 
 
-def claim_with_media(
-    session: Session, waiting: str, *, now: datetime, lease_until: datetime, limit: int
-) -> list[tuple[Run, str, Detection, Media]]:
-    """At most `limit` due runs in these `waiting` states, leased to us: run, lease token, detection and audio."""
+def claim_with_media(session: Session, waiting: str, *, now: datetime, lease_until: datetime, limit: int) -> list[Held]:
+    """At most `limit` due runs in these `waiting` states, leased to us."""
     rows = claim(session, table_of(Run), waiting, now=now, lease_until=lease_until, limit=limit)
-    tokens = {row["id"]: row["lease_token"] for row in rows}
+    return with_media(session, {row["id"]: row["lease_token"] for row in rows})
+
+
+def with_media(session: Session, tokens: Mapping[str, str]) -> list[Held]:
+    """The runs of these lease tokens, by run, with what they need."""
     found = session.exec(
         select(Run, Detection, Media)
         .join(Detection, col(Detection.id) == Run.detection_id)

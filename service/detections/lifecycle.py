@@ -24,7 +24,7 @@ class RunState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nobody waits for it any more. Only one whose time ran out may still be moved, by a late answer."""
+        """Whether nobody waits for it any more. A late answer, or its answer read again, may still move it."""
         return self in _ENDED
 
     @property
@@ -52,6 +52,10 @@ class RunInput(StrEnum):
     FAILED = "answer_failed"
     DEADLINE = "deadline"
     SKIPPED = "skip"
+    # the answer that ended it, read again by a mended adapter
+    REREAD_SUCCEEDED = "reread_succeeded"
+    REREAD_NOT_APPLICABLE = "reread_not_applicable"
+    REREAD_FAILED = "reread_failed"
 
 
 class ImpossibleInputError(ValueError):
@@ -62,6 +66,11 @@ _ANSWERS = {
     RunInput.SUCCEEDED: RunState.SUCCEEDED,
     RunInput.NOT_APPLICABLE: RunState.NOT_APPLICABLE,
     RunInput.FAILED: RunState.FAILED,
+}
+_REREAD = {
+    RunInput.REREAD_SUCCEEDED: RunState.SUCCEEDED,
+    RunInput.REREAD_NOT_APPLICABLE: RunState.NOT_APPLICABLE,
+    RunInput.REREAD_FAILED: RunState.FAILED,
 }
 _ALWAYS = {RunInput.DEADLINE: RunState.TIMED_OUT, RunInput.SKIPPED: RunState.SKIPPED}
 
@@ -94,6 +103,9 @@ _INPUTS: dict[RunState, dict[RunInput, RunState]] = {
         **_ALWAYS,
     },
     RunState.TIMED_OUT: {**_ANSWERS},  # late, and worth a new revision
+    RunState.SUCCEEDED: {**_REREAD},
+    RunState.NOT_APPLICABLE: {**_REREAD},
+    RunState.FAILED: {**_REREAD},
 }
 
 TABLE: dict[tuple[RunState, RunInput], RunState] = {

@@ -12,9 +12,16 @@ RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
 # A run whose time ran out is due once more when its vendor calls back late.
 RUN_POLLABLE = "state IN ('waiting', 'timed_out') AND due_at IS NOT NULL"
 RUN_OPEN = "ended_at IS NULL"
+# A run that may not be submitted yet: its vendor's gate takes the first in line when it can.
+RUN_IN_LINE = "state IN ('queued', 'unknown') AND lined_up_at IS NOT NULL AND lease_token IS NULL"
+# A run that takes up a place at its vendor. A lease that has ended takes up none.
+RUN_UNDER_WAY = "(state = 'waiting' OR (state IN ('queued', 'unknown') AND lease_token IS NOT NULL))"
+# An answer of the run's own, that later twins may take over.
+RUN_ANSWERED = "state IN ('succeeded', 'not_applicable') AND via <> 'reuse'"
 DELAY_UNTOLD = "delay_due_at IS NOT NULL"
 UNERASED = "erased_at IS NULL"
 DETECTION_OPEN = "completed_at IS NULL"
+CERTIFICATE_ANNOUNCED = "state = 'announced'"
 
 
 class Detection(SQLModel, table=True):
@@ -99,6 +106,33 @@ class Run(SQLModel, table=True):
         ),
         Index("ix_run_poll", "due_at", postgresql_where=text(RUN_POLLABLE), sqlite_where=text(RUN_POLLABLE)),
         Index("ix_run_unfinished", "deadline_at", postgresql_where=text(RUN_OPEN), sqlite_where=text(RUN_OPEN)),
+        Index(
+            "ix_run_line",
+            *("mode", "vendor", "lined_up_at", "id"),
+            postgresql_where=text(RUN_IN_LINE),
+            sqlite_where=text(RUN_IN_LINE),
+        ),
+        Index(
+            "ix_run_under_way",
+            *("mode", "vendor"),
+            postgresql_where=text(RUN_UNDER_WAY),
+            sqlite_where=text(RUN_UNDER_WAY),
+        ),
+        Index(
+            "ix_run_answer",
+            "account_id",
+            "mode",
+            "audio_key",
+            "ended_at",
+            postgresql_where=text(RUN_ANSWERED),
+            sqlite_where=text(RUN_ANSWERED),
+        ),
+        Index(
+            "ix_run_measured",
+            *("mode", "detector", "answered_at"),
+            postgresql_where=text(RUN_ANSWERED),
+            sqlite_where=text(RUN_ANSWERED),
+        ),
         UniqueConstraint("mode", "vendor", "vendor_job_id"),
         UniqueConstraint("account_id", "mode", "leader_key"),
         UniqueConstraint("detection_id", "round", "place"),
@@ -118,9 +152,14 @@ class Run(SQLModel, table=True):
     deadline_at: datetime = Field(sa_type=UtcTime)
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
-    # detector, tier and sha256 of an unfinished run that later twins may follow; else null
-    leader_key: str | None = None
-    follows_run_id: str | None = Field(default=None, index=True)
+    lined_up_at: datetime | None = Field(default=None, sa_type=UtcTime)  # its place before a gate; null: in no line
+    # detector, tier and audio: runs that have it in common ask the same. Null before the bytes are known, and erased
+    audio_key: str | None = None
+    leader_key: str | None = None  # the same, of an unfinished run that later twins may follow; else null
+    follows_run_id: str | None = Field(default=None, index=True)  # whose answer is waited for, instead of asking
+    followed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    heir_run_id: str | None = None  # who goes on with the work of this cancelled run
+    submitted_as: str | None = None  # an heir's vendor knows it by that run's id
     # how far the submission came
     prepared_ref: str | None = None
     submit_started_at: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -190,3 +229,42 @@ class RawBody(SQLModel, table=True):
     body: bytes
     content_type: str
     created_at: datetime = Field(sa_type=UtcTime, index=True)
+
+
+class Certificate(SQLModel, table=True):
+    """A vendor's certificate of one run's analysis.
+
+    States: asking (a request for it is under way until `due_at`), announced (a callback spoke of it; the vendor is to
+    be asked whether it holds), ready.
+    """
+
+    __tablename__ = "certificate"
+    __table_args__ = (
+        UniqueConstraint("mode", "vendor", "certificate_id"),
+        Index(
+            "ix_certificate_announced",
+            "due_at",
+            postgresql_where=text(CERTIFICATE_ANNOUNCED),
+            sqlite_where=text(CERTIFICATE_ANNOUNCED),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    detection_id: str = Field(foreign_key="detection.id", index=True)
+    run_id: str
+    account_id: str
+    mode: str
+    vendor: str
+    detector: str
+    state: str
+    format: str
+    analysis_id: str | None = None
+    certificate_id: str | None = None  # the vendor's name for it
+    verification_url: str | None = None
+    download_url: str | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    issued_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ready_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    tries: int = 0
+    due_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    lease_token: str | None = None

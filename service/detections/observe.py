@@ -10,15 +10,19 @@ from datetime import datetime
 
 from sqlmodel import Session, func, select
 
-from service.detections.conclude import conclude, end_run, lock_detection
+from service.detections.conclude import conclude, conclude_late, end_run
 from service.detections.lifecycle import RunInput, RunState
+from service.detections.lock import lock_run
 from service.detections.models import Observation, RawBody, Run
 from service.detections.policy import DetectionPolicy
-from service.detections.revise import may_still_answer, revise
+from service.detections.revise import may_still_answer
 from service.detections.verdict import DetectionStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, RunStatus, Via
+
+PARTIAL = "partial"
+"""The effect of a look at a part of an answer that is still coming."""
 
 _INPUT = {
     RunStatus.SUCCEEDED: RunInput.SUCCEEDED,
@@ -42,24 +46,23 @@ class Sighting:
 def observe(session: Session, run_id: str, sighting: Sighting, policy: DetectionPolicy, now: datetime) -> Run:
     """The run after the sighting. An answer ends it, once; anything later is kept and changes nothing.
 
-    The one exception: a run whose time ran out takes a late answer, and the detection is revised.
+    The one exception: a run whose time ran out takes a late answer, and the detection is revised. Whatever ends
+    the run ends those that follow it. Where another run took its work over, it is that one that was seen.
     """
-    detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
-    detection = lock_detection(session, detection_id)
-    run = session.get_one(Run, run_id, populate_existing=True)
+    detection, run = lock_run(session, run_id)
     happening = _happening(sighting)
     had_ended = RunState(run.state).ended
     counts = not had_ended or (isinstance(sighting.said, Reading) and may_still_answer(detection, run))
     n = write_observation(
-        session, run_id, sighting, effect="late" if happening and not counts else (happening or "none")
+        session, run.id, sighting, effect="late" if happening and not counts else (happening or "none")
     )
     if happening is not None and counts:
         _take_answer(run, sighting, n)
         end_run(session, run, happening, now)
-        if DetectionStatus(detection.status).ended:
-            revise(session, detection, policy, now)
+        if had_ended or DetectionStatus(detection.status).ended:
+            conclude_late(session, detection, run, policy, now)
         else:
-            conclude(session, detection, [] if had_ended else [run], policy, now)  # its end was told once
+            conclude(session, detection, [run], policy, now)
     return run
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from service.detections.certificates import with_certificates
 from service.detections.facts_of import detection_facts, run_facts, runs_of
 from service.detections.models import Detection, RawBody, Revision
 from service.detections.policy import DetectionPolicy
@@ -34,7 +35,7 @@ def result_of(
 ) -> dict[str, Any]:
     """The result, in full with the raw answers, or in the short form that webhooks carry.
 
-    `revision` asks for one by its number, instead of the detection as it stands.
+    `revision` asks for one by its number, instead of the detection as it stands, which shows certificates too.
     Raises `CallerError` 404 for a revision that was never written; the one being made is none yet.
     """
     if revision is not None or has_ended(detection):
@@ -46,6 +47,8 @@ def result_of(
         runs = runs_of(session, detection.id)
         facts = detection_facts(session, detection, runs)
         result = compose(facts, run_facts(session, runs, policy), base_url=policy.base_url)
+    if revision is None:
+        result = with_certificates(session, detection.id, result)
     return _with_raw_bodies(session, result) if full else summary(result)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from service.detections.facts_of import runs_of
+from service.detections.follow import join_runs
 from service.detections.models import Detection
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy, topic_of
 from service.detections.revise import rest
@@ -27,7 +28,7 @@ def recheck(session: Session, detection: Detection, policy: DetectionPolicy, now
     earlier = runs_of(session, detection.id)
     names = [run.detector for run in earlier]
     _check_offered(names, detection.mode, policy)
-    _keep_audio(session, detection, now)
+    media = _keep_audio(session, detection, now)
     rest(earlier)
     span = detection.answer_by_at - (detection.rechecked_at or detection.created_at)
     detection.round += 1
@@ -39,6 +40,8 @@ def recheck(session: Session, detection: Detection, policy: DetectionPolicy, now
     detection.deadline_at = max(run.deadline_at for run in runs)
     session.add_all(runs)
     session.flush()
+    if media is not None:
+        join_runs(session, detection, media, runs, policy, now)  # for later detections: these ask anew
     wakes(session, TOPIC_SOURCES if detection.source_state == "due" else TOPIC_RUNS, topic_of(detection.id))
 
 
@@ -48,12 +51,13 @@ def _check_offered(names: list[str], mode: str, policy: DetectionPolicy) -> None
         raise CallerError("detector_not_offered", f"Not offered here any more: {', '.join(gone)}.", status=409)
 
 
-def _keep_audio(session: Session, detection: Detection, now: datetime) -> None:
+def _keep_audio(session: Session, detection: Detection, now: datetime) -> Media | None:
     """The bytes are kept while the new round may need them, or are to be fetched if there never were any."""
     if detection.media_id is None:
         detection.source_state, detection.source_tries, detection.due_at = "due", 0, now
-        return
+        return None
     media = session.get_one(Media, detection.media_id, with_for_update=True, populate_existing=True)
     if media.erased_at is not None:
         raise CallerError("media_erased", "The audio is gone; submit it again as a new detection.", status=409)
     media.delete_after = None
+    return media

@@ -12,7 +12,7 @@ from service.detections.hold import defer, hold_run, move
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import Detection, Run
 from service.detections.note_try import Outcome, Try, note_try
-from service.detections.observe import Sighting, observe
+from service.detections.observe import PARTIAL, Sighting, observe, write_observation
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy, topic_of
 from service.detections.verdict import DetectionStatus
 from service.detectors.catalogue import VendorPolicy
@@ -20,6 +20,7 @@ from service.detectors.port import Accepted, Prepared, Refused
 from service.detectors.words import ReasonCode
 from service.kit.backoff import growing
 from service.kit.database import wakes
+from service.spending.ledger import settle_latest
 
 IN_FLIGHT = "answer"
 """What a run waits for while its submission is at the vendor and nothing has come back."""
@@ -87,13 +88,15 @@ def adopt_job(
     session: Session, run: Run, accepted: Accepted, vendor: VendorPolicy, policy: DetectionPolicy, now: datetime
 ) -> None:
     """The run waits for this job of the vendor's. The caller holds the detection locked."""
+    usually = policy.measured(session, run.mode, run.detector, now).called_back
     run.vendor_job_id = accepted.job_id
     _note_taken(run, now)
     run.reason_text = None
     run.waiting_for = None
     run.last_refusal = None
     _keep_refs(run, accepted.other)
-    move(run, RunInput.ACCEPTED, now + timedelta(seconds=vendor.first_wait(accepted.estimate_seconds)))
+    settle_latest(session, [run.id, run.submitted_as or run.id])
+    move(run, RunInput.ACCEPTED, now + timedelta(seconds=vendor.first_wait(accepted.estimate_seconds, usually)))
     _tell(session, run, policy)
     wakes(session, TOPIC_POLLS)
 
@@ -117,6 +120,15 @@ def record_answer(
     if tried is not None:
         note_try(session, held[1], tried, now, sighting.said)
     observe(session, run_id, sighting, policy, now)
+
+
+def record_partial(session: Session, run_id: str, token: str, sighting: Sighting) -> None:
+    """A part of the answer, which is still coming, is on record; who follows the detection looks. It moves nothing."""
+    held = hold_run(session, run_id, token)
+    if held is not None:
+        detection, run = held  # another run, where that one took the work over meanwhile
+        write_observation(session, run.id, sighting, effect=PARTIAL)
+        wakes(session, topic_of(detection.id))
 
 
 def record_deferred(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from service.detections.components import Components
+from service.detections.cost import total_cost
 from service.detections.detector_result import compose_detector
 from service.detections.display import display_text
 from service.detections.facts import DetectionFacts, RawEvent, ReviewFacts, RunFacts, TrackFacts
@@ -132,7 +133,7 @@ def _totals(detection: DetectionFacts, runs: Sequence[RunFacts], decided: Decide
     needed = [run for run in runs if not run.part.sat_out]
     end = detection.completed_at if decided.status.ended else None
     return {
-        "cost": [],
+        "cost": total_cost(runs),
         "wall_ms": milliseconds_between(detection.asked_at or detection.created_at, end) if end is not None else None,
         "detectors_called": sum(run.submitted_at is not None and not run.reused for run in runs),
         "from_cache": bool(needed) and all(run.reused for run in needed),

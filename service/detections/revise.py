@@ -50,20 +50,31 @@ def rest(runs: Iterable[Run]) -> None:
             run.lease_token = None
 
 
-def revise(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:
-    """A detection that had ended has its next revision: what its runs add up to now, and one event that says so."""
+def revise(
+    session: Session, detection: Detection, policy: DetectionPolicy, now: datetime, *, reread: bool = False
+) -> None:
+    """A detection that had ended has its next revision: what its runs add up to now, and one event that says so.
+
+    `reread`: nothing was asked, so it ended when it did, and no audio was needed.
+    """
     session.flush()
-    drafts = write_revision(session, detection, runs_of(session, detection.id), policy, now)
+    drafts = write_revision(session, detection, runs_of(session, detection.id), policy, now, reread=reread)
     policy.outbox.record(session, drafts, now)
     wakes(session, topic_of(detection.id))
 
 
 def write_revision(
-    session: Session, detection: Detection, runs: Sequence[Run], policy: DetectionPolicy, now: datetime
+    session: Session,
+    detection: Detection,
+    runs: Sequence[Run],
+    policy: DetectionPolicy,
+    now: datetime,
+    *,
+    reread: bool = False,
 ) -> list[Draft]:
     """The detection has ended with one more revision; what is to be told of it. The caller holds it locked."""
     detection.revision += 1
-    detection.completed_at = now
+    detection.completed_at = (detection.completed_at if reread else None) or now
     detection.delay_due_at = None
     facts = detection_facts(session, detection, runs, revision=detection.revision)
     parts = run_facts(session, runs, policy)
@@ -81,7 +92,8 @@ def write_revision(
             created_at=now,
         )
     )
-    _let_media_go(session, detection, policy, now)
+    if not reread:
+        _let_media_go(session, detection, policy, now)
     return _final_drafts(detection, result)
 
 
@@ -113,8 +125,12 @@ def _was_cancelled(runs: Sequence[Run]) -> bool:
 
 def _let_media_go(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:
     """The audio may go a while after the last detection that needs it."""
-    media = session.get(Media, detection.media_id) if detection.media_id else None
-    if media is not None and media.erased_at is None and not _needed_elsewhere(session, detection):
+    if detection.media_id is None:
+        return
+    session.flush()
+    # Locked: of two that end at once the second sees that the first has ended.
+    media = session.get_one(Media, detection.media_id, with_for_update=True, populate_existing=True)
+    if media.erased_at is None and not _needed_elsewhere(session, detection):
         media.delete_after = now + policy.media_retention
 
 

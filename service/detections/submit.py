@@ -8,9 +8,13 @@ from typing import Any
 
 from sqlmodel import Session
 
+from service.detections.conclude import conclude
+from service.detections.follow import join_runs
 from service.detections.lifecycle import RunState
+from service.detections.lock import lock_audio
 from service.detections.models import Detection, Run
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.detections.share import can_share
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import Rule
 from service.detectors.catalogue import Catalogue, tier_of
@@ -40,7 +44,10 @@ class Question:
 
 
 def submit(session: Session, question: Question, policy: DetectionPolicy, now: datetime) -> Detection:
-    """The detection, queued. Raises `CallerError` with every problem of the question at once."""
+    """The detection, queued; or ended, if all its answers are stored already.
+
+    Raises `CallerError` with every problem of the question at once.
+    """
     names = list(question.detectors) or policy.catalogue.defaults(question.mode)
     problems = _detector_problems(names, question, policy.catalogue)
     media = _media(session, question)
@@ -58,6 +65,8 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     session.flush()
     if media is not None:
         media.delete_after = None  # kept while a run may need it
+        if ended := join_runs(session, detection, media, runs, policy, now):
+            conclude(session, detection, ended, policy, now)
     wakes(session, TOPIC_RUNS if media else TOPIC_SOURCES)
     return detection
 
@@ -89,11 +98,14 @@ def _detector_problems(names: Sequence[str], question: Question, catalogue: Cata
 def _media(session: Session, question: Question) -> Media | None:
     if question.media_id is None:
         return None
-    # Locked: whoever erases it either has committed, or sees that it is needed.
-    media = session.get(Media, question.media_id, with_for_update=True)
-    if media is None or (media.account_id, media.mode) != (question.account_id, question.mode) or media.erased_at:
+    media = session.get(Media, question.media_id)
+    if media is None or (media.account_id, media.mode) != (question.account_id, question.mode):
         return None
-    return media
+    if not question.force and can_share(media.mode, question.source_name or media.name):
+        lock_audio(session, media.account_id, media.mode, media.sha256)  # before the row: see `lock`
+    # Locked: whoever erases it either has committed, or sees that it is needed.
+    media = session.get_one(Media, media.id, with_for_update=True, populate_existing=True)
+    return None if media.erased_at else media
 
 
 def _detection(question: Question, media: Media | None, now: datetime) -> Detection:

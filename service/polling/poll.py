@@ -12,15 +12,18 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel import Session
 
+from service.detections.admit import admit_polls
 from service.detections.asks import AskBuilder
 from service.detections.hold import claim_with_media, hold_run
 from service.detections.lifecycle import RunState
 from service.detections.models import RUN_POLLABLE, Run
+from service.detections.named import of_this_run
 from service.detections.observe import Sighting, observe
+from service.detections.pay import Aftermath, with_aftermath
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import expire_run
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
-from service.detectors.catalogue import Line, VendorPolicy
+from service.detectors.catalogue import Catalogue, Line, VendorPolicy
 from service.detectors.exchange import VendorError
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
@@ -31,6 +34,7 @@ from service.kit.database import Database, wakes
 from service.kit.metrics import Count
 from service.kit.talks import Cut, Talks
 from service.media.models import Media
+from service.spending.hearing import heard
 
 log = structlog.get_logger()
 
@@ -39,7 +43,10 @@ POLLS = Count("relay_polls_total", "Looks at a run, by what came of them.", "det
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that is ours to ask for, with what it needs. `confirms` says a callback claimed an end."""
+    """A run that is ours to ask for, with what it needs. `confirms` says a callback claimed an end.
+
+    `asks` is false where its vendor's gate lets nothing through and its deadline has come: it is only to be ended.
+    """
 
     run: Run
     token: str
@@ -47,6 +54,7 @@ class Claimed:
     source_url: str | None
     source_name: str
     confirms: bool
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +66,23 @@ class Fetched:
     asked_at: datetime
 
 
-def claim_polls(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Claimed]:
-    """At most `limit` runs that are due for a look, leased to us. That we ask is on record before we do."""
+def claim_polls(
+    session: Session, catalogue: Catalogue, *, now: datetime, lease_until: datetime, limit: int
+) -> tuple[list[Claimed], bool]:
+    """At most `limit` runs that may be looked at now, leased to us; and whether more are due.
+
+    That we ask is on record before we do.
+    """
     claimed = []
     found = claim_with_media(session, RUN_POLLABLE, now=now, lease_until=lease_until, limit=limit)
-    for run, token, detection, media in found:
+    for (run, token, detection, media), asks in admit_polls(session, found, catalogue, now):
         confirms = run.confirm_wanted_at is not None and (run.asked_at is None or run.confirm_wanted_at > run.asked_at)
-        run.asked_at = now
-        run.confirmations += confirms
-        run.polls += not confirms
-        claimed.append(Claimed(run, token, media, detection.source_url, detection.source_name, confirms))
-    return claimed
+        if asks:
+            run.asked_at = now
+            run.confirmations += confirms
+            run.polls += not confirms
+        claimed.append(Claimed(run, token, media, detection.source_url, detection.source_name, confirms, asks))
+    return claimed, len(found) == limit
 
 
 class Poller:
@@ -93,7 +107,8 @@ class Poller:
             return False
         now = self._clock()
         lease_until = now + seconds(self._policy.catalogue.longest_lease())
-        claimed = await self._database.write(claim_polls, now=now, lease_until=lease_until, limit=room)
+        catalogue = self._policy.catalogue
+        claimed, more = await self._database.write(claim_polls, catalogue, now=now, lease_until=lease_until, limit=room)
         for one in claimed:
             task = asyncio.create_task(self._poll(one))
             self._under_way.add(task)
@@ -103,7 +118,7 @@ class Poller:
         if len(claimed) == room and self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             return True
-        return False
+        return more
 
     async def drain(self, within: float) -> None:
         """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
@@ -119,14 +134,27 @@ class Poller:
         line = self._policy.catalogue.line(one.run.mode, one.run.vendor)
         started_at = self._clock()
         try:
-            fetched = await self._fetch(one, line) if line else Fetched(None, None, started_at)
+            fetched = await self._fetch(one, line) if line and one.asks else Fetched(None, None, started_at)
         except Cut:
             fetched = Fetched(None, None, started_at)
             outcome = await self._database.write(hand_back_poll, one, self._clock())
         else:
-            vendor = line.policy if line else None
-            outcome = await self._database.write(record_poll, one, fetched, vendor, self._policy, self._clock())
+            outcome = await self._record(one, fetched, line)
         self._note(one, fetched, outcome)
+
+    async def _record(self, one: Claimed, fetched: Fetched, line: Line | None) -> str:
+        """The look is on record, and with it what the vendor's gate learns. A word for the log."""
+        database, policy, now = self._database, self._policy, self._clock()
+        if line is None or not one.asks:
+            return await database.write(record_poll, one, fetched, line.policy if line else None, policy, now)
+        after = Aftermath(heard(fetched.raw, fetched.said))
+
+        def both(session: Session) -> str:
+            return with_aftermath(
+                session, one.run, line, after, now, record_poll, one, fetched, line.policy, policy, now
+            )
+
+        return await database.write(both)
 
     def _note(self, one: Claimed, fetched: Fetched, outcome: str) -> None:
         self.counts[outcome] += 1
@@ -153,7 +181,7 @@ class Poller:
             raw = await self._talks.talk(line.adapter.fetch(ask))
         except VendorError:
             return Fetched(None, None, asked_at)  # a question may be asked again whatever became of it
-        return Fetched(raw, line.adapter.read(raw, one.run.detector), asked_at)
+        return Fetched(raw, of_this_run(one.run, line.adapter.read(raw, one.run.detector)), asked_at)
 
 
 def hand_back_poll(session: Session, one: Claimed, now: datetime) -> str:

@@ -1,1 +1,1 @@
-"""May this run start, and what did it cost. So far only the gates' table; the rules come with the spending issue."""
+"""May this run start, and what did it cost: gates, the circuit, prices, the ledger, budgets. Knows no run of ours."""

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from service.detections.facts_of import REREAD
 from service.detections.lifecycle import RunState
 from service.detections.models import Observation, Run
+from service.detections.observe import PARTIAL
 from service.detections.votes import Rule
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
+from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, Via
 from service.timeline.fact import Fact
 
@@ -15,6 +18,7 @@ from service.timeline.fact import Fact
 def run_facts(run: Run, rule: str) -> Iterable[Fact]:
     """How the run came and ended."""
     yield _begun(run, rule)
+    yield from _shared(run)
     if run.ended_at is not None:
         ending = {
             "status": RunState(run.state).status.value,
@@ -31,6 +35,9 @@ def run_facts(run: Run, rule: str) -> Iterable[Fact]:
 def observed(run_id: str, rows: Iterable[Observation]) -> Iterable[Fact]:
     """What was seen of the run; where we had asked, that too. A poll that brought no answer is only counted."""
     for row in rows:
+        if row.effect == PARTIAL:
+            yield Fact(row.at, "run.windows", f"{run_id}/windows/{row.n}", run_id, _heard(row))
+            continue
         asked = _asked(row)
         if asked is not None:
             yield Fact(row.at, asked, f"{run_id}/asked/{row.n}", run_id, {"http_status": row.http_status})
@@ -49,11 +56,30 @@ def _begun(run: Run, rule: str) -> Fact:
     return Fact(run.created_at, kind, f"{run.id}/begun", run.id, {"round": run.round})
 
 
+def _shared(run: Run) -> Iterable[Fact]:
+    """That another run asked, or had asked, the same."""
+    refs: dict[str, str] = json.loads(run.refs_json)
+    if run.followed_at is not None:
+        told = {"leader": refs.get("followed_run_id") or run.follows_run_id}
+        yield Fact(run.followed_at, "run.following", f"{run.id}/following", run.id, told)
+    if run.via == Via.REUSE.value and run.ended_at is not None:
+        told = {"from_run_id": refs.get("reused_run_id")}
+        yield Fact(run.ended_at, "run.reused", f"{run.id}/reused", run.id, told)
+
+
 def _asked(row: Observation) -> str | None:
+    if row.effect == REREAD:
+        return None
     if row.via == Via.POLL.value:
         return "run.polled"
     # A callback's own look names it; one without was our fetch, because of a callback.
     return "run.confirmed" if row.via == Via.CALLBACK.value and row.callback_id is None else None
+
+
+def _heard(row: Observation) -> dict[str, Any]:
+    """What a part of an answer says of the stretches of audio that the vendor has heard by then, as a result has it."""
+    said = Reading.model_validate_json(row.reading) if row.reading else None
+    return {"segments": [segment.model_dump(mode="json") for segment in said.segments] if said else []}
 
 
 def _said(row: Observation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from service.detections.lifecycle import RunState
 from service.detections.models import Observation, Run
 from service.detections.note_try import Errand, Outcome
+from service.detectors.words import Via
 from service.kit.clock import rfc3339
 from service.timeline.fact import Fact
 from service.timeline.waits import Span
@@ -44,9 +45,13 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
 def at_vendor(run: Run, tries: Sequence[Observation]) -> Iterable[Span]:
     """When the vendor had something of this run's: each request until its answer, and the work until it ended.
 
-    What was accepted, or may have been, is there until the run's answer or end. What was not sent never was.
+    What was accepted, or may have been, is there until the run's answer or end. What was not sent never was. The work
+    for a run that this one followed was for this one too.
     """
-    until = run.answered_at or run.ended_at
+    # An answer that was taken over may have come to us before this run was asked for.
+    until = run.ended_at if run.via == Via.REUSE.value else run.answered_at or run.ended_at
+    if run.followed_at is not None:
+        yield run.followed_at, until
     for row in tries:
         if row.left_at is not None and row.outcome != Outcome.NOT_SENT.value:
             stays = row.via == Errand.SUBMIT.value and row.outcome in _STAYS

@@ -1,6 +1,7 @@
 """Callbacks are stored: once each, so many a subject, and what was rejected within bounds."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 from sqlmodel import col, func, select
@@ -41,6 +42,16 @@ def test_a_callback_is_stored_as_it_came_and_due_at_once(database: Database) -> 
     assert (row.body, row.body_sha256) == (b'{"a":1}', hashlib.sha256(b'{"a":1}').hexdigest())
     assert (row.state, row.due_at, row.received_at, row.job_id, row.seen) == ("due", NOW, NOW, "j1", 1)
     assert row.headers_json == '{"content-type": "application/json", "x-mippia-timestamp": "1"}'
+
+
+def test_the_time_of_any_vendors_signature_is_kept_and_not_a_crowd_of_them(database: Database) -> None:
+    crowd = {f"x-{letter}-timestamp": "9" * 300 for letter in "abcdefghijklmnop"}
+    assert _store(database, _arrived(b"{}", headers={"x-further-timestamp": "7", "x-further-signature": "s", **crowd}))
+    (row,) = _rows(database)
+    kept = json.loads(row.headers_json)
+    assert (kept.pop("x-further-timestamp"), len(kept)) == ("7", 7)
+    assert {len(value) for value in kept.values()} == {200}
+    assert "x-further-signature" not in kept
 
 
 def test_the_same_body_again_is_counted_and_not_stored(database: Database) -> None:

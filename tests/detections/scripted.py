@@ -79,6 +79,9 @@ class Scripted:
     async def fetch(self, ask: Ask) -> Raw:
         return await self._answer("fetch", self.fetches, ask)
 
+    async def knock(self) -> Raw:
+        raise NotImplementedError
+
     def prepared(self, raw: Raw) -> Prepared | Refused:
         return Prepared(json.loads(raw.body)["ref"], {"title": "T"}) if is_success(raw) else refusal(raw)
 

@@ -87,7 +87,7 @@ async def test_a_download_under_way_comes_to_nothing(database: Database) -> None
         token = claimed.lease_token or ""
     _cancel(here, detection_id)
     with database.writing() as session:
-        record_source(session, detection_id, token, add_media(session).id, NOW)
+        record_source(session, detection_id, token, add_media(session).id, here.policy, NOW)
         assert claim_sources(session, now=NOW, lease_until=NOW, limit=5) == []
     detection = here.detection(detection_id)
     assert (detection.source_state, detection.media_id, here.run().state) == ("cancelled", None, "skipped")

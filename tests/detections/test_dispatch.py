@@ -249,10 +249,14 @@ async def test_two_workers_never_claim_the_same_run(database: Database) -> None:
     for _ in range(6):
         here.submit("asc")
     later = NOW + timedelta(seconds=95)
-    found = await asyncio.gather(*(database.write(claim_runs, now=NOW, lease_until=later, limit=4) for _ in range(3)))
-    claimed = [one.run.id for claims in found for one in claims]
+    vendors = here.policy.catalogue
+    claims = (database.write(claim_runs, vendors, now=NOW, lease_until=later, limit=4) for _ in range(3))
+    claimed = [one.run.id for found, _ in await asyncio.gather(*claims) for one in found]
     assert sorted(claimed) == sorted(run.id for run in here.runs())
-    assert await database.write(claim_runs, now=later - timedelta(seconds=1), lease_until=later, limit=9) == []
+    found, more = await database.write(
+        claim_runs, vendors, now=later - timedelta(seconds=1), lease_until=later, limit=9
+    )
+    assert (found, more) == ([], False)
 
 
 async def test_a_vendor_no_longer_configured_is_waited_for_visibly(database: Database) -> None:

@@ -180,7 +180,7 @@ def test_a_download_whose_lease_was_lost_records_nothing(database: Database) -> 
     failure = Failure(OutcomeReason.SOURCE_UNREACHABLE, retryable=False, detail="")
     with database.writing() as session:
         media = add_media(session)
-        record_source(session, detection_id, "somebody else's", media.id, NOW)
+        record_source(session, detection_id, "somebody else's", media.id, here.policy, NOW)
         record_failure(session, detection_id, "somebody else's", failure, here.policy, NOW)
     assert (here.detection(detection_id).source_state, here.run().state) == ("due", "sourcing")
 
@@ -207,5 +207,5 @@ def test_of_a_cascade_only_the_first_is_queued(database: Database) -> None:
     assert [run.state for run in here.runs()] == ["sourcing", "reserved"]
     token = _claimed(here, detection_id)
     with database.writing() as session:
-        record_source(session, detection_id, token, add_media(session).id, NOW)
+        record_source(session, detection_id, token, add_media(session).id, here.policy, NOW)
     assert [run.state for run in here.runs()] == ["queued", "reserved"]

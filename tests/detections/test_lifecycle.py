@@ -11,6 +11,8 @@ from service.detectors.words import RunStatus
 _ENDED = [state for state in RunState if state.ended]
 _OPEN = [state for state in RunState if not state.ended]
 _ANSWERS = (RunInput.SUCCEEDED, RunInput.NOT_APPLICABLE, RunInput.FAILED)
+_REREAD = (RunInput.REREAD_SUCCEEDED, RunInput.REREAD_NOT_APPLICABLE, RunInput.REREAD_FAILED)
+_ANSWERED = (RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED)
 
 
 @pytest.mark.parametrize(("state", "happening"), [*product(RunState, RunInput)])
@@ -23,12 +25,18 @@ def test_an_input_moves_the_run_as_the_table_says_or_raises(state: RunState, hap
 
 
 @pytest.mark.parametrize(("state", "happening"), [*product(_ENDED, RunInput)])
-def test_nothing_moves_a_run_that_has_ended_but_an_answer_after_its_time_ran_out(
+def test_nothing_moves_a_run_that_has_ended_but_a_late_answer_or_its_own_read_again(
     state: RunState, happening: RunInput
 ) -> None:
     late_answer = state is RunState.TIMED_OUT and happening in _ANSWERS
-    assert ((state, happening) in TABLE) == late_answer
-    assert not late_answer or TABLE[state, happening].ended
+    read_again = state in _ANSWERED and happening in _REREAD
+    assert ((state, happening) in TABLE) == (late_answer or read_again)
+    assert (state, happening) not in TABLE or TABLE[state, happening].ended
+
+
+@pytest.mark.parametrize("state", _OPEN)
+def test_no_open_run_is_read_again(state: RunState) -> None:
+    assert [happening for happening in _REREAD if (state, happening) in TABLE] == []
 
 
 @pytest.mark.parametrize("state", _OPEN)

@@ -29,6 +29,7 @@ SILENT = {
     "unknown_word": (RunStatus.FAILED, ReasonCode.UNKNOWN_VERDICT),
     "unneeded": (RunStatus.SKIPPED, ReasonCode.FALLBACK_NOT_NEEDED),
     "over_budget": (RunStatus.SKIPPED, ReasonCode.BUDGET_EXCEEDED),
+    "cancelled": (RunStatus.SKIPPED, ReasonCode.CANCELLED),
     "pending": (RunStatus.PENDING, None),
     "running": (RunStatus.RUNNING, None),
 }

@@ -131,8 +131,10 @@ async def test_a_run_being_asked_for_is_not_claimed_again(database: Database) ->
     here, _, _ = await _waiting(database, [])
     here.clock.turn(45)
     for _ in range(2):
-        claimed = await database.write(claim_polls, now=here.clock(), lease_until=_at(140), limit=5)
-    assert claimed == []
+        claimed, more = await database.write(
+            claim_polls, here.policy.catalogue, now=here.clock(), lease_until=_at(140), limit=5
+        )
+    assert (claimed, more) == ([], False)
     assert (here.run().asked_at, here.run().polls) == (_at(45), 1)
 
 

@@ -217,7 +217,7 @@ async def test_a_source_that_was_fetched_or_given_up_is_told(database: Database)
     alter(database, [here.detection(detection_id)], **lease)
     with database.writing() as session:
         media_id = add_media(session).id
-        record_source(session, detection_id, "l", media_id, here.clock())
+        record_source(session, detection_id, "l", media_id, here.policy, here.clock())
     (fetched,) = _of(_story(here, detection_id), "source.fetched")
     assert (fetched["media_id"], fetched["tries"]) == (media_id, 2)
     other_id = here.submit("asc", source_url="https://cdn.example/b.mp3")

@@ -1,0 +1,25 @@
+"""Runs of ours that a vendor's answer names: the audio was sent to it as `<run id>.<ext>`, and it repeats that name."""
+
+import re
+
+from service.detections.models import Run
+from service.detectors.port import Refused
+from service.detectors.reading import Reading, Refs
+from service.detectors.words import ReasonCode
+
+_RUN = re.compile(r"(?<![0-9a-z_])run_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}(?![0-9a-z])")
+_NAMES = ("filename", "title", "filepath")
+
+
+def run_named_in(refs: Refs) -> str | None:
+    """The one run whose audio the answer is about by name; `None` where it names none, or two."""
+    found = {name for key in _NAMES for name in _RUN.findall(refs.other.get(key, ""))}
+    return found.pop() if len(found) == 1 else None
+
+
+def of_this_run(run: Run, said: Reading | Refused) -> Reading | Refused:
+    """The answer, unless it names another run's audio: then it is none, whatever job it was asked by."""
+    named = run_named_in(said.refs) if isinstance(said, Reading) else None
+    if named is None or named in (run.id, run.submitted_as):
+        return said
+    return Refused(ReasonCode.SCHEMA_MISMATCH, "The answer is about another recording, by its name.", retryable=True)

@@ -1,0 +1,89 @@
+"""Every detector there is, as `GET /v1/detectors` shows it: what it takes, how it does, what was measured."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from service.detections.policy import DetectionPolicy
+from service.detectors.catalogue import Limits, Line, tier_of
+from service.detectors.port import Capabilities
+from service.kit.clock import rfc3339
+from service.spending.lock import gates_as_they_are
+from service.spending.standing import Standing, standing_of
+
+_NOT_MEASURED: dict[str, Any] = {
+    "health": None,
+    "latency": None,
+    "callback_loss_pct": None,
+    "quota_left": None,
+    "quota_resets_at": None,
+}
+
+
+def offered(session: Session, mode: str, policy: DetectionPolicy, now: datetime) -> list[dict[str, Any]]:
+    """Each detector in the order of the list. One whose vendor is not configured in this mode is shown unmeasured."""
+    gates = gates_as_they_are(session)
+    shown = []
+    for line, configured in policy.catalogue.known(mode):
+        standing = standing_of(gates.get((mode, line.adapter.vendor)), line.policy.limits, now)
+        for detector in line.adapter.detectors:
+            about = _about(detector, line, configured=configured)
+            lately = _lately(session, mode, detector, line, standing, policy, now) if configured else _NOT_MEASURED
+            shown.append({**about, **lately})
+    return shown
+
+
+def _about(detector: str, line: Line, *, configured: bool) -> dict[str, Any]:
+    takes = line.adapter.capabilities(detector)
+    return {
+        "detector": detector,
+        "vendor": line.adapter.vendor,
+        "tier": tier_of(detector),
+        "tiers": [tier for name in line.adapter.detectors if (tier := tier_of(name)) is not None],
+        "configured": configured,
+        "formats": sorted(takes.formats),
+        "limits": _limits(takes, line.policy.limits),
+        "needs": takes.needs.value,
+        "answers": takes.answers,
+    }
+
+
+def _limits(takes: Capabilities, limits: Limits) -> dict[str, int | None]:
+    return {
+        "max_bytes": takes.max_bytes,
+        "min_duration_ms": takes.min_duration_ms,
+        "max_duration_ms": takes.max_duration_ms,
+        "concurrency": limits.concurrency,
+        "per_minute": limits.per_minute,
+        "daily_quota": limits.daily_quota,
+    }
+
+
+def _lately(
+    session: Session,
+    mode: str,
+    detector: str,
+    line: Line,
+    standing: Standing,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> dict[str, Any]:
+    measured = policy.measured(session, mode, detector, now)
+    latency, calls_back = measured.latency, line.adapter.capabilities(detector).answers == "callback"
+    return {
+        "health": {
+            "state": standing.health.value,
+            "circuit": standing.circuit.value,
+            "last_error": standing.last_error,
+            "since": _time(standing.since),
+        },
+        "latency": {"p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms, "samples": latency.samples},
+        "callback_loss_pct": measured.callback_loss_pct if calls_back else None,
+        "quota_left": standing.quota_left,
+        "quota_resets_at": _time(standing.quota_resets_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return rfc3339(at) if at is not None else None

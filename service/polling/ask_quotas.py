@@ -1,0 +1,62 @@
+"""Asking live vendors that can tell how much of their quota is left, and telling their gates.
+
+Seldom, because asking is counted too, and only while something else goes there: all workers together ask once in ten
+minutes at most. In between the headers of every answer tell the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from service.detectors.catalogue import Catalogue, Line
+from service.detectors.exchange import VendorError
+from service.detectors.offers import TellsOfItself
+from service.detectors.port import Refused
+from service.kit.clock import Clock
+from service.kit.database import Database
+from service.spending.lock import note_heard
+from service.spending.single import let_quota_look, told_by
+
+log = structlog.get_logger()
+
+APART = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaAsker:
+    """The looks of one process. `step` is called every minute."""
+
+    database: Database
+    catalogue: Catalogue
+    clock: Clock
+
+    async def step(self) -> bool:
+        """Every vendor whose turn it is has been asked. Never True: there is no more to do at once."""
+        for line, adapter in self._tellers():
+            key = ("live", line.adapter.vendor)
+            limits = line.policy.limits
+            if await self.database.write(let_quota_look, key, limits, self.clock(), apart=APART):
+                await self._ask(line, adapter)
+        return False
+
+    async def _ask(self, line: Line, adapter: TellsOfItself) -> None:
+        vendor = line.adapter.vendor
+        try:
+            raw = await adapter.ask_quota()
+        except VendorError as error:
+            log.warning("quota.not_told", vendor=vendor, failure=error.failure)
+            return  # no news for the circuit: runs will tell
+        quota = adapter.quota(raw)
+        if isinstance(quota, Refused):
+            log.warning("quota.not_told", vendor=vendor, http_status=raw.status, reason=quota.reason_code)
+        else:
+            log.info("quota.told", vendor=vendor, remaining=quota.remaining, limit=quota.limit)
+        told = told_by(raw, quota)
+        await self.database.write(note_heard, ("live", vendor), line.policy.limits, told, self.clock())
+
+    def _tellers(self) -> Iterator[tuple[Line, TellsOfItself]]:
+        for line in self.catalogue.lines("live"):
+            if isinstance(line.adapter, TellsOfItself):
+                yield line, line.adapter

@@ -1,0 +1,164 @@
+"""May one more request leave for this vendor now, and if not, why and until when. Pure; charging changes the row given.
+
+Requests are counted by the second, and no 60 s see more than the minute's limit. The day begins at midnight UTC, as
+ASC's does. A tenth of both is kept for polls and confirmations, so that submissions cannot starve what is under way.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import accumulate
+
+from service.detectors.catalogue import Limits
+from service.detectors.words import ReasonCode
+from service.kit.clock import seconds
+from service.spending import circuit
+from service.spending.models import Gate
+
+_KEPT = 10  # one in so many, for polls
+_MINUTE = 60
+_A_WHILE = timedelta(minutes=2)
+_TYPICAL_RUN = 30.0  # seconds at a vendor: AIPPIM's and ASC's own estimate
+_SHORTEST_STEP = 0.25
+
+
+class Purpose(StrEnum):
+    """What a request is for."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+
+
+class WaitingFor(StrEnum):
+    """What holds a run up at the gate, as its customer reads it."""
+
+    CONCURRENCY = "concurrency"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    CIRCUIT_OPEN = "circuit_open"
+
+    @property
+    def reason(self) -> ReasonCode:
+        """Why the run has failed if this holds until its deadline."""
+        return ReasonCode.RATE_LIMITED if self is WaitingFor.CONCURRENCY else ReasonCode(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing goes now. `until` is when the first may hope to; always later than now."""
+
+    waiting_for: WaitingFor
+    until: datetime
+
+
+def held(
+    gate: Gate, limits: Limits, purpose: Purpose, now: datetime, *, requests: int = 1, under_way: int = 0
+) -> Hold | None:
+    """Why so many requests may not leave now; `None` if they may. `under_way` are the runs at the vendor now."""
+    if (until := circuit.blocks(gate, now)) is not None:
+        return Hold(WaitingFor.CIRCUIT_OPEN, until)
+    if gate.closed_until is not None and gate.closed_until > now:
+        return Hold(WaitingFor(gate.closed_for or WaitingFor.RATE_LIMITED), gate.closed_until)
+    spent = _held_by_day(gate, limits, purpose, now, requests) or _held_by_vendor(gate, limits, purpose, now, requests)
+    if spent is not None:
+        return spent
+    if purpose is Purpose.SUBMIT and limits.concurrency is not None and under_way >= limits.concurrency:
+        return Hold(WaitingFor.CONCURRENCY, now + seconds(step(limits)))
+    return _held_by_minute(gate, limits, purpose, now, requests)
+
+
+def charge(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1) -> None:
+    """So many requests leave now."""
+    circuit.probe(gate, now)
+    if limits.per_minute is not None:
+        gate.minute_json = _noted(_minute(gate, now), math.floor(now.timestamp()), requests)
+    gate.window_used = _used(gate, now) + requests
+    gate.window_started_at = _midnight(now)
+    if gate.quota_left is not None:
+        gate.quota_left = max(0, gate.quota_left - requests)
+
+
+def leave_later(gate: Gate, charged_at: datetime, now: datetime) -> None:
+    """One of the requests charged then leaves only now, after an upload for example: it counts by this second.
+
+    One that leaves more than a minute after it was charged counts anew.
+    """
+    lately = dict(_minute(gate, now))
+    second = math.floor(charged_at.timestamp())
+    if lately.get(second, 0) > 1:
+        lately[second] -= 1
+    else:
+        lately.pop(second, None)
+    gate.minute_json = _noted(list(lately.items()), math.floor(now.timestamp()), 1)
+
+
+def step(limits: Limits, requests: int = 1) -> float:
+    """Seconds from one submission to the next that can be hoped for while many wait."""
+    by_minute = requests * _MINUTE / (limits.per_minute - limits.per_minute // _KEPT) if limits.per_minute else 0.0
+    by_places = _TYPICAL_RUN / limits.concurrency if limits.concurrency else 0.0
+    return max(by_minute, by_places, _SHORTEST_STEP)
+
+
+def left_today(gate: Gate | None, limits: Limits, now: datetime) -> int | None:
+    """How many requests are left until the quota's reset, by our own count and the vendor's; `None`: not known."""
+    own = None if limits.daily_quota is None else limits.daily_quota - (_used(gate, now) if gate else 0)
+    said = gate.quota_left if gate is not None and gate.resets_at is not None and gate.resets_at > now else None
+    known = [count for count in (own, said) if count is not None]
+    return max(0, min(known)) if known else None
+
+
+def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+    if limits.per_minute is None:
+        return None
+    lately = _minute(gate, now)
+    room = limits.per_minute - (limits.per_minute // _KEPT if purpose is Purpose.SUBMIT else 0)
+    # A limit below what one submission needs lets it through where nothing else went.
+    too_many = sum(count for _, count in lately) + min(requests, room) - room
+    if too_many <= 0:
+        return None
+    gone = accumulate(count for _, count in lately)
+    freeing = next(second for (second, _), so_far in zip(lately, gone, strict=True) if so_far >= too_many)
+    return Hold(WaitingFor.RATE_LIMITED, datetime.fromtimestamp(freeing + _MINUTE + 1, UTC))
+
+
+def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+    if limits.daily_quota is None:
+        return None
+    kept = limits.daily_quota // _KEPT if purpose is Purpose.SUBMIT else 0
+    if _used(gate, now) + requests + kept <= limits.daily_quota:
+        return None
+    return Hold(WaitingFor.QUOTA_EXCEEDED, _midnight(now) + timedelta(days=1))
+
+
+def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+    """The vendor's own count, from the headers of its last answers."""
+    if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
+        return None
+    soon = gate.resets_at - now <= _A_WHILE
+    kept = 0 if soon or purpose is Purpose.POLL else (limits.daily_quota or gate.quota_left) // _KEPT
+    if requests + kept <= gate.quota_left:
+        return None
+    return Hold(WaitingFor.RATE_LIMITED if soon else WaitingFor.QUOTA_EXCEEDED, gate.resets_at)
+
+
+def _minute(gate: Gate, now: datetime) -> list[tuple[int, int]]:
+    """The last minute's requests by their second, the oldest first. Each counts until its second is a minute past."""
+    since = math.floor(now.timestamp()) - _MINUTE
+    return [(second, count) for second, count in json.loads(gate.minute_json) if second >= since]
+
+
+def _noted(lately: list[tuple[int, int]], second: int, requests: int) -> str:
+    counts = dict(lately)
+    counts[second] = counts.get(second, 0) + requests
+    return json.dumps(sorted(counts.items()))
+
+
+def _used(gate: Gate, now: datetime) -> int:
+    began = gate.window_started_at
+    return gate.window_used if began is not None and began >= _midnight(now) else 0
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,95 @@
+"""Gates' rows, made where they are missing and held until the transaction ends.
+
+Always locked in the order of their names, all at once, and last: whoever holds a gate waits for no other row. So two
+workers never wait for one another.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import tuple_
+from sqlmodel import Session, col, select
+
+from service.detectors.catalogue import Limits
+from service.kit.columns import table_of
+from service.kit.database import after_commit, insert_ignoring_conflicts
+from service.kit.metrics import Count
+from service.spending.circuit import Circuit
+from service.spending.gates import leave_later
+from service.spending.hearing import Heard, hear
+from service.spending.models import Gate
+
+log = structlog.get_logger()
+
+CIRCUITS_OPENED = Count("relay_circuits_opened_total", "Circuits that opened towards a vendor.", "vendor", "mode")
+
+_A_SECOND = timedelta(seconds=1)
+
+GateKey = tuple[str, str]
+"""Mode and vendor, as the catalogue has them."""
+
+
+def gates_as_they_are(session: Session) -> dict[GateKey, Gate]:
+    """Every gate, unlocked: good enough to see whether one has to be locked."""
+    return {(gate.mode, gate.vendor): gate for gate in session.exec(select(Gate))}
+
+
+def lock_gates(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
+    """The gates of these vendors, ours alone until this transaction ends."""
+    if not keys:
+        return {}
+    session.flush()
+    _make(session, keys)
+    return _locked(session, keys)
+
+
+def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now: datetime) -> bool:
+    """What a vendor's answer told is on record. Whether runs stand in line at this gate. Called last in a transaction.
+
+    That a vendor simply answers is no news while its circuit is closed, and locks nothing.
+    """
+    if not limits.answers_tell_of_all:
+        gate = session.get(Gate, key[::-1])
+        return gate is not None and gate.line_until is not None
+    session.flush()
+    mode, vendor = key
+    gate = session.get(Gate, (vendor, mode), populate_existing=True)
+    if told.plain and (gate is None or (gate.circuit == Circuit.CLOSED and not gate.failures)):
+        return gate is not None and gate.line_until is not None
+    gate = lock_gates(session, [key])[key]
+    if hear(gate, limits, told, now):
+        after_commit(session, lambda: _tell_opened(key, told, gate))
+    session.flush()
+    return gate.line_until is not None
+
+
+def note_leaving(session: Session, key: GateKey, limits: Limits, charged_at: datetime, now: datetime) -> None:
+    """A request that was charged then leaves now; the minute's limit counts it where it leaves. Called last."""
+    if limits.per_minute is not None and now - charged_at >= _A_SECOND:
+        leave_later(lock_gates(session, [key])[key], charged_at, now)
+        session.flush()
+
+
+def _make(session: Session, keys: Collection[GateKey]) -> None:
+    missing = sorted(set(keys) - gates_as_they_are(session).keys())
+    if missing:
+        connection = session.connection()
+        rows = [Gate(vendor=vendor, mode=mode).model_dump() for mode, vendor in missing]
+        connection.execute(insert_ignoring_conflicts(connection, table_of(Gate)).values(rows))
+
+
+def _locked(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
+    wanted = select(Gate).where(tuple_(col(Gate.mode), col(Gate.vendor)).in_(sorted(keys)))
+    ordered = wanted.order_by(col(Gate.mode), col(Gate.vendor)).with_for_update()
+    found = session.exec(ordered.execution_options(populate_existing=True))
+    return {(gate.mode, gate.vendor): gate for gate in found}
+
+
+def _tell_opened(key: GateKey, told: Heard, gate: Gate) -> None:
+    mode, vendor = key
+    CIRCUITS_OPENED.add(vendor, mode)
+    reason = "key_refused" if told.key_refused else "failures"
+    log.error(
+        "vendor.circuit_opened", vendor=vendor, mode=mode, reason=reason, opened=gate.opened, until=gate.circuit_until
+    )

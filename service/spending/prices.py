@@ -1,0 +1,112 @@
+"""What one submission costs, as data: `prices.toml` beside this file, or the operator's own."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from service.kit.errors import SettingsError
+from service.spending.money import checked_currency, micros
+
+OURS = Path(__file__).with_name("prices.toml")
+_FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until", "source"}
+
+
+class Basis(StrEnum):
+    """How well a price is known."""
+
+    LIST_PRICE = "list_price"
+    VENDOR_REPORTED = "vendor_reported"
+    ESTIMATE = "estimate"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Of one submission. Without an amount it is not known; an amount of 0 is known to be nothing."""
+
+    amount_micros: int | None = None
+    currency: str | None = None
+    basis: Basis = Basis.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    detector: str
+    price: Price
+    valid_from: datetime | None
+    valid_until: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        began = self.valid_from is None or self.valid_from <= at
+        return began and (self.valid_until is None or at < self.valid_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The list. Of several rows that hold at one time the last one written counts."""
+
+    rows: Sequence[_Row] = field(default=())
+
+    def price_of(self, detector: str, at: datetime) -> Price:
+        """What one submission to `detector` costs at that time; unknown where no row says."""
+        found = [row.price for row in self.rows if row.detector == detector and row.holds(at)]
+        return found[-1] if found else Price()
+
+
+def load_prices(path: Path | None = None) -> Prices:
+    """The operator's list, or ours. Raises `SettingsError` with a line for each row that is wrong."""
+    file = path or OURS
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8")).get("price", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"PRICES_FILE: {file} cannot be read ({error})") from error
+    rows: list[_Row] = []
+    wrong: list[str] = []
+    for n, row in enumerate(found if isinstance(found, list) else [found], start=1):
+        try:
+            rows.append(_row(row))
+        except ValueError as error:
+            wrong.append(f"PRICES_FILE: {file}, price {n}: {error}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return Prices(tuple(rows))
+
+
+def _row(row: Mapping[str, Any]) -> _Row:
+    if not isinstance(row, Mapping):
+        raise ValueError("each is a table: [[price]]")  # noqa: TRY004 - the file is at fault, not our code
+    if strange := sorted(row.keys() - _FIELDS):
+        raise ValueError(f"unknown: {', '.join(strange)}")
+    if not isinstance(row.get("detector"), str) or not row["detector"]:
+        raise ValueError("detector is missing")
+    return _Row(row["detector"], _price(row), _time(row, "valid_from"), _time(row, "valid_until"))
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    amount, currency = row.get("amount"), row.get("currency")
+    if not isinstance(row.get("basis"), str):
+        raise ValueError("basis is missing")  # noqa: TRY004 - the file is at fault, not our code
+    basis = Basis(row["basis"])
+    if basis is Basis.UNKNOWN:
+        if amount is not None or currency is not None:
+            raise ValueError("what is unknown has no amount and no currency")
+        return Price()
+    if not isinstance(amount, str) or not isinstance(currency, str):
+        example = 'amount = "0.20", currency = "USD"'
+        raise ValueError(f"amount and currency are texts, e.g. {example}")  # noqa: TRY004 - the same
+    return Price(micros(amount), checked_currency(currency), basis)
+
+
+def _time(row: Mapping[str, Any], name: str) -> datetime | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    raise ValueError(f"{name} is a date, without quotes: 2026-03-01")

@@ -1,0 +1,64 @@
+"""How a vendor does, and what is left of its quota, as its gate knows it. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from service.detectors.catalogue import Limits
+from service.spending.circuit import Circuit, blocks
+from service.spending.gates import left_today
+from service.spending.models import Gate
+
+
+class Health(StrEnum):
+    """Whether runs go through."""
+
+    OK = "ok"
+    DEGRADED = "degraded"  # they may go, and some fail or wait
+    OPEN = "open"  # the circuit is: none goes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One vendor in one mode. `last_error` is a reason code, of the trouble there is now."""
+
+    health: Health = Health.OK
+    circuit: Circuit = Circuit.CLOSED
+    last_error: str | None = None
+    since: datetime | None = None
+    quota_left: int | None = None
+    quota_resets_at: datetime | None = None
+
+
+def standing_of(gate: Gate | None, limits: Limits, now: datetime) -> Standing:
+    """What the gate shows now; a vendor that was never asked has no gate, and is well."""
+    left = left_today(gate, limits, now)
+    resets_at = None if left is None else _resets_at(gate, limits, left, now)
+    if gate is None:
+        return Standing(quota_left=left, quota_resets_at=resets_at)
+    closed = gate.closed_until is not None and gate.closed_until > now
+    return Standing(
+        health=_health(gate, now, closed=closed),
+        circuit=Circuit(gate.circuit),
+        last_error=gate.last_error or (gate.closed_for if closed else None),
+        since=gate.failing_since,
+        quota_left=left,
+        quota_resets_at=resets_at,
+    )
+
+
+def _health(gate: Gate, now: datetime, *, closed: bool) -> Health:
+    if gate.circuit == Circuit.OPEN and blocks(gate, now) is not None:
+        return Health.OPEN
+    troubled = gate.circuit != Circuit.CLOSED or gate.failures > 0 or closed
+    return Health.DEGRADED if troubled else Health.OK
+
+
+def _resets_at(gate: Gate | None, limits: Limits, left: int, now: datetime) -> datetime:
+    """Of the two counts, ours from midnight and the vendor's, the time of the one that is scarcer."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    said = gate is not None and gate.quota_left is not None and gate.resets_at is not None and gate.resets_at > now
+    if gate is None or not said or gate.resets_at is None:
+        return midnight
+    scarcer = limits.daily_quota is None or gate.quota_left == left
+    return gate.resets_at if scarcer else midnight

@@ -1,0 +1,169 @@
+"""What a gate lets through: the limit of a minute, a day, a number of runs; and what it keeps for polls."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.detectors.catalogue import Limits
+from service.detectors.words import ReasonCode
+from service.spending.gates import Hold, Purpose, WaitingFor, charge, held, left_today, step
+from service.spending.models import Gate
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
+SUBMIT, POLL = Purpose.SUBMIT, Purpose.POLL
+
+
+def gate(**values: Any) -> Gate:
+    return Gate(vendor="asc", mode="live", **values)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def taken(one: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int = 1) -> int:
+    """How many go at this instant."""
+    count = 0
+    while held(one, limits, purpose, now, requests=requests) is None:
+        charge(one, limits, now, requests=requests)
+        count += 1
+    return count
+
+
+def test_without_limits_everything_goes() -> None:
+    assert held(gate(), Limits(), SUBMIT, NOW, requests=9, under_way=10_000) is None
+
+
+def test_a_minute_lets_its_limit_through_and_says_when_there_is_room_again() -> None:
+    one, limits = gate(), Limits(per_minute=5)
+    assert taken(one, limits, SUBMIT, NOW) == 5
+    hold = held(one, limits, SUBMIT, at(10))
+    assert hold == Hold(WaitingFor.RATE_LIMITED, at(61))
+    assert held(one, limits, SUBMIT, at(60.9)) is not None
+    assert held(one, limits, SUBMIT, at(61)) is None
+
+
+def test_a_submission_of_two_requests_takes_two() -> None:
+    assert taken(gate(), Limits(per_minute=9), SUBMIT, NOW, requests=2) == 4
+
+
+def test_a_limit_below_one_submission_lets_one_through_at_a_time() -> None:
+    one, limits = gate(), Limits(per_minute=1)
+    assert taken(one, limits, SUBMIT, NOW, requests=2) == 1
+    assert held(one, limits, SUBMIT, at(60.9), requests=2) is not None
+    assert taken(one, limits, SUBMIT, at(61), requests=2) == 1
+
+
+@pytest.mark.parametrize("limits", [Limits(per_minute=100), Limits(daily_quota=100)])
+def test_a_tenth_is_kept_for_what_is_under_way(limits: Limits) -> None:
+    one = gate()
+    assert taken(one, limits, SUBMIT, NOW) == 90
+    assert taken(one, limits, POLL, NOW) == 10
+
+
+def test_a_day_begins_at_midnight_utc() -> None:
+    one, limits = gate(), Limits(daily_quota=9)
+    assert taken(one, limits, SUBMIT, NOW) == 9
+    assert held(one, limits, POLL, at(3600)) == Hold(WaitingFor.QUOTA_EXCEEDED, MIDNIGHT)
+    assert left_today(one, limits, NOW) == 0
+    assert left_today(one, limits, MIDNIGHT) == 9
+    assert taken(one, limits, SUBMIT, MIDNIGHT) == 9
+
+
+def test_the_vendors_own_count_holds_beside_ours() -> None:
+    one, limits = gate(quota_left=20, resets_at=at(7200)), Limits(daily_quota=100)
+    assert left_today(one, limits, NOW) == 20
+    assert taken(one, limits, SUBMIT, NOW) == 10
+    assert held(one, limits, SUBMIT, NOW) == Hold(WaitingFor.QUOTA_EXCEEDED, at(7200))
+    assert taken(one, limits, POLL, NOW) == 10
+    assert held(one, limits, SUBMIT, at(7200)) is None
+
+
+def test_a_count_that_is_reset_within_two_minutes_is_a_rate() -> None:
+    hold = held(gate(quota_left=0, resets_at=at(40)), Limits(), SUBMIT, NOW)
+    assert hold == Hold(WaitingFor.RATE_LIMITED, at(40))
+
+
+def test_places_at_the_vendor_are_counted_for_submissions_only() -> None:
+    limits = Limits(concurrency=3)
+    assert held(gate(), limits, SUBMIT, NOW, under_way=2) is None
+    full = held(gate(), limits, SUBMIT, NOW, under_way=3)
+    assert full is not None
+    assert (full.waiting_for, full.until > NOW) == (WaitingFor.CONCURRENCY, True)
+    assert held(gate(), limits, POLL, NOW, under_way=3) is None
+
+
+def test_a_closed_gate_lets_nothing_through_until_it_opens() -> None:
+    one = gate(closed_until=at(30), closed_for="quota_exceeded")
+    assert held(one, Limits(), POLL, at(29)) == Hold(WaitingFor.QUOTA_EXCEEDED, at(30))
+    assert held(one, Limits(), POLL, at(30)) is None
+
+
+def test_one_probe_goes_through_a_circuit_that_may_close() -> None:
+    one = gate(circuit="open", circuit_until=at(30))
+    assert held(one, Limits(), SUBMIT, at(29)) == Hold(WaitingFor.CIRCUIT_OPEN, at(30))
+    assert taken(one, Limits(), SUBMIT, at(30)) == 1
+    assert one.circuit == "half_open"
+    assert taken(one, Limits(), POLL, at(60)) == 0
+    assert taken(one, Limits(), POLL, at(30 + 240)) == 1, "the first probe is lost"
+
+
+@pytest.mark.parametrize(("word", "reason"), [(word, word) for word in WaitingFor if word != "concurrency"])
+def test_what_holds_until_the_deadline_is_why_it_failed(word: WaitingFor, reason: str) -> None:
+    assert word.reason == reason
+    assert WaitingFor.CONCURRENCY.reason is ReasonCode.RATE_LIMITED
+
+
+def test_steps_follow_the_tightest_limit() -> None:
+    assert step(Limits(per_minute=60)) == pytest.approx(60 / 54)
+    assert step(Limits(per_minute=100, concurrency=2), 2) == 15
+    assert step(Limits()) == 0.25
+
+
+_CLAIMS = st.lists(
+    st.tuples(
+        st.one_of(st.floats(0, 3), st.floats(0, 90), st.sampled_from([0.0, 1.0, 59.0, 59.999999, 60.0, 61.0])),
+        st.sampled_from([1, 2]),
+        st.sampled_from([SUBMIT, POLL]),
+    ),
+    max_size=120,
+)
+
+
+@given(_CLAIMS, st.integers(2, 30), st.integers(2, 60), st.floats(0, 86_400))
+@settings(deadline=None)
+def test_no_minute_and_no_day_ever_sees_more_than_its_limit(
+    claims: list[tuple[float, int, Purpose]], per_minute: int, daily: int, start: float
+) -> None:
+    limits, one, now = Limits(per_minute=per_minute, daily_quota=daily), gate(), at(start)
+    went: list[tuple[datetime, int]] = []
+    for wait, requests, purpose in claims:
+        now += timedelta(seconds=wait)
+        hold = held(one, limits, purpose, now, requests=requests)
+        assert hold is None or hold.until > now
+        if hold is None:
+            charge(one, limits, now, requests=requests)
+            went.append((now, requests))
+    for first, _ in went:
+        minute = sum(count for when, count in went if first <= when < first + timedelta(seconds=60))
+        assert minute <= per_minute
+        assert sum(count for when, count in went if when.date() == first.date()) <= daily
+
+
+@given(_CLAIMS, st.integers(2, 30))
+@settings(deadline=None)
+def test_whoever_comes_when_told_to_gets_through_if_nobody_else_came(
+    claims: list[tuple[float, int, Purpose]], per_minute: int
+) -> None:
+    limits, one, now = Limits(per_minute=per_minute), gate(), NOW
+    for wait, requests, purpose in claims:
+        now += timedelta(seconds=wait)
+        hold = held(one, limits, purpose, now, requests=requests)
+        if hold is not None:
+            assert held(one, limits, purpose, hold.until, requests=requests) is None
+        else:
+            charge(one, limits, now, requests=requests)

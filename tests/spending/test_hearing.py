@@ -1,0 +1,115 @@
+"""What answers tell of the next request, and what the gate makes of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.detectors.answers import refusal
+from service.detectors.catalogue import Limits
+from service.detectors.port import Raw
+from service.spending.gates import WaitingFor
+from service.spending.hearing import Heard, Said, hear, heard, said_limits
+from service.spending.models import Gate
+from tests.detections.scripted import NOW, raw
+
+RESET = NOW + timedelta(hours=12)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def limits_of(remaining: object, reset: object, status: int = 200, limit: object = 100) -> Raw:
+    names = {"x_ratelimit_limit": limit, "x_ratelimit_remaining": remaining, "x_ratelimit_reset": reset}
+    return raw({}, status, NOW, **{name: str(value) for name, value in names.items() if value is not None})
+
+
+def test_the_three_headers_are_read_as_asc_prints_them() -> None:
+    assert said_limits(limits_of(42, int(RESET.timestamp()))) == Said(42, RESET, 100)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset"),
+    [
+        (None, int(RESET.timestamp())),
+        (5, None),
+        (5, 1711929600),  # ASC's own sample
+        (5, int(at(3_000_000).timestamp())),
+        (5, 999_999_999_999),
+        (5, int(NOW.timestamp())),
+        ("-1", int(RESET.timestamp())),
+        ("many", int(RESET.timestamp())),
+        (5, "tomorrow"),
+    ],
+)
+def test_what_cannot_be_is_not_taken_for_a_limit(remaining: object, reset: object) -> None:
+    assert said_limits(limits_of(remaining, reset)) is None
+
+
+def told(status: int, **headers: str) -> Heard:
+    answer = raw({}, status, NOW, **headers)
+    return heard(answer, refusal(answer) if status >= 300 else None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (told(200), Heard()),
+        (told(404), Heard(failed=False)),
+        (told(422), Heard()),
+        (told(500), Heard(failed=True)),
+        (told(503), Heard(failed=True)),
+        (told(401), Heard(key_refused=True)),
+        (told(429), Heard(closed_for=WaitingFor.RATE_LIMITED, pause=30)),
+        (told(429, retry_after="7"), Heard(closed_for=WaitingFor.RATE_LIMITED, pause=7)),
+        (told(429, retry_after="40000"), Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=40_000)),
+        (heard(None), Heard(failed=True)),
+    ],
+)
+def test_each_answer_tells_one_thing(answer: Heard, expected: Heard) -> None:
+    assert answer == expected
+
+
+def test_used_up_credit_closes_the_gate_for_a_while() -> None:
+    answer = raw({"detail": "Insufficient credits."}, 429)
+    assert heard(answer, refusal(answer)) == Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900)
+
+
+def after(*answers: Heard, limits: Limits | None = None, **values: Any) -> Gate:
+    gate = Gate(vendor="asc", mode="live", **values)
+    for answer in answers:
+        hear(gate, limits or Limits(), answer, NOW)
+    return gate
+
+
+def test_a_429_closes_the_gate_until_retry_after_and_a_shorter_one_does_not_open_it() -> None:
+    gate = after(told(429, retry_after="77"), told(429, retry_after="5"))
+    assert (gate.closed_until, gate.closed_for, gate.circuit) == (at(77), "rate_limited", "closed")
+
+
+def test_pressure_is_kept_where_the_vendor_wants_it() -> None:
+    assert after(told(429), limits=Limits(keep_pressure=True)).closed_until is None
+    assert after(told(429, retry_after="40000"), limits=Limits(keep_pressure=True)).closed_until is not None
+
+
+def test_a_429_is_an_answer_and_no_failure() -> None:
+    gate = after(*[told(503)] * 4, told(429), *[told(503)] * 4)
+    assert (gate.circuit, gate.failures) == ("closed", 4)
+
+
+def test_of_one_window_the_lower_count_holds_and_a_new_window_begins_anew() -> None:
+    def said(remaining: int, resets_at: datetime) -> Heard:
+        return Heard(said=Said(remaining, resets_at))
+
+    assert after(said(50, RESET), said(60, RESET)).quota_left == 50
+    assert after(said(50, RESET), said(40, RESET)).quota_left == 40
+    gate = after(said(1, RESET), said(90, RESET + timedelta(days=1)))
+    assert (gate.quota_left, gate.resets_at) == (90, RESET + timedelta(days=1))
+    assert after(said(90, RESET), said(1, at(60))).quota_left == 90, "an answer of an earlier window"
+
+
+def test_times_are_utc() -> None:
+    said = said_limits(limits_of(1, int(RESET.timestamp())))
+    assert said is not None
+    assert said.resets_at.tzinfo is UTC
