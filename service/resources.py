@@ -18,9 +18,10 @@ from service.callbacks.process import match_parked
 from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detections.asks import AskBuilder
 from service.detections.policy import DetectionPolicy
-from service.detectors.catalogue import Catalogue, Line, VendorPolicy
+from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
 from service.detectors.echoes import cutting
 from service.detectors.exchange import Exchange
+from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock, system_clock
 from service.kit.closing import Closing
@@ -36,10 +37,9 @@ from service.media.links import MediaLinks
 from service.media.store import Store, store_from
 from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
-from service.settings import Settings, VendorSettings
+from service.settings import Settings
+from service.spending.prices import load_prices
 from service.vendors import VENDORS
-from service.vendors.aippim import Aippim, AippimConfig
-from service.vendors.asc import Asc, AscConfig
 from service.webhooks.fanout import HandOff, fan_out
 from service.webhooks.phases import phase_tracing
 from service.webhooks.record import Tried, record_attempts
@@ -91,7 +91,7 @@ class Resources:
     sandbox: SandboxSettings
     closing: Closing
     hand_off: HandOff | None = None
-    sandbox_callback_url: str | None = field(default=None)
+    sandbox_callback_urls: dict[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -111,8 +111,9 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
     )
     try:
         resources = _tie(settings, clock, database, exchanges, guard, source_session, webhook_session)
-        token = await _sandbox_token(resources)
-        resources.sandbox_callback_url = resources.links.account_callback("test", "aippim", token)
+        for name in (name for name, vendor in VENDORS.items() if vendor.account_callbacks):
+            token = await _sandbox_token(resources, name)
+            resources.sandbox_callback_urls[name] = resources.links.account_callback("test", name, token)
         yield resources
         await resources.intake.drain()
         await resources.attempts.drain()
@@ -124,10 +125,10 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
         database.close()
 
 
-async def _sandbox_token(resources: Resources) -> str:
-    """The secret of the test address at which AIPPIM's twin calls us back."""
+async def _sandbox_token(resources: Resources, vendor: str) -> str:
+    """The secret of the test address at which this vendor's twin calls us back."""
     try:
-        return await resources.database.write(address_token, "test", "aippim", resources.sealer, resources.clock())
+        return await resources.database.write(address_token, "test", vendor, resources.sealer, resources.clock())
     except SealBroken as error:
         raise SettingsError(
             "SECRET_KEYS: what is stored was sealed with a key that is not among them; add the old key after the new"
@@ -154,10 +155,13 @@ def _tie(
         random=random.random,
         base_url=settings.public_url or "",
         media_retention=timedelta(hours=settings.media_retention_hours),
+        reuse=timedelta(days=settings.reuse_days),
+        prices=load_prices(settings.prices_file),
         sandbox_words=WORDS,
         callbacks_seen=callbacks_seen,
         on_job_known=[match_parked],
     )
+    callback_urls: dict[str, str] = {}
     resources = Resources(
         settings=settings,
         clock=clock,
@@ -177,11 +181,12 @@ def _tie(
         sandbox=SandboxSettings(
             secret=_sandbox_secret(settings, "records"),
             api_key=_sandbox_secret(settings, "api key"),
-            aippim_webhook_secret=_sandbox_secret(settings, "aippim webhooks"),
-            aippim_callback_url=lambda: resources.sandbox_callback_url,
+            webhook_secret=lambda vendor: _sandbox_secret(settings, f"{vendor} webhooks"),
+            callback_url=callback_urls.get,
             latency_seconds=settings.sandbox_latency_seconds,
         ),
         closing=Closing(database.wake),
+        sandbox_callback_urls=callback_urls,
     )
     return resources
 
@@ -198,52 +203,53 @@ def _sandbox_secret(settings: Settings, purpose: str) -> str:
 def catalogue_of(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
     """Every vendor of each mode. What they talk through is added to `exchanges`, to be closed by the caller."""
     lines: dict[tuple[str, str], Line] = {}
-    for mode in ("live", "test"):
-        for vendor in VENDORS:
-            chosen = settings.vendors[vendor]
-            if mode == "test" or chosen.api_key:
-                live = mode == "live"
-                key = (chosen.api_key or "") if live else _sandbox_secret(settings, "api key")
-                own = settings.public_url if live and settings.public_url else settings.sandbox_base
-                exchange = Exchange(
-                    timeout_seconds=chosen.timeout_seconds,
-                    connect_seconds=_CONNECT_SECONDS,
-                    cut=cutting(key, own),
-                )
-                exchanges.append(exchange)
-                lines[mode, vendor] = _line(settings, mode, vendor, exchange)
+    for name, vendor in VENDORS.items():
+        live = settings.vendors[name]
+        own = settings.public_url or settings.sandbox_base
+        if live.configured:
+            lines["live", name] = _line(vendor, live, own, exchanges)
+        twin = live.at_twin(_twin(settings, name))
+        lines["test", name] = _line(vendor, twin, settings.sandbox_base, exchanges, at_twin=True)
     return Catalogue(lines)
 
 
-def _line(settings: Settings, mode: str, vendor: str, exchange: Exchange) -> Line:
-    twin = f"{settings.sandbox_base}/sandbox/{vendor}" if mode == "test" else None
-    key = _sandbox_secret(settings, "api key")
-    if vendor == "aippim":
-        aippim = settings.aippim
-        secrets = (_sandbox_secret(settings, "aippim webhooks"),) if twin else aippim.webhook_secrets
-        own = AippimConfig(base_url=twin or aippim.base_url, api_key=key if twin else aippim.api_key or "")
-        return Line(Aippim(own, exchange), _policy(aippim, secrets, mode))
-    asc = settings.asc
-    config = AscConfig(
-        base_url=f"{twin}/v1" if twin else asc.base_url,
-        job_url=f"{twin}/api-v1" if twin else asc.job_url,
-        api_key=key if twin else asc.api_key or "",
-        submit_action=asc.submit_action,
-        job_action=asc.job_action,
+def _twin(settings: Settings, name: str) -> Twin:
+    return Twin(
+        base_url=f"{settings.sandbox_base}/sandbox/{name}",
+        api_key=_sandbox_secret(settings, "api key"),
+        webhook_secret=_sandbox_secret(settings, f"{name} webhooks"),
     )
-    return Line(Asc(config, exchange), _policy(asc, (), mode))
 
 
-def _policy(vendor: VendorSettings, webhook_secrets: tuple[str, ...], mode: str) -> VendorPolicy:
+def _line(
+    vendor: Vendor, chosen: VendorSettings, own: str, exchanges: list[Exchange], *, at_twin: bool = False
+) -> Line:
+    exchange = Exchange(
+        timeout_seconds=chosen.timeout_seconds,
+        connect_seconds=_CONNECT_SECONDS,
+        cut=cutting(chosen.secret, own),
+    )
+    exchanges.append(exchange)
+    return Line(vendor.adapter(chosen, exchange), _policy(chosen, at_twin=at_twin))
+
+
+def _policy(chosen: VendorSettings, *, at_twin: bool) -> VendorPolicy:
     return VendorPolicy(
-        first_poll=vendor.first_poll_seconds,
-        poll=vendor.poll_seconds,
-        poll_max=vendor.poll_max_seconds,
-        deadline=vendor.deadline_seconds,
-        resubmit_after=vendor.resubmit_after_seconds,
-        timeout=vendor.timeout_seconds,
-        trust=vendor.callback_trust,
-        # A twin of ours must never be made to dial an address that a customer chose.
-        input=vendor.input if mode == "live" else "relay",
-        webhook_secrets=webhook_secrets,
+        first_poll=chosen.first_poll_seconds,
+        first_poll_is_set="first_poll_seconds" in chosen.model_fields_set,
+        poll=chosen.poll_seconds,
+        poll_max=chosen.poll_max_seconds,
+        deadline=chosen.deadline_seconds,
+        resubmit_after=chosen.resubmit_after_seconds,
+        timeout=chosen.timeout_seconds,
+        trust=chosen.callback_trust,
+        input=chosen.input,
+        webhook_secrets=chosen.callback_secrets,
+        limits=Limits(
+            concurrency=chosen.concurrency,
+            per_minute=chosen.per_minute,
+            daily_quota=chosen.daily_quota,
+            keep_pressure=chosen.keep_pressure,
+            answers_tell_of_all=not at_twin,
+        ),
     )

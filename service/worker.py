@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.process import CallbackProcessor
+from service.detections.certify import TOPIC as CERTIFICATES
 from service.detections.delay import tell_delay, untold_delays
 from service.detections.dispatch import Dispatcher
 from service.detections.expire import expire_overdue, overdue_runs
@@ -27,6 +28,8 @@ from service.kit.heartbeat import beat
 from service.kit.ids import new_id
 from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
+from service.polling.ask_quotas import QuotaAsker
+from service.polling.check_certificates import CertificateChecker
 from service.polling.poll import Poller
 from service.resources import Resources, open_resources
 from service.retention.prune import Pruner, Retention
@@ -72,6 +75,8 @@ class Worker:
         self._dispatcher = Dispatcher(database, resources.policy, resources.asks, clock=clock)
         self._poller = Poller(database, resources.policy, resources.asks, clock=clock)
         self._callbacks = CallbackProcessor(database, resources.policy, clock)
+        self._certificates = CertificateChecker(database, resources.policy, clock)
+        self._quotas = QuotaAsker(database, resources.policy.catalogue, clock)
         self._deliverer = Deliverer(
             database,
             resources.webhook_session,
@@ -108,6 +113,8 @@ class Worker:
             Loop("dispatch runs", TOPIC_RUNS, 1, self._dispatcher.step),
             Loop("process callbacks", CALLBACKS, 1, self._callbacks.step),
             Loop("poll vendors", TOPIC_POLLS, 1, self._poller.step),
+            Loop("check certificates", CERTIFICATES, 5, self._certificates.step),
+            Loop("ask quotas", None, 60, self._quotas.step),
             Loop("deliver webhooks", DELIVERIES, 1, self._deliverer.step),
             Loop("hold deliveries", None, 5, self._hold),
             Loop("release deliveries", None, 5, self._release),

@@ -4,6 +4,7 @@ Read it from top to bottom: token, size, media type, strict parse, signature, st
 gets 4xx; a fault of ours gets 503, because a 4xx would end the vendor's retries.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,11 +86,11 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
         # A vendor that changes its format must not go unseen.
         await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
         raise
-    if kind == "account" and (echo := line.adapter.challenge(document)) is not None:
+    if addressed.run_id is None and (echo := line.adapter.challenge(document)) is not None:
         return JSONResponse(echo)
     refs = line.adapter.refs(document)
     authenticity = _authenticity(line, headers, document, now) if refs else None
-    subject = addressed.run_id or (refs.job_id if refs else None)
+    subject = addressed.run_id or (refs.job_id or refs.certificate_id if refs else None)
     if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
         note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
         note = "the name of its job is too long" if authenticity and subject else note
@@ -124,14 +125,13 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
 
 
 async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
-    if kind == "account":
-        mode = await context.database.read(mode_of_address, vendor, token, now)
-        return Addressed(mode, None) if mode else None
-    try:
-        address = read_address(context.tokens, token, now)
-    except BadToken:
-        return None
-    return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
+    """A run's address carries its run; any other is looked up: ASC has both kinds, once the account's is registered."""
+    if kind == "run":
+        with contextlib.suppress(BadToken):
+            address = read_address(context.tokens, token, now)
+            return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
+    mode = await context.database.read(mode_of_address, vendor, token, now)
+    return Addressed(mode, None) if mode else None
 
 
 def _authenticity(

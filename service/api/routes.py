@@ -4,10 +4,12 @@ from starlette.routing import Route
 
 from service.api import (
     callbacks,
+    certificates,
     deliveries,
     detection_actions,
     detections,
     detections_list,
+    detectors,
     docs_page,
     endpoint_actions,
     endpoints,
@@ -28,9 +30,11 @@ ROUTES: list[Route] = [
     *detections.ROUTES,
     *detections_list.ROUTES,
     *timeline.ROUTES,
+    *detectors.ROUTES,
     *streams.ROUTES,  # before the events: there, `stream` would be an id
     *events.ROUTES,
     *detection_actions.ROUTES,
+    *certificates.ROUTES,
     *endpoints.ROUTES,
     *endpoint_actions.ROUTES,
     *deliveries.ROUTES,

@@ -12,8 +12,9 @@ from service.kit.database import Database
 from service.kit.errors import SettingsError
 from service.kit.sealing import Sealer
 from service.settings import Settings, load_settings
+from service.vendors import VENDORS
 
-_VENDORS = ("aippim",)
+_VENDORS = tuple(name for name, vendor in VENDORS.items() if vendor.account_callbacks)
 
 
 def print_callback_url(vendor: str, mode: str, *, rotate: bool, overlap_hours: float, as_json: bool) -> None:
@@ -25,8 +26,15 @@ def print_callback_url(vendor: str, mode: str, *, rotate: bool, overlap_hours: f
     if mode not in ("live", "test"):
         raise typer.BadParameter("must be live or test", param_hint="--mode")
     settings = load_settings()
-    url = f"{_base(settings, mode)}/callbacks/{vendor}/{_token(settings, vendor, mode, rotate, overlap_hours)}"
+    url = account_address(settings, vendor, mode, rotate=rotate, overlap_hours=overlap_hours)
     sys.stdout.write(json.dumps({"vendor": vendor, "mode": mode, "url": url}) + "\n" if as_json else f"{url}\n")
+
+
+def account_address(
+    settings: Settings, vendor: str, mode: str, *, rotate: bool = False, overlap_hours: float = 0
+) -> str:
+    """Where the vendor reaches us for all its runs; made at the first call."""
+    return f"{_base(settings, mode)}/callbacks/{vendor}/{_token(settings, vendor, mode, rotate, overlap_hours)}"
 
 
 def _base(settings: Settings, mode: str) -> str:

@@ -1,12 +1,13 @@
 """Every command of `relay`, in one list. What a command needs is imported when it runs: `relay --help` is quick."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli import deliveries, detections, endpoints
+from service.cli import budgets, deliveries, detections, endpoints
 from service.cli.options import JsonFlag, present, words_in
 
 app = typer.Typer(
@@ -17,7 +18,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-# What these three hold is listed in their own files.
+# What these hold is listed in their own files.
+app.add_typer(budgets.group, name="budgets")
 app.add_typer(endpoints.group, name="endpoints")
 app.add_typer(deliveries.group, name="deliveries")
 app.add_typer(detections.group, name="detections")
@@ -154,12 +156,49 @@ def callback_url(
     print_callback_url(vendor, mode, rotate=rotate, overlap_hours=overlap_hours, as_json=as_json)
 
 
+@app.command("register-callback")
+def register_callback(
+    vendor: Annotated[str, typer.Argument(help="The vendor, for example asc.")],
+    mode: Annotated[str, typer.Option(help="live or test.")] = "live",
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell the vendor our account's address by its API, beside the addresses of single runs. Safe to repeat."""
+    from service.cli.register_callback import register_callback as register  # noqa: PLC0415
+
+    raise typer.Exit(register(vendor, mode, as_json=as_json))
+
+
+@app.command()
+def quota(as_json: JsonFlag = False) -> None:
+    """Print what live vendors say is left of their limits, and what was used. Each question is a request there."""
+    from service.cli.quota import run_quota  # noqa: PLC0415
+
+    raise typer.Exit(run_quota(as_json=as_json))
+
+
 @app.command("rotate-keys")
 def rotate_keys(as_json: JsonFlag = False) -> None:
     """Seal everything stored with the newest of SECRET_KEYS. Safe to repeat; afterwards an old key may go."""
     from service.cli.rotate_keys import rotate_keys as rotate  # noqa: PLC0415
 
     raise typer.Exit(rotate(as_json=as_json))
+
+
+@app.command()
+def renormalise(
+    detector: Annotated[str | None, typer.Option(help="Only answers of this detector, or of this vendor.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Only detections created since, in UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Go on after this detection, det_….")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change, and write nothing.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read stored answers again after an adapter was mended, and revise what changed. No vendor is asked."""
+    from service.cli.renormalise import run_renormalise  # noqa: PLC0415
+
+    raise typer.Exit(run_renormalise(detector, since, after, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

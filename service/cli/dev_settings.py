@@ -6,14 +6,14 @@ says of the rest holds; `_defaults` are for what it does not say.
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from service.cli.dev_folder import DATABASE, kept_port, kept_secret
+from service.detectors.vendor import VendorSettings
 from service.kit.errors import SettingsError
-from service.settings import Settings, VendorSettings, load_settings
+from service.settings import Settings, load_settings
 
 _QUICK = {"first_poll_seconds": 6.0, "poll_seconds": 3.0}  # a lost callback should not cost a developer a minute
-_Vendor = TypeVar("_Vendor", bound=VendorSettings)
 
 
 def dev_settings(folder: Path, port: int) -> Settings:
@@ -30,7 +30,7 @@ def dev_settings(folder: Path, port: int) -> Settings:
     }
     given = fixed | _defaults(url)
     settings = load_settings(**given)
-    return load_settings(**given, aippim=_quicker(settings.aippim), asc=_quicker(settings.asc))
+    return load_settings(**given, vendors={name: _quicker(vendor) for name, vendor in settings.vendors.items()})
 
 
 def settings_found(folder: Path) -> Settings:
@@ -58,7 +58,7 @@ def _defaults(url: str) -> dict[str, Any]:
     return {name: value for name, value in unsaid.items() if name not in said}
 
 
-def _quicker(vendor: _Vendor) -> _Vendor:
+def _quicker(vendor: VendorSettings) -> VendorSettings:
     return vendor.model_copy(
         update={name: wait for name, wait in _QUICK.items() if name not in vendor.model_fields_set}
     )

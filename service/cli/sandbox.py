@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from service.cli.serving import free_socket, serving, url_of
-from service.sandbox.app import SandboxSettings, create
+from service.sandbox.app import TWINS, SandboxSettings, create
 
 
 def run_sandbox(port: int) -> None:
@@ -28,15 +28,14 @@ async def _serve(port: int) -> None:
         SandboxSettings(
             secret=secrets.token_hex(16),
             api_key=key,
-            aippim_webhook_secret=webhook_secret,
-            aippim_callback_url=lambda: callback_url,
+            webhook_secret=lambda _: webhook_secret,
+            callback_url=lambda _: callback_url,
         )
     )
     bound = free_socket(port)
     async with serving(Starlette(routes=[Mount("/sandbox", app=twins.app)]), bound):
         sys.stdout.write(
-            f"AIPPIM   {url_of(bound)}/sandbox/aippim\nASC      {url_of(bound)}/sandbox/asc/v1\n"
-            f"API key  {key}\nAIPPIM callbacks are signed with {webhook_secret}\n"
+            f"{addresses(url_of(bound))}API key  {key}\nCallbacks, where signed, are signed with {webhook_secret}\n"
             f"and go to {callback_url or 'nowhere: set SANDBOX_CALLBACK_URL'}\n"
         )
         sys.stdout.flush()
@@ -44,3 +43,10 @@ async def _serve(port: int) -> None:
             await asyncio.Event().wait()
         finally:
             await twins.aclose()
+
+
+def addresses(url: str) -> str:
+    """A line for each twin."""
+    return "".join(
+        f"{twin.name:<8} {url}/sandbox/{twin.name}{twin.base}{twin.note and f', {twin.note}'}\n" for twin in TWINS
+    )

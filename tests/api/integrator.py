@@ -130,11 +130,11 @@ class Integrator:
 
 
 @contextmanager
-def integrator(database: Path, folder: Path) -> Iterator[Integrator]:
+def integrator(database: Path, folder: Path, **settings: str) -> Iterator[Integrator]:
     """A process with a worker and the sandbox, on the migrated SQLite file, and a customer of it."""
     url = f"sqlite:///{database}"
     with deployment(url, folder) as place, served(Starlette(routes=[Route("/", _take, methods=["POST"])])) as receiver:
-        place.process("web", "--with-worker").start()
+        place.process("web", "--with-worker", **settings).start()
         opened = Database(url)
         try:
             with httpx.Client(base_url=place.url, timeout=30) as client:

@@ -66,6 +66,19 @@ def _media(door: Door, account: str = "Acme", mode: str = "live") -> str:
         return add_media(session, account=account_named(session, account, NOW).id, mode=mode).id
 
 
+async def test_a_question_whose_answer_is_stored_is_accepted_with_the_result(door: Door) -> None:
+    document = {"source": {"media_id": _media(door)}, "detectors": ["asc"]}
+    first = (await door.ask(document)).json()
+    assert (first["status"], first["totals"]["from_cache"]) == ("queued", False)
+    door.answer("ai")
+    second = await door.ask(document)
+    assert (second.status_code, second.headers["location"]) == (202, f"/v1/detections/{second.json()['id']}")
+    assert (second.json()["status"], second.json()["verdict"]) == ("completed", "ai_generated")
+    assert second.json()["totals"]["from_cache"] is True
+    assert (await door.read(second.json()["id"])).json() == second.json()
+    assert (await door.ask(document | {"force": True})).json()["status"] == "queued"
+
+
 async def test_a_question_is_accepted_and_can_be_read_where_the_answer_says(door: Door) -> None:
     document = {
         "source": {"url": _URL},

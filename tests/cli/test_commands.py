@@ -114,7 +114,7 @@ def test_the_version_is_the_checkouts() -> None:
     assert relay("--version").stdout == f"relay {project['version']}\n"
 
 
-@pytest.mark.parametrize("arguments", [("callback-url", "asc"), ("keys", "create", "--account", "a", "--mode", "real")])
+@pytest.mark.parametrize("arguments", [("callback-url", "pex"), ("keys", "create", "--account", "a", "--mode", "real")])
 def test_a_wrong_word_is_answered_with_the_right_ones(arguments: tuple[str, ...]) -> None:
     result = relay(*arguments)
     assert result.exit_code == 2

@@ -1,6 +1,7 @@
 """The main job in one command, as a stranger runs it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,32 @@ from service.sandbox.track import write_track
 
 ROOT = Path(__file__).parents[2]
 
+DETECTORS = ("aippim/standard", "asc", "pex", "modulate")
+WITHOUT_A_SECRET = """
+import sys
+from service.cli import demo
+real = demo._register
+
+async def forgetful(customer):
+    await real(customer)
+    customer.secrets[:] = ["whsec_" + "A" * 32]
+
+demo._register = forgetful
+sys.exit(demo.run_demo([], None, keep=False))
+"""
+
 pytestmark = pytest.mark.timeout(150)
 
 
 def demo(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """`relay demo` in an environment that sets nothing of ours."""
+    return python("-m", "service", "demo", *map(str, arguments), folder=folder)
+
+
+def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same interpreter, started for this."""
     return subprocess.run(
-        [sys.executable, "-m", "service", "demo", *map(str, arguments)],
+        [sys.executable, *arguments],
         env={"PATH": os.environ["PATH"], "TMPDIR": str(folder), "COLUMNS": "80"},
         cwd=ROOT,
         check=False,
@@ -34,43 +54,71 @@ def track(folder: Path, name: str) -> Path:
     return path
 
 
-def rows(output: str) -> dict[str, str]:
+def rows(output: str, *detectors: str) -> dict[str, str]:
     """The table's line for each detector."""
     lines = output.splitlines()
-    return {name: next(line for line in lines if line.startswith(f"{name} ")) for name in ("aippim/standard", "asc")}
+    return {name: next(line for line in lines if line.startswith(f"{name} ")) for name in detectors or DETECTORS}
 
 
-def test_the_demo_ends_well_with_both_detectors_and_a_verified_webhook(tmp_path: Path) -> None:
+def test_the_demo_ends_well_with_four_detectors_and_a_verified_webhook(tmp_path: Path) -> None:
     done = demo(folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    for row in rows(done.stdout).values():
-        assert "ai_generated" in row
-        assert "callback" in row
-    assert "2 of 2 detectors report AI-generated music" in done.stdout
+    found = rows(done.stdout)
+    assert all("ai_generated" in row for row in found.values())
+    assert {name: row.split()[-2] for name, row in found.items()} == {
+        "aippim/standard": "callback", "asc": "callback", "pex": "sync", "modulate": "sync",
+    }  # fmt: skip
+    assert re.search(r" 0\.\d+/1 class confidence +standard ", found["aippim/standard"])
+    assert re.search(r" \d+/100 AI likelihood +v\d", found["asc"])
+    assert re.search(r" 0\.\d+/1 AI likelihood ", found["pex"])
+    assert re.search(r" it gives none +velma-2 ", found["modulate"])
+    assert "ai_generated  (completed, unanimous)" in done.stdout
+    assert "4 of 4 detectors report AI-generated music" in done.stdout
     assert "detection.completed" in done.stdout
     assert "verified by standardwebhooks" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
     assert done.stderr == ""
+
+
+def test_a_webhook_that_the_customer_cannot_verify_is_no_good_end(tmp_path: Path) -> None:
+    done = python("-c", WITHOUT_A_SECRET, folder=tmp_path)
+    assert done.returncode == 1
+    assert "NOT verified" in done.stdout
+    assert "4 of 4 detectors report AI-generated music" in done.stdout
+
+
+def test_each_recording_has_its_table_and_its_webhook(tmp_path: Path) -> None:
+    names = ("x.disagree.wav", "x.too-short.ai.wav", "x.duplicate-callback.human.wav", "x.silent.wav")
+    done = demo(*(track(tmp_path, name) for name in names), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    parts = dict(zip(names, re.split(r"(?m)^x\..*$", done.stdout)[1:], strict=True))
+    assert all(part.count("verified by standardwebhooks") == part.count("webhook-id:") == 1 for part in parts.values())
+    disputed = parts["x.disagree.wav"]
+    assert [line.split()[1] for line in rows(disputed).values()] == ["ai_generated", "no_ai_detected"] * 2
+    assert "inconclusive  (completed, split)" in disputed
+    assert "detectors disagree, under review" in disputed
+    short = parts["x.too-short.ai.wav"]
+    assert rows(short)["pex"].split()[:3] == ["pex", "too_short", "sync"]
+    assert "3 of 4 detectors report AI-generated music" in short
+    assert "no AI detected by 4 of 4 (not proof of human authorship)" in parts["x.duplicate-callback.human.wav"]
+    silent = rows(parts["x.silent.wav"])
+    assert [silent[name].split()[1] for name in ("pex", "modulate")] == ["not_enough_music", "inconclusive"]
 
 
 def test_a_lost_callback_is_answered_by_polling(tmp_path: Path) -> None:
     done = demo(track(tmp_path, "x.lost-callback.ai.wav"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    for row in rows(done.stdout).values():
-        assert "ai_generated" in row
-        assert "poll" in row
-
-
-def test_a_duplicate_callback_changes_nothing(tmp_path: Path) -> None:
-    done = demo(track(tmp_path, "x.duplicate-callback.human.wav"), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "no AI detected by 2 of 2 (not proof of human authorship)" in done.stdout
-    assert done.stdout.count("webhook-id:") == 1
+    found = rows(done.stdout)
+    assert all("ai_generated" in row for row in found.values())
+    assert [found[name].split()[-2] for name in ("aippim/standard", "asc")] == ["poll", "poll"]
 
 
 def test_a_failure_is_never_a_pass(tmp_path: Path) -> None:
-    done = demo(track(tmp_path, "x.fail.wav"), folder=tmp_path)
+    done = demo(track(tmp_path, "x.fail.wav"), "--detectors", "aippim/standard,asc", folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    found = rows(done.stdout, "aippim/standard", "asc")
+    assert all("vendor_error" in row for row in found.values())
     assert "detection.failed" in done.stdout
     assert "not_analyzed" in done.stdout
     assert "no_ai_detected" not in done.stdout
@@ -90,7 +138,7 @@ def test_kept_is_what_was_asked_to_be_kept(tmp_path: Path) -> None:
     ("arguments", "status", "text"),
     [
         (("no-such-file.wav",), 2, "No such file: no-such-file.wav"),
-        (("--detectors", "pex"), 1, "'pex' is not offered here"),
+        (("--detectors", "nobody"), 1, "'nobody' is not offered here"),
         ((str(ROOT / "README.md"),), 1, "415"),
     ],
 )

@@ -60,6 +60,7 @@ REFUSALS = {
     415: "The body is of a type that is not taken here.",
     416: "The range begins after the last byte.",
     422: "It can be read, but not be done as asked. `errors` names every fault.",
+    424: "The vendor that this depends on failed, or takes nothing more for now.",
     429: "Too many requests.",
     503: "A fault of ours. Send it again.",
 }
@@ -68,6 +69,7 @@ REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {
     403: ("WWW-Authenticate",),
     409: ("Retry-After",),
     416: ("Content-Range",),
+    424: ("Retry-After",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
@@ -79,7 +81,7 @@ HEADERS: dict[str, Any] = {
         "X-Request-ID": "The request's id: yours, or a new one.",
         "RateLimit": "How many requests are left, and the seconds until all are.",
         "RateLimit-Policy": "How many requests a minute the key has.",
-        "Retry-After": "Seconds to wait; with a 409, only where the same request is still at work.",
+        "Retry-After": "Seconds to wait; with a 409 or 424, only where the same request may do better later.",
         "WWW-Authenticate": "What is missing: a key, or a scope (RFC 6750).",
         "Location": "Where the new object stands.",
         "Idempotent-Replayed": "`true` where this is the first answer again; absent where it is new.",

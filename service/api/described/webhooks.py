@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from service.api.schemas.certificates import CertificateReady
 from service.api.schemas.detections import DetectionSummary
 from service.api.schemas.events import (
     DelayedDetection,
@@ -30,6 +31,7 @@ SENT: dict[EventType, tuple[str, type[BaseModel]]] = {
     EventType.DETECTION_CANCELLED: ("It was called off.", DetectionSummary),
     EventType.DETECTOR_COMPLETED: ("One run ended; only to endpoints that name it.", DetectorCompleted),
     EventType.REVIEW_REQUIRED: ("Detectors disagree, or too few voted. After the final event.", DetectionSummary),
+    EventType.CERTIFICATE_READY: ("A vendor's certificate exists; once for each.", CertificateReady),
     EventType.ENDPOINT_FAILING: ("An endpoint has failed for long; to the account's others.", EndpointFailing),
     EventType.ENDPOINT_DISABLED: ("An endpoint takes nothing any more; to the account's others.", EndpointDisabled),
     EventType.ENDPOINT_RECOVERED: ("An endpoint in trouble took an event; to the account's others.", EndpointRecovered),

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from service.api.schemas.common import DetectionId, MediaId, Mode, Page, Sha256, Shown, Time
-from service.api.schemas.detectors import Cost, DetectorResult, DetectorSummary
+from service.api.schemas.detectors import DetectorResult, DetectorSummary
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import Agreement, OutcomeReason, Rule
 from service.detectors.reading import Conflict, Number
@@ -94,10 +94,18 @@ class Decision(Shown):
     rule_version: str
 
 
+class CostSum(Shown):
+    """What all submissions of one currency and basis cost together; without an amount where a price is not known."""
+
+    currency: str | None
+    amount: str | None
+    basis: Literal["list_price", "vendor_reported", "estimate", "unknown"]
+
+
 class Totals(Shown):
     """Over all runs. `from_cache`: nothing was asked anew."""
 
-    cost: list[Cost]
+    cost: list[CostSum]
     wall_ms: int | None
     detectors_called: int
     from_cache: bool

@@ -45,7 +45,8 @@ class Timing(Shown):
 class Cost(Shown):
     """What the vendor takes for it. Nothing is claimed that is not known."""
 
-    amount: float | None
+    amount: str | None
+    """An exact decimal."""
     currency: str | None
     basis: Literal["list_price", "vendor_reported", "estimate", "unknown"]
     billed: bool | None

@@ -48,12 +48,15 @@ class World:
     dev: str | None = None
 
 
+Look = Callable[[World], Awaitable[Finding]]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A line of the doctor's. Where the database does not answer, those that need it are not tried."""
 
     name: str
-    look: Callable[[World], Awaitable[Finding]]
+    look: Look
     needs_database: bool = False
 
 

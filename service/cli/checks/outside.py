@@ -5,7 +5,6 @@ import ipaddress
 import secrets
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,9 +12,8 @@ from sqlmodel import Session, col, select
 
 from service.api.health import NONCE, PROOF, PURPOSE
 from service.callbacks.models import CallbackAddress
-from service.cli.checks.finding import Finding, World, fail, ok, warn
+from service.cli.checks.finding import Finding, Look, World, fail, ok, warn
 from service.detectors.exchange import VendorError
-from service.detectors.port import Ask
 from service.kit.tokens import BadToken, Tokens
 
 _REFUSED = (401, 403)
@@ -62,77 +60,69 @@ async def check_round_trip(world: World) -> Finding:
 async def check_live_vendors(world: World) -> Finding:
     """There is somebody to ask."""
     if not world.settings.live_vendors:
-        return warn("no vendor has a key, so only test keys work; set AIPPIM_API_KEY or ASC_API_KEY")
+        needed = next(" and ".join(vendor.needed) for vendor in world.settings.vendors.values())
+        return warn(f"no vendor has a key, so only test keys work; set {needed}, for example")
     return ok(f"live keys ask {', '.join(world.settings.live_vendors)}")
 
 
-async def check_aippim(world: World) -> Finding:
-    """It answers, and takes our key."""
-    return await _answers(world, "aippim")
+def check_secrets(vendor: str) -> Look:
+    """A look at one vendor: that its callbacks can be told from forgeries."""
+
+    async def look(world: World) -> Finding:
+        if vendor not in world.settings.live_vendors:
+            return ok(f"{vendor} is not used")
+        if lacking := " and ".join(world.settings.vendors[vendor].unverifying):
+            return fail(f"{lacking} is empty, so every callback is rejected; copy it from {vendor}'s dashboard")
+        return ok("callbacks can be verified")
+
+    return look
 
 
-async def check_asc(world: World) -> Finding:
-    """It answers, and takes our key."""
-    return await _answers(world, "asc")
+def check_address(vendor: str) -> Look:
+    """A look at one vendor: that it knows where to call back, if it is not told so with each run."""
+
+    async def look(world: World) -> Finding:
+        line = world.catalogue.line("live", vendor)
+        if line is None:
+            return ok(f"{vendor} is not used")
+        if all(line.adapter.capabilities(detector).callbacks != "account" for detector in line.adapter.detectors):
+            return ok(f"{vendor} is told an address with each run")
+        if not await world.database.read(_has_address, vendor):
+            return fail(
+                f"{vendor} has no address to call back; paste what relay callback-url {vendor} prints in its dashboard"
+            )
+        return ok(f"an address was made; that it stands in {vendor}'s dashboard cannot be seen from here")
+
+    return look
 
 
-async def check_aippim_secrets(world: World) -> Finding:
-    """Its callbacks can be told from forgeries."""
-    if "aippim" not in world.settings.live_vendors:
-        return ok("AIPPIM is not used")
-    if not world.settings.aippim.webhook_secrets:
-        return fail("AIPPIM_WEBHOOK_SECRETS is empty, so every callback is rejected; copy it from AIPPIM's dashboard")
-    return ok("callbacks can be verified")
+def check_vendor(vendor: str) -> Look:
+    """A look at one vendor: that it answers, and takes what proves who we are. Nothing is spent."""
+
+    async def look(world: World) -> Finding:
+        line = world.catalogue.line("live", vendor)
+        if line is None:
+            return ok(f"{vendor} is not used")
+        names = " and ".join(world.settings.vendors[vendor].needed)
+        try:
+            async with asyncio.timeout(world.timeout_seconds):
+                raw = await line.adapter.knock()
+        except (VendorError, TimeoutError) as error:
+            reason = getattr(error, "failure", "timeout")
+            base = f"{vendor.upper()}_BASE_URL"
+            return fail(f"{vendor} cannot be reached ({reason}); check {base} and this network's way out")
+        if raw.status in _REFUSED:
+            return fail(f"{vendor} refuses {names} ({raw.status}); copy it again from the vendor's dashboard")
+        if raw.status >= _SERVER_FAULT:
+            return warn(f"{vendor} answers {raw.status}; runs wait and are tried again")
+        return ok(f"{vendor} answers and does not refuse the key")
+
+    return look
 
 
-async def check_aippim_address(world: World) -> Finding:
-    """It knows where to call back."""
-    if "aippim" not in world.settings.live_vendors:
-        return ok("AIPPIM is not used")
-    if not await world.database.read(_has_address):
-        return fail("AIPPIM has no address to call back; paste what relay callback-url aippim prints in its dashboard")
-    return ok("an address was made; that it stands in AIPPIM's dashboard cannot be seen from here")
-
-
-async def _answers(world: World, vendor: str) -> Finding:
-    """Asks for a job that does not exist: an answer shows the way there, and 401 or 403 a key that is not taken."""
-    line = world.catalogue.line("live", vendor)
-    if line is None:
-        return ok(f"{vendor} is not used")
-    prefix = vendor.upper()
-    try:
-        async with asyncio.timeout(world.timeout_seconds):
-            raw = await line.adapter.fetch(_nothing(line.adapter.detectors[0]))
-    except (VendorError, TimeoutError) as error:
-        reason = getattr(error, "failure", "timeout")
-        return fail(f"{vendor} cannot be reached ({reason}); check {prefix}_BASE_URL and this network's way out")
-    if raw.status in _REFUSED:
-        return fail(f"{vendor} refuses {prefix}_API_KEY ({raw.status}); copy it again from the vendor's dashboard")
-    if raw.status >= _SERVER_FAULT:
-        return warn(f"{vendor} answers {raw.status}; runs wait and are tried again")
-    return ok(f"{vendor} answers and does not refuse the key")
-
-
-def _nothing(detector: str) -> Ask:
-    async def silence() -> AsyncIterator[bytes]:
-        return
-        yield b""
-
-    return Ask(
-        run_id="run_doctor",
-        detector=detector,
-        tier=None,
-        name="doctor.wav",
-        media_bytes=0,
-        media_type="audio/wav",
-        read_media=silence,
-        vendor_job_id="00000000-0000-0000-0000-000000000000",
-    )
-
-
-def _has_address(session: Session) -> bool:
+def _has_address(session: Session, vendor: str) -> bool:
     address = select(CallbackAddress.id).where(
-        CallbackAddress.mode == "live", CallbackAddress.vendor == "aippim", col(CallbackAddress.valid_until).is_(None)
+        CallbackAddress.mode == "live", CallbackAddress.vendor == vendor, col(CallbackAddress.valid_until).is_(None)
     )
     return session.exec(address).first() is not None
 

@@ -1,7 +1,8 @@
 """Every check of `relay doctor`, in the order it prints them."""
 
-from service.cli.checks import configured, outside, stored, working
+from service.cli.checks import configured, gates, outside, stored, working
 from service.cli.checks.finding import Check
+from service.vendors import VENDORS
 
 CHECKS: tuple[Check, ...] = (
     Check("settings", configured.check_settings),
@@ -27,13 +28,21 @@ CHECKS: tuple[Check, ...] = (
     Check("public address", outside.check_public_url),
     Check("round trip", outside.check_round_trip),
     Check("live vendors", outside.check_live_vendors),
-    Check("AIPPIM", outside.check_aippim),
-    Check("AIPPIM secrets", outside.check_aippim_secrets),
-    Check("AIPPIM address", outside.check_aippim_address, needs_database=True),
-    Check("ASC", outside.check_asc),
+    *(Check(name, outside.check_vendor(name)) for name in VENDORS),
+    *(
+        Check(f"{name} secrets", outside.check_secrets(name))
+        for name in VENDORS
+        if VENDORS[name].settings.callback_proofs
+    ),
+    *(
+        Check(f"{name} address", outside.check_address(name), needs_database=True)
+        for name in VENDORS
+        if VENDORS[name].account_callbacks
+    ),
     Check("media store", working.check_media_store),
     Check("media shared", working.check_media_shared),
     Check("disk space", working.check_disk_space),
+    Check("gates", gates.check_gates, needs_database=True),
     Check("worker", working.check_worker, needs_database=True),
     Check("due work", working.check_waiting, needs_database=True),
     Check("late detections", working.check_stuck, needs_database=True),

@@ -14,6 +14,7 @@ from service.kit.clock import seconds
 from service.kit.database import Database
 from service.kit.sealing import Sealer
 from service.kit.tokens import Tokens
+from service.vendors import VENDORS
 from tests.api.doors import app_of, context_on, served
 from tests.cli.checks.rooms import KEY, NOW, PUBLIC, deployment
 from tests.loopback import answer, peer, read_request
@@ -68,9 +69,9 @@ async def test_the_round_trip_finds_whether_it_is_we_who_answer(database: Databa
 async def test_that_no_vendor_is_configured_is_found(here: Database) -> None:
     async with deployment(here) as world:
         says(await outside.check_live_vendors(world), "warn", "only test keys")
-        for check in (outside.check_aippim, outside.check_asc):
+        for check in map(outside.check_vendor, VENDORS):
             says(await check(world), "ok", "not used")
-        for check in (outside.check_aippim_secrets, outside.check_aippim_address):
+        for check in (outside.check_secrets("aippim"), outside.check_address("aippim")):
             says(await check(world), "ok", "not used")
     async with deployment(here, **LIVE) as world:
         says(await outside.check_live_vendors(world), "ok", "aippim")
@@ -96,7 +97,7 @@ async def test_a_vendor_that_refuses_our_key_is_found_without_a_submission(
     async with peer(script) as listening:
         given = {vendor: {"api_key": "k", "base_url": listening.url}, "public_url": PUBLIC}
         async with deployment(here, **given) as world:
-            says(await getattr(outside, f"check_{vendor}")(world), level, words)
+            says(await outside.check_vendor(vendor)(world), level, words)
     (line,) = asked
     assert "GET" in line
     here.close()
@@ -106,16 +107,16 @@ async def test_a_vendor_that_refuses_our_key_is_found_without_a_submission(
 async def test_a_vendor_that_cannot_be_reached_is_found(here: Database, vendor: str) -> None:
     given = {vendor: {"api_key": "k", "base_url": "http://127.0.0.1:1"}, "public_url": PUBLIC}
     async with deployment(here, **given) as world:
-        says(await getattr(outside, f"check_{vendor}")(world), "fail", "cannot be reached (refused)")
+        says(await outside.check_vendor(vendor)(world), "fail", "cannot be reached (refused)")
     here.close()
 
 
 async def test_callbacks_that_cannot_be_verified_are_found(here: Database) -> None:
     async with deployment(here, **LIVE) as world:
-        says(await outside.check_aippim_secrets(world), "fail", "AIPPIM_WEBHOOK_SECRETS")
+        says(await outside.check_secrets("aippim")(world), "fail", "AIPPIM_WEBHOOK_SECRETS")
     told = {**LIVE, "aippim": {"api_key": "k", "webhook_secrets": "s"}}
     async with deployment(here, **told) as world:
-        says(await outside.check_aippim_secrets(world), "ok", "verified")
+        says(await outside.check_secrets("aippim")(world), "ok", "verified")
     here.close()
 
 
@@ -123,6 +124,12 @@ async def test_a_callback_address_nobody_made_is_found(database: Database) -> No
     sealer = Sealer([KEY])
     async with deployment(database, **LIVE) as world:
         await database.write(address_token, "test", "aippim", sealer, NOW)
-        says(await outside.check_aippim_address(world), "fail", "relay callback-url aippim")
+        says(await outside.check_address("aippim")(world), "fail", "relay callback-url aippim")
         await database.write(rotate_address, "live", "aippim", sealer, overlap=seconds(60), now=NOW)
-        says(await outside.check_aippim_address(world), "ok", "was made")
+        says(await outside.check_address("aippim")(world), "ok", "was made")
+
+
+async def test_a_vendor_that_is_told_its_address_with_each_run_needs_none_made(here: Database) -> None:
+    async with deployment(here, public_url=PUBLIC, asc={"api_key": "k"}) as world:
+        says(await outside.check_address("asc")(world), "ok", "with each run")
+    here.close()

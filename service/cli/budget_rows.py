@@ -1,0 +1,104 @@
+"""Changing and listing budgets in this deployment's database, for `relay budgets`."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+
+import typer
+from sqlmodel import Session, select
+
+from service.accounts.models import Account, Audit
+from service.cli.keys import open_database
+from service.kit.clock import system_clock
+from service.spending.budgets import budgets, remove_budget, set_budget
+from service.spending.money import amount_text, checked_currency, micros
+
+
+def change(account: str, mode: str, currency: str, per_month: str) -> None:
+    """The account may spend so much a month from now on."""
+    amount, now = _amount(per_month), system_clock()
+    _check(mode, currency)
+
+    def work(session: Session, owner: str) -> None:
+        set_budget(session, owner, mode, currency, amount, now)
+        _audit(session, owner, mode, f"budget.set {currency} {amount_text(amount)}", now)
+
+    _with_account(account, work)
+    sys.stdout.write(f"{account} may spend {amount_text(amount)} {currency} a month ({mode}).\n")
+
+
+def show(*, as_json: bool) -> None:
+    """Every budget is listed, and what of it is spent this month."""
+    database, now = open_database(), system_clock()
+    with database.reading() as session:
+        names = {owner.id: owner.name for owner in session.exec(select(Account))}
+        rows = [
+            {
+                "account_id": one.account_id,
+                "account": names.get(one.account_id, ""),
+                "mode": one.mode,
+                "currency": one.currency,
+                "per_month": amount_text(one.amount_micros),
+                "spent": amount_text(one.spent_micros),
+            }
+            for one in budgets(session, now)
+        ]
+    database.close()
+    if as_json:
+        sys.stdout.write(json.dumps({"data": rows}) + "\n")
+        return
+    for row in rows:
+        sys.stdout.write("{account_id}  {account}  {mode}  {spent} of {per_month} {currency}\n".format(**row))
+
+
+def drop(account: str, mode: str, currency: str) -> None:
+    """The account may spend what it likes. Ends with 1 if there was no budget."""
+    _check(mode, currency)
+    now = system_clock()
+    gone = False
+
+    def work(session: Session, owner: str) -> None:
+        nonlocal gone
+        gone = remove_budget(session, owner, mode, currency)
+        if gone:
+            _audit(session, owner, mode, f"budget.removed {currency}", now)
+
+    _with_account(account, work)
+    if not gone:
+        sys.stderr.write(f"{account} has no budget in {currency} ({mode}).\n")
+        raise typer.Exit(1)
+    sys.stdout.write(f"{account} has no budget in {currency} any more ({mode}).\n")
+
+
+def _with_account(name: str, change: Callable[[Session, str], None]) -> None:
+    """`change` is committed for the account of this name. A name that nobody has is refused."""
+    database = open_database()
+    try:
+        with database.writing() as session:
+            owner = session.exec(select(Account).where(Account.name == name.strip())).first()
+            if owner is None:
+                raise typer.BadParameter("no account has this name; see relay keys list", param_hint="--account")
+            change(session, owner.id)
+    finally:
+        database.close()
+
+
+def _amount(text: str) -> int:
+    try:
+        return micros(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--per-month") from error
+
+
+def _check(mode: str, currency: str) -> None:
+    if mode not in ("live", "test"):
+        raise typer.BadParameter("must be live or test", param_hint="--mode")
+    try:
+        checked_currency(currency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--currency") from error
+
+
+def _audit(session: Session, owner: str, mode: str, action: str, now: datetime) -> None:
+    session.add(Audit(account_id=owner, mode=mode, actor="operator", action=action, subject=owner, at=now))

@@ -1,0 +1,36 @@
+"""Whether the vendors' gates stand open."""
+
+from sqlmodel import Session
+
+from service.cli.checks.finding import Finding, World, fail, ok, warn
+from service.spending.circuit import Circuit
+from service.spending.gates import left_today
+from service.spending.lock import gates_as_they_are
+from service.spending.models import Gate
+
+
+async def check_gates(world: World) -> Finding:
+    """Vendors answer, and their quotas are not used up."""
+    now = world.clock()
+    found = await world.database.read(_gates)
+    lines = {key: line for key in found if (line := world.catalogue.line(*key)) is not None}
+    away = sorted(f"{vendor} ({mode})" for mode, vendor in lines if found[mode, vendor].circuit != Circuit.CLOSED)
+    if away:
+        return fail(
+            f"left alone after failures or a refused key: {', '.join(away)}; the log says vendor.circuit_opened."
+            " Mend the key or wait for the vendor: one run at a time tries again"
+        )
+    spent = sorted(
+        f"{vendor} ({mode})"
+        for (mode, vendor), line in lines.items()
+        if left_today(found[mode, vendor], line.policy.limits, now) == 0
+    )
+    if spent:
+        return warn(f"the quota is used up at {', '.join(spent)}; runs wait for its reset")
+    return ok("every vendor that was asked answers, and has quota left")
+
+
+def _gates(session: Session) -> dict[tuple[str, str], Gate]:
+    found = gates_as_they_are(session)
+    session.expunge_all()
+    return found

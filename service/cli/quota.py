@@ -1,0 +1,119 @@
+"""`relay quota`: what each live vendor that can tell says is left, and what was used."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from service.detectors.catalogue import Line
+from service.detectors.exchange import Exchange, VendorError
+from service.detectors.offers import TellsOfItself
+from service.detectors.port import Raw, Refused
+from service.kit.clock import rfc3339, system_clock
+from service.kit.database import Database
+from service.resources import catalogue_of
+from service.settings import Settings, load_settings
+from service.spending.lock import note_heard
+from service.spending.single import let_one, told_by
+
+T = TypeVar("T")
+
+
+def run_quota(*, as_json: bool) -> int:
+    """What the vendors say is printed. 1 if one that can tell did not say what is left, 0 else."""
+    told, could = asyncio.run(_ask_all(load_settings()))
+    sys.stdout.write(json.dumps(told) + "\n" if as_json else _in_words(told, could))
+    return int(any("refused" in one["quota"] for one in told))
+
+
+async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """What each said, and the settings that those who could tell would need."""
+    exchanges: list[Exchange] = []
+    database = Database(settings.database_url)
+    try:
+        catalogue = catalogue_of(settings, exchanges)
+        tellers = [(line, line.adapter) for line in catalogue.lines("live") if isinstance(line.adapter, TellsOfItself)]
+        able = [line.adapter.vendor for line in catalogue.lines("test") if isinstance(line.adapter, TellsOfItself)]
+        needed = [name for vendor in able for name in settings.vendors[vendor].needed]
+        return [await _ask(database, line, adapter) for line, adapter in tellers], needed
+    finally:
+        for exchange in exchanges:
+            await exchange.aclose()
+        database.close()
+
+
+async def _ask(database: Database, line: Line, adapter: TellsOfItself) -> dict[str, Any]:
+    """Each question is a request that the vendor counts, so it goes through its gate."""
+    status = await _one(database, line, adapter.ask_status, lambda raw: _told(adapter.status(raw), dict))
+    quota = await _one(database, line, adapter.ask_quota, lambda raw: _quota(database, line, adapter, raw))
+    usage = {
+        period: await _one(
+            database,
+            line,
+            lambda period=period: adapter.ask_usage(period),  # type: ignore[misc] # a default binds the loop's value
+            lambda raw, period=period: _told(  # type: ignore[misc] # the same
+                adapter.usage(raw, period), lambda usage: dict(usage.counts)
+            ),
+        )
+        for period in adapter.periods
+    }
+    return {"vendor": line.adapter.vendor, "status": status, "quota": quota, "usage": usage}
+
+
+async def _one(
+    database: Database,
+    line: Line,
+    ask: Callable[[], Awaitable[Raw]],
+    read: Callable[[Raw], dict[str, Any]],
+) -> dict[str, Any]:
+    key = ("live", line.adapter.vendor)
+    hold = await database.write(let_one, key, line.policy.limits, system_clock())
+    if hold is not None:
+        return {"refused": f"not asked: {hold.waiting_for.value} until {rfc3339(hold.until)}"}
+    try:
+        raw = await ask()
+    except VendorError as error:
+        return {"refused": str(error)}
+    return read(raw)
+
+
+def _quota(database: Database, line: Line, adapter: TellsOfItself, raw: Raw) -> dict[str, Any]:
+    quota = adapter.quota(raw)
+    key = ("live", line.adapter.vendor)
+    with database.writing() as session:
+        note_heard(session, key, line.policy.limits, told_by(raw, quota), system_clock())
+    if isinstance(quota, Refused):
+        return {"refused": quota.reason_text}
+    resets_at = rfc3339(quota.resets_at) if quota.resets_at else None
+    return {
+        "plan": quota.plan,
+        "limit": quota.limit,
+        "used": quota.used,
+        "remaining": quota.remaining,
+        "resets_at": resets_at,
+    }
+
+
+def _told(said: T | Refused, shape: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+    return {"refused": said.reason_text} if isinstance(said, Refused) else shape(said)
+
+
+def _in_words(told: list[dict[str, Any]], could: list[str]) -> str:
+    if not told:
+        return f"No live vendor that can tell is configured; set {' or '.join(could)}\n"
+    return "".join(
+        f"{one['vendor']}  {name}: {_line_of(said)}\n"
+        for one in told
+        for name, said in (
+            ("status", one["status"]),
+            ("quota", one["quota"]),
+            *((f"usage, {period}", said) for period, said in one["usage"].items()),
+        )
+    )
+
+
+def _line_of(said: dict[str, Any]) -> str:
+    if "refused" in said:
+        return str(said["refused"])
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)
