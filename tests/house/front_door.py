@@ -23,10 +23,12 @@ from service.app import create
 from service.detections.models import Run
 from service.detections.observe import Sighting, observe
 from service.detections.submit import submit
+from service.detectors.vendor import VendorSettings
 from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
-from service.settings import AippimSettings, AscSettings, load_settings
+from service.settings import load_settings
+from service.vendors import VENDORS
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.api.doors import NOW, bearer
@@ -128,6 +130,14 @@ class House:
             }
 
 
+def unused_keys() -> dict[str, VendorSettings]:
+    """Every vendor is configured, with secrets that nobody takes."""
+    return {
+        name: vendor.settings.model_validate(dict.fromkeys(vendor.settings.proofs, "unused"))
+        for name, vendor in VENDORS.items()
+    }
+
+
 @asynccontextmanager
 async def house(database_url: str, folder: Path) -> AsyncIterator[House]:
     """The product without a worker: what is there stays as it is. No vendor is asked."""
@@ -137,8 +147,7 @@ async def house(database_url: str, folder: Path) -> AsyncIterator[House]:
         secret_keys=("a made-up secret key of enough characters",),
         public_url="https://relay.example.com",
         media_store=f"file:{folder / 'media'}",
-        aippim=AippimSettings(api_key="unused"),
-        asc=AscSettings(api_key="unused"),
+        vendors=unused_keys(),
     )
     app = create(settings, clock=lambda: NOW)
     async with app.router.lifespan_context(app):

@@ -33,7 +33,9 @@ from service.kit.sealing import Sealer
 from service.sandbox.app import SandboxSettings
 from service.sandbox.app import create as create_twins
 from service.sandbox.receiver import Receiver
-from service.settings import AippimSettings, AscSettings, Settings, load_settings
+from service.settings import Settings, load_settings
+from service.vendors.aippim import AippimSettings
+from service.vendors.asc import AscSettings
 from service.worker import working
 from tests.journeys.customer import Customer, customer
 from tests.waiting import until
@@ -132,8 +134,10 @@ def settings_of(folder: Path, url: str, vendor_url: str) -> Settings:
         metrics_token=METRICS_TOKEN,
         outbound_allow=[ip_network("127.0.0.0/8")],
         outbound_https_only=False,
-        aippim=AippimSettings(base_url=f"{vendor_url}/aippim", webhook_secrets=(WEBHOOK_SECRET,), **quick),
-        asc=AscSettings(base_url=f"{vendor_url}/asc/v1", job_url=f"{vendor_url}/asc/api-v1", **quick),
+        vendors={
+            "aippim": AippimSettings(base_url=f"{vendor_url}/aippim", webhook_secrets=(WEBHOOK_SECRET,), **quick),
+            "asc": AscSettings(base_url=f"{vendor_url}/asc/v1", job_url=f"{vendor_url}/asc/api-v1", **quick),
+        },
     )
 
 
@@ -159,8 +163,8 @@ async def staged(folder: Path) -> AsyncIterator[Scene]:
         SandboxSettings(
             secret="a made-up secret for records",
             api_key=VENDOR_KEY,
-            aippim_webhook_secret=WEBHOOK_SECRET,
-            aippim_callback_url=lambda: f"{url_of(web)}/callbacks/aippim/{token}",
+            webhook_secret=lambda _: WEBHOOK_SECRET,
+            callback_url=lambda vendor: f"{url_of(web)}/callbacks/{vendor}/{token}",
             latency_seconds=0.2,
             retry_seconds=0.2,
         )

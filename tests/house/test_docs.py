@@ -17,7 +17,8 @@ from service.events.types import EventType
 from service.kit.clock import system_clock
 from service.kit.signatures import new_secret, sign
 from service.sandbox.script import WORDS
-from service.settings import Settings, VendorSettings
+from service.settings import Settings
+from service.vendors import VENDORS
 from tests.house.draw_states import PAGE, redrawn
 from tests.house.test_words import SAY_INSTEAD
 
@@ -178,19 +179,12 @@ def test_another_table_gives_another_drawing() -> None:
     assert "sourcing --> queued" not in redrawn(_read(PAGE), changed)
 
 
-def _vendors() -> dict[str, type[VendorSettings]]:
-    """The vendors' own settings, by their place in the whole."""
-    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, VendorSettings)}
-
-
 def _settings() -> dict[str, str]:
     """Every name the settings are read from, with its default as the document writes it."""
-    vendors = _vendors()
-    found = {name: field for name, field in Settings.model_fields.items() if name not in vendors}
-    for kind in vendors.values():
-        prefix = kind.model_config.get("env_prefix", "")
-        found |= {f"{prefix}{name}": field for name, field in kind.model_fields.items()}
+    found = {name: field for name, field in Settings.model_fields.items() if name not in Settings.groups}
+    for vendor in VENDORS.values():
+        prefix = vendor.settings.model_config.get("env_prefix", "")
+        found |= {f"{prefix}{name}": field for name, field in vendor.settings.model_fields.items()}
     return {name.upper(): _shown(field.default) for name, field in found.items()}
 
 

@@ -19,8 +19,9 @@ CREATES: dict[str, dict[str, Any]] = {
 }
 """The requests to routes without an id."""
 
-REFUSED = {"POST /v1/detections/{}/cancel"}
-"""The sample's state forbids it (it has ended): a refusal is not kept, and the next try may succeed."""
+REFUSED = {"POST /v1/detections/{}/cancel", "POST /v1/detections/{}/certificate"}
+"""The sample's state forbids it (it has ended; it has no analysis of a name): a refusal is not kept, and the next try
+may succeed."""
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ SCOPES = {
     "POST /v1/detections/{}/cancel": "detections:write",
     "POST /v1/detections/{}/recheck": "detections:write",
     "POST /v1/detections/{}/review": "detections:write",
+    "POST /v1/detections/{}/certificate": "detections:write",
+    "GET /v1/detections/{}/certificate": "detections:read",
     "POST /v1/batches": "detections:write",
     "GET /v1/batches/{}": "detections:read",
     "GET /v1/batches/{}/results.csv": "detections:read",

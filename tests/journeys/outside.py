@@ -127,8 +127,8 @@ async def vendors(latency_seconds: float = 0.3, clock: Clock = system_clock) -> 
         SandboxSettings(
             secret="a made-up secret for records",
             api_key=API_KEY,
-            aippim_webhook_secret=WEBHOOK_SECRET,
-            aippim_callback_url=lambda: callback_url[0] if callback_url else None,
+            webhook_secret=lambda _: WEBHOOK_SECRET,
+            callback_url=lambda _: callback_url[0] if callback_url else None,
             latency_seconds=latency_seconds,
             retry_seconds=0.5,
         ),

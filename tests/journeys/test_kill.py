@@ -120,8 +120,9 @@ async def after_the_submission_left(database_url: str, folder: Path) -> None:
         detection_id = await ask(now, folder)
         await now.vendors.watched.struck.wait()
         runs = await check_the_end(now, detection_id)
-        # Whether it was taken could not be known: it was repeated once, and says so.
-        assert (runs["aippim"].resubmitted, runs["aippim"].submit_tries) == (True, 2)
+        # Whether it was taken could not be known. Either a callback named its audio in time, or it was repeated once,
+        # and says so.
+        assert (runs["aippim"].resubmitted, runs["aippim"].submit_tries) in ((False, 1), (True, 2))
         assert runs["asc"].submit_tries <= 2
 
 
