@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -23,7 +24,7 @@ from service.worker import working
 
 _CLIENT_SECONDS = 40
 # Nobody wants to sit through the waits that spare a real vendor. A vendor takes its own of these, and no other's.
-_QUICK = {
+_QUICK: dict[str, Any] = {
     "first_poll_seconds": 6,
     "poll_seconds": 3,
     "timeout_seconds": 20,
