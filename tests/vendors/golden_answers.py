@@ -2,7 +2,7 @@
 
 The meaning of each stands in `readings/<vendor>/<sample>.json`, whole. Each value there was checked by hand against
 the vendors' documents and the meaning of our fields: where an adapter says something else, the adapter is wrong until
-it is shown otherwise. Nothing draws those files anew.
+it is shown otherwise. Nothing draws those files anew. An example that no page prints is made of one that is printed.
 """
 
 import json
@@ -94,7 +94,7 @@ ANSWERS: Mapping[str, Understood] = {
     },
     **{
         f"modulate/batch_reply{name}": _UPLOADED
-        for name in ("", "_new_windows", "_instrumental", "_not_ai", "_silent", "_unknown_word")
+        for name in ("", "_new_windows", "_instrumental", "_not_ai", "_silent", "_no_ai_instruments", "_unknown_word")
     },
     **{
         f"modulate/error_{name}": submission(MODULATE, status)

@@ -84,7 +84,9 @@ class TestStreaming(test_modulate.TestContract):
     def read(self, body: object, status: int = 200) -> Reading | Refused:
         whole = [raw(each).body for each in (*MESSAGES[:-1], body)] if isinstance(body, Mapping) else [raw(body).body]
         code = 1000 if status == 200 else status
-        return self.adapter.read(Raw(code, {"content-type": "application/x-ndjson"}, b"\n".join(whole), NOW), self.asked)
+        return self.adapter.read(
+            Raw(code, {"content-type": "application/x-ndjson"}, b"\n".join(whole), NOW), self.asked
+        )
 
     def body_with_word(self, word: object) -> Mapping[str, Any]:
         return {**DONE, "primary_verdict": word}
@@ -108,7 +110,7 @@ class TestStreaming(test_modulate.TestContract):
         )
 
 
-def _contracts(base: type[DetectorContract]) -> list[type[DetectorContract]]:
+def _contracts(base: Any) -> list[type[DetectorContract]]:
     return [each for one in base.__subclasses__() for each in (one, *_contracts(one))]
 
 
