@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.house.front_door import BUILDERS, Door, House, client_of, doors_of, house
+from tests.waiting import until
 
 DOORS = list(doors_of())
 WITH_IDS = [door for door in DOORS if "{" in door.path]
@@ -53,13 +54,20 @@ async def test_what_is_somebody_else_s_is_not_there_and_stays_as_it_is(built: Ho
 
 @pytest.mark.parametrize("door", LISTS, ids=lambda door: door.shape)
 async def test_a_list_holds_nothing_of_somebody_else_s(built: House, door: Door) -> None:
+    samples = built.samples.values()
     async with client_of(built.app) as client:
         for key in built.strangers.values():
             answer = await client.get(door.path, headers=key)
             assert answer.status_code == 200
-            assert [sample for sample in built.samples.values() if sample in answer.text] == []
-        own = await client.get(door.path, headers=built.owner)
-    assert door.shape in ABOUT_NOBODY or any(sample in own.text for sample in built.samples.values())
+            assert [sample for sample in samples if sample in answer.text] == []
+
+        async def is_seen_by_its_owner() -> bool:
+            own = await client.get(door.path, headers=built.owner)
+            return any(sample in own.text for sample in samples)
+
+        if door.shape not in ABOUT_NOBODY:
+            # PostgreSQL's feed lags the oldest transaction under way, also one in another database of the server.
+            await until(is_seen_by_its_owner, seconds=20)
 
 
 async def test_a_list_asked_for_somebody_else_s_endpoint_holds_nothing(built: House) -> None:

@@ -110,7 +110,8 @@ async def cut_short(database_url: str, folder: Path) -> None:
         result = await who.ended(second)
         assert result["status"] == "completed"
         deliveries, (_, run), attempts = rows(database)
-        assert (run.submit_tries, run.resubmitted) == (2, True)
+        # Repeated once, and says so; unless the callback of the first came before that was due.
+        assert (run.submit_tries, run.resubmitted) in ((2, True), (1, False))
         assert sorted((attempt.delivery_id, attempt.n) for attempt in attempts if attempt.n > 1) == []
         await until(lambda: {each.state for each in rows(database)[0]} == {"succeeded"}, seconds=15)
         assert len(deliveries) <= 2
