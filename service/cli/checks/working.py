@@ -100,7 +100,8 @@ async def check_callbacks(world: World) -> Finding:
         return fail(f"{which} could not be understood in five tries; the log says callback.crashed")
     if count := found["callbacks_quarantined"].count:
         return warn(
-            f"{many(count, 'callback was', 'callbacks were')} rejected; if a vendor changed its secret, set the new one"
+            f"{many(count, 'callback was', 'callbacks were')} rejected; their notes in the log say"
+            " whether a vendor changed its secret (set the new one) or its format"
         )
     return ok("no callback was rejected")
 
