@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from service.kit.guard import Address, GuardPolicy, refusal
+from service.kit.head_first import speak_head_first
 
 MAX_URL_CHARACTERS = 2048
 _MAX_NAME_CHARACTERS = 253  # RFC 1035 §2.3.4, less the length bytes
@@ -112,6 +113,7 @@ def guarded_session(
         limit=limit,
         limit_per_host=limit_per_host,
     )
+    speak_head_first(connector)
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from service.kit.guarded_http import read_at_most, was_blocked
+from service.kit.guarded_http import was_blocked
+from service.kit.head_first import start_of_body
 from service.webhooks.phases import Stopwatch
 
-_EXCERPT_BYTES = 4096
+_EXCERPT_BYTES, _EXCERPT_SECONDS = 4096, 1.0
 _OURS = frozenset({"internal", "blocked"})
 _NO_ROOM = frozenset({
     errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH,
@@ -72,22 +73,13 @@ async def _post(
         url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=watch
     ) as response:
         watch.mark("answered")
-        excerpt = await _excerpt(response)
         return Outcome(
             status_code=response.status,
             error_class=class_of_status(response.status),
-            phases_ms=watch.phases(),
+            phases_ms=watch.phases(),  # they end here: the status has said what became of the event
             retry_after=response.headers.get("retry-after"),
-            excerpt=excerpt,
+            excerpt=await start_of_body(response, _EXCERPT_BYTES, _EXCERPT_SECONDS),
         )
-
-
-async def _excerpt(response: aiohttp.ClientResponse) -> bytes:
-    """The start of the answer's body; empty if it breaks. The status has said already what became of the event."""
-    try:
-        return await read_at_most(response, _EXCERPT_BYTES)
-    except (aiohttp.ClientError, OSError):
-        return b""
 
 
 def class_of_status(status: int) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from service.kit.signatures import new_secret
 from tests.cli.standin import KEY, listening, problem, relay
 from tests.journeys.outside import inbox, serving
 from tests.journeys.processes import free_port
+from tests.loopback import peer, read_request
 from tests.waiting import until
 
 
@@ -203,3 +205,17 @@ def test_what_is_forwarded_has_the_very_bytes_a_webhook_has() -> None:
 
 def test_a_text_that_is_no_unicode_is_still_forwarded() -> None:
     assert b"?" in listen.body_of(event(1) | {"data": {"title": "\ud800"}})
+
+
+@pytest.mark.parametrize("body", ["transfer-encoding: chunked\r\n\r\n5\r\nhe", "content-length: 99\r\n\r\n", "\r\nhe"])
+async def test_a_receiver_that_leaves_its_body_open_has_answered_all_the_same(body: str) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(f"HTTP/1.1 202 Taken\r\n{body}".encode())
+
+    async with peer(script) as receiver:
+        with httpx.Client(timeout=5) as onward:
+            forward = listen.Forward(receiver.url, new_secret())
+            async with asyncio.timeout(2):
+                said = await asyncio.to_thread(listen.pass_on, onward, forward, event(1))
+    assert said.startswith("→ 202 in ")
