@@ -1,15 +1,14 @@
 """What every test may ask for: a migrated database on both engines, and `async def test_…` without a mark.
 
-Each test gets a database of its own. The session's PostgreSQL starts when the first test wants it, and is stopped
-where pytest ends: in the one process, or in xdist's controller, which tells its workers where the server lives.
+The session's PostgreSQL starts when the first test wants it, and is stopped where pytest ends: in the one process, or
+in xdist's controller, which tells its workers where the server lives. A test process has one database there, which is
+emptied after each test. A test that changes the schema is marked `own_database` and gets a new one; so does a journey.
 """
 
 import inspect
 import os
-import re
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from service.kit.database import Database
 from service.kit.migrate import upgrade
 from tests import postgres
+from tests.emptied import SharedDatabase
 
 _FOLDER = pytest.StashKey[Path]()
 
@@ -76,17 +76,32 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_folder: Path) -> Iterator[SharedDatabase]:
+    """The one database of this test process on PostgreSQL, emptied between tests."""
+    with SharedDatabase.on(postgres_folder, postgres.unused_name("shared")) as shared:
+        yield shared
+
+
 @pytest.fixture
-def postgres_url(postgres_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of this test's own migrated database on PostgreSQL."""
-    words = re.sub(r"\W+", "_", request.node.name.lower())[:40]
-    with postgres.fresh_database(postgres_folder, f"t_{words}_{uuid.uuid4().hex[:12]}") as address:
-        yield address
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a migrated, empty database on PostgreSQL: the process's own, or a new one where it is marked so.
+
+    Journeys start processes, which may outlive a failed test: theirs is always a new one.
+    """
+    if request.node.get_closest_marker("own_database") or "journeys" in request.node.path.parts:
+        folder: Path = request.getfixturevalue("postgres_folder")
+        with postgres.fresh_database(folder, postgres.unused_name(request.node.name)) as address:
+            yield address
+    else:
+        shared: SharedDatabase = request.getfixturevalue("shared_postgres")
+        yield shared.url
+        shared.empty()
 
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """The address of this test's own migrated SQLite file."""
+    """The address of this test's own migrated SQLite file: copying is quicker than emptying."""
     path = tmp_path / "relay.db"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"

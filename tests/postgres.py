@@ -9,11 +9,13 @@ import fcntl
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +76,11 @@ def stop(folder: Path) -> None:
 def url(folder: Path, database: str) -> str:
     """The address of `database` on the server in `folder`."""
     return f"postgresql://relay@/{database}?host={folder}"
+
+
+def unused_name(words: str) -> str:
+    """Return a name for a database that no other test takes; `words` tell a person what it is for."""
+    return f"t_{re.sub(r'[^a-z0-9]+', '_', words.lower())[:40]}_{uuid.uuid4().hex[:12]}"
 
 
 @contextmanager

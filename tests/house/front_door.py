@@ -129,6 +129,25 @@ class House:
                 for table in SQLModel.metadata.sorted_tables
             }
 
+    def remember(self) -> Callable[[], None]:
+        """Return a function that puts every row back as it is now."""
+        tables = SQLModel.metadata.sorted_tables
+        with self.database.reading() as session:
+            kept = {
+                table: [dict(row) for row in session.connection().execute(table.select()).mappings()]
+                for table in tables
+            }
+
+        def restore() -> None:
+            with self.database.writing() as session:
+                for table in reversed(tables):
+                    session.connection().execute(table.delete())
+                for table in tables:
+                    if kept[table]:
+                        session.connection().execute(table.insert(), kept[table])
+
+        return restore
+
 
 def unused_keys() -> dict[str, VendorSettings]:
     """Every vendor is configured, with secrets that nobody takes."""

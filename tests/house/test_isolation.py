@@ -3,13 +3,11 @@
 A new noun in a route needs a line in `front_door.BUILDERS`; a route that wants a body needs one in `BODIES`.
 """
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.house.front_door import BUILDERS, Door, House, client_of, doors_of, house
+from tests.house.front_door import BUILDERS, Door, House, client_of, doors_of
 from tests.waiting import until
 
 DOORS = list(doors_of())
@@ -28,12 +26,6 @@ NOTHING_THERE = {"GET /v1/detections/{}/certificate"}
 
 ABOUT_NOBODY = {"GET /v1/detectors"}
 """Lists in which no account has anything of its own."""
-
-
-@pytest.fixture
-async def built(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path) as opened:
-        yield opened
 
 
 def test_every_noun_of_a_route_has_a_sample() -> None:

@@ -1,13 +1,11 @@
 """Every POST of `/v1` may be sent again with its `Idempotency-Key`: nothing more happens, the answer is the same."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.house.front_door import Door, House, client_of, doors_of, house
+from tests.house.front_door import Door, House, client_of, doors_of
 from tests.house.test_isolation import BODIES
 from tests.media import sounds
 
@@ -22,12 +20,6 @@ CREATES: dict[str, dict[str, Any]] = {
 REFUSED = {"POST /v1/detections/{}/cancel", "POST /v1/detections/{}/certificate"}
 """The sample's state forbids it (it has ended; it has no analysis of a name): a refusal is not kept, and the next try
 may succeed."""
-
-
-@pytest.fixture
-async def built(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path) as opened:
-        yield opened
 
 
 async def post(built: House, door: Door, client: httpx.AsyncClient) -> httpx.Response:

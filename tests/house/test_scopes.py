@@ -1,13 +1,10 @@
 """Every route of `/v1` asks for a key, and the key for the one scope that stands here."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from service.accounts.api_keys import SCOPES as ALL_SCOPES
 from tests.api.doors import bearer
-from tests.house.front_door import Door, House, client_of, doors_of, house
+from tests.house.front_door import Door, House, client_of, doors_of
 
 SCOPES = {
     "POST /v1/media": "detections:write",
@@ -49,17 +46,12 @@ SCOPES = {
 DOORS = list(doors_of())
 
 
-@pytest.fixture
-async def built(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(sqlite_url, tmp_path) as opened:
-        yield opened
-
-
 def test_every_route_has_its_scope_here() -> None:
     assert {door.shape for door in DOORS} - set(SCOPES) == set()
     assert set(SCOPES.values()) <= ALL_SCOPES
 
 
+@pytest.mark.parametrize("opened", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.shape)
 async def test_a_key_needs_the_route_s_scope_and_no_other(built: House, door: Door) -> None:
     scope = SCOPES[door.shape]

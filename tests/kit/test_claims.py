@@ -10,6 +10,8 @@ from service.kit.claims import claim, holds
 from service.kit.database import Database
 from tests.kit.things import NOW, THING, make_table, put
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 _LEASE = timedelta(seconds=30)
 _WAITING = "state = 'due'"
 

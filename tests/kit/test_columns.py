@@ -8,6 +8,8 @@ from sqlmodel import Session
 from service.kit.database import Database
 from tests.kit.things import NOW, THING, make_table
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 
 def _put(session: Session, at: datetime | None) -> None:
     session.connection().execute(insert(THING).values(id="a", due_at=at))

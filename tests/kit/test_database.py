@@ -17,6 +17,8 @@ from service.kit.database import (
 )
 from tests.kit.things import THING, count, make_table, names, put
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 
 class PlannedError(Exception):
     """Raised by a test, to be found by it."""

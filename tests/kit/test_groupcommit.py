@@ -11,6 +11,8 @@ from service.kit.database import Database
 from service.kit.groupcommit import COMMITS, ROWS, GroupCommit
 from tests.kit.things import make_table, names, put
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 
 def _flush(session: Session, rows: Sequence[str]) -> list[str]:
     put(session, *rows)

@@ -15,6 +15,8 @@ from sqlmodel import SQLModel
 from service.kit.database import Database
 from service.kit.migrate import current_revision, downgrade, head_revision, upgrade
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 
 def _differences(url: str) -> list[object]:
     with closing(Database(url)) as database, database.engine.connect() as connection:

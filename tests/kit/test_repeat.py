@@ -14,6 +14,8 @@ from service.kit.database import Database, after_commit, serialise
 from service.kit.repeat import REPEATED, repeated
 from tests.kit.things import THING, count, make_table, names, put
 
+pytestmark = pytest.mark.own_database  # tables of the tests' own
+
 
 def _broken_off(error: type[psycopg.Error], times: int) -> tuple[list[int], Callable[[], str]]:
     """The tries made so far, and what fails the first so many times."""
