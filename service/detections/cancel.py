@@ -7,6 +7,7 @@ from sqlmodel import Session
 from service.detections.conclude import conclude, skip_run
 from service.detections.facts_of import runs_of
 from service.detections.lifecycle import RunState
+from service.detections.lock import lock_runs
 from service.detections.models import Detection
 from service.detections.policy import DetectionPolicy
 from service.detections.revise import rest
@@ -25,6 +26,7 @@ def cancel(session: Session, detection: Detection, policy: DetectionPolicy, now:
     if detection.source_state == "due":
         detection.source_state = "cancelled"
         detection.due_at = detection.lease_token = None
+    lock_runs(session, detection.id)
     runs = runs_of(session, detection.id)
     rest(runs)
     still_open = [run for run in runs if not RunState(run.state).ended]

@@ -16,7 +16,7 @@ from service.detections.facts import RunFacts
 from service.detections.facts_of import run_facts, runs_of
 from service.detections.follow import followers, join, rejoin
 from service.detections.lifecycle import RunInput, RunState, advance
-from service.detections.lock import lock_detection
+from service.detections.lock import lock_detection, lock_runs
 from service.detections.models import Detection, Run
 from service.detections.policy import TOPIC_RUNS, DetectionPolicy, topic_of
 from service.detections.result import summary
@@ -122,6 +122,7 @@ def _step_cascade(
 ) -> list[Run]:
     """The next is queued, or none is needed. Those whose answer is known already have ended: so the one after."""
     known: list[Run] = []
+    lock_runs(session, detection.id)
     while (asked := _ask_next(session, detection, runs, policy, now)) is not None:
         if not (shares(detection) and join(session, asked, policy, now)):
             break

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, delete, select, update
 
 from service.detections.certificates import drop_certificates_of
 from service.detections.facts_of import runs_of
+from service.detections.lock import lock_runs
 from service.detections.models import Detection, Observation, RawBody, Revision
 from service.detections.revise import rest
 from service.detections.verdict import DetectionStatus
@@ -43,6 +44,7 @@ def erase_detection_rows(session: Session, detection: Detection, now: datetime) 
     """
     if not DetectionStatus(detection.status).ended:
         raise CallerError("not_ended", "The detection has not ended; cancel it first.", status=409)
+    lock_runs(session, detection.id)
     runs = runs_of(session, detection.id, every_round=True)
     rest(runs)
     for run in runs:

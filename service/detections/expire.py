@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from service.detections.conclude import lock_detection
 from service.detections.lifecycle import RunState
+from service.detections.lock import lock_same_run
 from service.detections.models import Run
 from service.detections.policy import DetectionPolicy
 from service.detections.record import expire_run
@@ -21,8 +21,6 @@ def overdue_runs(session: Session, *, now: datetime, limit: int = 100) -> list[s
 
 def expire_overdue(session: Session, run_id: str, policy: DetectionPolicy, now: datetime) -> None:
     """The run has ended, unless it did meanwhile."""
-    detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
-    detection = lock_detection(session, detection_id)
-    run = session.get_one(Run, run_id, populate_existing=True)
+    detection, run = lock_same_run(session, run_id)
     if not RunState(run.state).ended:
         expire_run(session, detection, run, policy, now)

@@ -17,6 +17,7 @@ from service.detections.conclude import conclude, lock_detection, skip_run
 from service.detections.facts_of import runs_of
 from service.detections.follow import join_runs
 from service.detections.lifecycle import RunInput, RunState, advance
+from service.detections.lock import lock_runs
 from service.detections.models import SOURCE_WAITING, Detection, Run
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
 from service.detections.verdict import DetectionStatus
@@ -200,6 +201,7 @@ def record_source(
     _settle_source(detection, "ready", now)
     detection.media_id = media_id
     media.delete_after = None
+    lock_runs(session, detection_id)
     runs = runs_of(session, detection_id)
     for run in runs:
         if run.state == RunState.SOURCING.value:
@@ -227,6 +229,7 @@ def record_failure(
     _settle_source(detection, "failed", now)
     detection.outcome_reason = failure.reason.value
     ended: list[Run] = []
+    lock_runs(session, detection_id)
     for run in runs_of(session, detection_id):
         if not RunState(run.state).ended:
             skip_run(session, run, ReasonCode(failure.reason.value), now)

@@ -74,7 +74,7 @@ def followers(session: Session, leader: Run) -> Iterable[Run]:
     """Those to whom the leader's answer matters: the open ones, and those whose time ran out; in one order always."""
     waiting = or_(col(Run.ended_at).is_(None), Run.state == RunState.TIMED_OUT.value)
     found = select(Run).where(Run.follows_run_id == leader.id, waiting).order_by(col(Run.detection_id), col(Run.id))
-    return session.exec(found.with_for_update().execution_options(populate_existing=True)).all()
+    return session.exec(found.with_for_update(key_share=True).execution_options(populate_existing=True)).all()
 
 
 def _leader(session: Session, run: Run) -> Run | None:

@@ -37,7 +37,7 @@ _WORK = (
 def open_followers(session: Session, run: Run) -> list[Run]:
     """The unfinished runs that wait for this one's answer, the oldest first; locked."""
     waiting = select(Run).where(Run.follows_run_id == run.id, col(Run.ended_at).is_(None))
-    locked = waiting.order_by(col(Run.created_at), col(Run.id)).with_for_update()
+    locked = waiting.order_by(col(Run.created_at), col(Run.id)).with_for_update(key_share=True)
     return list(session.exec(locked.execution_options(populate_existing=True)))
 
 

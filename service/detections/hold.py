@@ -28,6 +28,17 @@ def hold_run(session: Session, run_id: str, lease_token: str, *, late: bool = Fa
     return (detection, run) if open_ and run.lease_token == lease_token else None
 
 
+def hold_unsent(session: Session, run_id: str, lease_token: str) -> tuple[Detection, Run] | None:
+    """The detection, locked, and its run, if the lease is still ours and a submission may leave; else `None`.
+
+    One whose job is known is at its vendor already: what would leave now would be a second submission.
+    """
+    held = hold_run(session, run_id, lease_token)
+    if held is None or held[1].vendor_job_id is not None:
+        return None
+    return held if held[1].state in (RunState.QUEUED.value, RunState.UNKNOWN.value) else None
+
+
 def move(run: Run, happening: RunInput, due_at: datetime) -> None:
     """The run is in its next state, unclaimed, and due again at `due_at` or at its deadline if that is earlier."""
     run.state = advance(RunState(run.state), happening).value

@@ -1,4 +1,7 @@
-"""Locking what a step changes, always in this order: the audio that runs share, the detection's row, the media's row.
+"""Locking what a step changes, always in this order: the audio that runs share, the detection's row, its runs' rows.
+
+Claims take runs by their own rows and know nothing of the detection's lock. So what changes when a run is due, whose
+it is or where it stands holds the run's row too: read again under the lock, and a claim made before is not lost.
 
 A leader's end ends its followers in the same transaction, each with its own detection. All of them are about the
 same audio, so who passes the audio's lock may lock those detections in any order: nobody else is among them.
@@ -41,10 +44,22 @@ def lock_detection(session: Session, detection_id: str, *, media_id: str | None 
 
 def lock_run(session: Session, run_id: str) -> tuple[Detection, Run]:
     """The run and its detection, as they are now, locked. Where another run took its work over, that one."""
+    detection, run = lock_same_run(session, run_id)
+    return (detection, run) if run.heir_run_id is None else lock_run(session, run.heir_run_id)
+
+
+def lock_same_run(session: Session, run_id: str) -> tuple[Detection, Run]:
+    """This very run and its detection, as they are now, locked; also where another run took its work over."""
     detection_id = session.exec(select(Run.detection_id).where(Run.id == run_id)).one()
     detection = lock_detection(session, detection_id)
-    run = session.get_one(Run, run_id, populate_existing=True)
-    return (detection, run) if run.heir_run_id is None else lock_run(session, run.heir_run_id)
+    found = select(Run).where(Run.id == run_id).with_for_update(key_share=True)
+    return detection, session.exec(found.execution_options(populate_existing=True)).one()
+
+
+def lock_runs(session: Session, detection_id: str) -> None:
+    """Lock all runs of the detection, as they are now. The caller holds the detection, and is to change its runs."""
+    found = select(Run).where(Run.detection_id == detection_id).order_by(col(Run.id)).with_for_update(key_share=True)
+    session.exec(found.execution_options(populate_existing=True)).all()
 
 
 def _lock_row(session: Session, detection_id: str) -> Detection:

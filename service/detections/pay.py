@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from service.detections.conclude import conclude
 from service.detections.end import end_run
-from service.detections.hold import hold_run, move
+from service.detections.hold import hold_unsent, move
 from service.detections.lifecycle import RunInput, RunState
 from service.detections.lock import lock_run
 from service.detections.models import Detection, Run
@@ -53,7 +53,7 @@ def begin_paid_submit(
     Or the word for why it does not leave: `lease_lost`, or `over_budget`, and then the run has failed. The gate was
     charged for the request at `claimed_at`, and counts it by now.
     """
-    held = hold_run(session, run_id, token)
+    held = hold_unsent(session, run_id, token)
     if held is None:
         return "lease_lost"
     detection, run = held
@@ -80,7 +80,7 @@ def is_over_budget(session: Session, run: Run, policy: DetectionPolicy, now: dat
 
 def fail_over_budget(session: Session, run_id: str, token: str, policy: DetectionPolicy, now: datetime) -> None:
     """The run has failed before anything left, if its account may not pay for it and it is still ours."""
-    held = hold_run(session, run_id, token)
+    held = hold_unsent(session, run_id, token)
     if held is None:
         return
     detection, run = held

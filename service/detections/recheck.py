@@ -6,6 +6,7 @@ from sqlmodel import Session
 
 from service.detections.facts_of import runs_of
 from service.detections.follow import join_runs
+from service.detections.lock import lock_runs
 from service.detections.models import Detection
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy, topic_of
 from service.detections.revise import rest
@@ -25,6 +26,7 @@ def recheck(session: Session, detection: Detection, policy: DetectionPolicy, now
         raise CallerError("not_ended", "The detection has not ended yet; its first answer comes first.", status=409)
     if detection.erased_at is not None:
         raise CallerError("erased", "The detection was erased.", status=409)
+    lock_runs(session, detection.id)
     earlier = runs_of(session, detection.id)
     names = [run.detector for run in earlier]
     _check_offered(names, detection.mode, policy)

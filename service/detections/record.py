@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, select
 
 from service.detections.conclude import conclude, end_run
-from service.detections.hold import defer, hold_run, move
+from service.detections.hold import defer, hold_run, hold_unsent, move
 from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.models import Detection, Run
 from service.detections.note_try import Outcome, Try, note_try
@@ -41,7 +41,7 @@ def record_prepared(session: Session, run_id: str, token: str, prepared: Prepare
 
 def begin_submit(session: Session, run_id: str, token: str, now: datetime, lease_until: datetime) -> bool:
     """It is on record, and told, that a submission is about to leave. Committed before it does; false if not ours."""
-    held = hold_run(session, run_id, token)
+    held = hold_unsent(session, run_id, token)
     if held is None:
         return False
     detection, run = held

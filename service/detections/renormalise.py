@@ -15,7 +15,7 @@ from sqlmodel import Session, col, func, or_, select
 
 from service.detections.facts_of import REREAD, detection_facts, run_facts, runs_of
 from service.detections.lifecycle import RunInput, RunState, advance
-from service.detections.lock import lock_detection
+from service.detections.lock import lock_detection, lock_runs
 from service.detections.models import Detection, Observation, Run
 from service.detections.policy import DetectionPolicy
 from service.detections.reread import Left, Reread, answer_of, facts_today, reread
@@ -154,6 +154,7 @@ def revise_reread(
     open_ = detection.completed_at is None or detection.status == DetectionStatus.CANCELLED.value
     if open_ or detection.erased_at is not None:
         return _Looked(None, Counter(), [])
+    lock_runs(session, detection_id)
     looked = look(session, detection_id, wanted, policy)
     if looked.change is not None:
         for run, again in looked.again:
