@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from service.callbacks.backlog import callbacks_waiting
 from service.detections.backlog import detections_waiting
+from service.events.backlog import events_waiting
 from service.kit.database import Database
 from service.kit.heartbeat import Worker
 from service.kit.waiting import Waiting
@@ -27,6 +28,7 @@ def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiti
         *detections_waiting(session, now),
         *callbacks_waiting(session, vendors, now),
         *deliveries_waiting(session, now),
+        *events_waiting(session),
     ]
 
 

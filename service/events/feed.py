@@ -1,8 +1,8 @@
 """Reading events in the order they became certain, and never skipping one.
 
 On PostgreSQL a later position can be committed before an earlier one. So the feed goes by transaction first, then by
-position, and shows only events of transactions older than every one still running: whatever is committed later
-stands after them. On SQLite there is one writer, and the position is the order.
+position, and shows only events of transactions older than every one that still runs in this database: what is committed
+later stands after them. On SQLite there is one writer, and the position is the order.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, cast, func, tuple_
+from sqlalchemy import text, tuple_
 from sqlmodel import Session, col, select
 
 from service.events.models import Event
@@ -29,6 +29,28 @@ class Mark:
 
 BEGINNING = Mark()
 
+# Numbers are given out by the server, for all its databases. Of those that were under way when this statement began,
+# only the ones that are seen in another database this moment are no matter to us; one that has ended since is not seen
+# at all, and counts as ours until the next look. Everybody may see these columns, of all roles.
+_HORIZON = text(
+    """
+    SELECT coalesce(
+        (
+            SELECT min(id::text::bigint) FROM pg_snapshot_xip(pg_current_snapshot()) AS id
+            WHERE NOT EXISTS (
+                SELECT FROM pg_stat_get_activity(NULL) AS other
+                WHERE other.backend_xid = id::xid
+                    AND other.datid <> (SELECT oid FROM pg_database WHERE datname = current_database())
+            ) AND NOT EXISTS (
+                SELECT FROM pg_prepared_xacts AS other
+                WHERE other.transaction = id::xid AND other.database <> current_database()
+            )
+        ),
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    )
+    """
+)
+
 
 def read_feed(
     session: Session, account_id: str, mode: str, after: Mark, *, pattern: str = "*", limit: int
@@ -36,7 +58,7 @@ def read_feed(
     """At most `limit` events after the mark, oldest first, of the types the filter takes."""
     table = table_of(Event)
     place = (table.c.transaction_id, table.c.position)
-    horizon = _horizon(session)
+    horizon = horizon_of(session)
     after = _in_this_life(after, horizon)
     wanted = (
         select(Event)
@@ -54,7 +76,7 @@ def newest_mark(session: Session, account_id: str, mode: str) -> Mark:
     """The place after every event that is certain by now: from here on, only new ones come."""
     table = table_of(Event)
     wanted = select(Event).where(Event.account_id == account_id, Event.mode == mode)
-    horizon = _horizon(session)
+    horizon = horizon_of(session)
     if horizon is not None:
         wanted = wanted.where(table.c.transaction_id < horizon)
     newest = (table.c.transaction_id.desc(), table.c.position.desc())
@@ -85,12 +107,14 @@ def event_object(event: Event) -> dict[str, Any]:
     return {"id": event.id, **json.loads(event.body)}
 
 
-def _horizon(session: Session) -> int | None:
-    """The oldest transaction that may still write; `None` where a position is enough."""
+def horizon_of(session: Session) -> int | None:
+    """The oldest transaction that may still write here; `None` where a position is enough.
+
+    What is read in the same transaction, or after, misses no event of an older one.
+    """
     if session.connection().dialect.name != "postgresql":
         return None
-    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
-    return session.connection().execute(select(cast(cast(oldest, Text), BigInteger))).scalar_one()
+    return int(session.connection().execute(_HORIZON).scalar_one())
 
 
 def _in_this_life(mark: Mark, horizon: int | None) -> Mark:

@@ -196,6 +196,7 @@ async def test_what_waits_is_told_with_the_age_of_the_first(database: Database) 
         "deliveries_blocked": 1,
         "deliveries_held": 1,
         "final_events_undelivered": 1,
+        "events_not_shown": 0,
     }
     ages = {state: one.age_seconds(NOW + timedelta(seconds=1000)) for state, one in found.items() if one.count}
     assert ages.pop("detections_stuck") == 100

@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, warn
 from service.cli.rotate_keys import EVERYTHING
+from service.events.backlog import beyond_the_server
 from service.kit.database import normalise_url
 from service.kit.listen import can_hear
 from service.kit.migrate import head_revision, is_known, revision_in
@@ -105,6 +106,16 @@ async def check_clock(world: World) -> Finding:
     if skew >= _SKEW_SECONDS:
         return fail(f"this clock and the database's differ by {skew:.1f} s; run NTP on both")
     return ok(f"this clock and the database's agree within {_SKEW_SECONDS:.0f} s")
+
+
+async def check_feed(world: World) -> Finding:
+    """Every event can be read in the feed; after a restore into another server some may be out of its sight."""
+    if count := await world.database.read(beyond_the_server):
+        return fail(
+            f"{many(count, 'event has', 'events have')} a transaction number that this server has not reached,"
+            " so /v1/events never shows them; docs/reading.md, 'After a restore', has the statement that mends it"
+        )
+    return ok("every event can be read")
 
 
 async def check_seals(world: World) -> Finding:

@@ -10,6 +10,7 @@ CHECKS: tuple[Check, ...] = (
     Check("database", stored.check_database),
     Check("schema", stored.check_schema, needs_database=True),
     Check("seals", stored.check_seals, needs_database=True),
+    Check("events", stored.check_feed, needs_database=True),
     Check("SQLite disk", stored.check_sqlite_disk),
     Check("PostgreSQL version", stored.check_postgres_version, needs_database=True),
     Check("connections", stored.check_connections, needs_database=True),

@@ -1,0 +1,148 @@
+"""How far the feed shows: up to the oldest transaction that may still write here; a neighbour's holds nothing back."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from service.events.backlog import events_waiting
+from service.events.feed import BEGINNING, Mark, newest_mark, next_mark, read_feed
+from service.events.outbox import Draft, Outbox
+from service.events.types import EventType
+from service.kit.database import Database
+from tests import postgres
+from tests.detections.scripted import NOW
+from tests.events.settling import settle
+
+_WRITERS, _EACH = 8, 12
+
+
+@pytest.fixture
+def here(postgres_url: str) -> Iterator[Database]:
+    """Ours."""
+    with closing(Database(postgres_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def neighbour(postgres_folder: Path) -> Iterator[Database]:
+    """Another database of the same server."""
+    with postgres.fresh_database(postgres_folder, "t_neighbour") as address, closing(Database(address)) as opened:
+        yield opened
+
+
+def _record(session: Session) -> str:
+    draft = Draft("acc_1", "live", EventType.DETECTION_COMPLETED, {"n": 1})
+    (recorded,) = Outbox().record(session, [draft], NOW)
+    return recorded.id
+
+
+def _put(database: Database) -> str:
+    with database.writing() as session:
+        return _record(session)
+
+
+def _read(database: Database, after: Mark = BEGINNING) -> list[str]:
+    return [event_id for event_id, _ in _page(database, after)]
+
+
+def _page(database: Database, after: Mark) -> list[tuple[str, Mark]]:
+    with database.reading() as session:
+        rows = read_feed(session, "acc_1", "live", after, limit=1000)
+        return [(row.id, next_mark([row], after)) for row in rows]
+
+
+def test_an_open_transaction_in_another_database_holds_nothing_back(here: Database, neighbour: Database) -> None:
+    with neighbour.writing() as stranger:
+        _record(stranger)
+        made = [_put(here) for _ in range(3)]
+        assert _read(here) == made
+        with here.reading() as session:
+            assert newest_mark(session, "acc_1", "live") != BEGINNING
+
+
+def test_a_reader_without_rights_over_the_neighbour_sees_past_it_too(here: Database, neighbour: Database) -> None:
+    role = f"plain_{uuid.uuid4().hex[:12]}"
+    with here.writing() as session:
+        for statement in (f"CREATE ROLE {role}", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"):
+            session.connection().execute(text(statement))
+    try:
+        with neighbour.writing() as stranger:
+            _record(stranger)
+            made = _put(here)
+            with here.reading() as session:
+                session.connection().execute(text(f"SET LOCAL ROLE {role}"))
+                assert [row.id for row in read_feed(session, "acc_1", "live", BEGINNING, limit=9)] == [made]
+    finally:
+        with here.writing() as session:
+            for statement in (f"DROP OWNED BY {role}", f"DROP ROLE {role}"):
+                session.connection().execute(text(statement))
+
+
+def test_a_writer_here_that_began_before_and_writes_its_event_late_is_not_skipped(here: Database) -> None:
+    with here.writing() as slow:
+        slow.connection().execute(text("SELECT pg_current_xact_id()"))  # it has its number, and no event yet
+        late = _put(here)
+        assert _read(here) == []
+        early = _record(slow)
+    settle(here)
+    assert _read(here) == [early, late]
+
+
+def test_what_is_written_and_not_shown_yet_is_counted_with_its_age(here: Database) -> None:
+    with here.writing() as slow:
+        _record(slow)
+        _put(here)
+        with here.reading() as session:
+            (held,) = events_waiting(session)
+        assert (held.state, held.count, held.oldest_at) == ("events_not_shown", 1, NOW)
+    settle(here)
+    with here.reading() as session:
+        assert [one.count for one in events_waiting(session)] == [0]
+
+
+def test_on_one_database_with_one_writer_nothing_is_held_back(sqlite_url: str) -> None:
+    with closing(Database(sqlite_url)) as database:
+        made = _put(database)
+        assert _read(database) == [made]
+        with database.reading() as session:
+            assert [one.count for one in events_waiting(session)] == [0]
+
+
+def test_under_eight_writers_a_reader_sees_each_event_once_and_in_one_order(
+    here: Database, neighbour: Database
+) -> None:
+    written: list[str] = []
+
+    def write(number: int) -> None:
+        for n in range(_EACH):
+            with here.writing() as session:
+                if (n + number) % 2:
+                    session.connection().execute(text("SELECT pg_current_xact_id(), pg_sleep(0.002)"))
+                some = [_record(session)]
+                session.connection().execute(text("SELECT pg_sleep(0.001)"))
+                some.append(_record(session))
+            written.extend(some)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(_WRITERS)]
+    seen: list[str] = []
+    after = BEGINNING
+    with neighbour.writing() as stranger:
+        _record(stranger)
+        for writer in writers:
+            writer.start()
+        while True:
+            alive = any(writer.is_alive() for writer in writers)
+            page = _page(here, after)
+            seen += [event_id for event_id, _ in page]
+            after = page[-1][1] if page else after
+            if not alive and not page:
+                break
+    assert len(seen) == len(set(seen)) == 2 * _WRITERS * _EACH
+    assert sorted(seen) == sorted(written)
+    assert seen == _read(here)
