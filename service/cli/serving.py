@@ -1,15 +1,35 @@
-"""Serving applications inside a command, on loopback ports the system chooses."""
+"""How every command serves HTTP: one parser with its limits, chosen in one place; and loopback ports."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Generator
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from service.api.context import Context
+from service.cli.http_limits import HttpLimits
+from service.cli.http_protocol import RelayProtocol
+
+
+def how_to_serve(protocol: type[RelayProtocol] = RelayProtocol) -> dict[str, Any]:
+    """Return what uvicorn is told at every door. What is installed decides nothing."""
+    return {
+        "http": protocol,
+        "ws": "websockets-sansio",
+        "backlog": protocol.limits.backlog,
+        "log_config": None,
+        "access_log": False,
+        "proxy_headers": False,  # TRUSTED_PROXY_HOPS says which to believe, not the peer's being on loopback
+    }
+
+
+def within(limits: HttpLimits) -> type[RelayProtocol]:
+    """Return the protocol with limits of its own."""
+    return type("RelayProtocol", (RelayProtocol,), {"limits": limits})
 
 
 def free_socket(port: int = 0) -> socket.socket:
@@ -43,11 +63,11 @@ class _Quiet(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
+async def serving(
+    app: ASGIApp, bound: socket.socket, protocol: type[RelayProtocol] = RelayProtocol
+) -> AsyncIterator[None]:
     """The application answers at the socket while inside."""
-    server = _Quiet(
-        uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=3)
-    )
+    server = _Quiet(uvicorn.Config(app, timeout_graceful_shutdown=3, **how_to_serve(protocol)))
     task = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started:
         if task.done():

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from service.app import Beside, create
 from service.cli.ending import end_well, told_of_the_end
+from service.cli.serving import how_to_serve
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
 from service.kit.listen import listen
@@ -45,20 +46,16 @@ def run_web(*, with_worker: bool) -> None:
             host=host,
             port=port,
             workers=settings.web_concurrency,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # TRUSTED_PROXY_HOPS says whom to believe, not the peer's being on loopback
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            **how_to_serve(),
         )
     else:
         uvicorn.run(
             create(settings, beside=_beside(settings, with_worker=with_worker)),
             host=host,
             port=port,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # TRUSTED_PROXY_HOPS says whom to believe, not the peer's being on loopback
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            **how_to_serve(),
         )
     del lock
 

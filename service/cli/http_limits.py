@@ -1,0 +1,47 @@
+"""How much a connection may take of us before it has shown that it is one of our callers: size, number and time."""
+
+import resource
+from dataclasses import dataclass, field
+from typing import Final
+
+_MOST_CONNECTIONS: Final = 1_000
+_MOST_WAITING: Final = 2_048
+_FEWEST: Final = 16
+
+
+def _share_of_files(divisor: int, most: int) -> int:
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if may_open == resource.RLIM_INFINITY else max(_FEWEST, min(most, may_open // divisor))
+
+
+def most_connections() -> int:
+    """Return half of the files this process may open: the database, vendors and receivers take the other half."""
+    return _share_of_files(2, _MOST_CONNECTIONS)
+
+
+def most_waiting() -> int:
+    """Return how many connections may wait to be let in: the event loop lets them all in at once."""
+    return _share_of_files(4, _MOST_WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """The bounds of one process. The times are in seconds."""
+
+    target_bytes: int = 16_384  # RFC 9112 §3 wants 8,000 at least
+    head_bytes: int = 32_768  # the target and all header lines, together
+    headers: int = 100
+    head_seconds: float = 10
+    body_seconds: float = 20  # and another second for each `body_bytes_per_second` that came
+    body_bytes_per_second: int = 8_192
+    linger_seconds: float = 5  # the rest of a body that was answered already
+    write_seconds: float = 30  # the caller takes nothing of an answer
+    crowded_seconds: float = 1  # an idle connection keeps its place against a new one
+    tick_seconds: float = 0.5  # how often a connection looks at its clock
+    connections: int = field(default_factory=most_connections)
+    backlog: int = field(default_factory=most_waiting)
+
+    @property
+    def reserve(self) -> int:
+        """How many more connections are let in, for the health routes alone."""
+        return max(8, self.connections // 8)

@@ -1,0 +1,108 @@
+"""A request is answered alike at each door, whatever protocol it offers and however it names the door."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from service.accounts.api_keys import DEFAULT_SCOPES, create
+from service.accounts.register import account_named
+from service.app import create as create_app
+from service.callbacks.models import Callback
+from service.cli.serving import free_socket, serving, url_of
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.sandbox.app import create as create_sandbox
+from service.settings import Settings
+from tests.cli.raw_http import HOST, OFFER, ask
+from tests.media.sounds import wav
+from tests.sandbox.serving import SETTINGS
+
+pytestmark = pytest.mark.timeout(60)
+_JSON = b"Content-Type: application/json\r\n"
+_NO_URL = b'{"url": "ftp://nowhere"}'
+
+
+@dataclass(frozen=True)
+class Open:
+    """All doors, open: the service's port, that of the twins alone, a key and the database."""
+
+    port: int
+    twins: int
+    key: bytes
+    database: Database
+
+
+@pytest.fixture
+async def doors(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Open]:
+    web, alone, database = free_socket(), free_socket(), Database(sqlite_url)
+    chosen = Settings(
+        database_url=sqlite_url,
+        secret_keys=("a made-up secret key of enough characters",),
+        public_url=url_of(web),
+        media_store=f"file:{tmp_path / 'media'}",
+    )
+    with database.writing() as session:
+        account = account_named(session, "integrator", system_clock())
+        key = create(session, account.id, "test", system_clock(), scopes=DEFAULT_SCOPES).text
+    sandbox = create_sandbox(SETTINGS)
+    ports = [each.getsockname()[1] for each in (web, alone)]
+    async with serving(create_app(chosen), web), serving(Starlette(routes=[Mount("/sandbox", sandbox.app)]), alone):
+        yield Open(ports[0], ports[1], key.encode(), database)
+        await sandbox.aclose()
+    database.close()
+
+
+def _requests(doors: Open) -> dict[str, tuple[int, bytes, bytes, bytes, int]]:
+    """By door: its port, its address, headers and body, and the status of a request whose body has arrived."""
+    bearer = b"Authorization: Bearer " + doors.key + b"\r\n"
+    twin = b"X-API-Key: " + SETTINGS.api_key.encode() + b"\r\n"
+    submit = b"/sandbox/asc/v1?action=analyze-url"
+    return {
+        "detections": (doors.port, b"/v1/detections", bearer + _JSON, b'{"source": {}}', 422),
+        "media": (doors.port, b"/v1/media?filename=a.wav", bearer + b"Content-Type: audio/wav\r\n", wav(), 201),
+        "callbacks": (doors.port, b"/callbacks/aippim/forged", _JSON, b'{"task_id": "t1"}', 401),
+        "the twins alone": (doors.twins, submit, twin + _JSON, _NO_URL, 400),
+    }
+
+
+@pytest.mark.parametrize("door", ["detections", "media", "callbacks", "the twins alone"])
+async def test_a_body_arrives_though_another_protocol_is_offered(doors: Open, door: str) -> None:
+    port, address, headers, body, status = _requests(doors)[door]
+    length = b"Content-Length: %d\r\n" % len(body)
+    chunked, chunks = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    codes = set[str]()
+    for target, more, sent in [
+        (address, length, body),
+        (address, length + OFFER, body),
+        (address, chunked + OFFER, chunks),
+        (b"http://relay.test" + address, length, body),
+        (b"http://relay.test" + address, OFFER + length, body),
+    ]:
+        heard = await ask(port, b"POST " + target + b" HTTP/1.1\r\n" + HOST + headers + more + b"\r\n" + sent)
+        assert heard.statuses[0] == (200 if status == 201 and codes else status), heard
+        codes.add(json.dumps(heard.json.get("code", heard.json.get("message", heard.json.get("sha256")))))
+    assert len(codes) == 1  # and not, for one of them, that the body is no JSON
+    if door == "callbacks":
+        with doors.database.reading() as session:
+            assert {row.body for row in session.exec(select(Callback))} == {body}
+
+
+async def test_heads_without_limit_are_refused_at_every_door(doors: Open) -> None:
+    for port in (doors.port, doors.twins):
+        head = b"GET /livez HTTP/1.1\r\n" + HOST + (b"X-A: " + b"a" * 100_000 + b"\r\n") * 12 + b"\r\n"
+        assert (await ask(port, head)).statuses == [431]
+
+
+def test_no_command_serves_in_another_way() -> None:
+    service = Path(__file__).parents[2] / "service"
+    using = {path.name for path in service.rglob("*.py") if "import uvicorn" in path.read_text(encoding="utf-8")}
+    assert using == {"serving.py", "web.py"}
+    for name in using:
+        text = (service / "cli" / name).read_text(encoding="utf-8")
+        assert text.count("**how_to_serve(") == text.count("uvicorn.run(") + text.count("uvicorn.Config(")
