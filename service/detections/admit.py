@@ -29,6 +29,7 @@ HELD_BACK = Count(
     "relay_runs_held_back_total", "Runs that a gate did not let through.", "vendor", "mode", "waiting_for"
 )
 
+_UNPAID = "The vendor takes nothing more before it is paid; this run waits for that."
 _SENTENCES = {
     "concurrency": "As many runs as the vendor takes at once are under way there; this one stands in line.",
     "rate_limited": "The vendor takes no more requests this minute; this one stands in line.",
@@ -130,7 +131,7 @@ def _let_through(place: Place, runs: Sequence[Run], under_way: int) -> tuple[lis
         requests = place.requests(run)
         if (hold := _held(place, requests, under_way + len(gone))) is not None:
             return gone, hold
-        charge(place.gate, place.limits, place.now, requests=requests)
+        charge(place.gate, place.limits, place.now, requests=requests, purpose=Purpose.SUBMIT)
         run.lined_up_at = None
         gone.append(run)
     return gone, None
@@ -182,7 +183,7 @@ def hold_back(run: Run, hold: Hold) -> None:
     HELD_BACK.add(run.vendor, run.mode, word.value)
     if run.state == RunState.UNKNOWN.value:
         return  # that nobody knows what became of its submission is the greater news
-    run.waiting_for, run.reason_text = word.value, _SENTENCES[word.value]
+    run.waiting_for, run.reason_text = word.value, _UNPAID if hold.unpaid else _SENTENCES[word.value]
     if run.state == RunState.QUEUED.value:
         run.last_refusal = word.reason.value
 

@@ -1,7 +1,7 @@
 """Money and gates around a submission: may it be paid for, that it may have been, and what an answer tells of both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -107,7 +107,8 @@ def with_aftermath(
         lock_run(session, run.id)  # whoever touches the run's charges holds its detection
         settle_charge(session, aftermath.charge_id, taken=aftermath.taken)  # before a result is composed
     result = verb(session, *args, **kwargs)
-    if note_heard(session, (run.mode, run.vendor), line.policy.limits, aftermath.told, now):
+    told = replace(aftermath.told, taken=True) if aftermath.taken else aftermath.told
+    if note_heard(session, (run.mode, run.vendor), line.policy.limits, told, now):
         wakes(session, TOPIC_RUNS)  # somebody stands in line there, and a place may have become free
     return result
 

@@ -20,16 +20,21 @@ UNKNOWN_STATUS = "The vendor named a status that its documents do not."
 _TEXT_CHARACTERS = 500
 _DAY_SECONDS = 24 * 3600
 _DEPTH = 64
-_TOO_MANY_REQUESTS = 429
+_PAYMENT_REQUIRED, _FORBIDDEN, _TOO_MANY_REQUESTS = 402, 403, 429
 # Control characters, line separators, and the marks that turn the direction of text.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 # PostgreSQL stores no NUL, and no encoder writes half a surrogate pair.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_NO_LETTERS = re.compile(r"[^a-z]+")
+_MONEY = re.compile(r"\b(?:credits?|balance|payments?|billing|prepaid|unpaid|funds)\b")
+_BUSY = re.compile(r"concurren|simultaneous|rate limit|too many")
+_LACKING = re.compile(r"\b(?:insufficient|not enough|out of|exhausted|depleted|used up)\b")
 
 _REASONS: Mapping[int, ReasonCode] = {
     400: ReasonCode.BAD_REQUEST,
     401: ReasonCode.AUTH_FAILED,
-    403: ReasonCode.ACCESS_DENIED,
+    _PAYMENT_REQUIRED: ReasonCode.QUOTA_EXCEEDED,
+    _FORBIDDEN: ReasonCode.ACCESS_DENIED,
     413: ReasonCode.FILE_TOO_LARGE,
     415: ReasonCode.UNSUPPORTED_FORMAT,
     422: ReasonCode.BAD_REQUEST,
@@ -44,11 +49,21 @@ def refusal(raw: Raw, *, text: str | None = None, hide: Sequence[str] = ()) -> R
     different things at different vendors and is theirs to judge first; here it is a `vendor_error`.
     """
     words = reason(text or error_text(json_object(raw.body)) or f"HTTP {raw.status}", hide=hide)
-    if raw.status == _TOO_MANY_REQUESTS and "insufficient credits" in words.lower():
+    if raw.status in (_FORBIDDEN, _TOO_MANY_REQUESTS) and wants_money(words):
         return Refused(ReasonCode.QUOTA_EXCEEDED, words, retryable=False)
     code = _REASONS.get(raw.status, ReasonCode.VENDOR_ERROR)
     retryable = raw.status == _TOO_MANY_REQUESTS or 500 <= raw.status <= 599  # noqa: PLR2004 - the 5xx class
     return Refused(code, words, retryable, retry_after_seconds(raw) if retryable else None)
+
+
+def wants_money(text: str) -> bool:
+    """Return True if the vendor's words say that it takes nothing more before it is paid.
+
+    Words of money beside words of haste ("too many requests, buy credits for more") speak of haste, unless they say
+    that something is used up.
+    """
+    words = _NO_LETTERS.sub(" ", text.lower())
+    return bool(_MONEY.search(words)) and bool(_LACKING.search(words) or not _BUSY.search(words))
 
 
 def mismatch(text: str, *, retryable: bool) -> Refused:

@@ -6,7 +6,7 @@ that comes after the deadline makes its run due for one look more.
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -181,7 +181,10 @@ class Poller:
             raw = await self._talks.talk(line.adapter.fetch(ask))
         except VendorError:
             return Fetched(None, None, asked_at)  # a question may be asked again whatever became of it
-        return Fetched(raw, of_this_run(one.run, line.adapter.read(raw, one.run.detector)), asked_at)
+        said = of_this_run(one.run, line.adapter.read(raw, one.run.detector))
+        if isinstance(said, Refused) and said.reason_code is ReasonCode.QUOTA_EXCEEDED:
+            said = replace(said, retryable=True)  # the vendor has the job: that it wants money for more ends no run
+        return Fetched(raw, said, asked_at)
 
 
 def hand_back_poll(session: Session, one: Claimed, now: datetime) -> str:

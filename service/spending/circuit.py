@@ -14,7 +14,7 @@ from service.spending.models import Gate
 _FAILURES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 900.0
 # How long a probe may take: an upload and a submission, each as long as its lease. Then it counts as lost.
-_PROBE = timedelta(seconds=240)
+PROBE = timedelta(seconds=240)
 
 
 class Circuit(StrEnum):
@@ -35,7 +35,7 @@ def blocks(gate: Gate, now: datetime) -> datetime | None:
 def probe(gate: Gate, now: datetime) -> None:
     """Something goes. Through a circuit that is not closed it goes alone."""
     if gate.circuit != Circuit.CLOSED:
-        gate.circuit, gate.circuit_until = Circuit.HALF_OPEN.value, now + _PROBE
+        gate.circuit, gate.circuit_until = Circuit.HALF_OPEN.value, now + PROBE
 
 
 def note_answer(gate: Gate) -> None:

@@ -23,6 +23,10 @@ _A_WHILE = timedelta(minutes=2)
 _TYPICAL_RUN = 30.0  # seconds at a vendor: AIPPIM's and ASC's own estimate
 _SHORTEST_STEP = 0.25
 
+OUT_OF_CREDIT = "out_of_credit"
+"""What a gate is closed for while its vendor wants to be paid. Then only submissions wait: what the vendor has, it has
+been paid for. After each pause one submission tries, alone; one that is taken lifts it."""
+
 
 class Purpose(StrEnum):
     """What a request is for."""
@@ -51,6 +55,7 @@ class Hold:
 
     waiting_for: WaitingFor
     until: datetime
+    unpaid: bool = False  # the vendor wants to be paid, and no quota of requests is meant
 
 
 def held(
@@ -59,8 +64,8 @@ def held(
     """Why so many requests may not leave now; `None` if they may. `under_way` are the runs at the vendor now."""
     if (until := circuit.blocks(gate, now)) is not None:
         return Hold(WaitingFor.CIRCUIT_OPEN, until)
-    if gate.closed_until is not None and gate.closed_until > now:
-        return Hold(WaitingFor(gate.closed_for or WaitingFor.RATE_LIMITED), gate.closed_until)
+    if (closed := _closed(gate, purpose, now)) is not None:
+        return closed
     spent = _held_by_day(gate, limits, purpose, now, requests) or _held_by_vendor(gate, limits, purpose, now, requests)
     if spent is not None:
         return spent
@@ -69,9 +74,11 @@ def held(
     return _held_by_minute(gate, limits, purpose, now, requests)
 
 
-def charge(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1) -> None:
+def charge(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, purpose: Purpose = Purpose.POLL) -> None:
     """So many requests leave now."""
     circuit.probe(gate, now)
+    if purpose is Purpose.SUBMIT and gate.closed_for == OUT_OF_CREDIT:
+        gate.closed_until = now + circuit.PROBE
     if limits.per_minute is not None:
         gate.minute_json = _noted(_minute(gate, now), math.floor(now.timestamp()), requests)
     gate.window_used = _used(gate, now) + requests
@@ -107,6 +114,20 @@ def left_today(gate: Gate | None, limits: Limits, now: datetime) -> int | None:
     said = gate.quota_left if gate is not None and gate.resets_at is not None and gate.resets_at > now else None
     known = [count for count in (own, said) if count is not None]
     return max(0, min(known)) if known else None
+
+
+def closed_word(gate: Gate) -> WaitingFor:
+    """Return what the gate is closed for, as a customer reads it."""
+    if gate.closed_for == OUT_OF_CREDIT:
+        return WaitingFor.QUOTA_EXCEEDED
+    return WaitingFor(gate.closed_for or WaitingFor.RATE_LIMITED)
+
+
+def _closed(gate: Gate, purpose: Purpose, now: datetime) -> Hold | None:
+    unpaid = gate.closed_for == OUT_OF_CREDIT
+    if gate.closed_until is None or gate.closed_until <= now or (unpaid and purpose is Purpose.POLL):
+        return None
+    return Hold(closed_word(gate), gate.closed_until, unpaid)
 
 
 def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:

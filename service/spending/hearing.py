@@ -15,7 +15,7 @@ from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode
 from service.kit.clock import seconds
 from service.spending import circuit
-from service.spending.gates import WaitingFor
+from service.spending.gates import OUT_OF_CREDIT, WaitingFor
 from service.spending.models import Gate
 
 _TOO_MANY = 429
@@ -23,6 +23,7 @@ _FAILING = 500
 _PAUSE = 30  # seconds after a 429 that names none: the pause Pex advises
 _NO_CREDIT_PAUSE = 900
 _A_WHILE = 120
+_SAME_PAUSE = 60
 _LONGEST_WINDOW = timedelta(days=32)
 
 
@@ -41,6 +42,9 @@ class Heard:
 
     failed: bool = False  # no whole answer, or a 5xx
     key_refused: bool = False
+    denied: bool = False  # we are known, and may not do this: often a plan that does not include it
+    unpaid: bool = False  # where `closed_for`: the vendor wants to be paid
+    taken: bool = False  # a submission was taken, so it is paid for
     closed_for: WaitingFor | None = None  # a 429, or credit that is used up
     pause: int = 0  # seconds, where `closed_for`
     said: Said | None = None
@@ -48,7 +52,7 @@ class Heard:
     @property
     def plain(self) -> bool:
         """Whether it says only that the vendor answers."""
-        return not (self.failed or self.key_refused or self.closed_for or self.said)
+        return not (self.failed or self.key_refused or self.denied or self.closed_for or self.said)
 
 
 def said_limits(raw: Raw) -> Said | None:
@@ -75,17 +79,18 @@ def heard(raw: Raw | None, said: object = None) -> Heard:
     reason = said.reason_code if isinstance(said, Refused | Reading) else None
     if raw.status >= _FAILING:
         return Heard(failed=True, said=said_limits(raw))
-    if isinstance(said, Refused) and reason is ReasonCode.AUTH_FAILED:
-        return Heard(key_refused=True)
-    if isinstance(said, Refused) and reason is ReasonCode.QUOTA_EXCEEDED:
-        pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
-        return Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=said_limits(raw))
+    match reason if isinstance(said, Refused) else None:
+        case ReasonCode.AUTH_FAILED:
+            return Heard(key_refused=True)
+        case ReasonCode.QUOTA_EXCEEDED:
+            pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
+            return Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=said_limits(raw), unpaid=True)
     if raw.status == _TOO_MANY:
         asked = retry_after_seconds(raw)
         pause = _PAUSE if asked is None else asked
         word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
         return Heard(closed_for=word, pause=pause, said=said_limits(raw))
-    return Heard(said=said_limits(raw))
+    return Heard(denied=isinstance(said, Refused) and reason is ReasonCode.ACCESS_DENIED, said=said_limits(raw))
 
 
 def hear(gate: Gate, limits: Limits, told: Heard, now: datetime) -> bool:
@@ -94,13 +99,37 @@ def hear(gate: Gate, limits: Limits, told: Heard, now: datetime) -> bool:
         _take_count(gate, told.said)
     if told.failed or told.key_refused:
         return circuit.note_failure(gate, now, at_once=told.key_refused)
+    since = gate.failing_since if gate.last_error == ReasonCode.ACCESS_DENIED else None
     circuit.note_answer(gate)
+    if told.denied:
+        gate.failing_since, gate.last_error = since or now, ReasonCode.ACCESS_DENIED.value
+    _take_pause(gate, limits, told, now)
+    return False
+
+
+def news_of(gate: Gate, told: Heard, now: datetime) -> str | None:
+    """Return the word for trouble that the gate does not know of yet and that no waiting ends, or `None`.
+
+    Submissions that were under way together are refused together: that is told once for each pause.
+    """
+    if told.denied and gate.last_error != ReasonCode.ACCESS_DENIED:
+        return ReasonCode.ACCESS_DENIED.value
+    until = now + seconds(told.pause - _SAME_PAUSE)
+    known = gate.closed_for == OUT_OF_CREDIT and gate.closed_until is not None and gate.closed_until > until
+    return OUT_OF_CREDIT if told.unpaid and not known else None
+
+
+def _take_pause(gate: Gate, limits: Limits, told: Heard, now: datetime) -> None:
+    if told.taken and gate.closed_for == OUT_OF_CREDIT:
+        gate.closed_until = gate.closed_for = None
     throttled = told.closed_for is WaitingFor.RATE_LIMITED
     if told.closed_for is not None and not (throttled and limits.keep_pressure):
         until = now + seconds(told.pause)
+        word = OUT_OF_CREDIT if told.unpaid else told.closed_for.value
         if gate.closed_until is None or gate.closed_until < until:
-            gate.closed_until, gate.closed_for = until, told.closed_for.value
-    return False
+            gate.closed_until, gate.closed_for = until, word
+        elif told.unpaid:
+            gate.closed_for = word
 
 
 def _take_count(gate: Gate, said: Said) -> None:

@@ -16,13 +16,14 @@ from service.kit.columns import table_of
 from service.kit.database import after_commit, insert_ignoring_conflicts
 from service.kit.metrics import Count
 from service.spending.circuit import Circuit
-from service.spending.gates import leave_later
-from service.spending.hearing import Heard, hear
+from service.spending.gates import OUT_OF_CREDIT, leave_later
+from service.spending.hearing import Heard, hear, news_of
 from service.spending.models import Gate
 
 log = structlog.get_logger()
 
 CIRCUITS_OPENED = Count("relay_circuits_opened_total", "Circuits that opened towards a vendor.", "vendor", "mode")
+UNPAID = Count("relay_vendors_out_of_credit_total", "Times a vendor wanted to be paid first.", "vendor", "mode")
 
 _A_SECOND = timedelta(seconds=1)
 
@@ -55,9 +56,11 @@ def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now:
     session.flush()
     mode, vendor = key
     gate = session.get(Gate, (vendor, mode), populate_existing=True)
-    if told.plain and (gate is None or (gate.circuit == Circuit.CLOSED and not gate.failures)):
+    if told.plain and (gate is None or not _would_change(gate, told)):
         return gate is not None and gate.line_until is not None
     gate = lock_gates(session, [key])[key]
+    if (news := news_of(gate, told, now)) is not None:
+        after_commit(session, lambda: _tell_news(key, news))
     if hear(gate, limits, told, now):
         after_commit(session, lambda: _tell_opened(key, told, gate))
     session.flush()
@@ -84,6 +87,21 @@ def _locked(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
     ordered = wanted.order_by(col(Gate.mode), col(Gate.vendor)).with_for_update()
     found = session.exec(ordered.execution_options(populate_existing=True))
     return {(gate.mode, gate.vendor): gate for gate in found}
+
+
+def _would_change(gate: Gate, told: Heard) -> bool:
+    """Return True if even a plain answer is news to this gate."""
+    troubled = gate.circuit != Circuit.CLOSED or gate.failures > 0 or gate.last_error is not None
+    return troubled or (told.taken and gate.closed_for == OUT_OF_CREDIT)
+
+
+def _tell_news(key: GateKey, news: str) -> None:
+    mode, vendor = key
+    if news != OUT_OF_CREDIT:
+        log.error("vendor.access_denied", vendor=vendor, mode=mode)
+        return
+    UNPAID.add(vendor, mode)
+    log.error("vendor.out_of_credit", vendor=vendor, mode=mode)
 
 
 def _tell_opened(key: GateKey, told: Heard, gate: Gate) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from service.detectors.catalogue import Limits
 from service.spending.circuit import Circuit, blocks
-from service.spending.gates import left_today
+from service.spending.gates import OUT_OF_CREDIT, closed_word, left_today
 from service.spending.models import Gate
 
 
@@ -36,11 +36,12 @@ def standing_of(gate: Gate | None, limits: Limits, now: datetime) -> Standing:
     resets_at = None if left is None else _resets_at(gate, limits, left, now)
     if gate is None:
         return Standing(quota_left=left, quota_resets_at=resets_at)
-    closed = gate.closed_until is not None and gate.closed_until > now
+    unpaid = gate.closed_for == OUT_OF_CREDIT  # also while one run tries again
+    closed = unpaid or (gate.closed_until is not None and gate.closed_until > now)
     return Standing(
         health=_health(gate, now, closed=closed),
         circuit=Circuit(gate.circuit),
-        last_error=gate.last_error or (gate.closed_for if closed else None),
+        last_error=gate.last_error or (closed_word(gate).value if closed else None),
         since=gate.failing_since,
         quota_left=left,
         quota_resets_at=resets_at,
@@ -50,7 +51,7 @@ def standing_of(gate: Gate | None, limits: Limits, now: datetime) -> Standing:
 def _health(gate: Gate, now: datetime, *, closed: bool) -> Health:
     if gate.circuit == Circuit.OPEN and blocks(gate, now) is not None:
         return Health.OPEN
-    troubled = gate.circuit != Circuit.CLOSED or gate.failures > 0 or closed
+    troubled = gate.circuit != Circuit.CLOSED or gate.last_error is not None or closed
     return Health.DEGRADED if troubled else Health.OK
 
 

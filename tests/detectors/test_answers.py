@@ -1,5 +1,6 @@
 """What HTTP refusals mean, and what the strict reader of JSON takes."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -173,3 +174,37 @@ def test_a_time_is_aware_utc_or_nothing(value: object, at: datetime | None) -> N
     assert time_of(value, zoneless=timezone(timedelta(hours=9))) == at
     if isinstance(value, str) and not value.endswith(("Z", "+09:00")):
         assert time_of(value) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (402, ""),
+        (402, "unauthorized: Invalid key"),
+        (403, "insufficient_credits: Buy more"),
+        (403, "Your account balance is negative"),
+        (403, "Payment required"),
+        (403, "Prepaid plan: no funds left"),
+        (429, "INSUFFICIENT BALANCE"),
+        (429, "You have no credits left"),
+        (429, "Too many requests: you are out of credit"),
+    ],
+)
+def test_a_vendor_that_wants_money_first_is_told_apart(status: int, words: str) -> None:
+    refused = refusal(raw(status, json.dumps({"message": words}).encode(), retry_after="60"))
+    assert (refused.reason_code, refused.retryable) == (ReasonCode.QUOTA_EXCEEDED, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (403, "Forbidden by the load balancer", ReasonCode.ACCESS_DENIED),
+        (403, "accredited customers only", ReasonCode.ACCESS_DENIED),
+        (429, "Rate limit exceeded. Buy credits for a higher one.", ReasonCode.RATE_LIMITED),
+        (429, "Too many concurrent requests for your balance", ReasonCode.RATE_LIMITED),
+        (400, "The field credit is unknown", ReasonCode.BAD_REQUEST),
+        (500, "payment service down", ReasonCode.VENDOR_ERROR),
+    ],
+)
+def test_words_of_money_elsewhere_mean_what_the_status_says(status: int, words: str, code: ReasonCode) -> None:
+    assert refusal(raw(status, json.dumps({"message": words}).encode())).reason_code is code

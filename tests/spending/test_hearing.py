@@ -8,7 +8,7 @@ import pytest
 from service.detectors.answers import refusal
 from service.detectors.catalogue import Limits
 from service.detectors.port import Raw
-from service.spending.gates import WaitingFor
+from service.spending.gates import Hold, Purpose, WaitingFor, held
 from service.spending.hearing import Heard, Said, hear, heard, said_limits
 from service.spending.models import Gate
 from tests.detections.scripted import NOW, raw
@@ -56,6 +56,9 @@ def told(status: int, **headers: str) -> Heard:
     ("answer", "expected"),
     [
         (told(200), Heard()),
+        (told(402), Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900, unpaid=True)),
+        (told(402, retry_after="60"), Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=60, unpaid=True)),
+        (told(403), Heard(denied=True)),
         (told(404), Heard(failed=False)),
         (told(422), Heard()),
         (told(500), Heard(failed=True)),
@@ -73,7 +76,7 @@ def test_each_answer_tells_one_thing(answer: Heard, expected: Heard) -> None:
 
 def test_used_up_credit_closes_the_gate_for_a_while() -> None:
     answer = raw({"detail": "Insufficient credits."}, 429)
-    assert heard(answer, refusal(answer)) == Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900)
+    assert heard(answer, refusal(answer)) == Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900, unpaid=True)
 
 
 def after(*answers: Heard, limits: Limits | None = None, **values: Any) -> Gate:
@@ -91,6 +94,22 @@ def test_a_429_closes_the_gate_until_retry_after_and_a_shorter_one_does_not_open
 def test_pressure_is_kept_where_the_vendor_wants_it() -> None:
     assert after(told(429), limits=Limits(keep_pressure=True)).closed_until is None
     assert after(told(429, retry_after="40000"), limits=Limits(keep_pressure=True)).closed_until is not None
+
+
+def test_a_vendor_that_wants_money_holds_up_submissions_only_and_a_taken_one_lifts_it() -> None:
+    gate = after(told(402))
+    limits = Limits()
+    assert held(gate, limits, Purpose.SUBMIT, NOW) == Hold(WaitingFor.QUOTA_EXCEEDED, at(900), unpaid=True)
+    assert held(gate, limits, Purpose.POLL, NOW) is None
+    hear(gate, limits, told(200), NOW)
+    assert held(gate, limits, Purpose.SUBMIT, NOW) is not None, "a poll's answer says nothing of money"
+    hear(gate, limits, Heard(taken=True), NOW)
+    assert held(gate, limits, Purpose.SUBMIT, NOW) is None
+
+
+def test_a_longer_pause_of_another_kind_does_not_hide_that_money_is_wanted() -> None:
+    gate = after(told(429, retry_after="40000"), told(402))
+    assert (gate.closed_until, gate.closed_for) == (at(40_000), "out_of_credit")
 
 
 def test_a_429_is_an_answer_and_no_failure() -> None:

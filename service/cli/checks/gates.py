@@ -4,7 +4,7 @@ from sqlmodel import Session
 
 from service.cli.checks.finding import Finding, World, fail, ok, warn
 from service.spending.circuit import Circuit
-from service.spending.gates import left_today
+from service.spending.gates import OUT_OF_CREDIT, left_today
 from service.spending.lock import gates_as_they_are
 from service.spending.models import Gate
 
@@ -20,6 +20,9 @@ async def check_gates(world: World) -> Finding:
             f"left alone after failures or a refused key: {', '.join(away)}; the log says vendor.circuit_opened."
             " Mend the key or wait for the vendor: one run at a time tries again"
         )
+    unpaid = sorted(f"{vendor} ({mode})" for mode, vendor in lines if found[mode, vendor].closed_for == OUT_OF_CREDIT)
+    if unpaid:
+        return fail(f"out of credit: {', '.join(unpaid)}. Pay there: runs wait, and one at a time tries again")
     spent = sorted(
         f"{vendor} ({mode})"
         for (mode, vendor), line in lines.items()

@@ -6,13 +6,13 @@ The words were changed in August 2026, so they only ever choose between two mean
 from dataclasses import replace
 from typing import Any, Final
 
-from service.detectors.answers import json_object, list_of, object_of, refusal
+from service.detectors.answers import json_object, list_of, object_of, refusal, wants_money
 from service.detectors.port import Raw, Refused
 from service.detectors.words import ReasonCode
 
 _FORBIDDEN, _UNPROCESSABLE, _TOO_MANY, _GATEWAY_TIMEOUT = 403, 422, 429, 504
 _PAUSE_SECONDS: Final = 3
-_SPENT = ("credit", "quota", "monthly", "usage limit", "limit reached", "limit exceeded", "limit has been")
+_SPENT = ("quota", "monthly", "usage limit", "limit reached", "limit exceeded", "limit has been")
 _BUSY = ("concurren", "simultaneous", "rate limit", "too many")
 _KEY = ("x-api-key", "api key", "api_key")
 
@@ -48,7 +48,7 @@ def turned_away(text: str, retry_after_seconds: int | None = None) -> Refused:
 
 def _is_spent(text: str) -> bool:
     words = text.lower()
-    return any(word in words for word in _SPENT) and not any(word in words for word in _BUSY)
+    return wants_money(text) or (any(word in words for word in _SPENT) and not any(word in words for word in _BUSY))
 
 
 def _places(raw: Raw) -> str:

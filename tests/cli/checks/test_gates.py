@@ -17,6 +17,8 @@ from tests.cli.checks.rooms import NOW, deployment
         ({}, Level.OK, "answers"),
         ({"circuit": "open", "circuit_until": NOW}, Level.FAIL, "asc (test)"),
         ({"circuit": "half_open"}, Level.FAIL, "asc (test)"),
+        ({"closed_for": "out_of_credit", "closed_until": NOW}, Level.FAIL, "asc (test)"),
+        ({"closed_for": "rate_limited", "closed_until": NOW}, Level.OK, "answers"),
         ({"window_started_at": NOW, "window_used": 10_000}, Level.WARN, "asc (test)"),
         ({"window_started_at": NOW, "window_used": 9_999}, Level.OK, "answers"),
     ],
