@@ -20,6 +20,7 @@ import service.media.models
 import service.spending.models
 import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
 from service.kit.database import Database
+from service.kit.patience import UNHURRIED
 
 
 def run(connection: Connection) -> None:
@@ -40,7 +41,7 @@ def run_alone() -> None:
     """The same for the alembic command: its address comes from `-x url=` or DATABASE_URL."""
     url = context.get_x_argument(as_dictionary=True).get("url") or os.environ["DATABASE_URL"]
     with (
-        closing(Database(url)) as database,
+        closing(Database(url, patience=UNHURRIED)) as database,
         database.engine.connect().execution_options(relay_writes=True) as connection,
         connection.begin(),
     ):

@@ -4,6 +4,7 @@ The outbox gets the fan-out as a recorder; a run that learns its job id tells th
 vendors are the sandbox twins of this deployment.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ from service.kit.guarded_http import guarded_session
 from service.kit.keys import derive
 from service.kit.sealing import SealBroken, Sealer
 from service.kit.tokens import Tokens
+from service.kit.watchdog import watched
 from service.media.links import MediaLinks
 from service.media.store import Store, store_from
 from service.sandbox.app import SandboxSettings
@@ -45,6 +47,7 @@ from service.webhooks.phases import phase_tracing
 from service.webhooks.record import Tried, record_attempts
 
 _CONNECT_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 2.0
 
 
 class Links:
@@ -97,7 +100,7 @@ class Resources:
 @asynccontextmanager
 async def open_resources(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[Resources]:
     """Everything is open; on leaving, everything is closed, in the order that loses nothing."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, patience=settings.patience)
     database.wake.attach()
     exchanges: list[Exchange] = []
     guard = GuardPolicy(allow=settings.outbound_allow, https_only=settings.outbound_https_only)
@@ -114,15 +117,24 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
         for name in (name for name, vendor in VENDORS.items() if vendor.account_callbacks):
             token = await _sandbox_token(resources, name)
             resources.sandbox_callback_urls[name] = resources.links.account_callback("test", name, token)
-        yield resources
-        await resources.intake.drain()
-        await resources.attempts.drain()
+        with watched(database, settings.database_watchdog_seconds):
+            yield resources
+        await _drained(resources)
     finally:
         await source_session.close()
         await webhook_session.close()
         for exchange in exchanges:
             await exchange.aclose()
         database.close()
+
+
+async def _drained(resources: Resources) -> None:
+    """What was to be written is written, if the database still answers."""
+    resources.database.hurry(_LAST_WORDS_SECONDS)
+    drains = [asyncio.create_task(writer.drain()) for writer in (resources.intake, resources.attempts)]
+    _, late = await asyncio.wait(drains, timeout=_LAST_WORDS_SECONDS)
+    for task in late:
+        task.cancel()
 
 
 async def _sandbox_token(resources: Resources, vendor: str) -> str:

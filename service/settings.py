@@ -14,6 +14,7 @@ from service.detectors.vendor import VendorSettings
 from service.kit.database import normalise_url
 from service.kit.environment import BaseUrl, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
 from service.kit.errors import SettingsError
+from service.kit.patience import Patience
 from service.vendors import VENDORS
 
 
@@ -46,6 +47,12 @@ class Settings(FromEnvironment):
     database_listen_url: Annotated[str, AfterValidator(_is_database)] | None = Field(
         None, repr=False, examples=["postgres://user:password@host:5432/relay"]
     )
+    database_connect_seconds: Seconds = Field(5, examples=["5"])
+    database_line_seconds: Seconds = Field(20, examples=["20"])
+    database_statement_seconds: Seconds = Field(30, examples=["30"])
+    database_lock_seconds: Seconds = Field(10, examples=["10"])
+    database_idle_seconds: Seconds = Field(60, examples=["60"])
+    database_watchdog_seconds: Seconds = Field(300, examples=["300"])
     host: str | None = Field(None, examples=["0.0.0.0"])  # noqa: S104 - an example
     port: Annotated[int, Field(ge=0, le=65535)] | None = Field(None, examples=["8000"])
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(1, examples=["2"])
@@ -99,6 +106,17 @@ class Settings(FromEnvironment):
         host, port = self.bind
         own = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
         return self.sandbox_url or self.public_url or own
+
+    @property
+    def patience(self) -> Patience:
+        """How long the database is waited for."""
+        return Patience(
+            connect=self.database_connect_seconds,
+            line=self.database_line_seconds,
+            statement=self.database_statement_seconds,
+            lock=self.database_lock_seconds,
+            idle=self.database_idle_seconds,
+        )
 
     @property
     def is_sqlite(self) -> bool:

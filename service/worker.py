@@ -47,6 +47,7 @@ log = structlog.get_logger()
 LOOPS_FAILED = Count("relay_loops_failed_total", "Rounds of the worker's loops that failed.", "loop")
 
 DRAIN_SECONDS = 14.0  # with the web half's grace before it and the last words after it, less than 25
+HURRY_SECONDS = 5.0  # for a call of the database in a process that ends
 _LOOP_SECONDS = 5.0
 _STUMBLE_SECONDS = 1.0
 
@@ -149,6 +150,7 @@ class Worker:
         No claim is broken off: what it took is handed back by the round that made it.
         """
         log.info("worker.draining", worker_id=self.id, within=within)
+        self._resources.database.hurry(HURRY_SECONDS)
         self._scheduler.shutdown(wait=False)
         self._resources.hand_off = None
         self._closing.set()
@@ -170,13 +172,13 @@ class Worker:
         if database.is_sqlite:
             return 1.0
         url = normalise_url(settings.database_listen_url or settings.database_url)
-        hears = await can_hear(url, database.url)
+        hears = await can_hear(url, database.url, database.patience)
         if not hears:
             log.warning(
                 "worker.deaf", advice="set DATABASE_LISTEN_URL to a session-mode address", sweep=DEAF_SWEEP_SECONDS
             )
             return DEAF_SWEEP_SECONDS
-        self._listener = asyncio.create_task(listen(url, database.wake), name="listen")
+        self._listener = asyncio.create_task(listen(url, database.wake, database.patience), name="listen")
         self._tasks.append(self._listener)
         return 1.0
 

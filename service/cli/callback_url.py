@@ -47,7 +47,11 @@ def _base(settings: Settings, mode: str) -> str:
 
 
 def _token(settings: Settings, vendor: str, mode: str, rotate: bool, overlap_hours: float) -> str:
-    database, sealer, now = Database(settings.database_url), Sealer(settings.secret_keys), system_clock()
+    database, sealer, now = (
+        Database(settings.database_url, patience=settings.patience),
+        Sealer(settings.secret_keys),
+        system_clock(),
+    )
     try:
         with database.writing() as session:
             if rotate:

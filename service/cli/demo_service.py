@@ -79,7 +79,7 @@ def _settings(folder: Path, url: str, port: int) -> Settings:
 
 
 def _api_key(settings: Settings) -> str:
-    database, now = Database(settings.database_url), system_clock()
+    database, now = Database(settings.database_url, patience=settings.patience), system_clock()
     with database.writing() as session:
         key = api_keys.create(session, account_named(session, "demo", now).id, "test", now)
     database.close()

@@ -50,7 +50,7 @@ def run_dev(folder: Path, port: int) -> int:
 
 
 def _key(settings: Settings, folder: Path) -> str:
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, patience=settings.patience)
     try:
         with database.writing() as session:
             return kept_key(folder, session, system_clock())

@@ -64,7 +64,7 @@ async def _tried(check: Check, world: World) -> Finding:
 
 async def _examined(settings: Settings, dev: str | None, *, as_json: bool) -> list[tuple[str, Finding]]:
     exchanges: list[Exchange] = []
-    database, found = Database(settings.database_url), []
+    database, found = Database(settings.database_url, patience=settings.patience), []
     try:
         world = World(settings, database, catalogue_of(settings, exchanges), environment=os.environ, dev=dev)
         async for name, finding in examine(world):

@@ -16,7 +16,8 @@ from service.settings import load_settings
 
 def open_database() -> Database:
     """The database of the environment's settings."""
-    return Database(load_settings(secrets_needed=False).database_url)
+    settings = load_settings(secrets_needed=False)
+    return Database(settings.database_url, patience=settings.patience)
 
 
 def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: bool) -> None:

@@ -30,7 +30,7 @@ def run_quota(*, as_json: bool) -> int:
 async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
     """What each said, and the settings that those who could tell would need."""
     exchanges: list[Exchange] = []
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, patience=settings.patience)
     try:
         catalogue = catalogue_of(settings, exchanges)
         tellers = [(line, line.adapter) for line in catalogue.lines("live") if isinstance(line.adapter, TellsOfItself)]

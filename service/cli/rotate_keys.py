@@ -23,7 +23,7 @@ def rotate_keys(*, as_json: bool) -> int:
     Safe to repeat, and beside running processes, once all of them know the newest key.
     """
     settings = load_settings()
-    sealer, database = Sealer(settings.secret_keys), Database(settings.database_url)
+    sealer, database = Sealer(settings.secret_keys), Database(settings.database_url, patience=settings.patience)
     try:
         counts = {sealed.name: _all_of(database, sealed, sealer) for sealed in EVERYTHING}
     finally:

@@ -83,7 +83,7 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
     """Who waits in this process for a detection or an event wakes when another process commits one."""
     url = normalise_url(settings.database_listen_url or settings.database_url)
-    task = asyncio.create_task(listen(url, resources.database.wake), name="listen")
+    task = asyncio.create_task(listen(url, resources.database.wake, resources.database.patience), name="listen")
     try:
         yield
     finally:

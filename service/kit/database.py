@@ -7,23 +7,30 @@ Functions that touch the database are `def`, take a session first and run in a t
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, text
+from sqlalchemy import Connection, Insert, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from service.kit.repeat import repeated
+from service.kit.engines import postgres_engine, sqlite_engine
+from service.kit.errors import RelayError
+from service.kit.patience import FOREVER, Deadline, Patience, within
+from service.kit.repeat import repeated, waited_for_a_lock
 from service.kit.wake import CHANNEL, Wake
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_THREADS = 8
+CONNECTIONS = 8
+_CLOSING_SECONDS = 3.0
+_STUCK_SECONDS = 1.0  # after its deadline, a thread may hang where none is looked at: in a name look-up
 _TOPICS, _AFTER = "topics", "after_commit"
 _ONE_MOMENT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -40,17 +47,39 @@ def normalise_url(url: str) -> URL:
     raise ValueError(f"{parsed.drivername!r} is not a database we speak: use sqlite:/// or postgresql://")
 
 
+class Overdue(RelayError):  # noqa: N818 - it says what happened
+    """A call did not get its turn, or no answer, in the time it may take."""
+
+
 class Database:
     """An engine, its threads, and the waking that follows a commit."""
 
-    def __init__(self, url: str, *, wake: Wake | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        wake: Wake | None = None,
+        patience: Patience | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.url = normalise_url(url)
         self.wake = wake or Wake()
         self.is_sqlite = self.url.drivername == "sqlite"
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        self.patience = (patience or Patience()).of(self.url)
+        self.most_connections = connections
+        """How many connections this process opens at once, at most: one a thread."""
+        self.engine = (
+            sqlite_engine(self.url, connections)
+            if self.is_sqlite
+            else postgres_engine(self.url, connections, self.patience)
+        )
         # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="database")
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
+        self._most_seconds = FOREVER if self.is_sqlite else self.patience.answer
+        self._calls: dict[Future[Any], Deadline] = {}
+        self.good_at = time.monotonic()
+        """When a transaction last went well, by the monotonic clock."""
         # SQLite has one writer. Queueing here is fair; its own busy handler polls and can starve.
         self._writer = threading.Lock()
 
@@ -64,7 +93,13 @@ class Database:
             with self.writing() as session:
                 return verb(session, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, repeated, work)
+        deadline = Deadline(self._most_seconds)
+        while True:
+            try:
+                return await self._called(lambda: repeated(work), deadline)
+            except DBAPIError as error:
+                if not waited_for_a_lock(error) or deadline.left < self.patience.lock:
+                    raise
 
     async def read(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `verb(session, …)` returned from one consistent look; nothing is written."""
@@ -73,7 +108,7 @@ class Database:
             with self.reading() as session:
                 return verb(session, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._called(work, Deadline(self._most_seconds))
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -91,6 +126,7 @@ class Database:
                 except BaseException:
                     session.rollback()  # an object that was added is as new again, and the next try can add it
                     raise
+        self.good_at = time.monotonic()
         self.wake.tell(topics)
         for follow_up in session.info.get(_AFTER, ()):
             _follow(follow_up)
@@ -100,16 +136,50 @@ class Database:
         """A transaction that is always rolled back."""
         with self._readers.connect() as connection, Session(bind=connection) as session:
             yield session
+        self.good_at = time.monotonic()
 
-    @property
-    def most_connections(self) -> int:
-        """How many connections this process opens at once, at most: one a thread."""
-        return _THREADS
+    def call(self, work: Callable[[], T], deadline: Deadline) -> Future[T]:
+        """`work` runs in a thread, its transactions end by `deadline`. May be called from any thread."""
+
+        def run() -> T:
+            if deadline.left <= 0:
+                raise Overdue("no connection was free in time")
+            with within(deadline):
+                return work()
+
+        future = self._threads.submit(run)
+        self._calls[future] = deadline
+        future.add_done_callback(lambda done: self._calls.pop(done, None))
+        return future
+
+    def hurry(self, seconds: float) -> None:
+        """From now on no call to PostgreSQL takes longer than this; for a process that ends."""
+        if self.is_sqlite:
+            return
+        self._most_seconds = min(self._most_seconds, seconds)
+        for deadline in list(self._calls.values()):
+            deadline.hurry(seconds)
 
     def close(self) -> None:
-        """Every thread has finished and every connection is closed."""
-        self._threads.shutdown(wait=True)
+        """What was under way has finished, or was given up after a moment; every connection is closed."""
+        self._threads.shutdown(wait=False)
+        self.hurry(_CLOSING_SECONDS)
+        wait(list(self._calls), None if self.is_sqlite else _CLOSING_SECONDS + _STUCK_SECONDS)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()
+
+    async def _called(self, work: Callable[[], T], deadline: Deadline) -> T:
+        """What `work` returned in a thread. A thread that hangs all the same is left behind."""
+        future = asyncio.wrap_future(self.call(work, deadline))
+        if deadline.at == FOREVER:
+            return await future
+        try:
+            async with asyncio.timeout(deadline.left + _STUCK_SECONDS) as limit:
+                return await future
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Overdue("the database did not answer in time") from error
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
@@ -165,40 +235,3 @@ def _follow(follow_up: Callable[[], None]) -> None:
         follow_up()
     except Exception:  # noqa: BLE001 - whatever it was, the commit stands
         _log.exception("what was to follow a commit failed")
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        connect_args={"timeout": 30, "check_same_thread": False},
-        pool_size=_THREADS + 2,
-        hide_parameters=True,  # errors are logged, and what was to be written may be a secret
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
-        # secure_delete: what was erased must not stay in pages that are free.
-        pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON")
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A writer takes its lock at once: upgrading a read lock later can fail with "database is locked".
-        writes = connection.get_execution_options().get("relay_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgres_engine(url: URL) -> Engine:
-    # Server-side prepared statements break behind a transaction-mode pooler, and buy little here.
-    return create_engine(
-        url,
-        connect_args={"prepare_threshold": None},
-        pool_size=_THREADS + 2,
-        max_overflow=0,
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )

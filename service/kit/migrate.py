@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
 from service.kit.database import Database, normalise_url
+from service.kit.patience import UNHURRIED
 
 _INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _LOCK = 0x52454C4159  # "RELAY": the advisory lock of migrations, and of nothing else
@@ -58,7 +59,7 @@ def current_revision(url: str) -> str | None:
     address = normalise_url(url)
     if address.drivername == "sqlite" and not _path(address).exists():
         return None
-    with closing(Database(url)) as database, database.engine.connect() as connection:
+    with closing(Database(url, patience=UNHURRIED)) as database, database.engine.connect() as connection:
         return revision_in(connection)
 
 
@@ -76,7 +77,7 @@ def _alone(url: str) -> Iterator[Connection]:
     with ExitStack() as stack:
         if address.drivername == "sqlite":
             stack.enter_context(_folder_locked(_path(address).parent))
-        database = stack.enter_context(closing(Database(url)))
+        database = stack.enter_context(closing(Database(url, patience=UNHURRIED)))
         # relay_writes: on SQLite the transaction begins as a writer, so a running process cannot come between.
         connection = stack.enter_context(database.engine.connect().execution_options(relay_writes=True))
         stack.enter_context(connection.begin())

@@ -20,7 +20,10 @@ REPEATED = Count("relay_transactions_repeated_total", "Transactions that were br
 
 _TRIES = 5
 _PAUSE_SECONDS = 0.02
-_WHY = {"40P01": "deadlock", "40001": "serialisation"}  # the manual's appendix A: nothing of it was kept
+_LONG_SECONDS = 1.0
+_LOCK = "lock"
+# The manual's appendix A: nothing of it was kept.
+_WHY = {"40P01": "deadlock", "40001": "serialisation", "55P03": _LOCK}
 
 log = structlog.get_logger()
 
@@ -28,16 +31,29 @@ log = structlog.get_logger()
 def repeated(transaction: Callable[[], T]) -> T:
     """What `transaction()` returned, if need be at a later try. Any other error, or that of the last try, is raised.
 
-    Waits a little between tries: for threads, not for the event loop.
+    Waits a little between tries: for threads, not for the event loop. Where a try had to wait long for a lock its error
+    is raised: the thread is others' then, and the caller may begin again behind them.
     """
     for tries in range(1, _TRIES):
+        begun = time.monotonic()
         try:
             return transaction()
         except DBAPIError as error:
-            why = _WHY.get(getattr(error.orig, "sqlstate", None) or "")
+            why = _why(error)
             if why is None:
                 raise
             REPEATED.add(why)
             log.warning("database.repeated", why=why, tries=tries, detail=str(error.orig))
+            if why == _LOCK and time.monotonic() - begun > _LONG_SECONDS:
+                raise
         time.sleep(_PAUSE_SECONDS * tries)
     return transaction()
+
+
+def waited_for_a_lock(error: DBAPIError) -> bool:
+    """Return True if the transaction ended because a lock that it needs was not free in time."""
+    return _why(error) == _LOCK
+
+
+def _why(error: DBAPIError) -> str | None:
+    return _WHY.get(getattr(error.orig, "sqlstate", None) or "")

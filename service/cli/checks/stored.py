@@ -88,7 +88,8 @@ async def check_listen(world: World) -> Finding:
     if world.database.is_sqlite:
         return ok("one process needs no ears")
     settings = world.settings
-    if await can_hear(normalise_url(settings.database_listen_url or settings.database_url), world.database.url):
+    url = normalise_url(settings.database_listen_url or settings.database_url)
+    if await can_hear(url, world.database.url, world.database.patience):
         return ok("NOTIFY is heard")
     return warn("NOTIFY is not heard, so workers look every 250 ms; set DATABASE_LISTEN_URL to a session-mode address")
 

@@ -1,0 +1,177 @@
+"""How long PostgreSQL is waited for: a limit for each step, held at both ends of the line.
+
+The server ends what takes too long there. But a line can go dead without closing: a proxy may still acknowledge what
+it no longer forwards, and then neither the server's limits nor TCP's are noticed here. So each wait for an answer has
+a limit of ours as well, after which the connection is given up.
+"""
+
+import re
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from sqlalchemy.engine import URL
+
+RV = TypeVar("RV")
+
+FOREVER = float("inf")
+_MARGIN = 1.1  # the server's own word, where it still comes, says more than ours
+_LEAST_SECONDS = 4.0  # a connection alone may take 2: libpq knows no shorter limit
+_KEEPALIVE_PARTS = 4  # the line is probed after a quarter of the time in which it must answer, and in each further one
+_IN_OPTIONS = re.compile(r"(?:-c\s*|--)statement[_-]timeout=(\d+)(ms|s|min|h|d)?(?:\s|$)")
+_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Limits in seconds; 0 is none. What the address itself says of the same matter holds instead."""
+
+    connect: float = 5.0
+    line: float = 20.0  # what was sent must be acknowledged within it (tcp_user_timeout), as must keepalives
+    statement: float = 30.0
+    lock: float = 10.0
+    idle: float = 60.0  # in a transaction
+
+    def of(self, url: URL) -> "Patience":
+        """The same with what `url` says of statements: our own limit must not come before the server's."""
+        found = _IN_OPTIONS.findall(_text(url.query.get("options", "")))
+        if not found:
+            return self
+        number, unit = found[-1]
+        return Patience(self.connect, self.line, int(number) * _UNITS[unit or "ms"], self.lock, self.idle)
+
+    @property
+    def answer(self) -> float:
+        """How long a call may take from the outside: waiting for its turn, and all its statements."""
+        return max(self.statement * _MARGIN, _LEAST_SECONDS) if self.statement else FOREVER
+
+    def server_limits(self) -> dict[str, str]:
+        """The server's settings and their values."""
+        limits = {
+            "statement_timeout": self.statement,
+            "lock_timeout": self.lock,
+            "idle_in_transaction_session_timeout": self.idle,
+        }
+        return {name: str(round(seconds * 1000)) for name, seconds in limits.items() if seconds}
+
+    def parameters(self, url: URL, *, options: bool = True) -> dict[str, Any]:
+        """What libpq is told beside what `url` says. `options` false: for a pooler that refuses the server's limits."""
+        ours: dict[str, Any] = {}
+        if self.connect:
+            ours["connect_timeout"] = max(1, round(self.connect))
+        if self.line:
+            part = max(1, round(self.line / _KEEPALIVE_PARTS))
+            ours |= {"keepalives": 1, "keepalives_idle": part, "keepalives_interval": part}
+            ours |= {"keepalives_count": _KEEPALIVE_PARTS - 1, "tcp_user_timeout": round(self.line * 1000)}
+        ours = {name: value for name, value in ours.items() if name not in url.query}
+        if options and (limits := self.server_limits()):
+            set_by_us = " ".join(f"-c {name}={value}" for name, value in limits.items())
+            ours["options"] = f"{set_by_us} {_text(url.query.get('options', ''))}".strip()  # the later one wins
+        return ours
+
+
+UNHURRIED = Patience(statement=0, lock=0, idle=0)
+"""For work that takes as long as it takes, such as migrations."""
+
+
+class TooLate(psycopg.OperationalError):
+    """No answer came in the time it may take. Whether the last statement was carried out is not known."""
+
+
+class Deadline:
+    """When a call must be over. It can be brought forward from any thread."""
+
+    def __init__(self, seconds: float) -> None:
+        self.at = time.monotonic() + seconds
+
+    def hurry(self, seconds: float) -> None:
+        """It must be over `seconds` from now, if it had longer."""
+        self.at = min(self.at, time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return self.at - time.monotonic()
+
+
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def within(deadline: Deadline) -> Iterator[None]:
+    """Inside, in this thread, no connection waits for longer than until `deadline`."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def time_left() -> float:
+    """The seconds the call of this thread has left."""
+    deadline = _deadline.get()
+    return FOREVER if deadline is None else deadline.left
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that gives itself up when an answer does not come in time."""
+
+    answer_within = FOREVER
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """See psycopg. Raises `TooLate`, and is closed then."""
+        try:
+            return super().wait(_watched(gen, self.answer_within), interval, timeout)
+        except TooLate:
+            self.pgconn.finish()
+            raise
+
+
+class AsyncConnection(psycopg.AsyncConnection[Any]):
+    """The same for the event loop. A wait that brings its own time-out, as that for a NOTIFY, keeps it."""
+
+    answer_within = FOREVER
+
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
+        """See psycopg. Raises `TooLate`, and is closed then."""
+        try:
+            limit = self.answer_within if timeout is None else FOREVER
+            return await super().wait(_watched(gen, limit), interval, timeout)
+        except TooLate:
+            self.pgconn.finish()
+            raise
+
+
+@asynccontextmanager
+async def line_to(url: URL, patience: Patience) -> AsyncIterator[AsyncConnection]:
+    """A connection outside any pool, for LISTEN and NOTIFY; each answer must come as fast as a connection does."""
+    told = patience.parameters(url, options=False)
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    async with await AsyncConnection.connect(address, autocommit=True, **told) as connection:
+        connection.answer_within = patience.connect or FOREVER
+        yield connection
+
+
+def _watched(gen: PQGen[RV], seconds: float) -> Generator[Any, Any, RV]:
+    """`gen`, broken off when `seconds` have passed, or the call's deadline. psycopg looks ten times a second."""
+    until, deadline = time.monotonic() + seconds, _deadline.get()
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            now = time.monotonic()
+            if now >= until or (deadline is not None and now >= deadline.at):
+                raise TooLate("the database did not answer in time")
+            state = gen.send(ready)
+    except StopIteration as end:
+        answer: RV = end.value
+        return answer
+
+
+def _text(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else " ".join(value)

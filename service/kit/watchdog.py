@@ -1,0 +1,77 @@
+"""Ends a process that got no transaction through for minutes, so that its platform starts a new one.
+
+It has a thread of its own: neither a blocked event loop nor a database thread that hangs can keep it from looking.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy import text
+
+from service.kit.database import Database
+from service.kit.patience import Deadline
+
+_LOOKS = 10  # in the time that may pass
+_STATUS = 1
+
+log = structlog.get_logger()
+
+
+class Watchdog:
+    """Looks whether `database` still serves. `end()` is called once nothing went well for `seconds`."""
+
+    def __init__(self, database: Database, seconds: float, end: Callable[[], object]) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._end = end
+        self._stopped = threading.Event()
+        self._asked: Future[None] | None = None
+
+    def watch(self) -> None:
+        """Returns when it is stopped, or has called `end`."""
+        good_at = time.monotonic()
+        while not self._stopped.wait(self._seconds / _LOOKS):
+            if self._asked is None or self._asked.done():
+                with contextlib.suppress(RuntimeError):  # the threads take nothing new: the process ends anyway
+                    self._asked = self._database.call(self._ask, Deadline(self._seconds))
+                self._wait_a_moment()
+            good_at = max(good_at, self._database.good_at)
+            if (silent := time.monotonic() - good_at) > self._seconds and not self._stopped.is_set():
+                log.critical(
+                    "database.lost", seconds=round(silent), advice="this process ends; is PostgreSQL reachable?"
+                )
+                self._end()
+                return
+
+    def stop(self) -> None:
+        """It looks no more."""
+        self._stopped.set()
+
+    def _ask(self) -> None:
+        with self._database.reading() as session:
+            session.connection().execute(text("SELECT 1"))
+
+    def _wait_a_moment(self) -> None:
+        if self._asked is not None:
+            with contextlib.suppress(Exception):  # what matters is what went well
+                self._asked.result(self._seconds / _LOOKS)
+
+
+@contextmanager
+def watched(database: Database, seconds: float) -> Iterator[None]:
+    """Inside, this process ends at once, as it would by `kill -9`, if PostgreSQL does not serve it for `seconds`."""
+    if database.is_sqlite or not seconds:
+        yield
+        return
+    dog = Watchdog(database, seconds, lambda: os._exit(_STATUS))
+    threading.Thread(target=dog.watch, name="watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        dog.stop()
