@@ -18,6 +18,7 @@ import pytest
 from service.kit.database import Database
 from service.kit.migrate import upgrade
 from tests import postgres
+from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
 
 _FOLDER = pytest.StashKey[Path]()
@@ -27,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The place of the server is settled; it is empty until a test wants it. Ctrl-C means what it means to a person."""
     # Started in the background of a script, a process has SIGINT ignored, and so would those that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    share_compiled_statements()
     told: dict[str, str] | None = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
 
