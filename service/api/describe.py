@@ -1,7 +1,7 @@
 """The words an operation of the API is described in. What is said of each door: `described`; the document: `openapi`.
 
 A description names what is particular to its door. What follows from that (a key means 401, 403 and 429; a JSON body
-400, 413, 415 and 422; a name in the path 404) is added by `problems_of`, once for all.
+400, 408, 413, 415 and 422; a name in the path 404) is added by `problems_of`, once for all.
 """
 
 from collections.abc import Mapping
@@ -79,13 +79,13 @@ Described = dict[tuple[str, str], Operation]
 
 def problems_of(operation: Operation, path: str) -> list[int]:
     """Every status this operation refuses with, in order."""
-    found = set(operation.refusals)
+    found = {414, 431, *operation.refusals}  # the server itself refuses a head that is too large
     if operation.scope is not None:
         found |= {401, 403, 429}
     if any(parameter.place == "query" for parameter in operation.parameters):
         found.add(422)
     if operation.body is not None and operation.body.model is not None:
-        found |= {400, 413, 415, 422}
+        found |= {400, 408, 413, 415, 422}
     if operation.once:
         found |= {400, 409, 422}
     if "{" in path:

@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from service.api.security import ALWAYS
 from service.kit.ids import new_id
 
 _PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long"}
@@ -38,7 +39,7 @@ class Refusal:
             "content-type": "application/problem+json",
             "content-length": str(len(body)),
             "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
+            **{name.lower(): value for name, value in ALWAYS.items()},
             "x-request-id": request_id,
             "connection": "close",
         } | ({"retry-after": self.retry_after} if self.retry_after else {})

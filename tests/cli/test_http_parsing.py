@@ -122,7 +122,7 @@ async def test_a_request_that_they_forbid_is_refused_as_a_problem(port: int, cas
     heard = await ask(port, sent, answers=2)
     assert (heard.statuses, heard.closed) == ([status], True)
     assert heard.header("content-type") == "application/problem+json"
-    assert heard.header("connection") == "close"
+    assert (heard.header("connection"), heard.header("x-frame-options")) == ("close", "DENY")
     assert heard.json["status"] == status
     assert heard.json.keys() == {"type", "title", "status", "detail", "code", "request_id"}
 

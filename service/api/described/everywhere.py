@@ -55,13 +55,16 @@ REFUSALS = {
     401: "There is no valid key, token or signature.",
     403: "The key lacks the scope.",
     404: "There is no such thing, or it is somebody else's: the two look the same.",
+    408: "The body came too slowly.",
     409: "Its state forbids it now, or the same request is still at work.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "The body is of a type that is not taken here.",
     416: "The range begins after the last byte.",
     422: "It can be read, but not be done as asked. `errors` names every fault.",
     424: "The vendor that this depends on failed, or takes nothing more for now.",
     429: "Too many requests.",
+    431: "The headers are too many, or too long.",
     503: "A fault of ours. Send it again.",
 }
 REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {

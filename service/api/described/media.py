@@ -39,7 +39,7 @@ OPERATIONS: Described = {
             201: Answer(text="Taken in.", model=Media),
             200: Answer(text="These bytes are here already: the media they are.", model=Media),
         },
-        refusals=(413, 415),
+        refusals=(408, 413, 415),
     ),
     ("DELETE", "/v1/media/{media_id}"): Operation(
         id="eraseMedia",

@@ -21,7 +21,7 @@ OPERATIONS: Described = {
         text="The body is the vendor's own. It is stored before it is answered, and a challenge is echoed.",
         body=Body(content={"application/json": _OBJECT}),
         answers={200: Answer(text="Stored for good, or stored before.", content={"application/json": _OBJECT})},
-        refusals=(400, 401, 413, 415, 422, 503),
+        refusals=(400, 401, 408, 413, 415, 422, 503),
     ),
     ("GET", _LINK): Operation(
         id="fetchMedia",
