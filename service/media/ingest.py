@@ -22,8 +22,9 @@ from service.kit.clock import Clock
 from service.kit.database import Database, insert_ignoring_conflicts
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
+from service.media.duration import duration_ms
 from service.media.models import Media
-from service.media.probe import HEAD_BYTES, Format, duration_ms, sniff
+from service.media.probe import HEAD_BYTES, Format, sniff
 from service.media.store import Store
 
 MAX_BYTES = 100 * 1024 * 1024
@@ -77,7 +78,7 @@ async def take_in(
             name=clean_name(name, kind.extension),
             format=kind.word,
             content_type=kind.content_type,
-            duration_ms=await duration_ms(path),
+            duration_ms=await duration_ms(path, kind),
             created_at=clock(),
             delete_after=clock() + UNUSED,
         )

@@ -1,16 +1,10 @@
-"""What bytes are, by what they say themselves: their format and how long they play. Nobody's word is taken for it."""
+"""What bytes are, by what they say themselves. No name and no claimed type is taken for it."""
 
-import asyncio
-from collections.abc import Callable
-from io import BufferedReader, FileIO
-from pathlib import Path
 from typing import NamedTuple
 
-from tinytag import TinyTag
+from service.media.frames import HEADER_BYTES, ReadFrame, adts_frame, mp3_frame
 
-HEAD_BYTES = 16 * 1024  # enough to judge by; an ID3 tag with a picture is longer, and is believed
-_LONGEST_MS = 2**31 - 1  # 24 days, and what the column holds
-_MOST_READS = 200_000  # an honest Ogg of 100 MB takes less than half
+HEAD_BYTES = 64 * 1024  # enough to judge by; an ID3 tag with a picture is longer, and is believed
 
 
 class Format(NamedTuple):
@@ -49,54 +43,28 @@ _MP4_BRANDS = (
     b"MSNV",
 )
 
-# ISO/IEC 11172-3 §2.4.2.3 and 13818-3: bit rates of layer III in kbit/s by version, sample rates in Hz.
-_MPEG1, _MPEG2, _MPEG25 = 0b11, 0b10, 0b00
-_BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_BITRATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_SAMPLE_RATES = {
-    _MPEG1: (44100, 48000, 32000),
-    _MPEG2: (22050, 24000, 16000),
-    _MPEG25: (11025, 12000, 8000),
-}
-_LAYER_3 = 0b01
-_ADTS_HEADER_BYTES, _ADTS_SAMPLE_RATES = 7, 13
 _ID3_HEADER_BYTES = 10
+_APE_HEADER_BYTES, _APE_HAS_HEADER = 32, 0x8000_0000
 _TWO_FRAMES_BYTES = 4096
+_STRAY_BYTES = 16 * 1024  # before the first frame: a frame cut in two is half of that at most
+_CHAIN = 3  # so many frames in a row are no accident
+# What these begin holds sound only in pieces, or other things beside it: frames somewhere in it make it no MP3.
+_FOREIGN = (
+    *(b"RIFF", b"FORM", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75"),
+    *(b"PK", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"),
+    *(b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"MZ", b"\x7fELF", b"<", b"{"),
+)
 
 
 def sniff(head: bytes) -> Format | None:
-    """The format of audio that begins with `head` (the first 16 KiB, or all of it); `None` if it is none we know."""
+    """Return the format of audio that begins with `head` (the first `HEAD_BYTES`, or all of it), if we know it.
+
+    Frames of MP3 and ADTS may begin anywhere near the start: files are joined and cut in the middle of one, and
+    taggers leave things before the first.
+    """
     if head.startswith(b"ID3"):
         return _after_id3(head)
-    return _container(head) or _frames(head)
-
-
-async def duration_ms(path: Path) -> int | None:
-    """How long the audio at `path` plays; `None` where its headers do not say, or not credibly."""
-    return await asyncio.to_thread(_duration_ms, path)
-
-
-def _duration_ms(path: Path) -> int | None:
-    try:
-        with _Bounded(FileIO(path)) as file:
-            seconds = TinyTag.get(file_obj=file, tags=False).duration
-        milliseconds = round((seconds or 0) * 1000)
-    except Exception:  # noqa: BLE001 - a parser before a stranger's bytes may fail in any way
-        return None
-    return milliseconds if 0 < milliseconds <= _LONGEST_MS else None
-
-
-class _Bounded(BufferedReader):
-    """A file that ends a parser's patience: 100 MB of empty atoms would keep it busy for many seconds."""
-
-    _reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As always, but not for ever."""
-        self._reads += 1
-        if self._reads > _MOST_READS:
-            raise ValueError("too many parts")
-        return super().read(size)
+    return _container(head) or _frames(head) or _frames_after_stray_bytes(head)
 
 
 def _container(head: bytes) -> Format | None:
@@ -145,39 +113,52 @@ def _frames_further_on(data: bytes) -> Format | None:
     return None
 
 
+def _frames_after_stray_bytes(head: bytes) -> Format | None:
+    """Like `_frames`, but anything may come first, and so three frames have to follow each other."""
+    begin = _behind_ape(head)
+    while begin < len(head) and head[begin] == 0:
+        begin += 1
+    if head[begin:].startswith(_FOREIGN) or head[4:8] == b"ftyp":
+        return None
+    at = head.find(b"\xff", begin)
+    while 0 <= at <= begin + _STRAY_BYTES:
+        for read, found in ((mp3_frame, MP3), (adts_frame, AAC)):
+            if _is_chain(head, at, read):
+                return found
+        at = head.find(b"\xff", at + 1)
+    return None
+
+
+def _behind_ape(head: bytes) -> int:
+    """Where an APEv2 tag at the start ends: its size leaves out the header that stands here."""
+    if not head.startswith(b"APETAGEX"):
+        return 0
+    has_header = int.from_bytes(head[20:24], "little") & _APE_HAS_HEADER
+    return int.from_bytes(head[12:16], "little") + (_APE_HEADER_BYTES if has_header else 0)
+
+
+def _is_chain(data: bytes, at: int, read: ReadFrame) -> bool:
+    """Return True if frames of one kind follow each other from `at` on."""
+    kind = None
+    for _ in range(_CHAIN):
+        frame = read(data[at : at + HEADER_BYTES])
+        if frame is None or kind not in (None, frame.kind):
+            return False
+        kind, at = frame.kind, at + frame.length
+    return True
+
+
 def _frames(data: bytes) -> Format | None:
     data = data.lstrip(b"\0")  # some encoders pad before the first frame
-    if _chained(data, _mp3_frame_bytes):
+    if _chained(data, mp3_frame):
         return MP3
-    return AAC if _chained(data, _adts_frame_bytes) else None
+    return AAC if _chained(data, adts_frame) else None
 
 
-def _chained(data: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Whether a frame begins here and another follows where it ends. A lone frame has to be the whole of it."""
-    length = frame_bytes(data)
-    if not length or len(data) < length:
+def _chained(data: bytes, read: ReadFrame) -> bool:
+    """Return True if a frame begins here and another where it ends. A lone frame has to be the whole of it."""
+    frame = read(data[:HEADER_BYTES])
+    if frame is None or len(data) < frame.length:
         return False
-    following = data[length:]
-    return not following or bool(frame_bytes(following)) or following.startswith((b"TAG", b"APETAGEX"))
-
-
-def _mp3_frame_bytes(data: bytes) -> int:
-    """The length of the layer III frame that begins here, or 0."""
-    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - eleven bits of sync
-        return 0
-    version, layer = data[1] >> 3 & 3, data[1] >> 1 & 3
-    bitrate, rate, padding = data[2] >> 4, data[2] >> 2 & 3, data[2] >> 1 & 1
-    rates = _SAMPLE_RATES.get(version, ())
-    if layer != _LAYER_3 or not 0 < bitrate < len(_BITRATES_1) or rate >= len(rates):
-        return 0
-    if version == _MPEG1:
-        return 144_000 * _BITRATES_1[bitrate] // rates[rate] + padding
-    return 72_000 * _BITRATES_2[bitrate] // rates[rate] + padding
-
-
-def _adts_frame_bytes(data: bytes) -> int:
-    """The length of the ADTS frame that begins here, or 0. ISO/IEC 13818-7 §6.2."""
-    if len(data) < _ADTS_HEADER_BYTES or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:  # noqa: PLR2004 - sync, layer 0
-        return 0
-    length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-    return length if data[2] >> 2 & 15 < _ADTS_SAMPLE_RATES and length > _ADTS_HEADER_BYTES else 0
+    following = data[frame.length :]
+    return not following or read(following[:HEADER_BYTES]) is not None or following.startswith((b"TAG", b"APETAGEX"))

@@ -22,6 +22,13 @@ def id3(length: int, *, major: int = 3, flags: int = 0) -> bytes:
     return b"ID3" + bytes([major, 0, flags]) + size + bytes(length) + (bytes(10) if flags & 0x10 else b"")
 
 
+def ape(length: int, *, has_header: bool = True) -> bytes:
+    """An APEv2 tag: its size counts the items and the footer, and not the header."""
+    size, flags = length + 32, 0x8000_0000 if has_header else 0
+    ends = [b"APETAGEX" + struct.pack("<IIII", 2000, size, 1, flags | header) + bytes(8) for header in (0x2000_0000, 0)]
+    return (ends[0] if has_header else b"") + bytes(length) + ends[1]
+
+
 def ogg(packet: bytes) -> bytes:
     return b"OggS\0\x02" + bytes(20) + b"\x01" + bytes([len(packet)]) + packet
 

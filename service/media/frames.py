@@ -1,0 +1,65 @@
+"""The frames of MP3 and ADTS: where one ends, and how long it plays. Nothing else tells where such a stream begins."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+# ISO/IEC 11172-3 §2.4.2.3 and 13818-3: bit rates of layer III in kbit/s by version, sample rates in Hz.
+_MPEG1, _MPEG2, _MPEG25 = 0b11, 0b10, 0b00
+_BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_BITRATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_SAMPLE_RATES = {
+    _MPEG1: (44100, 48000, 32000),
+    _MPEG2: (22050, 24000, 16000),
+    _MPEG25: (11025, 12000, 8000),
+}
+_LAYER_3 = 0b01
+# ISO/IEC 14496-3 §1.6.3.4
+_ADTS_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_ADTS_BLOCK_SAMPLES = 1024
+
+HEADER_BYTES = 7  # of the longer header of the two
+
+
+class Frame(NamedTuple):
+    """A frame by its header. Frames of one stream have the same `kind`."""
+
+    length: int
+    samples: int
+    rate: int
+    kind: int
+
+
+ReadFrame = Callable[[bytes], Frame | None]
+"""The frame whose header begins the given bytes (`HEADER_BYTES` of them); `None` if there is none."""
+
+
+def mp3_frame(header: bytes) -> Frame | None:
+    """Return the layer III frame that begins here."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - eleven bits of sync
+        return None
+    return _layer_3(header[1], header[2])
+
+
+@lru_cache(maxsize=1024)
+def _layer_3(first: int, second: int) -> Frame | None:
+    version, layer = first >> 3 & 3, first >> 1 & 3
+    bitrate, rate, padding = second >> 4, second >> 2 & 3, second >> 1 & 1
+    rates = _SAMPLE_RATES.get(version, ())
+    if layer != _LAYER_3 or not 0 < bitrate < len(_BITRATES_1) or rate >= len(rates):
+        return None
+    kind = version << 2 | rate
+    if version == _MPEG1:
+        return Frame(144_000 * _BITRATES_1[bitrate] // rates[rate] + padding, 1152, rates[rate], kind)
+    return Frame(72_000 * _BITRATES_2[bitrate] // rates[rate] + padding, 576, rates[rate], kind)
+
+
+def adts_frame(header: bytes) -> Frame | None:
+    """Return the ADTS frame that begins here. ISO/IEC 13818-7 §6.2."""
+    if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:  # noqa: PLR2004 - sync, layer 0
+        return None
+    rate = header[2] >> 2 & 15
+    length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    if rate >= len(_ADTS_SAMPLE_RATES) or length <= HEADER_BYTES:
+        return None
+    return Frame(length, _ADTS_BLOCK_SAMPLES * ((header[6] & 3) + 1), _ADTS_SAMPLE_RATES[rate], rate)

@@ -1,0 +1,89 @@
+"""MP3 and ADTS: no header says how long they are, so their frames are counted."""
+
+from collections.abc import Iterator
+
+from service.media.frames import HEADER_BYTES, Frame, ReadFrame, adts_frame, mp3_frame
+from service.media.lengths.bytes import Bytes, TooManyParts, bounded
+
+_CHAIN = 3  # so many frames in a row are no accident
+_MOST_FRAMES = 1_000_000  # seven hours; beyond it the file is made of dwarfs, to keep us busy
+_ID3_HEADER_BYTES = 10
+_LAME_DELAYS_AT = 21  # from the encoder's name on, in the tag that LAME and Lavc write
+
+
+def mp3_seconds(data: Bytes, at: int = 0) -> float | None:
+    """Return how long the whole frames from `at` on play. A first frame that only describes the stream is silent."""
+    first = _next_frame(data, at, mp3_frame, bounded())
+    if first is None or (frame := mp3_frame(data[first : first + HEADER_BYTES])) is None:
+        return None
+    head = bytes(data[first : first + min(frame.length, 400)])
+    tag = max(head.find(b"Xing"), head.find(b"Info"))
+    if tag < 0:
+        return _seconds(data, first, mp3_frame)
+    seconds = _seconds(data, first + frame.length, mp3_frame)
+    return None if seconds is None else seconds - _unheard(head[tag:], frame, seconds)
+
+
+def adts_seconds(data: Bytes, at: int = 0) -> float | None:
+    """Return how long the whole frames from `at` on play."""
+    return _seconds(data, at, adts_frame)
+
+
+def _seconds(data: Bytes, at: int, read: ReadFrame) -> float | None:
+    samples: dict[int, int] = {}
+    steps, left = bounded(), _MOST_FRAMES
+    begin = _next_frame(data, at, read, steps)
+    while begin is not None:
+        at = begin
+        while (frame := read(data[at : at + HEADER_BYTES])) is not None and at + frame.length <= len(data):
+            samples[frame.rate] = samples.get(frame.rate, 0) + frame.samples
+            at, left = at + frame.length, left - 1
+            if not left:
+                raise TooManyParts
+        begin = _next_frame(data, max(at, begin + 1), read, steps)
+    return sum(count / rate for rate, count in samples.items()) or None
+
+
+def _next_frame(data: Bytes, at: int, read: ReadFrame, steps: Iterator[int]) -> int | None:
+    """Return where frames go on at `at` or behind it. What is no frame is skipped: tags, stray bytes, zeros."""
+    for _ in steps:
+        at = _behind_tag(data, at)
+        at = data.find(b"\xff", at)
+        if at < 0:
+            return None
+        if _is_chained(data, at, read):
+            return at
+        at += 1
+    return None
+
+
+def _behind_tag(data: Bytes, at: int) -> int:
+    if data[at : at + 3] != b"ID3":
+        return at
+    size = data[at + 6 : at + _ID3_HEADER_BYTES]
+    return at + _ID3_HEADER_BYTES + sum((byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(size))
+
+
+def _is_chained(data: Bytes, at: int, read: ReadFrame) -> bool:
+    """Return True if frames of one kind follow each other from here on, three or to the end of the file."""
+    kind = None
+    for _ in range(_CHAIN):
+        frame = read(data[at : at + HEADER_BYTES])
+        if frame is None or kind not in (None, frame.kind):
+            return False
+        kind, at = frame.kind, at + frame.length
+        if at >= len(data) or data[at : at + 3] == b"TAG":
+            return True
+    return True
+
+
+def _unheard(tag: bytes, frame: Frame, seconds: float) -> float:
+    """Return what the encoder added before the music, and behind it if nothing is missing. Players leave it out."""
+    flags = int.from_bytes(tag[4:8])
+    name = 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
+    delays = tag[name + _LAME_DELAYS_AT : name + _LAME_DELAYS_AT + 3]
+    if len(delays) < 3 or tag[name : name + 4] not in (b"LAME", b"Lavc", b"Lavf"):  # noqa: PLR2004 - twice twelve bits
+        return 0
+    before, behind = delays[0] << 4 | delays[1] >> 4, (delays[1] & 15) << 8 | delays[2]
+    is_whole = flags & 1 and round(seconds * frame.rate) >= int.from_bytes(tag[8:12]) * frame.samples
+    return (before + (behind if is_whole else 0)) / frame.rate
