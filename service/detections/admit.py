@@ -163,7 +163,7 @@ def _line_up(place: Place, runs: Sequence[Run], stood: Collection[str], hold: Ho
     """
     if not runs:
         return
-    now, gap = place.now, seconds(step(place.limits, place.requests(runs[0])))
+    now, gap = place.now, seconds(step(place.gate, place.limits, place.now, place.requests(runs[0])))
     near = hold.until if hold is not None else now
     tail = max(place.gate.line_until or near, near)
     for run in runs:
@@ -228,5 +228,5 @@ def _admit_polls(gate: Gate, limits: Limits, found: Sequence[Held], now: datetim
         again = hold.until + later
         run.due_at = min(again, run.deadline_at) if run.state == RunState.WAITING.value else again
         run.lease_token = None
-        later += seconds(step(limits))
+        later += seconds(step(gate, limits, now))
     return admitted

@@ -2,6 +2,7 @@
 
 Requests are counted by the second, and no 60 s see more than the minute's limit. The day begins at midnight UTC, as
 ASC's does. A tenth of both is kept for polls and confirmations, so that submissions cannot starve what is under way.
+Where the vendor says a smaller limit of its own, it is a tenth of that: nothing is kept that is not there.
 """
 
 import json
@@ -70,7 +71,7 @@ def held(
     if spent is not None:
         return spent
     if purpose is Purpose.SUBMIT and limits.concurrency is not None and under_way >= limits.concurrency:
-        return Hold(WaitingFor.CONCURRENCY, now + seconds(step(limits)))
+        return Hold(WaitingFor.CONCURRENCY, now + seconds(step(gate, limits, now)))
     return _held_by_minute(gate, limits, purpose, now, requests)
 
 
@@ -82,7 +83,8 @@ def charge(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, purp
     if limits.per_minute is not None:
         gate.minute_json = _noted(_minute(gate, now), math.floor(now.timestamp()), requests)
     gate.window_used = _used(gate, now) + requests
-    gate.window_started_at = _midnight(now)
+    began, today = gate.window_started_at, _midnight(now)
+    gate.window_started_at = today if began is None or began < today else began  # a clock behind us moves no day back
     if gate.quota_left is not None:
         gate.quota_left = max(0, gate.quota_left - requests)
 
@@ -101,9 +103,12 @@ def leave_later(gate: Gate, charged_at: datetime, now: datetime) -> None:
     gate.minute_json = _noted(list(lately.items()), math.floor(now.timestamp()), 1)
 
 
-def step(limits: Limits, requests: int = 1) -> float:
+def step(gate: Gate, limits: Limits, now: datetime, requests: int = 1) -> float:
     """Seconds from one submission to the next that can be hoped for while many wait."""
-    by_minute = requests * _MINUTE / (limits.per_minute - limits.per_minute // _KEPT) if limits.per_minute else 0.0
+    said = _said_limit(gate, now)
+    of_a_minute = said is not None and gate.resets_at is not None and gate.resets_at - now <= seconds(_MINUTE)
+    per_minute = _smaller(limits.per_minute, said if of_a_minute else None)
+    by_minute = requests * _MINUTE / (per_minute - per_minute // _KEPT) if per_minute else 0.0
     by_places = _TYPICAL_RUN / limits.concurrency if limits.concurrency else 0.0
     return max(by_minute, by_places, _SHORTEST_STEP)
 
@@ -111,9 +116,9 @@ def step(limits: Limits, requests: int = 1) -> float:
 def left_today(gate: Gate | None, limits: Limits, now: datetime) -> int | None:
     """How many requests are left until the quota's reset, by our own count and the vendor's; `None`: not known."""
     own = None if limits.daily_quota is None else limits.daily_quota - (_used(gate, now) if gate else 0)
-    said = gate.quota_left if gate is not None and gate.resets_at is not None and gate.resets_at > now else None
-    known = [count for count in (own, said) if count is not None]
-    return max(0, min(known)) if known else None
+    said = None if gate is None or (limit := _said_limit(gate, now)) is None else _smaller(limit, gate.quota_left)
+    left = _smaller(own, said)
+    return None if left is None else max(0, left)
 
 
 def closed_word(gate: Gate) -> WaitingFor:
@@ -147,7 +152,7 @@ def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
 def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
     if limits.daily_quota is None:
         return None
-    kept = limits.daily_quota // _KEPT if purpose is Purpose.SUBMIT else 0
+    kept = _kept_of_a_day(gate, limits, now) if purpose is Purpose.SUBMIT else 0
     if _used(gate, now) + requests + kept <= limits.daily_quota:
         return None
     return Hold(WaitingFor.QUOTA_EXCEEDED, _midnight(now) + timedelta(days=1))
@@ -158,10 +163,26 @@ def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
     if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
         return None
     soon = gate.resets_at - now <= _A_WHILE
-    kept = 0 if soon or purpose is Purpose.POLL else (limits.daily_quota or gate.quota_left) // _KEPT
+    kept = 0 if soon or purpose is Purpose.POLL else _kept_of_a_day(gate, limits, now)
     if requests + kept <= gate.quota_left:
         return None
     return Hold(WaitingFor.RATE_LIMITED if soon else WaitingFor.QUOTA_EXCEEDED, gate.resets_at)
+
+
+def _kept_of_a_day(gate: Gate, limits: Limits, now: datetime) -> int:
+    return (_smaller(limits.daily_quota, _said_limit(gate, now)) or 0) // _KEPT
+
+
+def _said_limit(gate: Gate, now: datetime) -> int | None:
+    """The vendor's own limit, while its word holds; where it named none, what was left when it spoke."""
+    if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
+        return None
+    return gate.quota_left if gate.quota_limit is None else gate.quota_limit
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    """The smaller of what is known."""
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _minute(gate: Gate, now: datetime) -> list[tuple[int, int]]:

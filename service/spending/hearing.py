@@ -24,6 +24,7 @@ _PAUSE = 30  # seconds after a 429 that names none: the pause Pex advises
 _NO_CREDIT_PAUSE = 900
 _A_WHILE = 120
 _SAME_PAUSE = 60
+_MOST = 2**31 - 1
 _LONGEST_WINDOW = timedelta(days=32)
 
 
@@ -69,7 +70,7 @@ def said_limits(raw: Raw) -> Said | None:
         return None
     if not raw.received_at < resets_at <= raw.received_at + _LONGEST_WINDOW:
         return None
-    return Said(min(remaining, 2**31 - 1), resets_at, limit)
+    return Said(min(remaining, _MOST), resets_at, None if limit is None else min(limit, _MOST))
 
 
 def heard(raw: Raw | None, said: object = None) -> Heard:
@@ -138,6 +139,8 @@ def _take_count(gate: Gate, said: Said) -> None:
     left = gate.quota_left if same and gate.quota_left is not None else said.remaining
     if gate.resets_at is None or gate.resets_at <= said.resets_at or same:
         gate.quota_left, gate.resets_at = min(left, said.remaining), said.resets_at
+        if said.limit is not None or not same or gate.quota_limit is None:
+            gate.quota_limit = said.remaining if said.limit is None else said.limit
 
 
 def _count(raw: Raw, header: str) -> int | None:

@@ -22,6 +22,7 @@ class Gate(SQLModel, table=True):
     # what the vendor said is left, and until when that holds
     quota_left: int | None = None
     resets_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    quota_limit: int | None = None  # of how many: its own limit of that window, else the most that was left in it
     # the vendor said: not before, and which limit of its that is; or `out_of_credit`, which holds up submissions only
     closed_until: datetime | None = Field(default=None, sa_type=UtcTime)
     closed_for: str | None = None

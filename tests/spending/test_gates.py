@@ -75,7 +75,7 @@ def test_a_day_begins_at_midnight_utc() -> None:
 
 
 def test_the_vendors_own_count_holds_beside_ours() -> None:
-    one, limits = gate(quota_left=20, resets_at=at(7200)), Limits(daily_quota=100)
+    one, limits = gate(quota_left=20, resets_at=at(7200), quota_limit=200), Limits(daily_quota=100)
     assert left_today(one, limits, NOW) == 20
     assert taken(one, limits, SUBMIT, NOW) == 10
     assert held(one, limits, SUBMIT, NOW) == Hold(WaitingFor.QUOTA_EXCEEDED, at(7200))
@@ -119,9 +119,9 @@ def test_what_holds_until_the_deadline_is_why_it_failed(word: WaitingFor, reason
 
 
 def test_steps_follow_the_tightest_limit() -> None:
-    assert step(Limits(per_minute=60)) == pytest.approx(60 / 54)
-    assert step(Limits(per_minute=100, concurrency=2), 2) == 15
-    assert step(Limits()) == 0.25
+    assert step(gate(), Limits(per_minute=60), NOW) == pytest.approx(60 / 54)
+    assert step(gate(), Limits(per_minute=100, concurrency=2), NOW, 2) == 15
+    assert step(gate(), Limits(), NOW) == 0.25
 
 
 _CLAIMS = st.lists(
@@ -167,3 +167,54 @@ def test_whoever_comes_when_told_to_gets_through_if_nobody_else_came(
             assert held(one, limits, purpose, hold.until, requests=requests) is None
         else:
             charge(one, limits, now, requests=requests)
+
+
+def test_no_more_is_kept_than_a_tenth_of_what_the_vendor_says_it_allows() -> None:
+    limits = Limits(daily_quota=1_000_000)
+    one = gate(quota_left=9_999, resets_at=at(7200), quota_limit=10_000)
+    assert held(one, limits, SUBMIT, NOW) is None
+    assert taken(one, limits, SUBMIT, NOW) == 9_999 - 1_000
+    assert left_today(one, limits, NOW) == 1_000
+
+
+def test_where_the_plan_shrinks_in_mid_day_the_smaller_tenth_is_kept() -> None:
+    one, limits = gate(window_started_at=NOW.replace(hour=0), window_used=5_000), Limits(daily_quota=10_000)
+    one.quota_left, one.quota_limit, one.resets_at = 120, 200, at(7200)
+    assert taken(one, limits, SUBMIT, NOW) == 100
+    assert taken(one, limits, POLL, NOW) == 20
+
+
+@given(
+    configured=st.one_of(st.none(), st.integers(1, 100_000)),
+    said=st.one_of(st.none(), st.integers(0, 100_000)),
+    left=st.integers(0, 100_000),
+    used=st.integers(0, 100_000),
+    requests=st.sampled_from([1, 2]),
+)
+@settings(deadline=None)
+def test_a_submission_goes_whenever_a_tenth_of_the_smaller_limit_stays(
+    configured: int | None, said: int | None, left: int, used: int, requests: int
+) -> None:
+    limits = Limits(daily_quota=configured)
+    one = gate(quota_left=left, quota_limit=said, resets_at=at(7200))
+    one.window_started_at, one.window_used = NOW.replace(hour=0), used
+    smaller = min(limit for limit in (configured, left if said is None else said) if limit is not None)
+    stays = min(left, left if configured is None else configured - used) - requests
+    assert (held(one, limits, SUBMIT, NOW, requests=requests) is None) == (stays >= smaller // 10)
+    assert (left_today(one, limits, NOW) or 0) <= max(0, min(left, said or left))
+
+
+def test_a_minutes_limit_that_the_vendor_says_sets_the_step() -> None:
+    limits = Limits(per_minute=600)
+    assert step(gate(quota_left=5, quota_limit=60, resets_at=at(40)), limits, NOW) == pytest.approx(60 / 54)
+    assert step(gate(quota_left=5, quota_limit=60, resets_at=at(7200)), limits, NOW) == 0.25
+
+
+def test_a_clock_that_is_behind_at_midnight_moves_no_day_back() -> None:
+    limits = Limits(daily_quota=20)
+    one = gate(window_started_at=NOW.replace(hour=0), window_used=20)
+    ahead, behind = MIDNIGHT + timedelta(seconds=1), MIDNIGHT - timedelta(seconds=1)
+    for _ in range(5):
+        charge(one, limits, ahead)
+        charge(one, limits, behind)
+    assert left_today(one, limits, ahead) == 10

@@ -132,3 +132,15 @@ def test_times_are_utc() -> None:
     said = said_limits(limits_of(1, int(RESET.timestamp())))
     assert said is not None
     assert said.resets_at.tzinfo is UTC
+
+
+def test_the_vendors_own_limit_is_kept_beside_what_is_left() -> None:
+    def said(remaining: int, limit: int | None, resets_at: datetime = RESET) -> Heard:
+        return Heard(said=Said(remaining, resets_at, limit))
+
+    assert after(said(50, 100)).quota_limit == 100
+    assert after(said(50, 100), said(49, None)).quota_limit == 100
+    assert after(said(50, None), said(40, None)).quota_limit == 50, "the most that was left in it"
+    assert after(said(50, 100), said(20, 30)).quota_limit == 30, "the plan shrank"
+    assert after(said(50, 100), said(90, None, RESET + timedelta(days=1))).quota_limit == 90
+    assert said_limits(limits_of(5, int(RESET.timestamp()), limit=999_999_999_999)) == Said(5, RESET, 2**31 - 1)
