@@ -6,6 +6,7 @@ network.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.lock import lock_runs
 from service.detections.models import SOURCE_WAITING, Detection, Run
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.detections.takes import hopeless
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import OutcomeReason
 from service.detectors.words import ReasonCode
@@ -48,6 +50,10 @@ _REASONS = {
     "media_too_large": OutcomeReason.FILE_TOO_LARGE,
     "unsupported_media": OutcomeReason.UNSUPPORTED_FORMAT,
 }
+
+
+Skipped = tuple[Run, ReasonCode, str | None]
+"""A run that is not asked, why, and in which words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,10 @@ def hand_back_source(session: Session, detection_id: str, token: str, now: datet
 def record_source(
     session: Session, detection_id: str, token: str, media_id: str, policy: DetectionPolicy, now: datetime
 ) -> None:
-    """The audio is there; the runs that waited for it are queued, or have ended with answers that are stored."""
+    """The audio is there; the runs that waited for it are queued, or have ended with answers that are stored.
+
+    Where none of the detectors can take it, the detection has failed as if there were no audio.
+    """
     detection = lock_detection(session, detection_id, media_id=media_id)
     if detection.lease_token != token or detection.source_state != "due":
         return
@@ -198,11 +207,14 @@ def record_source(
     if media.erased_at is not None:  # just now, by its owner or its age: the bytes are fetched again
         detection.due_at, detection.lease_token = now, None
         return
+    lock_runs(session, detection_id)
+    runs = runs_of(session, detection_id)
+    if (against := _hopeless(detection, media, runs, policy)) is not None:
+        _fail(session, detection, against, policy, now)
+        return
     _settle_source(detection, "ready", now)
     detection.media_id = media_id
     media.delete_after = None
-    lock_runs(session, detection_id)
-    runs = runs_of(session, detection_id)
     for run in runs:
         if run.state == RunState.SOURCING.value:
             run.state = advance(RunState.SOURCING, RunInput.SOURCE_READY).value
@@ -226,15 +238,38 @@ def record_failure(
         detection.due_at = now + _RETRY * detection.source_tries
         detection.lease_token = None
         return
-    _settle_source(detection, "failed", now)
-    detection.outcome_reason = failure.reason.value
-    ended: list[Run] = []
     lock_runs(session, detection_id)
-    for run in runs_of(session, detection_id):
-        if not RunState(run.state).ended:
-            skip_run(session, run, ReasonCode(failure.reason.value), now)
-            ended.append(run)
-    conclude(session, detection, ended, policy, now)
+    reason = ReasonCode(failure.reason.value)
+    open_runs = [run for run in runs_of(session, detection_id) if not RunState(run.state).ended]
+    _fail(session, detection, [(run, reason, None) for run in open_runs], policy, now)
+
+
+def _hopeless(detection: Detection, media: Media, runs: Sequence[Run], policy: DetectionPolicy) -> list[Skipped] | None:
+    """Return the runs with why each cannot take this audio; `None` if one can, or has ended already."""
+    names = [run.detector for run in runs]
+    if any(RunState(run.state).ended or not _is_offered(run, policy) for run in runs):
+        return None
+    against = hopeless(names, media, detection.mode, policy.catalogue)
+    if against is None:
+        return None
+    return [(run, each.reason, each.text) for run, each in zip(runs, against, strict=True)]
+
+
+def _is_offered(run: Run, policy: DetectionPolicy) -> bool:
+    return policy.catalogue.vendor_of(run.mode, run.detector) is not None
+
+
+def _fail(
+    session: Session, detection: Detection, skipped: Sequence[Skipped], policy: DetectionPolicy, now: datetime
+) -> None:
+    """The detection has failed for want of audio: its runs end unasked."""
+    _settle_source(detection, "failed", now)
+    reasons = {reason for _, reason, _ in skipped}
+    reason = reasons.pop() if len(reasons) == 1 else ReasonCode.UNSUPPORTED_FORMAT
+    detection.outcome_reason = OutcomeReason(reason.value).value
+    for run, why, text in skipped:
+        skip_run(session, run, why, now, text)
+    conclude(session, detection, [run for run, _, _ in skipped], policy, now)
 
 
 def _settle_source(detection: Detection, state: str, now: datetime) -> None:

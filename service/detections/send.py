@@ -4,7 +4,7 @@ Each try is on record with the bytes that came back, and in the same transaction
 learn what the answer tells them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,10 +26,11 @@ from service.detections.record import (
     record_partial,
     record_prepared,
 )
+from service.detections.takes import objection
 from service.detectors.answers import is_success
 from service.detectors.catalogue import Line
 from service.detectors.exchange import NotSent, OutcomeUnknown
-from service.detectors.port import Accepted, Ask, Capabilities, Prepared, Raw, Refused
+from service.detectors.port import Accepted, Ask, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.kit.clock import Clock, seconds
@@ -105,9 +106,10 @@ class Sender:
         """Why the run has ended without anything leaving, or `None`."""
         run, now = one.run, self._clock()
         capabilities = line.adapter.capabilities(run.detector)
-        objection = _objection(capabilities, one.media)
-        if objection is not None:
-            sighting = _sighting(_nothing_said(now), objection)
+        against = objection(capabilities, one.media)
+        if against is not None:
+            known = Reading(status=RunStatus.FAILED, reason_code=against.reason, reason_text=against.text)
+            sighting = _sighting(_nothing_said(now), known)
             await self._database.write(record_answer, run.id, one.token, sighting, None, self._policy, now)
             return Came("answered")
         # Asked again, and for good, when the submission is about to leave; this only spares a useless upload.
@@ -209,18 +211,6 @@ class Sender:
             return with_aftermath(session, one.run, line, after, self._clock(), verb, *args, **kwargs)
 
         return await self._database.write(both)
-
-
-def _objection(capabilities: Capabilities, media: Media) -> Reading | None:
-    """Why this detector cannot take this media at all, known from its documents without asking it."""
-    if media.format not in capabilities.formats:
-        formats: Sequence[str] = sorted(capabilities.formats)
-        text = f"The detector does not take {media.format}; it takes {', '.join(formats)}."
-        return Reading(status=RunStatus.FAILED, reason_code=ReasonCode.UNSUPPORTED_FORMAT, reason_text=text)
-    if capabilities.max_bytes is not None and media.bytes > capabilities.max_bytes:
-        text = f"{media.bytes} bytes are more than the {capabilities.max_bytes} that the detector takes."
-        return Reading(status=RunStatus.FAILED, reason_code=ReasonCode.FILE_TOO_LARGE, reason_text=text)
-    return None
 
 
 def _sighting(raw: Raw, said: Reading | Refused) -> Sighting:

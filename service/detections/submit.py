@@ -15,6 +15,7 @@ from service.detections.lock import lock_audio
 from service.detections.models import Detection, Run
 from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
 from service.detections.share import can_share
+from service.detections.takes import hopeless, what_each_takes
 from service.detections.verdict import DetectionStatus
 from service.detections.votes import Rule
 from service.detectors.catalogue import Catalogue, tier_of
@@ -53,6 +54,8 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     media = _media(session, question)
     if question.media_id is not None and media is None:
         problems.append(Problem("/source/media_id", "No such media in this account."))
+    if media is not None and not unknown_names(names, question.mode, policy.catalogue):
+        problems += _hopeless(names, media, policy.catalogue)
     if problems:
         raise CallerError("invalid_request", "The detection cannot be made as asked.", problems=tuple(problems))
     detection = _detection(question, media, now)
@@ -93,6 +96,13 @@ def _detector_problems(names: Sequence[str], question: Question, catalogue: Cata
     if question.rule is Rule.CASCADE and len(vendors) < 2:  # noqa: PLR2004 - a positive needs a second vendor
         problems.append(Problem("/decision/rule", "A cascade needs detectors of at least two vendors."))
     return problems
+
+
+def _hopeless(names: Sequence[str], media: Media, catalogue: Catalogue) -> list[Problem]:
+    against = hopeless(names, media, media.mode, catalogue)
+    if against is None:
+        return []
+    return [Problem("/detectors", what_each_takes(names, media, against, media.mode, catalogue))]
 
 
 def _media(session: Session, question: Question) -> Media | None:

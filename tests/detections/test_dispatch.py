@@ -168,16 +168,17 @@ async def test_a_worker_that_lost_its_lease_sends_nothing(database: Database) ->
 
 
 @pytest.mark.parametrize(
-    ("media", "reason"), [({"format": "webm"}, "unsupported_format"), ({"bytes": 1001}, "file_too_large")]
+    ("media", "reason"), [({"format": "mp3"}, "unsupported_format"), ({"bytes": 1001}, "file_too_large")]
 )
 async def test_what_a_detector_does_not_take_fails_without_asking_it(
     database: Database, media: dict[str, object], reason: str
 ) -> None:
-    vendor = asc()
-    here = world(database, vendor)
-    detection_id = here.submit("asc", media=media)
+    vendor, other = asc(), aippim(prepares=[raw({"error": "unauthorized"}, 401)])
+    here = world(database, vendor, other)
+    detection_id = here.submit("asc", "aippim/pro", media=media)
     await here.dispatch()
-    assert (here.run().state, here.run().reason_code, vendor.asked) == ("failed", reason, [])
+    run = here.runs()[0]
+    assert (run.state, run.reason_code, vendor.asked) == ("failed", reason, [])
     assert here.detection(detection_id).status == "failed"
 
 

@@ -1,0 +1,59 @@
+"""Which detectors can take which audio, known from their vendors' documents without asking one. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.detectors.catalogue import Catalogue
+from service.detectors.port import Capabilities
+from service.detectors.words import ReasonCode
+from service.media.models import Media
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a detector cannot take some audio at all."""
+
+    reason: ReasonCode
+    text: str
+
+
+def objection(capabilities: Capabilities, media: Media) -> Objection | None:
+    """Return why this detector cannot take this audio, or `None` if it can."""
+    if media.format not in capabilities.formats:
+        text = f"The detector does not take {media.format}; it takes {', '.join(sorted(capabilities.formats))}."
+        return Objection(ReasonCode.UNSUPPORTED_FORMAT, text)
+    if capabilities.max_bytes is not None and media.bytes > capabilities.max_bytes:
+        text = f"{media.bytes} bytes are more than the {capabilities.max_bytes} that the detector takes."
+        return Objection(ReasonCode.FILE_TOO_LARGE, text)
+    return None
+
+
+def hopeless(names: Sequence[str], media: Media, mode: str, catalogue: Catalogue) -> list[Objection] | None:
+    """Return why each of these detectors cannot take this audio; `None` if one of them can."""
+    found = [objection(_capabilities(name, mode, catalogue), media) for name in names]
+    against = [each for each in found if each is not None]
+    return against if found and len(against) == len(found) else None
+
+
+def what_each_takes(
+    names: Sequence[str], media: Media, against: Sequence[Objection], mode: str, catalogue: Catalogue
+) -> str:
+    """Return what to say where none of these detectors can take this audio."""
+    size = any(each.reason is ReasonCode.FILE_TOO_LARGE for each in against)
+    audio = f"{media.format} of {media.bytes} bytes" if size else media.format
+    each = "; ".join(f"{name} takes {_takes(_capabilities(name, mode, catalogue))}" for name in names)
+    others = [name for name in catalogue.names(mode) if objection(_capabilities(name, mode, catalogue), media) is None]
+    hint = f" Offered here, and takes it: {', '.join(others)}." if others else ""
+    return f"No detector asked takes {audio}: {each}.{hint}"
+
+
+def _takes(capabilities: Capabilities) -> str:
+    formats = ", ".join(sorted(capabilities.formats))
+    return formats if capabilities.max_bytes is None else f"{formats}, at most {capabilities.max_bytes} bytes"
+
+
+def _capabilities(name: str, mode: str, catalogue: Catalogue) -> Capabilities:
+    line = catalogue.line(mode, catalogue.vendor_of(mode, name) or "")
+    if line is None:
+        raise ValueError(f"{name} is not offered in this mode")
+    return line.adapter.capabilities(name)
