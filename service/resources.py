@@ -32,6 +32,7 @@ from service.kit.groupcommit import GroupCommit
 from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import guarded_session
 from service.kit.keys import derive
+from service.kit.names import Names
 from service.kit.sealing import SealBroken, Sealer
 from service.kit.tokens import Tokens
 from service.kit.watchdog import watched
@@ -104,12 +105,16 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
     database.wake.attach()
     exchanges: list[Exchange] = []
     guard = GuardPolicy(allow=settings.outbound_allow, https_only=settings.outbound_https_only)
-    source_session = guarded_session(guard, total_seconds=None, connect_seconds=_CONNECT_SECONDS)
+    names = Names()  # one for both: an account's look-ups are counted together
+    source_session = guarded_session(
+        guard, total_seconds=None, connect_seconds=_CONNECT_SECONDS, limit=0, resolver=names
+    )
     webhook_session = guarded_session(
         guard,
         total_seconds=settings.webhook_timeout_seconds,
         connect_seconds=_CONNECT_SECONDS,
         limit=0,
+        resolver=names,
         trace_configs=[phase_tracing()],
     )
     try:
@@ -123,6 +128,7 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
     finally:
         await source_session.close()
         await webhook_session.close()
+        await names.close()
         for exchange in exchanges:
             await exchange.aclose()
         database.close()

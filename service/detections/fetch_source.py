@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import aiohttp
 import structlog
@@ -32,6 +33,8 @@ from service.kit.database import Database, wakes
 from service.kit.errors import CallerError
 from service.kit.guard import GuardPolicy
 from service.kit.metrics import Count
+from service.kit.names import on_behalf_of
+from service.kit.shares import Shares
 from service.kit.talks import Cut, Talks
 from service.media.fetch import SourceTooLarge, SourceUnreachable, open_source
 from service.media.ingest import MAX_BYTES, take_in
@@ -42,6 +45,7 @@ log = structlog.get_logger()
 
 SOURCES = Count("relay_sources_total", "Downloads of `source.url`, by what came of them.", "outcome")
 
+_AT_ONCE = 16
 _TRIES = 3
 _RETRY = timedelta(seconds=10)
 _LOOK_AGAIN_SECONDS = 1.0
@@ -76,7 +80,7 @@ class SourceFetcher:
     guard: GuardPolicy
     clock: Clock
     timeout_seconds: float = 120.0
-    capacity: int = 8
+    places: Shares = field(default_factory=lambda: Shares(_AT_ONCE))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _talks: Talks = field(default_factory=Talks, init=False)
 
@@ -98,14 +102,17 @@ class SourceFetcher:
         return True
 
     async def _begin(self) -> None:
-        now, room = self.clock(), self.capacity - len(self._under_way)
+        now = self.clock()
         lease_until = now + seconds(self.timeout_seconds * 1.5)
         if self._talks.closed:
             return
-        for detection in await self.database.write(claim_sources, now=now, lease_until=lease_until, limit=room):
+        for detection in await self.database.write(
+            claim_sources, now=now, lease_until=lease_until, limit=self.places.room, shares=self.places.copy()
+        ):
+            self.places.hold(detection.account_id)
             task = asyncio.create_task(self._fetch(detection))
             self._under_way.add(task)
-            task.add_done_callback(self._finish)
+            task.add_done_callback(partial(self._finish, detection.account_id))
 
     async def drain(self, within: float) -> None:
         """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
@@ -116,8 +123,9 @@ class SourceFetcher:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
+    def _finish(self, account_id: str, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        self.places.release(account_id)
         if not task.cancelled() and (error := task.exception()):
             log.error("source.crashed", exc_info=error)  # its lease runs out, and it is begun again
 
@@ -125,7 +133,8 @@ class SourceFetcher:
         started_at, token = self.clock(), detection.lease_token or ""
         found: Media | Failure | None = None
         try:
-            found = await self._talks.talk(self._download(detection))
+            with on_behalf_of(detection.account_id):
+                found = await self._talks.talk(self._download(detection))
         except Cut:
             await self.database.write(hand_back_source, detection.id, token, self.clock())
         now = self.clock()
@@ -175,9 +184,13 @@ def _note(detection: Detection, found: Media | Failure | None, took_ms: int) -> 
     )
 
 
-def claim_sources(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Detection]:
+def claim_sources(
+    session: Session, *, now: datetime, lease_until: datetime, limit: int, shares: Shares | None = None
+) -> list[Detection]:
     """At most `limit` detections whose audio is to be fetched, leased to us; each try is counted at once."""
-    rows = claim(session, table_of(Detection), SOURCE_WAITING, now=now, lease_until=lease_until, limit=limit)
+    rows = claim(
+        session, table_of(Detection), SOURCE_WAITING, now=now, lease_until=lease_until, limit=limit, shares=shares
+    )
     claimed = list(session.exec(select(Detection).where(col(Detection.id).in_([row["id"] for row in rows]))))
     for detection in claimed:
         detection.source_tries += 1

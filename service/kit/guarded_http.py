@@ -20,6 +20,7 @@ from yarl import URL
 
 from service.kit.guard import Address, GuardPolicy, refusal
 from service.kit.head_first import speak_head_first
+from service.kit.names import Names
 
 MAX_URL_CHARACTERS = 2048
 _MAX_NAME_CHARACTERS = 253  # RFC 1035 §2.3.4, less the length bytes
@@ -106,9 +107,11 @@ def guarded_session(
     `RefusedUrl`, or an `aiohttp.ClientConnectorError`; `was_blocked` knows both. Bodies stay as they were
     sent: nothing is decompressed, so a cap on bytes read is a cap on memory. No cookies, no proxy or netrc
     from the environment. Pass `allow_redirects=False`: a redirect that aiohttp would follow raises `RefusedUrl`.
+    Names are looked up by `resolver`; without one, apart from all other look-ups of this process (`names`).
     """
     connector = aiohttp.TCPConnector(
-        resolver=GuardedResolver(policy, resolver or aiohttp.ThreadedResolver()),
+        resolver=GuardedResolver(policy, resolver or Names()),
+        use_dns_cache=False,  # its look-ups are shared by all who ask, and one account must not wait for another's
         socket_factory=lambda info: vetted_socket(info, policy),
         limit=limit,
         limit_per_host=limit_per_host,

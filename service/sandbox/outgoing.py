@@ -1,9 +1,11 @@
-"""The twins' way out: one HTTP client, opened on first use and closed once."""
+"""The twins' way out: an HTTP client for callbacks and one for recordings, opened on first use and closed once."""
 
 from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+
+from service.kit.names import Names
 
 _POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _CHUNK_BYTES: Final = 64 * 1024
@@ -13,14 +15,14 @@ class Outgoing:
     """Posts callbacks and downloads recordings. Belongs to the event loop that used it first."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._closed = False
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes] | None:
         """The answer's status, media type and first 64 KiB; None if no answer came within 10 seconds."""
         sent = {"Content-Type": "application/json", **headers}
         try:
-            async with self._client().post(
+            async with self._client("callbacks").post(
                 url,
                 data=body,
                 headers=sent,
@@ -38,7 +40,7 @@ class Outgoing:
         """
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         try:
-            async with self._client().get(url, allow_redirects=False, timeout=timeout) as answer:
+            async with self._client("recordings").get(url, allow_redirects=False, timeout=timeout) as answer:
                 if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
                     return "download_failed"
                 return await _read_out(answer.content, max_bytes)
@@ -48,15 +50,17 @@ class Outgoing:
     async def aclose(self) -> None:
         """The client is closed; whatever is asked of it from now on goes wrong at once."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _client(self) -> aiohttp.ClientSession:
+    def _client(self, purpose: str) -> aiohttp.ClientSession:
         if self._closed:
             raise ConnectionError("the sandbox is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        if purpose not in self._sessions:
+            # A recording's address may be a customer's: its name must not hold up the look-ups of others.
+            connector = aiohttp.TCPConnector(resolver=Names()) if purpose == "recordings" else None
+            self._sessions[purpose] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._sessions[purpose]
 
 
 async def _read_out(content: aiohttp.StreamReader, max_bytes: int) -> str:

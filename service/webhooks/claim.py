@@ -11,6 +11,7 @@ from sqlmodel import Session, col, or_, select
 from service.events.models import Event
 from service.kit.claims import claim
 from service.kit.columns import table_of
+from service.kit.shares import Shares
 from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint, EndpointSecret
 
 
@@ -36,7 +37,9 @@ class Parcel:
     attempts_before: int = 0  # made before it was last sent again: the schedule counts from there
 
 
-def claim_deliveries(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[Parcel]:
+def claim_deliveries(
+    session: Session, *, now: datetime, lease_until: datetime, limit: int, shares: Shares | None = None
+) -> list[Parcel]:
     """At most `limit` due deliveries, leased to us. Retries get what fresh ones leave."""
     tokens: dict[str, str] = {}
     for lane in ("fresh", "retry"):
@@ -49,6 +52,7 @@ def claim_deliveries(session: Session, *, now: datetime, lease_until: datetime, 
                 now=now,
                 lease_until=lease_until,
                 limit=limit - len(tokens),
+                shares=shares,
             )
             tokens |= {row["id"]: row["lease_token"] for row in rows}
     if not tokens:

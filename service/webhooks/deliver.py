@@ -21,7 +21,9 @@ from service.kit.errors import RelayError
 from service.kit.groupcommit import GroupCommit
 from service.kit.ids import new_id
 from service.kit.metrics import Count
+from service.kit.names import on_behalf_of
 from service.kit.sealing import Sealer
+from service.kit.shares import Shares
 from service.kit.talks import Cut, Talks
 from service.webhooks.attempt import Outcome, attempt
 from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels, put_aside
@@ -81,6 +83,7 @@ class Deliverer:
         self.kick = kick
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._places = Shares(policy.capacity)
         self._paces: dict[str, Pace] = {}
         self._talks = Talks()
         self.counts: Counter[str] = Counter()
@@ -90,17 +93,21 @@ class Deliverer:
         room = self._room()
         if self._talks.closed or room < self._policy.capacity // 4:
             return False  # refilled at a low-water mark: `_finish` kicks again
-        now = self._clock()
+        now, shares = self._clock(), self._places.copy()
         parcels = await self._database.write(
-            claim_deliveries, now=now, lease_until=now + self._policy.lease, limit=room
+            claim_deliveries, now=now, lease_until=now + self._policy.lease, limit=room, shares=shares
         )
+        self._places.refused |= shares.refused
         await self._start(parcels)
-        return len(parcels) == room
+        return len(parcels) == room or any(self._places.left_for(account_id) for account_id in shares.refused)
 
-    def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
+    def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
         """A lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
-        if self._talks.closed or len(self._under_way) + count > self._policy.capacity * _RESERVABLE_SHARE:
+        many = len(self._under_way) + len(account_ids) > self._policy.capacity * _RESERVABLE_SHARE
+        if self._talks.closed or many:
+            return None
+        if any(count > self._places.left_for(account_id) for account_id, count in Counter(account_ids).items()):
             return None
         return new_id("lease"), now + self._policy.lease
 
@@ -140,6 +147,7 @@ class Deliverer:
             if self._talks.closed:
                 too_many.append((parcel, now))
             elif pace.begin(parcel.rate_limit_per_second, now):
+                self._places.hold(parcel.account_id)
                 self._spawn(self._deliver(parcel, pace))
             else:
                 too_many.append((parcel, pace.next_place(parcel.rate_limit_per_second, now)))
@@ -189,6 +197,8 @@ class Deliverer:
             return
         finally:
             pace.end()
+            if self._places.release(parcel.account_id):
+                self.kick()  # more of its deliveries may be due than it had places for
             if pace.is_idle(self._clock()):
                 self._paces.pop(parcel.endpoint_id, None)
         self.counts[tried.state] += 1
@@ -212,7 +222,8 @@ class Deliverer:
     async def _attempt(self, parcel: Parcel, now: datetime) -> Outcome:
         try:
             headers = self._headers(parcel, now)
-            return await self._talks.talk(attempt(self._session, parcel.url, parcel.body, headers))
+            with on_behalf_of(parcel.account_id):
+                return await self._talks.talk(attempt(self._session, parcel.url, parcel.body, headers))
         except Cut:
             raise
         except Exception:

@@ -23,8 +23,11 @@ UNFINISHED = ("due", "blocked", "held")
 class HandOff(Protocol):
     """A deliverer in this process, which takes fresh rows already leased instead of finding them."""
 
-    def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
-        """A lease token and its end if there is room for `count` more, else `None`. May be asked in any thread."""
+    def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
+        """A lease token and its end if there is room for one more of each of these, else `None`.
+
+        May be asked in any thread.
+        """
 
     def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:
         """These committed rows are ours to deliver now. May be called in any thread."""
@@ -122,7 +125,7 @@ def _busy(session: Session, detections: set[str]) -> set[tuple[str, str | None]]
 
 
 def _lease(session: Session, due: list[dict[str, Any]], hand_off: HandOff | None, now: datetime) -> None:
-    lease = hand_off.reserve(len(due), now) if hand_off and due else None
+    lease = hand_off.reserve([row["account_id"] for row in due], now) if hand_off and due else None
     if hand_off is None or lease is None:
         return
     token, until = lease

@@ -21,8 +21,8 @@ class Desk:
         self.room = room
         self.taken: list[tuple[list[str], str]] = []
 
-    def reserve(self, count: int, now: datetime) -> tuple[str, datetime] | None:
-        assert count > 0
+    def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
+        assert account_ids
         return ("lease_1", now + LEASE) if self.room else None
 
     def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:

@@ -1,0 +1,54 @@
+"""A process's places for one kind of work, shared so that one owner's crowd never takes them all. Pure.
+
+An owner may hold as many places as it leaves free, so the next one always finds some; `at_least` it may hold anyway.
+"""
+
+from collections import Counter
+
+
+class Shares:
+    """Who holds how many of `capacity` places. `refused` names the owners that wanted more than their share."""
+
+    def __init__(self, capacity: int, at_least: int = 2) -> None:
+        self._capacity = capacity
+        self._at_least = at_least
+        self._held: Counter[str] = Counter()
+        self.refused: set[str] = set()
+
+    @property
+    def room(self) -> int:
+        """How many places are free."""
+        return max(0, self._capacity - self._held.total())
+
+    def left_for(self, owner: str) -> int:
+        """Return how many more places `owner` may take now."""
+        held, room = self._held[owner], self.room
+        return max(0, min(room, max(self._at_least - held, (room - held + 1) // 2)))
+
+    def take(self, owner: str) -> bool:
+        """Return True if `owner` has one place more; otherwise it is among the refused."""
+        if not self.left_for(owner):
+            self.refused.add(owner)
+            return False
+        self.hold(owner)
+        return True
+
+    def hold(self, owner: str) -> None:
+        """Count one place more for `owner`, whatever its share."""
+        self._held[owner] += 1
+
+    def release(self, owner: str) -> bool:
+        """Give one place of `owner` back. Return True if it was refused before and could now go on with a good many."""
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
+        if owner not in self.refused or self.left_for(owner) < self._held[owner]:
+            return False
+        self.refused.discard(owner)
+        return True
+
+    def copy(self) -> "Shares":
+        """Return the same standing, to be counted on elsewhere; no owner is refused in it yet."""
+        twin = Shares(self._capacity, self._at_least)
+        twin._held = self._held.copy()
+        return twin

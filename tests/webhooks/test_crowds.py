@@ -1,0 +1,72 @@
+"""One account's endpoints, however many and however silent, hold up no other account's events."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from service.kit.database import Database
+from tests.hanging_names import Lookups, hanging_names
+from tests.waiting import until
+from tests.webhooks.desk import Desk, customer, desk
+from tests.webhooks.rows import draft, put_endpoint
+
+_CROWD = 24
+_USUAL_SECONDS = 1.0
+_OTHER = "acc_2"
+
+
+@pytest.fixture
+def lookups() -> Iterator[Lookups]:
+    with hanging_names() as found:
+        yield found
+
+
+async def _keep_working(sender: Desk) -> None:
+    while True:
+        await sender.deliverer.step()
+        await asyncio.sleep(0.02)  # the worker's loop is woken; this one looks
+
+
+async def _taken_within(sender: Desk, got: Sequence[object], seconds: float, *, hand_off: bool) -> bool:
+    """Whether another account's event arrives in time, by either way."""
+    working = asyncio.create_task(_keep_working(sender))
+    began = time.monotonic()
+    await sender.tell(draft("det_other", account_id=_OTHER))
+    if hand_off:
+        working.cancel()
+    await until(lambda: got, seconds=8)
+    took = time.monotonic() - began
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return took < seconds
+
+
+@pytest.mark.parametrize("hand_off", [False, True])
+async def test_names_that_are_never_answered_hold_up_no_other_account(
+    database: Database, lookups: Lookups, hand_off: bool
+) -> None:
+    async with customer() as receiver, desk(database, hand_off=hand_off, capacity=16) as sender:
+        for n in range(_CROWD):
+            put_endpoint(database, url=f"http://n{n}.silent.example/in")
+        there = receiver.url.replace("127.0.0.1", "a.home.example")
+        put_endpoint(database, url=there, account_id=_OTHER)
+        await sender.tell(draft())
+        await sender.deliverer.step()
+        await until(lambda: lookups.hanging)
+        assert await _taken_within(sender, receiver.got, 2 * _USUAL_SECONDS, hand_off=hand_off)
+        assert lookups.hanging <= 2
+        lookups.answered.set()
+
+
+async def test_receivers_that_never_answer_hold_up_no_other_account(database: Database) -> None:
+    async with customer(slow=True) as silent, customer() as receiver, desk(database, capacity=16) as sender:
+        for _ in range(_CROWD):
+            put_endpoint(database, url=silent.url)
+        put_endpoint(database, url=receiver.url, account_id=_OTHER)
+        await sender.tell(draft())
+        await sender.deliverer.step()
+        await until(lambda: silent.got)
+        assert await _taken_within(sender, receiver.got, 2 * _USUAL_SECONDS, hand_off=False)
+        silent.open.set()
