@@ -10,7 +10,7 @@ from service.kit.database import Database
 from tests.hanging_names import Lookups, hanging_names
 from tests.waiting import until
 from tests.webhooks.desk import Desk, customer, desk
-from tests.webhooks.rows import draft, put_endpoint
+from tests.webhooks.rows import draft, put_endpoint, states
 
 _CROWD = 24
 _USUAL_SECONDS = 1.0
@@ -70,3 +70,18 @@ async def test_receivers_that_never_answer_hold_up_no_other_account(database: Da
         await until(lambda: silent.got)
         assert await _taken_within(sender, receiver.got, 2 * _USUAL_SECONDS, hand_off=False)
         silent.open.set()
+
+
+async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(database: Database) -> None:
+    async with customer(slow=True) as receiver, desk(database, capacity=8) as sender:
+        put_endpoint(database, url=receiver.url)
+        await sender.tell(*(draft(f"det_{n}") for n in range(10)))
+        assert not await sender.deliverer.step()
+        await until(lambda: len(receiver.got) == 4)
+        assert sender.kicks == []
+        receiver.open.set()
+        await sender.idle()
+        while sender.kicks:  # the worker's loop comes back as often
+            sender.kicks.clear()
+            await sender.work()
+    assert states(database) == ["succeeded"] * 10

@@ -209,21 +209,6 @@ async def test_a_full_desk_is_refilled_when_half_is_done(database: Database) -> 
     assert states(database) == ["succeeded"] * 10
 
 
-async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(database: Database) -> None:
-    async with customer(slow=True) as receiver, desk(database, capacity=8) as sender:
-        put_endpoint(database, url=receiver.url)
-        await sender.tell(*(draft(f"det_{n}") for n in range(10)))
-        assert not await sender.deliverer.step()
-        await until(lambda: len(receiver.got) == 4)
-        assert sender.kicks == []
-        receiver.open.set()
-        await sender.idle()
-        while sender.kicks:  # the worker's loop comes back as often
-            sender.kicks.clear()
-            await sender.work()
-    assert states(database) == ["succeeded"] * 10
-
-
 async def test_a_draining_desk_finishes_what_it_has_and_takes_nothing_new(database: Database) -> None:
     async with customer(slow=True) as receiver, desk(database) as sender:
         put_endpoint(database, url=receiver.url)
