@@ -19,7 +19,8 @@ from service.kit.guarded_http import Blocked, CheckedUrl, RefusedUrl, blocked_by
 
 _HEADERS = {"User-Agent": "VerdictRelay/1", "Accept": "*/*", "Accept-Encoding": "identity"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING_TROUBLE = frozenset({408, 429})
+_WHOLE = frozenset({200, 203})  # a part that was not asked for (206) is none, nor is what is not ready yet (202)
+_PASSING_TROUBLE = frozenset({202, 408, 429})
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")  # RFC 6838 §4.2
 _MAX_NAME_CHARACTERS = 255
 
@@ -65,7 +66,7 @@ async def open_source(
     timeout_seconds: float,
     max_redirects: int = 5,
 ) -> AsyncIterator[Source]:
-    """The answer at `url` is open and of status 2xx; it is closed on leaving.
+    """The answer at `url` is open, and its body is the whole of what lies there; it is closed on leaving.
 
     `session` is a guarded one. Raises `SourceUnreachable` or `SourceTooLarge`, here or while `chunks` are read.
     `timeout_seconds` run from the call to the last byte; only waits for the network are cut short by them.
@@ -129,7 +130,7 @@ def _next_hop(response: aiohttp.ClientResponse) -> str:
 
 def _check_answer(response: aiohttp.ClientResponse, max_bytes: int) -> None:
     status = response.status
-    if not 200 <= status < 300:  # noqa: PLR2004 - the class of success, RFC 9110 §15.3
+    if status not in _WHOLE:
         passing = status >= 500 or status in _PASSING_TROUBLE  # noqa: PLR2004 - RFC 9110 §15.6
         raise SourceUnreachable(retryable=passing, detail=f"answered with status {status}")
     if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):

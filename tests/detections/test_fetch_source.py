@@ -105,6 +105,8 @@ def _failed(here: World, detection_id: str, reason: str) -> None:
     ("name", "reason"),
     [
         ("gone", "source_unreachable"),
+        ("part", "source_unreachable"),
+        ("made", "source_unreachable"),
         ("page", "unsupported_format"),
         ("empty", "invalid_file"),
         ("big", "file_too_large"),
@@ -117,6 +119,10 @@ async def test_what_will_not_be_better_later_fails_at_once(
     here = world(database, asc())
     answers = {
         "gone": answer(b"", status="404 Not Found"),
+        "part": answer(
+            SOUND[:900], status="206 Partial Content", headers=f"content-range: bytes 0-899/{len(SOUND)}\r\n"
+        ),
+        "made": answer(SOUND, status="201 Created"),
         "page": answer(b"<html>" * 50),
         "empty": answer(b""),
         "big": answer(bytes(6000)),

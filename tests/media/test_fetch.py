@@ -91,11 +91,13 @@ def test_senseless_media_type_is_none(claimed: str) -> None:
     [
         *[(status, False) for status in (300, 304, 400, 401, 403, 404, 410, 451)],
         *[(status, True) for status in (408, 429, 500, 502, 503, 504, 599)],
+        *[(status, False) for status in (201, 204, 205, 206, 207, 208, 214, 226, 299)],
+        (202, True),
     ],
 )
-def test_answer_other_than_success_is_unreachable(status: int, retryable: bool) -> None:
+def test_answer_other_than_the_whole_audio_is_unreachable(status: int, retryable: bool) -> None:
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, body=b"" if status == 304 else b"sorry")
+        return web.Response(status=status, body=b"" if status in (204, 205, 304) else b"sorry")
 
     async def scene() -> None:
         async with serving(answer) as server:
@@ -103,6 +105,35 @@ def test_answer_other_than_success_is_unreachable(status: int, retryable: bool) 
             assert (failed.retryable, failed.detail) == (retryable, f"answered with status {status}")
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("status", [200, 203])
+def test_the_whole_audio_is_taken(status: int) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=TRACK)
+
+    async def scene() -> None:
+        async with serving(answer) as server:
+            assert (await fetched(server))[1] == TRACK
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("part", ["bytes 0-49999/262144", "bytes 0-262143/262144", "bytes 0-262143/*", ""])
+def test_a_part_that_was_not_asked_for_is_no_audio(part: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.extend(name.lower() for name in request.headers)
+        return web.Response(status=206, body=TRACK[:50_000], headers={"Content-Range": part} if part else {})
+
+    async def scene() -> None:
+        async with serving(answer) as server:
+            failed = await unreachable(server)
+            assert (failed.retryable, failed.detail) == (False, "answered with status 206")
+
+    asyncio.run(scene())
+    assert "range" not in asked
 
 
 @pytest.mark.parametrize(
