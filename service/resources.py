@@ -48,6 +48,7 @@ from service.webhooks.phases import phase_tracing
 from service.webhooks.record import Tried, record_attempts
 
 _CONNECT_SECONDS = 5.0
+_DOOR_SECONDS = 10.0  # a vendor that calls back hears from us by then
 _LAST_WORDS_SECONDS = 2.0
 
 
@@ -192,7 +193,9 @@ def _tie(
         policy=policy,
         asks=AskBuilder(store, links, WORDS),
         outbox=outbox,
-        intake=GroupCommit(database, store_callbacks, name="callbacks"),
+        intake=GroupCommit(
+            database, store_callbacks, name="callbacks", size=lambda arrived: len(arrived.body), within=_DOOR_SECONDS
+        ),
         attempts=GroupCommit(database, record_attempts(outbox), name="attempts"),
         source_session=source_session,
         webhook_session=webhook_session,

@@ -1,14 +1,15 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlmodel import Session
 
 from service.kit.database import Database
-from service.kit.groupcommit import COMMITS, ROWS, GroupCommit
+from service.kit.groupcommit import COMMITS, ROWS, GroupCommit, Overfull
 from tests.kit.things import make_table, names, put
 
 pytestmark = pytest.mark.own_database  # tables of the tests' own
@@ -139,3 +140,76 @@ async def test_commits_and_their_rows_are_counted_and_failed_ones_are_not(databa
         await group.add("003")
     assert 1 <= COMMITS.value("of this test") - before[0] < 10
     assert ROWS.value("of this test") - before[1] == 10
+
+
+class _Broken:
+    """A flush that fails as a database does, so many times; it counts its calls."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.calls = 0
+
+    def __call__(self, session: Session, rows: Sequence[str]) -> list[str]:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return _flush(session, rows)
+
+
+def _gone() -> OperationalError:
+    return OperationalError("INSERT", {}, Exception("server closed the connection"), connection_invalidated=True)
+
+
+def _bad_data() -> DataError:
+    return DataError("INSERT", {}, Exception("invalid byte sequence"))
+
+
+async def test_a_lost_connection_fails_the_whole_batch_at_once(database: Database) -> None:
+    flush = _Broken(_gone())
+    group = GroupCommit(database, flush)
+    answers = await asyncio.gather(*(group.add(f"{n}") for n in range(64)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {OperationalError}
+    assert flush.calls == 1
+    assert await group.add("later") == "LATER"
+
+
+async def test_a_database_that_fails_between_single_rows_is_not_asked_again(database: Database) -> None:
+    flush = _Broken(_bad_data(), _bad_data(), _gone())
+    group = GroupCommit(database, flush)
+    answers = await asyncio.gather(*(group.add(f"{n}") for n in range(64)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DataError] + [OperationalError] * 63
+    assert flush.calls == 3
+
+
+@pytest.mark.parametrize("bound", [{"most_waiting": 5}, {"most_bytes": 50, "size": lambda _: 10}])
+async def test_beyond_its_bound_a_row_is_refused_at_once_and_what_waits_is_written(
+    database: Database, bound: dict[str, Any]
+) -> None:
+    group = GroupCommit(database, _flush, **bound)
+    waiting = [asyncio.create_task(group.add(f"{n}")) for n in range(5)]
+    await asyncio.sleep(0)  # let each of them add its row
+    with pytest.raises(Overfull):
+        await group.add("too many")
+    await asyncio.gather(*waiting)
+    assert await group.add("later") == "LATER"
+    assert await database.read(names) == [*(f"{n}" for n in range(5)), "later"]
+
+
+async def test_a_caller_waits_no_longer_than_it_must_and_leaves_no_row_behind(database: Database) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(session: Session, rows: Sequence[str]) -> list[str]:
+        entered.set()
+        assert go_on.wait(10)
+        return _flush(session, rows)
+
+    group = GroupCommit(database, slow, within=0.1)
+    first = asyncio.create_task(group.add("under way"))
+    await asyncio.to_thread(entered.wait, 10)
+    late = await asyncio.gather(first, group.add("late"), return_exceptions=True)
+    assert [type(each) for each in late] == [Overfull, Overfull]
+    go_on.set()
+    await group.drain()
+    assert await database.read(names) == ["under way"]
+    assert await group.add("later") == "LATER"
+    assert (group._rows, group._bytes) == (0, 0)
