@@ -1,17 +1,27 @@
 """The command `relay`, and `python -m service`."""
 
+import os
 import sys
 
 from service.cli.commands import app
-from service.kit.errors import SettingsError
+
+_OURS_ALONE = 0o077
 
 
 def main() -> None:
-    """The command has run. A setting that is wrong ends it with status 2 and a line for each."""
+    """Run the command. What an operator has wrong ends it with status 2 and a line for each fault.
+
+    What it makes on the disk is for its own user alone: results, keys and audio.
+    """
+    os.umask(_OURS_ALONE)
     try:
         app()
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+    except Exception as error:
+        from service.cli.start import in_a_line  # noqa: PLC0415 - `relay --help` is quick
+
+        if (told := in_a_line(error)) is None:
+            raise
+        sys.stderr.write(f"{told}\n")
         sys.exit(2)
 
 

@@ -19,7 +19,9 @@ from service.vendors import VENDORS
 
 
 def _is_database(url: str) -> str:
-    normalise_url(url)
+    found = normalise_url(url)
+    if found.drivername == "sqlite" and found.database in (None, "", ":memory:"):
+        raise ValueError("a database in memory is gone at the end and cannot be migrated")
     return url
 
 

@@ -9,8 +9,9 @@ import typer
 from sqlmodel import Session, select
 
 from service.accounts.models import Account, Audit
-from service.cli.keys import open_database
+from service.cli.start import open_database
 from service.kit.clock import system_clock
+from service.settings import load_settings
 from service.spending.budgets import budgets, remove_budget, set_budget
 from service.spending.money import amount_text, checked_currency, micros
 
@@ -30,7 +31,7 @@ def change(account: str, mode: str, currency: str, per_month: str) -> None:
 
 def show(*, as_json: bool) -> None:
     """Every budget is listed, and what of it is spent this month."""
-    database, now = open_database(), system_clock()
+    database, now = open_database(load_settings(secrets_needed=False)), system_clock()
     with database.reading() as session:
         names = {owner.id: owner.name for owner in session.exec(select(Account))}
         rows = [
@@ -73,7 +74,7 @@ def drop(account: str, mode: str, currency: str) -> None:
 
 def _with_account(name: str, change: Callable[[Session, str], None]) -> None:
     """`change` is committed for the account of this name. A name that nobody has is refused."""
-    database = open_database()
+    database = open_database(load_settings(secrets_needed=False))
     try:
         with database.writing() as session:
             owner = session.exec(select(Account).where(Account.name == name.strip())).first()

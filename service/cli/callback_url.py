@@ -7,8 +7,8 @@ from datetime import timedelta
 import typer
 
 from service.callbacks.addresses import address_token, rotate_address
+from service.cli.start import open_database
 from service.kit.clock import system_clock
-from service.kit.database import Database
 from service.kit.errors import SettingsError
 from service.kit.sealing import Sealer
 from service.settings import Settings, load_settings
@@ -47,11 +47,7 @@ def _base(settings: Settings, mode: str) -> str:
 
 
 def _token(settings: Settings, vendor: str, mode: str, rotate: bool, overlap_hours: float) -> str:
-    database, sealer, now = (
-        Database(settings.database_url, patience=settings.patience),
-        Sealer(settings.secret_keys),
-        system_clock(),
-    )
+    database, sealer, now = open_database(settings), Sealer(settings.secret_keys), system_clock()
     try:
         with database.writing() as session:
             if rotate:

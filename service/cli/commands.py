@@ -119,11 +119,15 @@ def web(
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a database that another process still migrates.")
+    ] = 0,
+) -> None:
     """Dispatch, poll, process callbacks and deliver webhooks. Any number of these may share one PostgreSQL."""
     from service.cli.worker import run_worker  # noqa: PLC0415
 
-    run_worker()
+    run_worker(wait_seconds=wait)
 
 
 @app.command()

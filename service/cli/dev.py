@@ -8,15 +8,18 @@ import shlex
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from service.app import create
 from service.cli.dev_folder import keep_port, kept_key, open_folder, tune
 from service.cli.dev_settings import dev_settings
 from service.cli.serving import free_socket, serving, url_of
+from service.cli.start import ready_to_serve
 from service.cli.web import hold_sqlite
 from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.errors import SettingsError
 from service.kit.logs import set_up_logs
 from service.kit.migrate import upgrade
 from service.settings import Settings
@@ -26,26 +29,29 @@ _INTERRUPTED = 130
 
 
 def run_dev(folder: Path, port: int) -> int:
-    """Serves until Ctrl-C or SIGTERM, then drains: 0. A second Ctrl-C does not wait. 1 where the port is taken."""
+    """Serve until Ctrl-C or SIGTERM, then drain: 0. A second Ctrl-C does not wait.
+
+    Raise `SettingsError` where the port, the folder or a setting cannot be used.
+    """
     folder = folder.resolve()
     try:
         bound = free_socket(port)
     except OSError as error:
-        sys.stderr.write(f"Port {port} cannot be had ({error.strerror}): try relay dev --port {port + 1}\n")
-        return 1
-    with bound:
+        raise SettingsError(f"--port: {port} cannot be had ({error.strerror}); try --port {port + 1}") from error
+    with bound, ExitStack() as held:
         open_folder(folder)
         settings = dev_settings(folder, bound.getsockname()[1])
-        lock = hold_sqlite(settings)
+        if lock := hold_sqlite(settings):
+            held.enter_context(lock)
         keep_port(folder, bound.getsockname()[1])
         set_up_logs(settings.log_format)
         upgrade(settings.database_url)
+        ready_to_serve(settings, listens=False)
         key = _key(settings, folder)
         try:
             asyncio.run(_serve(settings, bound, _greeting(url_of(bound), key, folder)))
         except KeyboardInterrupt:
             return _INTERRUPTED
-        del lock
     return 0
 
 

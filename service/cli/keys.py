@@ -8,23 +8,17 @@ import typer
 
 from service.accounts import api_keys
 from service.accounts.register import account_named
+from service.cli.start import open_database
 from service.kit.clock import rfc3339, system_clock
-from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.settings import load_settings
-
-
-def open_database() -> Database:
-    """The database of the environment's settings."""
-    settings = load_settings(secrets_needed=False)
-    return Database(settings.database_url, patience=settings.patience)
 
 
 def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: bool) -> None:
     """A key with these scopes, or the default ones, exists, and is shown this once."""
     if mode not in ("live", "test"):
         raise typer.BadParameter("must be live or test", param_hint="--mode")
-    database, now = open_database(), system_clock()
+    database, now = open_database(load_settings(secrets_needed=False)), system_clock()
     try:
         with database.writing() as session:
             owner = account_named(session, account, now)
@@ -45,7 +39,7 @@ def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: 
 
 def show(*, as_json: bool) -> None:
     """Every key is listed, without the key itself."""
-    database = open_database()
+    database = open_database(load_settings(secrets_needed=False))
     with database.reading() as session:
         rows = [
             {
@@ -72,7 +66,7 @@ def show(*, as_json: bool) -> None:
 
 def revoke(key_id: str) -> None:
     """The key opens nothing any more."""
-    database = open_database()
+    database = open_database(load_settings(secrets_needed=False))
     try:
         with database.writing() as session:
             api_keys.revoke(session, key_id, system_clock())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from service.cli.start import open_database
 from service.detectors.catalogue import Line
 from service.detectors.exchange import Exchange, VendorError
 from service.detectors.offers import TellsOfItself
@@ -30,7 +31,7 @@ def run_quota(*, as_json: bool) -> int:
 async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
     """What each said, and the settings that those who could tell would need."""
     exchanges: list[Exchange] = []
-    database = Database(settings.database_url, patience=settings.patience)
+    database = open_database(settings)
     try:
         catalogue = catalogue_of(settings, exchanges)
         tellers = [(line, line.adapter) for line in catalogue.lines("live") if isinstance(line.adapter, TellsOfItself)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from service.cli.start import ready_to_serve
 from service.detections.renormalise import Tally, Wanted, renormalise
 from service.kit.clock import seconds, system_clock
 from service.kit.ids import is_id
@@ -44,6 +45,7 @@ def run_renormalise(
     settings = load_settings()
     set_up_logs(settings.log_format)
     wanted = _wanted(settings, detector, since, after)
+    ready_to_serve(settings, listens=False)
     course = _Course()
     try:
         course.tally = asyncio.run(_renormalised(settings, wanted, course, dry_run=dry_run))

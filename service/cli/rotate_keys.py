@@ -7,6 +7,7 @@ from typing import Any
 
 from service.accounts.sealed import SEALED as ACCOUNTS
 from service.callbacks.sealed import SEALED as CALLBACKS
+from service.cli.start import open_database
 from service.kit.database import Database
 from service.kit.resealing import Sealed, reseal
 from service.kit.sealing import Sealer
@@ -23,7 +24,7 @@ def rotate_keys(*, as_json: bool) -> int:
     Safe to repeat, and beside running processes, once all of them know the newest key.
     """
     settings = load_settings()
-    sealer, database = Sealer(settings.secret_keys), Database(settings.database_url, patience=settings.patience)
+    sealer, database = Sealer(settings.secret_keys), open_database(settings)
     try:
         counts = {sealed.name: _all_of(database, sealed, sealer) for sealed in EVERYTHING}
     finally:

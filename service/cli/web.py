@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from service.app import Beside, create
 from service.cli.ending import end_well, told_of_the_end
 from service.cli.serving import how_to_serve
+from service.cli.start import ready_to_serve
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
 from service.kit.listen import listen
@@ -36,6 +37,7 @@ def run_web(*, with_worker: bool) -> None:
         if settings.web_concurrency > 1:
             raise SettingsError("WEB_CONCURRENCY: SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
         with_worker = True
+    ready_to_serve(settings, listens=True)
     lock = hold_sqlite(settings)
     end_well()
     if settings.web_concurrency > 1:

@@ -247,8 +247,8 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         )
         process.start()
         await until(lambda: process.running.poll() is not None, seconds=20)
-    assert process.running.returncode == 1
-    assert f"relay dev --port {port + 1}" in process.log
+    assert process.running.returncode == 2
+    assert f"try --port {port + 1}" in process.log
     assert not (tmp_path / "dev").exists()
 
 
