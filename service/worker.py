@@ -23,6 +23,7 @@ from service.detections.dispatch import Dispatcher
 from service.detections.expire import expire_overdue, overdue_runs
 from service.detections.fetch_source import SourceFetcher
 from service.detections.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
+from service.kit.alone import Alone
 from service.kit.database import normalise_url
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
@@ -101,6 +102,10 @@ class Worker:
             ),
             clock,
         )
+        self._alone = {
+            name: Alone(name)
+            for name in ("hold deliveries", "release deliveries", "judge endpoints", "tell delays", "expire runs")
+        }
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
@@ -183,36 +188,50 @@ class Worker:
         return 1.0
 
     async def _hold(self) -> bool:
-        database, more = self._resources.database, False
-        for endpoint_id in await database.read(standing_endpoints):
-            more = await database.write(hold_deliveries, endpoint_id, self._resources.clock()) > 0 or more
-        return more
+        database, now = self._resources.database, self._resources.clock()
+        return await self._alone["hold deliveries"].deal(
+            lambda _: database.read(standing_endpoints),
+            lambda endpoint_id: database.write(hold_deliveries, endpoint_id, now),
+            now,
+        )
 
     async def _tell_delays(self) -> bool:
-        database, clock = self._resources.database, self._resources.clock
-        for detection_id in await database.read(untold_delays, now=clock()):
-            if await database.write(tell_delay, detection_id, self._resources.policy, clock()):
+        database, now = self._resources.database, self._resources.clock()
+
+        async def tell(detection_id: str) -> None:
+            if await database.write(tell_delay, detection_id, self._resources.policy, now):
                 log.info("detection.delayed", detection_id=detection_id)
-        return False
+
+        return await self._alone["tell delays"].deal(
+            lambda left_out: database.read(untold_delays, now=now, but=left_out), tell, now
+        )
 
     async def _release(self) -> bool:
-        database, more = self._resources.database, False
-        for endpoint_id in await database.read(endpoints_to_release):
-            more = await database.write(release_held, endpoint_id, self._resources.clock()) or more
-        return more
+        database, now = self._resources.database, self._resources.clock()
+        return await self._alone["release deliveries"].deal(
+            lambda _: database.read(endpoints_to_release),
+            lambda endpoint_id: database.write(release_held, endpoint_id, now),
+            now,
+        )
 
     async def _judge(self) -> bool:
         database, now, policy = self._resources.database, self._resources.clock(), StandingPolicy()
-        for endpoint_id in await database.read(endpoints_to_judge, policy, now):
-            await database.write(judge, endpoint_id, self._resources.outbox, policy, now)
-        return False
+        return await self._alone["judge endpoints"].deal(
+            lambda _: database.read(endpoints_to_judge, policy, now),
+            lambda endpoint_id: database.write(judge, endpoint_id, self._resources.outbox, policy, now),
+            now,
+        )
 
     async def _expire(self) -> bool:
         database, now = self._resources.database, self._resources.clock()
-        for run_id in await database.read(overdue_runs, now=now):
+
+        async def expire(run_id: str) -> None:
             log.error("run.overdue", run_id=run_id)
             await database.write(expire_overdue, run_id, self._resources.policy, now)
-        return False
+
+        return await self._alone["expire runs"].deal(
+            lambda left_out: database.read(overdue_runs, now=now, but=left_out), expire, now
+        )
 
     async def _beat(self) -> bool:
         await self._resources.database.write(beat, self.id, process_name(), counted(), self._resources.clock())

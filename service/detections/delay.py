@@ -1,6 +1,6 @@
 """Saying in good time that the answer will be late. A final event still follows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,10 @@ from service.kit.clock import rfc3339
 from service.kit.database import wakes
 
 
-def untold_delays(session: Session, *, now: datetime, limit: int = 100) -> list[str]:
-    """Detections whose time is nearly up and whose owner has not been told, the longest waiting first."""
+def untold_delays(session: Session, *, now: datetime, but: Collection[str] = (), limit: int = 100) -> list[str]:
+    """Detections whose time is nearly up and whose owner was not told, the longest waiting first; none of `but`."""
     late = select(Detection.id).where(text(DELAY_UNTOLD), col(Detection.delay_due_at) <= now)
+    late = late.where(col(Detection.id).not_in(but)) if but else late
     return list(session.exec(late.order_by(col(Detection.delay_due_at)).limit(limit)))
 
 

@@ -5,7 +5,7 @@ minutes at most. In between the headers of every answer tell the same.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from service.detectors.catalogue import Catalogue, Line
 from service.detectors.exchange import VendorError
 from service.detectors.offers import TellsOfItself
 from service.detectors.port import Refused
+from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.spending.lock import note_heard
@@ -31,14 +32,19 @@ class QuotaAsker:
     database: Database
     catalogue: Catalogue
     clock: Clock
+    _alone: Alone = field(default_factory=lambda: Alone("ask quotas"), init=False)
 
     async def step(self) -> bool:
         """Every vendor whose turn it is has been asked. Never True: there is no more to do at once."""
-        for line, adapter in self._tellers():
-            key = ("live", line.adapter.vendor)
+        tellers = {line.adapter.vendor: (line, adapter) for line, adapter in self._tellers()}
+
+        async def ask(vendor: str) -> None:
+            line, adapter = tellers[vendor]
             limits = line.policy.limits
-            if await self.database.write(let_quota_look, key, limits, self.clock(), apart=APART):
+            if await self.database.write(let_quota_look, ("live", vendor), limits, self.clock(), apart=APART):
                 await self._ask(line, adapter)
+
+        await self._alone.each(list(tellers), ask, self.clock())
         return False
 
     async def _ask(self, line: Line, adapter: TellsOfItself) -> None:

@@ -4,7 +4,7 @@ The callback is unsigned, so its word alone makes nothing known. A certificate t
 verdict than the run's, is dropped without a word.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,6 +18,7 @@ from service.detectors.exchange import VendorError
 from service.detectors.offers import Certifies, Checked
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
+from service.kit.alone import Alone
 from service.kit.backoff import growing
 from service.kit.claims import claim
 from service.kit.clock import Clock, seconds
@@ -41,15 +42,21 @@ class CertificateChecker:
     database: Database
     policy: DetectionPolicy
     clock: Clock
+    _alone: Alone = field(default_factory=lambda: Alone("check certificates"), init=False)
 
     async def step(self) -> bool:
         """A batch of announced certificates has been asked about. True if there may be more."""
         now = self.clock()
         lease_until = now + seconds(self.policy.catalogue.longest_lease())
         claimed = await self.database.write(claim_announced, now=now, lease_until=lease_until)
-        for row in claimed:
+        rows = {row.id: row for row in claimed}
+
+        async def check(row_id: str) -> None:
+            row = rows[row_id]
             outcome = await self._check(row)
             log.info("certificate.checked", vendor=row.vendor, run_id=row.run_id, outcome=outcome)
+
+        await self._alone.each(list(rows), check, now)  # the lease of one that fails is its pause
         return len(claimed) == _BATCH
 
     async def _check(self, row: Certificate) -> str:

@@ -1,8 +1,8 @@
 """What has been kept long enough goes: by kind, in slices, each kind with its own share of time. Once a minute."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select, text
 from service.accounts.models import Audit
 from service.detections.conclude import lock_detection
 from service.detections.models import UNERASED, Detection
+from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.media.erase import mark_erased, note_deleted
@@ -44,6 +45,8 @@ class Pruner:
     clock: Clock
     slice: int = SLICE
     seconds_a_kind: float = _SECONDS_A_KIND
+    _erasing: Alone = field(default_factory=lambda: Alone("prune results"), init=False)
+    _deleting: Alone = field(default_factory=lambda: Alone("prune media"), init=False)
 
     async def step(self) -> bool:
         """Of each kind as much is gone as its time allowed. The rest goes a minute later, so always False."""
@@ -81,23 +84,38 @@ class Pruner:
         return total
 
     async def _media(self, now: datetime) -> int:
-        marked = await self.database.write(mark_due_media, now, self.slice)
-        for media_id in marked:
+        marked: list[str] = []
+
+        async def find(left_out: Collection[str]) -> list[str]:
+            marked.extend(await self.database.write(mark_due_media, now, self.slice, but=left_out))
+            return marked
+
+        async def delete(media_id: str) -> None:
             await self.store.delete(media_id)
             await self.database.write(note_deleted, media_id)
+
+        await self._deleting.deal(find, delete, now)
         return len(marked)
 
     async def _results(self, now: datetime) -> int:
         before = now - self.retention.results
-        found = await self.database.read(old_results, before, self.slice)
-        for detection_id in found:
-            await self.database.write(erase_old, detection_id, before, now)
+        found: list[str] = []
+
+        async def find(left_out: Collection[str]) -> list[str]:
+            found.extend(await self.database.read(old_results, before, self.slice, but=left_out))
+            return found
+
+        await self._erasing.deal(find, lambda each: self.database.write(erase_old, each, before, now), now)
         return len(found)
 
 
-def mark_due_media(session: Session, now: datetime, limit: int) -> list[str]:
-    """Audio whose time is up, out of reach now and still to be deleted; also what a dead process left half done."""
+def mark_due_media(session: Session, now: datetime, limit: int, *, but: Collection[str] = ()) -> list[str]:
+    """Audio whose time is up, out of reach now and still to be deleted; also what a dead process left half done.
+
+    Not what is among `but`.
+    """
     due = select(Media).where(col(Media.delete_after) <= now).order_by(col(Media.delete_after)).limit(limit)
+    due = due.where(col(Media.id).not_in(but)) if but else due
     marked = []
     for media in session.exec(due.with_for_update(skip_locked=True)).all():
         if media.erased_at is None and is_needed(session, media.id):
@@ -109,9 +127,10 @@ def mark_due_media(session: Session, now: datetime, limit: int) -> list[str]:
     return marked
 
 
-def old_results(session: Session, before: datetime, limit: int) -> list[str]:
-    """Detections that ended before then and are not erased yet, the oldest first."""
+def old_results(session: Session, before: datetime, limit: int, *, but: Collection[str] = ()) -> list[str]:
+    """Detections that ended before then and are not erased yet, the oldest first; not those of `but`."""
     old = select(Detection.id).where(text(UNERASED), col(Detection.completed_at) < before)
+    old = old.where(col(Detection.id).not_in(but)) if but else old
     return list(session.exec(old.order_by(col(Detection.completed_at)).limit(limit)))
 
 

@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from service.detectors.catalogue import Catalogue, Limits, Line
 from service.detectors.exchange import Exchange
+from service.detectors.port import Raw
 from service.kit.database import Database
 from service.polling.ask_quotas import QuotaAsker
 from service.spending.models import Gate
@@ -92,3 +93,22 @@ async def test_a_vendor_that_is_not_there_is_no_failure_of_a_run(database: Datab
     clock.turn(timedelta(minutes=11).total_seconds())
     await asker.step()
     assert _gate(database).failures == 0
+
+
+async def test_a_vendor_that_cannot_be_asked_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asked(database, "200 OK", LEFT) as (asker, server, _):
+        broken = Asc(AscConfig("http://127.0.0.1:1", "key"), Exchange(timeout_seconds=1, clock=Hands()))
+
+        async def fall() -> Raw:
+            raise ValueError("not of this world")
+
+        monkeypatch.setattr(broken, "ask_quota", fall)
+        monkeypatch.setattr(broken, "vendor", "aaa")
+        with database.writing() as session:
+            assert let_one(session, ("live", "aaa"), LIMITS, NOW) is None
+        (line,) = (line for line in asker.catalogue.lines("live") if line.adapter.vendor == "asc")
+        both = Catalogue({("live", "aaa"): Line(broken, line.policy), ("live", "asc"): line})
+        await QuotaAsker(database, both, Hands()).step()
+        assert len(server.asked) == 1

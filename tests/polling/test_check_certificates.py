@@ -196,3 +196,12 @@ async def test_a_callback_can_announce_only_so_many_of_one_run(database: Databas
         here.arrive("j1", {**READY, "job_id": "j1", "certificate_id": f"cert_{n}"}, job_id="j1")
     await here.callbacks()
     assert len(_rows(here)) == 5
+
+
+async def test_one_that_cannot_be_asked_about_holds_up_no_other(database: Database) -> None:
+    here, vendor = await _answered(database, [ValueError("not of this world"), raw(HOLDS)])
+    for n in (1, 2):
+        here.arrive("j1", {**READY, "certificate_id": f"cert_{n}", "job_id": "j1"}, job_id="j1")
+    await here.callbacks()
+    await _check(here)
+    assert len(vendor.wanted) == 2

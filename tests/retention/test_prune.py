@@ -11,7 +11,7 @@ from sqlmodel import Session, SQLModel, func, select
 from service.accounts.models import Audit, Idempotency
 from service.callbacks.models import Callback
 from service.detections.conclude import lock_detection
-from service.detections.models import RawBody
+from service.detections.models import Detection, RawBody, Revision
 from service.kit.database import Database
 from service.kit.heartbeat import Worker
 from service.kit.ids import new_id
@@ -184,6 +184,35 @@ async def test_one_kind_that_fails_stops_no_other(database: Database) -> None:
     _put(database, _attempt(NOW - 31 * DAY))
     await Pruner(database, Broken(database), Retention(), Hands()).step()
     assert (_count(database, Attempt), _count(database, MediaChunk)) == (0, 1)
+
+
+@pytest.mark.parametrize("size", [1, 10])
+async def test_a_result_that_cannot_be_erased_keeps_no_other(database: Database, size: int) -> None:
+    here = world(database, asc(submits=[said("ai"), said("ai")]))
+    bad, good = here.submit("asc"), here.submit("asc")
+    await here.dispatch()
+    with database.writing() as session:
+        session.exec(select(Revision).where(Revision.detection_id == bad)).one().result = "{"
+        session.get_one(Detection, bad).completed_at = NOW - _SECOND
+    here.clock.turn(365 * 86_400 + 1)
+    await _pruner(database, here.clock, slice=size).step()
+    assert (here.detection(bad).erased_at, here.detection(good).erased_at) == (None, here.clock())
+
+
+@pytest.mark.parametrize("size", [1, 10])
+async def test_audio_that_cannot_be_deleted_keeps_no_other(database: Database, size: int) -> None:
+    class Stuck(DatabaseStore):
+        async def delete(self, media_id: str) -> None:
+            if media_id == first.id:
+                raise OSError(media_id)
+            await super().delete(media_id)
+
+    with database.writing() as session:
+        first = add_media(session, delete_after=NOW - _SECOND)
+        add_media(session, delete_after=NOW, sha256="1" * 64)
+    await Pruner(database, Stuck(database), Retention(), Hands(), slice=size).step()
+    with database.reading() as session:
+        assert list(session.exec(select(MediaChunk.media_id))) == [first.id]
 
 
 async def test_rows_another_worker_is_at_are_left_to_it(postgres_url: str) -> None:

@@ -1,0 +1,140 @@
+"""The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import Session, select
+
+from service import worker
+from service.detections.models import Detection, Run
+from service.kit.alone import ROWS_FAILED
+from service.kit.database import Database
+from service.resources import open_resources
+from service.settings import load_settings
+from service.webhooks.models import Delivery, Endpoint
+from service.worker import Worker
+from tests.detections.rows import World, alter, world
+from tests.detections.scripted import NOW, asc
+from tests.detections.sharing import ask, recording
+from tests.webhooks.rows import draft, put, put_endpoint
+
+_POISONED = 100
+
+
+@asynccontextmanager
+async def _at_work(here: World) -> AsyncIterator[Worker]:
+    """A worker over the world's database, whose loops the test turns by hand."""
+    url = here.database.url.render_as_string(hide_password=False)
+    settings = load_settings(secret_keys=("k" * 40,), database_url=url, media_store="database:")
+    async with open_resources(settings, here.clock) as resources:
+        yield Worker(replace(resources, policy=here.policy))
+
+
+async def _turn(here: World, name: str) -> None:
+    async with _at_work(here) as at_work:
+        (loop,) = (loop for loop in at_work.loops() if loop.name == name)
+        for _ in range(5):
+            if not await loop.step():
+                return
+
+
+def _asked(here: World, count: int, **values: Any) -> list[str]:
+    """So many detections; all but the last cannot be read."""
+    media_id = recording(here)
+    found = []
+    for n in range(count):
+        found.append(ask(here, media_id, force=True))
+        here.clock.turn(0.001 if n else 0)
+    with here.database.writing() as session:
+        for detection_id in found[:-1]:
+            session.get_one(Detection, detection_id).metadata_json = "{"
+        for run in session.exec(select(Run)):
+            for name, value in values.items():
+                setattr(run, name, value)
+    return found
+
+
+async def test_a_hundred_unreadable_detections_keep_no_delay_untold(database: Database) -> None:
+    here = world(database, asc())
+    *_, good = _asked(here, _POISONED + 1)
+    before = ROWS_FAILED.value("tell delays")
+    here.clock.turn(890)
+    await _turn(here, "tell delays")
+    assert here.detection(good).delayed_at is not None
+    assert ROWS_FAILED.value("tell delays") - before == _POISONED
+
+
+async def test_a_hundred_unreadable_detections_keep_no_overdue_run_open(database: Database) -> None:
+    here = world(database, asc())
+    *_, good = _asked(here, _POISONED + 1)
+    (last,) = here.runs(good)
+    alter(database, [last], deadline_at=last.deadline_at + timedelta(seconds=1))
+    here.clock.turn(3600 + 302)
+    await _turn(here, "expire runs")
+    assert here.detection(good).status == "expired"
+
+
+@pytest.mark.xfail(strict=True, reason="core: L2")
+async def test_a_run_whose_end_cannot_be_written_still_ends(database: Database) -> None:
+    here = world(database, asc())
+    bad, _ = _asked(here, 2)
+    here.clock.turn(3600 + 302)
+    await _turn(here, "expire runs")
+    assert here.detection(bad).status in ("failed", "expired")
+
+
+_Verb = Callable[..., object]
+_ENDPOINT_LOOPS: Sequence[tuple[str, str, str, dict[str, Any]]] = [
+    # the loop, its verb, the deliveries' state before, the endpoints as they are
+    ("hold deliveries", "hold_deliveries", "due", {"status": "disabled"}),
+    ("release deliveries", "release_held", "held", {}),
+]
+
+
+@pytest.mark.parametrize(("loop", "verb", "state", "standing"), _ENDPOINT_LOOPS)
+async def test_one_endpoint_that_fails_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, loop: str, verb: str, state: str, standing: dict[str, Any]
+) -> None:
+    here = world(database, asc())
+    first, second = (put_endpoint(database)[0] for _ in range(2))
+    put(database, draft())
+    with database.writing() as session:
+        for delivery in session.exec(select(Delivery)):
+            delivery.state, delivery.due_at = state, (NOW if state == "due" else None)
+        for endpoint in session.exec(select(Endpoint)):
+            endpoint.sqlmodel_update(standing)
+    _fail_for(monkeypatch, verb, min(first, second))
+    await _turn(here, loop)
+    with database.reading() as session:
+        states = {row.endpoint_id: row.state for row in session.exec(select(Delivery))}
+    assert states[min(first, second)] == state
+    assert states[max(first, second)] == ("held" if state == "due" else "due")
+
+
+async def test_one_endpoint_that_cannot_be_judged_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = world(database, asc())
+    ids = sorted(put_endpoint(database)[0] for _ in range(2))
+    with database.writing() as session:
+        for endpoint in session.exec(select(Endpoint)):
+            endpoint.failing_since, endpoint.failures = NOW - timedelta(days=6), 50
+    _fail_for(monkeypatch, "judge", ids[0])
+    await _turn(here, "judge endpoints")
+    with database.reading() as session:
+        assert [session.get_one(Endpoint, each).status for each in ids] == ["enabled", "disabled"]
+
+
+def _fail_for(monkeypatch: pytest.MonkeyPatch, verb: str, row_id: str) -> None:
+    real: _Verb = getattr(worker, verb)
+
+    def failing(session: Session, endpoint_id: str, *args: object) -> object:
+        if endpoint_id == row_id:
+            raise ValueError("unreadable")
+        return real(session, endpoint_id, *args)
+
+    monkeypatch.setattr(worker, verb, failing)
