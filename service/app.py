@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
+from service.api.addresses import without_redirects
 from service.api.context import Context
 from service.api.limits import Limits
 from service.api.metrics import Measured
@@ -49,7 +50,7 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
         middleware=[Middleware(Measured), Middleware(RequestIds)],
         lifespan=lifespan,
     )
-    return secured(app, https=(settings.public_url or "").startswith("https://"))
+    return secured(without_redirects(app), https=(settings.public_url or "").startswith("https://"))
 
 
 def context_from(resources: Resources) -> Context:

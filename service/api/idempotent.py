@@ -51,7 +51,8 @@ def asked_of(request: Request, caller: Caller, body: bytes) -> Asked | None:
     key = key_of(request)
     if key is None:
         return None
-    said = json.dumps([request.url.path, request.url.query, _plain(body)])
+    # Not `request.url`: that is made with the Host header, which is whatever a caller says.
+    said = json.dumps([request.scope["path"], request.scope["query_string"].decode("latin-1"), _plain(body)])
     route = f"{request.method} {request.scope['route'].path}"
     return Asked(caller.account_id, caller.mode, route, key, sha256(said.encode()).hexdigest())
 

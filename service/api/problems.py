@@ -15,14 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from service.api.addresses import allowed_methods, no_such_address
 from service.api.request_ids import HEADER, request_id_of
 from service.kit.errors import CallerError, Problem
 
 _log = structlog.get_logger()
-_WORDS = {
-    404: "There is nothing at this address.",
-    405: "This address does not take this method; the Allow header lists those it takes.",
-}
+_NO_SUCH_ADDRESS, _NO_SUCH_METHOD = 404, 405
 
 MAX_PROBLEMS = 100
 _LONGEST_KEY = 255
@@ -97,8 +95,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     status = error.status_code
-    code = re.sub(r"[^a-z]+", "_", _phrase(status).lower())
-    return problem(request, status, code, _WORDS.get(status, error.detail), headers=error.headers)
+    code, detail, headers = re.sub(r"[^a-z]+", "_", _phrase(status).lower()), error.detail, error.headers
+    if status == _NO_SUCH_ADDRESS:
+        detail = no_such_address(request)
+    elif status == _NO_SUCH_METHOD:
+        allowed = ", ".join(allowed_methods(request))
+        detail, headers = f"This address does not take this method. It takes: {allowed}.", {"Allow": allowed}
+    return problem(request, status, code, detail, headers=headers)
 
 
 async def on_disconnect(request: Request, _error: Exception) -> Response:

@@ -8,6 +8,7 @@ import sys
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from service.api.addresses import without_redirects
 from service.cli.serving import free_socket, serving, url_of
 from service.sandbox.app import TWINS, SandboxSettings, create
 
@@ -33,7 +34,7 @@ async def _serve(port: int) -> None:
         )
     )
     bound = free_socket(port)
-    async with serving(Starlette(routes=[Mount("/sandbox", app=twins.app)]), bound):
+    async with serving(without_redirects(Starlette(routes=[Mount("/sandbox", app=twins.app)])), bound):
         sys.stdout.write(
             f"{addresses(url_of(bound))}API key  {key}\nCallbacks, where signed, are signed with {webhook_secret}\n"
             f"and go to {callback_url or 'nowhere: set SANDBOX_CALLBACK_URL'}\n"

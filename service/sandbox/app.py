@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Mount, Router
 
 from service.kit.clock import Clock, system_clock
 from service.sandbox.aippim import AippimTwin, passes_challenge
@@ -76,5 +78,23 @@ def create(settings: SandboxSettings, clock: Clock = system_clock) -> Sandbox:
     outgoing = Outgoing()
     callbacks = Callbacks(outgoing, clock, settings.retry_seconds)
     stage = Stage(settings, clock, Records(settings.secret), callbacks, outgoing)
-    app = Starlette(routes=[Mount(f"/{twin.name}", routes=twin.routes(stage)) for twin in TWINS])
+    routes = [Mount(f"/{twin.name}", app=_at_its_address(twin.routes(stage))) for twin in TWINS]
+    app = Starlette(routes=routes, exception_handlers={404: _nothing_here})
+    app.router.redirect_slashes = False
     return Sandbox(app, callbacks, outgoing)
+
+
+def _at_its_address(routes: Sequence[BaseRoute]) -> Router:
+    """Return them without redirects: those would lead to whatever host the request names."""
+    return Router(routes, redirect_slashes=False)
+
+
+async def _nothing_here(request: Request, _error: Exception) -> Response:
+    """Say so in the form of RFC 9457; where only a slash is too many, say that too."""
+    scope, path = request.scope, request.scope["path"]
+    routes = getattr(scope.get("route"), "routes", [])  # of the mount that was reached last
+    bare = {**scope, "path": path.rstrip("/")}
+    fits = path.endswith("/") and any(route.matches(bare)[0] is not Match.NONE for route in routes)
+    detail = "No twin answers at this address" + ("; without the slash at its end one does." if fits else ".")
+    said = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": detail, "code": "not_found"}
+    return JSONResponse(said, status_code=404, media_type="application/problem+json")

@@ -1,14 +1,15 @@
 """A request is answered alike at each door, whatever protocol it offers and however it names the door."""
 
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
@@ -44,7 +45,8 @@ async def doors(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     chosen = Settings(
         database_url=sqlite_url,
         secret_keys=("a made-up secret key of enough characters",),
-        public_url=url_of(web),
+        public_url="https://relay.example",
+        sandbox_url=url_of(web),
         media_store=f"file:{tmp_path / 'media'}",
     )
     with database.writing() as session:
@@ -97,6 +99,45 @@ async def test_heads_without_limit_are_refused_at_every_door(doors: Open) -> Non
     for port in (doors.port, doors.twins):
         head = b"GET /livez HTTP/1.1\r\n" + HOST + (b"X-A: " + b"a" * 100_000 + b"\r\n") * 12 + b"\r\n"
         assert (await ask(port, head)).statuses == [431]
+
+
+def _addresses(routes: Iterable[BaseRoute], mounted: str = "") -> Iterator[str]:
+    """Each address of the table, its names filled in; a mount's own, and those below it."""
+    for route in routes:
+        path = mounted + re.sub(r"{[^}]+}", "x", getattr(route, "path", ""))
+        if path not in ("", "/"):
+            yield path
+        yield from _addresses(getattr(route, "routes", None) or [], path)
+
+
+def _table() -> list[str]:
+    app = create_app(Settings(secret_keys=("a made-up secret key of enough characters",)))
+    twins = create_sandbox(SETTINGS).app
+    return sorted({*_addresses(app.routes), *_addresses(twins.routes, "/sandbox")})
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"OPTIONS"])
+async def test_no_address_leads_elsewhere_with_or_without_a_slash(doors: Open, method: bytes) -> None:
+    table = _table()
+    assert {"/v1/detections", "/callbacks/x/x", "/sandbox", "/sandbox/asc", "/sandbox/asc/v1"} <= set(table)
+    for path in table:
+        for address in (path.encode(), path.encode() + b"/"):
+            request = method + b" " + address + b" HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\n"
+            heard = await ask(doors.port, request + b"Forwarded: host=evil.example\r\nContent-Length: 0\r\n\r\n")
+            assert heard.statuses[0] not in range(300, 400), heard
+            assert heard.header("location") is None
+            assert b"evil.example" not in heard.raw
+            if address.endswith(b"/") or path == "/sandbox":
+                assert (heard.statuses[0], heard.header("content-type")) == (404, "application/problem+json"), heard
+
+
+async def test_a_slash_too_many_is_named(doors: Open) -> None:
+    for address in (b"/v1/detections/", b"/callbacks/aippim/x/", b"/sandbox/asc/v1/"):
+        heard = await ask(doors.port, b"POST " + address + b" HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
+        assert (heard.statuses, heard.json["status"]) == ([404], 404)
+        assert "without the slash" in heard.json["detail"]
+    nowhere = await ask(doors.port, b"GET /nowhere/ HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert (nowhere.statuses, "slash" in nowhere.json["detail"]) == ([404], False)
 
 
 def test_no_command_serves_in_another_way() -> None:
