@@ -42,6 +42,7 @@ from service.spending.hearing import heard
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_HTTP_REFUSALS = range(400, 600)
 _ITS_WORKER_DIED = "The process that sent the submission ended before it could record an answer."
 _OURS_ENDED = "The process that sent the submission was stopped before an answer came."
 
@@ -166,8 +167,9 @@ class Sender:
             await self._record(one, line, after, record_accepted, *known)
             return Came("accepted", raw.status)
         if isinstance(said, Reading):
-            # Whether a vendor charges for a track that it refuses, none of them says.
-            after = Aftermath(told, charge_id, taken=True if said.status is RunStatus.SUCCEEDED else None)
+            # Whether a vendor charges for a track that it refuses, none of them says; for a refused request none does.
+            taken = True if said.status is RunStatus.SUCCEEDED else False if raw.status in _HTTP_REFUSALS else None
+            after = Aftermath(told, charge_id, taken=taken)
             return await self._answer(one, line, raw, said, replace(tried, outcome=Outcome.ANSWERED), after)
         # A success that we cannot read may have been taken; any other whole answer says that it was not.
         after = Aftermath(told, charge_id, taken=None if is_success(raw) else False)

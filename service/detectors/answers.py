@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ UNKNOWN_STATUS = "The vendor named a status that its documents do not."
 _TEXT_CHARACTERS = 500
 _DAY_SECONDS = 24 * 3600
 _DEPTH = 64
+_BAD = (400, 422)
 _PAYMENT_REQUIRED, _FORBIDDEN, _TOO_MANY_REQUESTS = 402, 403, 429
 # Control characters, line separators, and the marks that turn the direction of text.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -64,6 +66,21 @@ def wants_money(text: str) -> bool:
     """
     words = _NO_LETTERS.sub(" ", text.lower())
     return bool(_MONEY.search(words)) and bool(_LACKING.search(words) or not _BUSY.search(words))
+
+
+def code_by_words(text: str, table: Mapping[str, ReasonCode]) -> ReasonCode | None:
+    """Return the reason whose phrase is in the vendor's words, the first of `table` that is; or `None`.
+
+    Phrases are in small letters, with one blank between words: so `a_b`, `A b` and `a: b` are the same.
+    """
+    words = _NO_LETTERS.sub(" ", text.lower())
+    return next((code for phrase, code in table.items() if phrase in words), None)
+
+
+def refused_audio(found: Refused, raw: Raw, table: Mapping[str, ReasonCode]) -> Refused:
+    """Return the refusal, of the audio where its words say so by `table` and its status says no more than "bad"."""
+    code = code_by_words(found.reason_text, table) if raw.status in _BAD else None
+    return found if code is None else replace(found, reason_code=code)
 
 
 def mismatch(text: str, *, retryable: bool) -> Refused:

@@ -143,9 +143,9 @@ PATIENT = [
         "no-audio.ai",
         at(
             broken("vendor_error", "callback"),
-            broken("vendor_error", "poll"),
+            broken("unsupported_format", "poll"),
             declined("no_audio"),
-            broken("bad_request"),
+            declined("invalid_file"),
         ),
         NO_ANSWER,
     ),
@@ -153,9 +153,9 @@ PATIENT = [
         "invalid.ai",
         at(
             broken("vendor_error", "callback"),
-            broken("vendor_error", "poll"),
+            broken("unsupported_format", "poll"),
             declined("invalid_file"),
-            broken("bad_request"),
+            declined("invalid_file"),
         ),
         NO_ANSWER,
     ),

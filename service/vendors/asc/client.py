@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from service.detectors.answers import is_success, json_object, mismatch, refusal
+from service.detectors.answers import is_success, json_object, mismatch, refusal, refused_audio
 from service.detectors.exchange import Exchange
 from service.detectors.port import Raw, Refused
+from service.vendors.asc.refusals import CONTENT
 
 _HTTP_ERRORS = range(400, 600)
 
@@ -58,7 +59,7 @@ class AscClient:
         """The answer's object, or the refusal that it is. `retryable`: whether an unreadable one is asked for again."""
         believed = believing(raw)
         if not is_success(believed):
-            return refusal(believed, hide=[self._config.api_key])
+            return refused_audio(refusal(believed, hide=[self._config.api_key]), believed, CONTENT)
         body = json_object(raw.body)
         return mismatch("the answer is not one clear JSON object", retryable=retryable) if body is None else body
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.detectors.answers import (
+    code_by_words,
     error_text,
     leftovers,
     list_of,
@@ -22,6 +23,7 @@ from service.detectors.answers import (
 from service.detectors.port import Refused
 from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
 from service.detectors.words import ReasonCode, RunStatus, Verdict
+from service.vendors.asc.refusals import CONTENT
 
 VERDICTS: Final[Mapping[str, Verdict]] = {"ai": Verdict.AI_GENERATED, "human": Verdict.NO_AI_DETECTED}
 """`prediction` in our words. Any other word is `unknown_verdict`."""
@@ -71,7 +73,8 @@ def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused
     if unknown is not None:
         base = base.model_copy(update={"extras": base.extras | {"unknown_status": unknown}})
     if status is RunStatus.FAILED:
-        return _failed(base, ReasonCode.VENDOR_ERROR, reason(_failure_text(fields, inner), hide=hide))
+        text = reason(_failure_text(fields, inner), hide=hide)
+        return _failed(base, code_by_words(text, CONTENT) or ReasonCode.VENDOR_ERROR, text)
     if status is not RunStatus.SUCCEEDED:
         return base.model_copy(update={"status": status})
     return _decided(base, fields.get("prediction"))

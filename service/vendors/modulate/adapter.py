@@ -14,7 +14,7 @@ from service.vendors.modulate.config import BATCH_PATH, STREAM_PATH, ModulateCon
 from service.vendors.modulate.formats import CONTAINERS, stream_format
 from service.vendors.modulate.hide import hiding
 from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
-from service.vendors.modulate.refusals import refused
+from service.vendors.modulate.refusals import declined, refused
 from service.vendors.modulate.results import read_batch
 from service.vendors.modulate.stream import converse
 from service.vendors.modulate.telling import Telling
@@ -85,7 +85,7 @@ class Modulate(AnswersAtOnce):
         if is_streamed(raw):
             return read_stream(raw, self._config)
         if not is_success(raw):
-            return refused(raw, [self._config.api_key])
+            return declined(refused(raw, [self._config.api_key]))
         body = json_object(raw.body)
         if body is None:
             return mismatch("the answer is not one clear JSON object", retryable=False)

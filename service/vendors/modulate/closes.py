@@ -6,10 +6,10 @@ Codes: the AsyncAPI description, docs.modulate.ai (authentication, troubleshooti
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from service.detectors.answers import reason
+from service.detectors.answers import code_by_words, reason
 from service.detectors.port import Refused
 from service.detectors.words import ReasonCode
-from service.vendors.modulate.refusals import denied, turned_away
+from service.vendors.modulate.refusals import CONTENT, denied, turned_away
 
 NO_STATUS: Final = 1005
 """The peer closed and gave no code."""
@@ -41,8 +41,6 @@ _MEANINGS: Mapping[int, Callable[[str], Refused]] = {
 }
 # Where the code is lost, the documented words stand for it.
 _SAID_WITH: tuple[tuple[str, int], ...] = (
-    ("does not match the declared audio_format", _UNDECODABLE),
-    ("could not be processed", _UNDECODABLE),
     ("audio_format", _BAD_QUERY),
     ("sample_rate", _BAD_QUERY),
     ("num_channels", _BAD_QUERY),
@@ -62,5 +60,7 @@ def closed(code: int, text: str | None, hide: list[str]) -> Refused:
     if code in _PRIVATE and code not in _MEANINGS:  # 4004, 4030, 4031 exist, and nobody says what they are
         return Refused(ReasonCode.VENDOR_ERROR, reason(f"closed with {code}: {words}"), retryable=False)
     if code not in _MEANINGS:
+        if (of_audio := code_by_words(words, CONTENT)) is not None:
+            return Refused(of_audio, words, retryable=False)
         code = next((known for said, known in _SAID_WITH if said in words.lower()), _FAULT)
     return _MEANINGS[code](words)

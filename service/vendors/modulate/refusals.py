@@ -3,18 +3,30 @@
 The words were changed in August 2026, so they only ever choose between two meanings of a status.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from service.detectors.answers import json_object, list_of, object_of, refusal, wants_money
+from service.detectors.answers import json_object, list_of, object_of, refusal, refused_audio, wants_money
 from service.detectors.port import Raw, Refused
-from service.detectors.words import ReasonCode
+from service.detectors.reading import Engine, Reading
+from service.detectors.words import ReasonCode, RunStatus
+from service.vendors.modulate.config import ENGINE
 
 _FORBIDDEN, _UNPROCESSABLE, _TOO_MANY, _GATEWAY_TIMEOUT = 403, 422, 429, 504
 _PAUSE_SECONDS: Final = 3
 _SPENT = ("quota", "monthly", "usage limit", "limit reached", "limit exceeded", "limit has been")
 _BUSY = ("concurren", "simultaneous", "rate limit", "too many")
 _KEY = ("x-api-key", "api key", "api_key")
+CONTENT: Final[Mapping[str, ReasonCode]] = {
+    "does not match the declared audio format": ReasonCode.INVALID_FILE,
+    "could not be processed": ReasonCode.INVALID_FILE,
+    "corrupt": ReasonCode.INVALID_FILE,
+    "unsupported file": ReasonCode.UNSUPPORTED_FORMAT,  # documented for a 400, but not in which words
+    "unsupported audio": ReasonCode.UNSUPPORTED_FORMAT,
+    "unsupported format": ReasonCode.UNSUPPORTED_FORMAT,
+}
+"""What is said of the audio, to an upload and in a stream alike; the first that fits."""
 
 
 def refused(raw: Raw, hide: list[str]) -> Refused:
@@ -29,7 +41,15 @@ def refused(raw: Raw, hide: list[str]) -> Refused:
         return replace(found, reason_code=ReasonCode.AUTH_FAILED)
     if raw.status == _TOO_MANY:
         return turned_away(found.reason_text, found.retry_after_seconds)
-    return found
+    return refused_audio(found, raw, CONTENT)
+
+
+def declined(found: Refused) -> Reading | Refused:
+    """Return audio that Modulate cannot read as what it is: content that it declines, and no failed request."""
+    if found.reason_code is not ReasonCode.INVALID_FILE:
+        return found
+    code, text = found.reason_code, found.reason_text
+    return Reading(status=RunStatus.NOT_APPLICABLE, engine=Engine(name=ENGINE), reason_code=code, reason_text=text)
 
 
 def denied(text: str) -> Refused:

@@ -11,12 +11,13 @@ from service.detectors.at_once import AnswersAtOnce
 from service.detectors.exchange import Exchange, Failure, NotSent
 from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode
+from service.detectors.words import ReasonCode, RunStatus
 from service.kit.clock import Clock, system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body
 from service.vendors.pex.token import Tokens, basic_of, without
 
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
+_OF_AUDIO = (400, 413, 415, 422)
 _CAPABILITIES = Capabilities(
     # Named by the vendor, which adds "and other common" ones. Its shortest is 10 s or 30 s, its longest 15 min: it
     # says so itself where it minds, and nothing is refused for that here.
@@ -113,6 +114,8 @@ class Pex(AnswersAtOnce):
     def understood(self, raw: Raw) -> Reading | Refused:
         """The result, or why there is none. Never raises."""
         if not is_success(raw):
+            if (of_audio := self._declined(raw)) is not None:
+                return of_audio
             found = refusal(raw, hide=self._secrets)
             passes = found.retryable or raw.status == _REQUEST_TIMEOUT
             return replace(found, retryable=True, retry_after_seconds=self._pause(raw)) if passes else found
@@ -123,6 +126,14 @@ class Pex(AnswersAtOnce):
             text = failure_text(body, self._secrets)
             return Refused(ReasonCode.VENDOR_ERROR, text, retryable=True, retry_after_seconds=self._pause(raw))
         return read_body(body, self._secrets)
+
+    def _declined(self, raw: Raw) -> Reading | None:
+        """Return what the vendor says of the audio in its own words, where it refuses the request for that."""
+        body = json_object(raw.body) if raw.status in _OF_AUDIO else None
+        if body is None:
+            return None
+        found = read_body(body, self._secrets)
+        return found if found.status is RunStatus.NOT_APPLICABLE else None
 
     def _pause(self, raw: Raw) -> int:
         """Seconds until this run is sent again: what the vendor asks for, and not less than the floor."""
