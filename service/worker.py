@@ -118,6 +118,7 @@ class Worker:
             Loop("fetch sources", TOPIC_SOURCES, 1, self._sources.step),
             Loop("dispatch runs", TOPIC_RUNS, 1, self._dispatcher.step),
             Loop("process callbacks", CALLBACKS, 1, self._callbacks.step),
+            Loop("expire callbacks", None, 60, self._callbacks.expire),
             Loop("poll vendors", TOPIC_POLLS, 1, self._poller.step),
             Loop("check certificates", CERTIFICATES, 5, self._certificates.step),
             Loop("ask quotas", None, 60, self._quotas.step),

@@ -52,7 +52,6 @@ class CallbackProcessor:
     async def step(self) -> bool:
         """Up to a batch of stored callbacks have had their effect. True if there may be more."""
         now = self.clock()
-        await self.database.write(expire_parked, self.policy, now)
         claimed = await self.database.write(claim_callbacks, now=now, lease_until=now + _LEASE, limit=_BATCH)
         for callback_id, token in claimed:
             try:
@@ -62,6 +61,11 @@ class CallbackProcessor:
             else:
                 log.info("callback.processed", callback_id=callback_id, state=state)
         return len(claimed) == _BATCH
+
+    async def expire(self) -> bool:
+        """What was parked too long is put aside. Called once a minute; never True: it is all of it."""
+        await self.database.write(expire_parked, self.policy, self.clock())
+        return False
 
 
 def claim_callbacks(session: Session, *, now: datetime, lease_until: datetime, limit: int) -> list[tuple[str, str]]:

@@ -79,11 +79,11 @@ def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None
     endpoint.deleted_at = now
     endpoint.status = "disabled"
     endpoint.sealed_headers = None
-    session.exec(
-        update(Delivery)
-        .where(col(Delivery.endpoint_id) == endpoint.id, col(Delivery.state).in_(("due", "blocked", "held")))
-        .values(state="skipped", due_at=None, lease_token=None, ended_at=now)
-    )
+    unsent = (col(Delivery.endpoint_id) == endpoint.id, col(Delivery.state).in_(("due", "blocked", "held")))
+    # In the recorder's order, so that the two cannot wait for one another.
+    in_order = select(Delivery.id).where(*unsent).order_by(col(Delivery.event_position), col(Delivery.id))
+    session.exec(in_order.with_for_update()).all()
+    session.exec(update(Delivery).where(*unsent).values(state="skipped", due_at=None, lease_token=None, ended_at=now))
 
 
 def shown(endpoint: Endpoint, sealer: Sealer) -> dict[str, Any]:

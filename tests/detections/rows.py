@@ -143,7 +143,8 @@ class World:
         await _finished(self.poller._under_way)
 
     async def callbacks(self) -> None:
-        """Every stored callback that was due has had its effect."""
+        """Every stored callback that was due has had its effect, and what was parked too long is put aside."""
+        await self.processor.expire()
         while await self.processor.step():
             pass
 

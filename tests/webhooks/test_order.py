@@ -12,7 +12,7 @@ from service.kit.database import Database
 from service.webhooks.claim import claim_deliveries
 from service.webhooks.endpoints import delete_endpoint
 from service.webhooks.hold import hold_deliveries
-from service.webhooks.models import Endpoint
+from service.webhooks.models import Delivery, Endpoint
 from service.webhooks.record import Tried, record_attempts
 from service.webhooks.redeliver import release_held
 from service.webhooks.switch import disable, enable
@@ -196,3 +196,29 @@ async def test_two_workers_release_one_after_the_other(database: Database) -> No
     put(database, draft(), draft())
     await meet(database, enabling(endpoint_id), lambda session: release_held(session, endpoint_id, NOW))
     assert states(database) == ["due", "blocked"]
+
+
+async def test_an_endpoint_that_goes_locks_its_deliveries_in_the_recorders_order(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database)
+    for n in range(3):
+        put(database, draft(f"det_{n}"))
+    first, *_, last = sorted(deliveries(database), key=lambda row: row.event_position)
+    with database.writing() as session:  # the oldest is now the last in the table
+        found = session.get_one(Delivery, first.id)
+        found.due_at = (found.due_at or NOW) + timedelta(seconds=60)
+
+    def delete(session: Session) -> None:
+        for way in ("indexscan", "bitmapscan"):
+            session.connection().execute(text(f"SET LOCAL enable_{way} = off"))
+        delete_endpoint(session, session.get_one(Endpoint, endpoint_id), NOW)
+
+    async def waits() -> bool:
+        return await database.read(lambda session: session.connection().execute(_WAITING).scalar_one() > 0)
+
+    with database.writing() as session:
+        session.get_one(Delivery, first.id, with_for_update=True)
+        other = asyncio.create_task(database.write(delete))
+        await until(waits)
+        session.get_one(Delivery, last.id, with_for_update={"nowait": True})
+    await other
+    assert {row.state for row in deliveries(database)} == {"skipped"}
