@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.process import CallbackProcessor
@@ -29,6 +30,7 @@ from service.kit.heartbeat import beat
 from service.kit.ids import new_id
 from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
+from service.kit.skew import MOST_SECONDS, clock_skew
 from service.polling.ask_quotas import QuotaAsker
 from service.polling.check_certificates import CertificateChecker
 from service.polling.poll import Poller
@@ -51,6 +53,7 @@ DRAIN_SECONDS = 14.0  # with the web half's grace before it and the last words a
 HURRY_SECONDS = 5.0  # for a call of the database in a process that ends
 _LOOP_SECONDS = 5.0
 _STUMBLE_SECONDS = 1.0
+_BEAT = "beat"  # goes on whatever our clock shows: it is what looks at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Worker:
         self._listener: asyncio.Task[None] | None = None
         self._events: list[asyncio.Event] = []
         self._closing = asyncio.Event()
+        self._clock_is_wrong = False
 
     def loops(self) -> Sequence[Loop]:
         """What this process does, in the order a detection passes through."""
@@ -129,12 +133,14 @@ class Worker:
             Loop("tell delays", None, 2, self._tell_delays),
             Loop("expire runs", None, 15, self._expire),
             Loop("prune", None, 60, self._pruner.step),
-            Loop("beat", None, 5, self._beat),
+            Loop(_BEAT, None, 5, self._beat),
         )
 
     async def start(self) -> None:
-        """Every loop runs; deliveries committed in this process are handed straight to it."""
+        """Every loop runs; deliveries committed in this process are handed straight to it, while its clock is right."""
         self._resources.hand_off = self._deliverer
+        with contextlib.suppress(SQLAlchemyError):  # the first beat looks again
+            await self._look_at_clock()
         sweep = await self._listen()
         for loop in self.loops():
             wake = self._resources.database.wake
@@ -234,7 +240,26 @@ class Worker:
             lambda left_out: database.read(overdue_runs, now=now, but=left_out), expire, now
         )
 
+    async def _look_at_clock(self) -> None:
+        """Nothing is claimed while our clock is far from the database's, and that is said."""
+        skew = await clock_skew(self._resources.database, self._resources.clock)
+        was_wrong, self._clock_is_wrong = self._clock_is_wrong, skew > MOST_SECONDS
+        if self._clock_is_wrong:
+            self._resources.hand_off = None
+            log.error(
+                "worker.clock_wrong",
+                seconds=round(skew, 1),
+                most=MOST_SECONDS,
+                advice="run NTP here and on the database",
+            )
+        elif was_wrong:
+            log.info("worker.clock_right", seconds=round(skew, 1))
+            self._resources.hand_off = None if self._closing.is_set() else self._deliverer
+            for event in self._events:
+                event.set()
+
     async def _beat(self) -> bool:
+        await self._look_at_clock()
         await self._resources.database.write(beat, self.id, process_name(), counted(), self._resources.clock())
         return False
 
@@ -243,6 +268,8 @@ class Worker:
         while not self._closing.is_set():
             await event.wait()
             event.clear()
+            if self._clock_is_wrong and loop.name != _BEAT:
+                continue
             try:
                 while not self._closing.is_set() and await loop.step():
                     pass

@@ -1,25 +1,29 @@
 """The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import Session, select
+from structlog.testing import capture_logs
 
 from service import worker
 from service.detections.models import Detection, Run
 from service.kit.alone import ROWS_FAILED
+from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.heartbeat import Worker as Row
 from service.resources import open_resources
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
-from service.worker import Worker
+from service.worker import Worker, working
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc
 from tests.detections.sharing import ask, recording
+from tests.waiting import until
 from tests.webhooks.rows import draft, put, put_endpoint
 
 _POISONED = 100
@@ -138,3 +142,35 @@ def _fail_for(monkeypatch: pytest.MonkeyPatch, verb: str, row_id: str) -> None:
         return real(session, endpoint_id, *args)
 
     monkeypatch.setattr(worker, verb, failing)
+
+
+async def test_a_worker_whose_clock_is_wrong_claims_nothing_and_says_so(postgres_url: str) -> None:
+    ahead = timedelta(seconds=100)
+
+    def clock() -> datetime:
+        return system_clock() + ahead
+
+    with closing(Database(postgres_url)) as database, capture_logs() as logs:
+        here = world(database, asc())
+        here.arrive("nobodys", {"said": "ai"}, received_at=system_clock())
+        settings = load_settings(secret_keys=("k" * 40,), database_url=postgres_url, media_store="database:")
+        async with open_resources(settings, clock) as resources, working(resources) as at_work:
+            (beat,) = (loop for loop in at_work.loops() if loop.name == "beat")
+            await until(lambda: _beats(database))
+            assert (here.callback_states(), resources.hand_off) == (["due"], None)
+            ahead = timedelta(0)
+            await beat.step()
+            await until(lambda: _thought_about(here))
+            assert resources.hand_off is not None
+    told = [line for line in logs if line["event"].startswith("worker.clock")]
+    assert (told[0]["event"], told[-1]["event"]) == ("worker.clock_wrong", "worker.clock_right")
+    assert told[0]["seconds"] == pytest.approx(100, abs=2)
+
+
+async def _beats(database: Database) -> bool:
+    with database.reading() as session:
+        return session.exec(select(Row)).first() is not None
+
+
+async def _thought_about(here: World) -> bool:
+    return here.callback_states() != ["due"]

@@ -14,6 +14,7 @@ from service.kit.listen import can_hear
 from service.kit.migrate import head_revision, is_known, revision_in
 from service.kit.resealing import census
 from service.kit.sealing import Sealer
+from service.kit.skew import clock_skew
 
 _OLDEST_POSTGRES = 13
 _SKEW_SECONDS = 2.0
@@ -98,12 +99,7 @@ async def check_clock(world: World) -> Finding:
     """Leases and due times of several machines are compared: their clocks must agree."""
     if world.database.is_sqlite:
         return ok("one machine, one clock")
-    before = world.clock()
-    theirs = await world.database.read(
-        lambda session: session.connection().execute(text("SELECT clock_timestamp()")).scalar_one()
-    )
-    after = world.clock()
-    skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    skew = await clock_skew(world.database, world.clock)
     if skew >= _SKEW_SECONDS:
         return fail(f"this clock and the database's differ by {skew:.1f} s; run NTP on both")
     return ok(f"this clock and the database's agree within {_SKEW_SECONDS:.0f} s")
