@@ -21,6 +21,7 @@ from yarl import URL
 from service.kit.guard import Address, GuardPolicy, refusal
 from service.kit.head_first import speak_head_first
 from service.kit.names import Names
+from service.kit.steps import DIALLED, tell, tls_context
 
 MAX_URL_CHARACTERS = 2048
 _MAX_NAME_CHARACTERS = 253  # RFC 1035 §2.3.4, less the length bytes
@@ -112,7 +113,8 @@ def guarded_session(
     connector = aiohttp.TCPConnector(
         resolver=GuardedResolver(policy, resolver or Names()),
         use_dns_cache=False,  # its look-ups are shared by all who ask, and one account must not wait for another's
-        socket_factory=lambda info: vetted_socket(info, policy),
+        socket_factory=lambda info: _dialling(info, policy),
+        ssl=tls_context(),
         limit=limit,
         limit_per_host=limit_per_host,
     )
@@ -170,6 +172,12 @@ def vetted_socket(info: aiohttp.AddrInfoType, policy: GuardPolicy) -> socket.soc
     if family == socket.AF_INET6 and dialled[3]:
         raise Blocked(dialled[0], "has a zone id")
     return socket.socket(family, kind, protocol)
+
+
+def _dialling(info: aiohttp.AddrInfoType, policy: GuardPolicy) -> socket.socket:
+    fresh = vetted_socket(info, policy)
+    tell(DIALLED)
+    return fresh
 
 
 def _vet(address: str, policy: GuardPolicy) -> None:

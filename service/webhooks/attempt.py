@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,14 +10,15 @@ import aiohttp
 
 from service.kit.guarded_http import was_blocked
 from service.kit.head_first import start_of_body
-from service.webhooks.phases import Stopwatch
+from service.kit.steps import TLS_BROKE, steps_told_to
+from service.webhooks.phases import Phase, Stopwatch
 
 _EXCERPT_BYTES, _EXCERPT_SECONDS = 4096, 1.0
 _OURS = frozenset({"internal", "blocked"})
 _NO_ROOM = frozenset({
     errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH,
 })  # fmt: skip
-_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)  # of a connection made, at its TLS handshake
+_ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the other side hung up, which is no fault of TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Outcome:
     """What one try achieved. `error_class` is `None` when the endpoint took the event (2xx).
 
     `excerpt` is the start of the endpoint's answer: hostile bytes, kept as they came. `resolver_failed` says that
-    the name server gave no answer, which is not to say that the name does not exist.
+    the name server gave no answer, which is not to say that the name does not exist. `reached` is the phase in
+    which a try without an answer ended.
     """
 
     status_code: int | None
@@ -33,6 +36,7 @@ class Outcome:
     retry_after: str | None = None
     excerpt: bytes = b""
     resolver_failed: bool = False
+    reached: Phase = "request"
 
     @property
     def is_ours(self) -> bool:
@@ -58,12 +62,22 @@ async def _try(
     """The outcome, and whether a connection that was kept alive from an earlier request broke before any answer."""
     watch = Stopwatch()
     try:
-        return await _post(session, url, body, headers, watch), False
+        with steps_told_to(watch.mark):
+            return await _post(session, url, body, headers, watch), False
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # aiohttp reports a connection closed as the first and one reset as the second.
         lost = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
-        outcome = Outcome(None, class_of_error(error), watch.phases(), resolver_failed=_resolver_failed(error))
-        return outcome, lost and watch.reused
+        return _unanswered(error, watch), lost and watch.reused
+
+
+def _unanswered(error: Exception, watch: Stopwatch) -> Outcome:
+    reached = "answer" if isinstance(error, aiohttp.ClientResponseError) else watch.reached
+    error_class = class_of_error(error, reached)
+    if error_class == "reset" and TLS_BROKE in watch.marks:
+        error_class = "tls"
+    # No answer (EAI_AGAIN, RFC 3493 §6.1) is no word on the name: our name server failed, or the way to it.
+    resolver_failed = error_class == "dns" and (_errno(error) == socket.EAI_AGAIN or _is_timeout(error))
+    return Outcome(None, error_class, watch.phases(), resolver_failed=resolver_failed, reached=reached)
 
 
 async def _post(
@@ -91,29 +105,36 @@ def class_of_status(status: int) -> str | None:
     return "http_4xx" if 400 <= status < 500 else "http_5xx"  # noqa: PLR2004
 
 
-def class_of_error(error: BaseException) -> str:
-    """The class of a try that brought no answer."""
+def class_of_error(error: BaseException, reached: Phase) -> str:
+    """The class of a try that brought no answer and ended while it did what `reached` says."""
     if was_blocked(error):
         return "blocked"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if _is_dns(error):
+    if _is_dns(error) or (reached == "lookup" and _is_timeout(error)):
         return "dns"
-    if _errno(error) in _NO_ROOM:
-        return "internal"
-    if isinstance(error, aiohttp.ClientSSLError):
+    if _is_timeout(error):
+        return "timeout"
+    if _is_tls(error):
         return "tls"
-    refused = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error.os_error, _BROKEN)
-    return "refused" if refused else "reset"
+    sendable = isinstance(error, aiohttp.ClientError | OSError)
+    if _errno(error) in _NO_ROOM or reached == "lookup" or not sendable:
+        return "internal"
+    return "refused" if reached == "connect" else "reset"
 
 
 def _is_dns(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror)
 
 
-def _resolver_failed(error: BaseException) -> bool:
-    """Whether the lookup got no answer (EAI_AGAIN, RFC 3493 §6.1): our name server, or the way to it."""
-    return _is_dns(error) and _errno(error) == socket.EAI_AGAIN
+def _is_timeout(error: BaseException) -> bool:
+    """Return True if our time was up, or the operating system's (`ETIMEDOUT`)."""
+    return isinstance(error, TimeoutError) or _errno(error) == errno.ETIMEDOUT
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Return True if TLS failed, however that was wrapped: after the handshake it comes as a lost connection."""
+    while error is not None and not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        error = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
+    return error is not None and not isinstance(error, _ENDS_OF_TLS)
 
 
 def _errno(error: BaseException) -> int | None:

@@ -27,12 +27,13 @@ from service.kit.shares import Shares
 from service.kit.talks import Cut, Talks
 from service.webhooks.attempt import Outcome, attempt
 from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels, put_aside
+from service.webhooks.explain import explain
 from service.webhooks.fanout import TOPIC
 from service.webhooks.lineup import bring_forward, defer, due_deliveries, line_up
 from service.webhooks.pace import Pace
 from service.webhooks.phases import PHASES
 from service.webhooks.record import Tried
-from service.webhooks.retry import RetryPolicy, explain, next_attempt_at
+from service.webhooks.retry import RetryPolicy, next_attempt_at
 from service.webhooks.signing import open_headers, open_secrets, webhook_headers
 
 log = structlog.get_logger()
@@ -249,7 +250,7 @@ class Deliverer:
             error_class=outcome.error_class,
             phases_ms=outcome.phases_ms,
             excerpt=outcome.excerpt,
-            explanation=explain(outcome.status_code, outcome.error_class, outcome.phases_ms),
+            explanation=explain(outcome),
             next_at=self._next(parcel, outcome, now) if failed else None,
             ended_at=now,
             charged=not outcome.is_ours,

@@ -4,9 +4,14 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
+
+from service.kit.steps import DIALLED, SECURED, SECURING
+
+Phase = Literal["lookup", "connect", "handshake", "request", "answer"]
+"""What a try was doing when it ended. `answer`: something had come back."""
 
 PHASES = ("dns", "connect", "tls", "first_byte", "total")
 
@@ -25,15 +30,22 @@ class Stopwatch:
         """`name` happened now, unless it had happened before."""
         self.marks.setdefault(name, time.monotonic())
 
-    def phases(self) -> dict[str, int | None]:
-        """Milliseconds for `dns, connect, tls, first_byte, total`; `None` for what did not happen.
+    @property
+    def reached(self) -> Phase:
+        """What was being done at the last mark."""
+        if self.reused or "connect_end" in self.marks:
+            return "request"
+        if SECURING in self.marks:
+            return "handshake"
+        return "connect" if DIALLED in self.marks else "lookup"
 
-        `connect` includes the TLS handshake, which the client does not time apart, so `tls` is always `None`.
-        """
+    def phases(self) -> dict[str, int | None]:
+        """Milliseconds for `dns, connect, tls, first_byte, total`; `None` for what did not happen."""
+        begin = next((mark for mark in (DIALLED, "dns_end") if mark in self.marks), "connect_start")
         return {
             "dns": self._span("dns_start", "dns_end"),
-            "connect": self._span("dns_end" if "dns_end" in self.marks else "connect_start", "connect_end"),
-            "tls": None,
+            "connect": self._span(begin, SECURING if SECURING in self.marks else "connect_end"),
+            "tls": self._span(SECURING, SECURED),
             "first_byte": self._since_start("answered"),
             "total": _milliseconds(time.monotonic() - self.started),
         }

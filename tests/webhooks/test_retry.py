@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.webhooks.attempt import class_of_status
-from service.webhooks.retry import RetryPolicy, explain, hint_seconds, next_attempt_at
+from service.webhooks.attempt import Outcome, class_of_status
+from service.webhooks.explain import explain
+from service.webhooks.retry import RetryPolicy, hint_seconds, next_attempt_at
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SCHEDULE = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
@@ -149,7 +150,7 @@ def test_no_try_is_early_and_none_is_beyond_the_schedule(
     ],
 )
 def test_every_outcome_has_a_sentence(status: int | None, error: str | None) -> None:
-    sentence = explain(status, error, {"total": 12})
+    sentence = explain(Outcome(status, error, {"total": 12}))
     assert sentence.endswith(".")
     assert "None" not in sentence
     assert status is None or str(status) in sentence

@@ -1,0 +1,61 @@
+"""How far a request has come on its way to an address: told while it happens to the one who waits for it.
+
+aiohttp tells when a connection is asked for and when it stands. Between the two lie the dialling and the TLS
+handshake, and a fault in one is another fault than in the other.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+DIALLED, SECURING, SECURED, TLS_BROKE = "dialled", "securing", "secured", "tls broke"
+_NO_FAULTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def steps_told_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Tell `listener` each step of the requests that are made inside, perhaps more than once."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(step: str) -> None:
+    """Tell the step to the one who waits, if there is one."""
+    if listener := _listener.get():
+        listener(step)
+
+
+class _Told(ssl.SSLObject):
+    """TLS of one connection, which tells of its handshake, and of an alert that ended it later."""
+
+    def do_handshake(self) -> None:
+        tell(SECURING)
+        super().do_handshake()
+        tell(SECURED)
+
+    def read(self, *how: Any) -> Any:
+        """Read as always. What a writer is told meanwhile is only that the connection has closed."""
+        try:
+            return super().read(*how)
+        except _NO_FAULTS:
+            raise
+        except ssl.SSLError:
+            tell(TLS_BROKE)
+            raise
+
+
+@cache
+def tls_context(cafile: str | None = None) -> ssl.SSLContext:
+    """Return how connections are secured: as Python does it, for HTTP/1.1, with each handshake told."""
+    context = ssl.create_default_context(cafile=cafile)
+    context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = _Told
+    return context
