@@ -1,11 +1,12 @@
 """Where Alembic meets the tables. Run by Alembic, once a command; nobody imports it.
 
-`service.kit.migrate` opens the transaction and takes the lock, and hands the connection over. Only the alembic
-command itself, with which a new revision is written, comes without one.
+`service.kit.migrate` takes the lock and hands the connection over: on SQLite inside one transaction for all steps, on
+PostgreSQL outside any, so that each step has its own. Only the alembic command itself, with which a new revision is
+written, comes without one.
 """
 
 import os
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from alembic import context
 from sqlalchemy import Connection
@@ -24,7 +25,7 @@ from service.kit.patience import UNHURRIED
 
 
 def run(connection: Connection) -> None:
-    """The command has been carried out on `connection`, inside the transaction that is open there."""
+    """Carry out the command on `connection`, in the transaction that is open there, else in one a step."""
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,
@@ -32,6 +33,7 @@ def run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         # Both databases roll DDL back. Alembic doubts SQLite, because Python's driver used to commit before it.
         transactional_ddl=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -43,7 +45,7 @@ def run_alone() -> None:
     with (
         closing(Database(url, patience=UNHURRIED)) as database,
         database.engine.connect().execution_options(relay_writes=True) as connection,
-        connection.begin(),
+        connection.begin() if database.is_sqlite else nullcontext(),
     ):
         run(connection)
 

@@ -11,19 +11,15 @@ depends_on = None
 TEXT = sa.String()
 TIME = sa.DateTime(timezone=True)
 
-ANSWERED = sa.text("state IN ('succeeded', 'not_applicable') AND via <> 'reuse'")
-
 
 def upgrade() -> None:
     op.add_column("run", sa.Column("audio_key", TEXT, nullable=True))
     op.add_column("run", sa.Column("followed_at", TIME, nullable=True))
     op.add_column("run", sa.Column("heir_run_id", TEXT, nullable=True))
     op.add_column("run", sa.Column("submitted_as", TEXT, nullable=True))
-    of_audio = ["account_id", "mode", "audio_key", "ended_at"]
-    op.create_index("ix_run_answer", "run", of_audio, postgresql_where=ANSWERED, sqlite_where=ANSWERED)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_run_answer", "run")
+    op.drop_index("ix_run_answer", "run", if_exists=True)
     for name in ("audio_key", "followed_at", "heir_run_id", "submitted_as"):
         op.drop_column("run", name)

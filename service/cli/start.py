@@ -21,7 +21,7 @@ from service.callbacks.addresses import PURPOSE
 from service.callbacks.models import CallbackAddress
 from service.kit.database import Database, normalise_url
 from service.kit.errors import SettingsError
-from service.kit.migrate import head_revision, is_known, revision_in
+from service.kit.migrate import MigrationBlocked, head_revision, is_known, revision_in
 from service.kit.sealing import SealBroken, Sealer
 from service.settings import Settings
 from service.spending.prices import load_prices
@@ -84,18 +84,21 @@ def open_database(settings: Settings) -> Database:
 
 def in_a_line(error: BaseException) -> str | None:
     """Return what to tell an operator whose command met this error; `None` where it is no mistake of theirs."""
+    told = None
     match error:
         case SettingsError():
-            return str(error)
+            told = str(error)
         case SealBroken():
-            return _KEY_IS_GONE
+            told = _KEY_IS_GONE
+        case MigrationBlocked():
+            told = f"DATABASE_URL: {error}"
         case CommandError():
-            return f"DATABASE_URL: {_first_line(error)}; deploy the version that migrated it"
+            told = f"DATABASE_URL: {_first_line(error)}; deploy the version that migrated it"
         case DBAPIError():
-            return f"DATABASE_URL: {_first_line(error)}; check {_PARTS}"
+            told = f"DATABASE_URL: {_first_line(error)}; check {_PARTS}"
         case OSError(filename=str() as place):
-            return f"{place}: {error.strerror}; give relay a place that it may use"
-    return None
+            told = f"{place}: {error.strerror}; give relay a place that it may use"
+    return told
 
 
 def _refuse(faults: list[Fault]) -> None:

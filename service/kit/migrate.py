@@ -4,9 +4,12 @@ Several processes may start at once, each migrating first: one does the work, th
 """
 
 import fcntl
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,24 +17,46 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from service.kit.database import Database, normalise_url
+from service.kit.errors import RelayError
 from service.kit.patience import UNHURRIED
 
 _INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _LOCK = 0x52454C4159  # "RELAY": the advisory lock of migrations, and of nothing else
+_ASK_AGAIN_SECONDS = 0.2
+_IN_THE_WAY = ("55P03", "40P01")  # a lock not had in time, a deadlock: nothing of the step was kept
+
+_log = logging.getLogger(__name__)
 
 
-def upgrade(url: str) -> None:
-    """The database has the newest schema; a SQLite file and its folder exist. Safe beside other processes."""
-    _migrate(url, lambda config: command.upgrade(config, "head"))
+class MigrationBlocked(RelayError):  # noqa: N818 - it says what happened
+    """A transaction of others held a table for as long as a step could wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Courtesy:
+    """How a step waits for a table that is in use. Whoever comes later for that table waits behind it meanwhile."""
+
+    lock_seconds: float = 3.0
+    pause_seconds: float = 5.0
+    tries: int = 60
+
+
+def upgrade(url: str, revision: str = "head", *, courtesy: Courtesy | None = None) -> None:
+    """Bring the database to the newest schema; make a SQLite file and its folder. Safe beside other processes.
+
+    Raise `MigrationBlocked` where a table cannot be had; what was done until then stays, and is not done again.
+    """
+    _migrate(url, lambda config: command.upgrade(config, revision), courtesy or Courtesy())
 
 
 def downgrade(url: str, revision: str = "base") -> None:
-    """The database has the schema of `revision`; what that one does not know is lost."""
-    _migrate(url, lambda config: command.downgrade(config, revision))
+    """Bring the database to the schema of `revision`; what that one does not know is lost."""
+    _migrate(url, lambda config: command.downgrade(config, revision), Courtesy())
 
 
 def head_revision() -> str:
@@ -63,27 +88,70 @@ def current_revision(url: str) -> str | None:
         return revision_in(connection)
 
 
-def _migrate(url: str, step: Callable[[Config], None]) -> None:
-    with _alone(url) as connection:
-        config = Config(_INI)
-        config.attributes["connection"] = connection
-        step(config)
-
-
-@contextmanager
-def _alone(url: str) -> Iterator[Connection]:
-    """A transaction in which nobody else migrates this database; it commits at the end."""
+def _migrate(url: str, step: Callable[[Config], None], courtesy: Courtesy) -> None:
     address = normalise_url(url)
     with ExitStack() as stack:
         if address.drivername == "sqlite":
             stack.enter_context(_folder_locked(_path(address).parent))
         database = stack.enter_context(closing(Database(url, patience=UNHURRIED)))
-        # relay_writes: on SQLite the transaction begins as a writer, so a running process cannot come between.
-        connection = stack.enter_context(database.engine.connect().execution_options(relay_writes=True))
-        stack.enter_context(connection.begin())
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        yield connection
+        if database.is_sqlite:
+            # relay_writes: the transaction begins as a writer, so a running process cannot come between.
+            connection = stack.enter_context(database.engine.connect().execution_options(relay_writes=True))
+            stack.enter_context(connection.begin())
+            _run(step, connection)
+        else:
+            stack.enter_context(_alone(database.engine))
+            _step_by_step(database.engine, step, courtesy)
+
+
+def _run(step: Callable[[Config], None], connection: Connection) -> None:
+    config = Config(_INI)
+    config.attributes["connection"] = connection
+    step(config)
+
+
+def _step_by_step(engine: Engine, step: Callable[[Config], None], courtesy: Courtesy) -> None:
+    """Run each step in a transaction of its own, which gives up a table that it cannot have soon, and tries again.
+
+    A step that waits for a table keeps everybody out who comes after it: it must not wait for long.
+    """
+
+    @event.listens_for(engine, "begin")
+    def wait_shortly(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(courtesy.lock_seconds * 1000)}")
+
+    for left in reversed(range(courtesy.tries)):
+        try:
+            with engine.connect() as connection:
+                _run(step, connection)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
+                raise
+            if not left:
+                raise MigrationBlocked(
+                    "a transaction of others holds a table that is to be changed; end it (it stands in"
+                    " pg_stat_activity) and run: relay migrate"
+                ) from error
+            _log.warning("a table is in use; the step is tried again in %g s", courtesy.pause_seconds)
+        else:
+            return
+        time.sleep(courtesy.pause_seconds)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Nobody else migrates this database while inside.
+
+    The lock is asked for again and again, and is not waited for, by a transaction that sees no moment of the database:
+    an index that is built beside running transactions waits for all that do.
+    """
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
+        while not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}).scalar():
+            connection.rollback()
+            time.sleep(_ASK_AGAIN_SECONDS)
+        # The last statement of a transaction keeps the moment that it saw; this one needs none.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield
 
 
 @contextmanager
