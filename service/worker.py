@@ -31,6 +31,7 @@ from service.kit.ids import new_id
 from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
 from service.kit.skew import MOST_SECONDS, clock_skew
+from service.kit.wake import HEARD_SWEEP_SECONDS
 from service.polling.ask_quotas import QuotaAsker
 from service.polling.check_certificates import CertificateChecker
 from service.polling.poll import Poller
@@ -182,6 +183,7 @@ class Worker:
         """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
         database, settings = self._resources.database, self._resources.settings
         if database.is_sqlite:
+            database.wake.sweep_seconds = HEARD_SWEEP_SECONDS  # all writers are in this process
             return 1.0
         url = normalise_url(settings.database_listen_url or settings.database_url)
         hears = await can_hear(url, database.url, database.patience)

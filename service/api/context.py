@@ -9,6 +9,7 @@ from typing import cast
 from sqlmodel import Session
 from starlette.requests import Request
 
+from service.api.held import Held
 from service.api.limits import Limits
 from service.api.waits import Gauges
 from service.callbacks.intake import Arrived
@@ -46,6 +47,7 @@ class Context:
     heartbeat_seconds: float = 15.0  # a stream is never silent for longer
     max_media_bytes: int = MAX_BYTES
     limits: Limits = field(default_factory=Limits)
+    held: Held = field(default_factory=Held)
     trusted_proxy_hops: int = 0
     metrics_token: str | None = field(default=None, repr=False)
     gauges: Gauges = field(default_factory=Gauges)

@@ -1,6 +1,7 @@
 """`/v1/detections`: a question comes in, its answer is read."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ from service.detections.submit import Question, submit, unknown_names
 from service.detections.votes import Rule
 from service.kit.errors import CallerError, Problem, bad_parameters, not_found
 from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
-from service.kit.wake import woken
+from service.kit.wake import Sleeper
 from service.media.fetch import file_name
 
 _METADATA_BYTES, _METADATA_KEYS = 2048, 50
@@ -128,21 +129,24 @@ async def read(request: Request) -> Response:
     caller = await require(request, "detections:read")
     context, detection_id = context_of(request), request.path_params["detection_id"]
     wait, full, revision = _reading(request.query_params)
-    until = asyncio.get_running_loop().time() + wait
-    event = context.database.wake.subscribe(topic_of(detection_id))
-    try:
+    loop = asyncio.get_running_loop()
+    until, waits = loop.time() + wait, False
+    sleeper = Sleeper(context.database.wake, topic_of(detection_id))
+    with contextlib.ExitStack() as held:
+        held.callback(sleeper.end)
         while True:
-            event.clear()
+            sleeper.look()
             found = await context.database.read(_find, caller, detection_id, context, full=full, revision=revision)
             if found is None:
                 raise not_found("detection")
             ended, result = found
-            left = until - asyncio.get_running_loop().time()
+            left = until - loop.time()
             if ended or left <= 0 or context.closing.begun:
                 return JSONResponse(result)
-            await woken(event, left)
-    finally:
-        context.database.wake.unsubscribe(topic_of(detection_id), event)
+            if not waits:
+                waits = True
+                held.enter_context(context.held.one_more(caller.key_id))
+            await sleeper.sleep(left)
 
 
 def judge(raw: bytes, mode: str, context: Context) -> tuple[DetectionIn | None, list[Problem]]:

@@ -5,15 +5,16 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from service.accounts.api_keys import authenticate
 from service.api.context import Context, context_of
-from service.kit.wake import woken
+from service.kit.wake import Sleeper
 
 _HEARTBEAT = b": still here\n\n"
 _HEADERS = {
@@ -32,12 +33,28 @@ class Look:
     over: bool = False
 
 
-class _Stream(StreamingResponse):
-    """A stream whose source is closed at once when the reader goes."""
+@dataclass(frozen=True, slots=True)
+class Sleeping:
+    """What wakes a stream, and whether it looks every second all the same."""
 
-    def __init__(self, source: AsyncGenerator[bytes, None]) -> None:
+    topic: str
+    often: bool
+
+
+class _Stream(StreamingResponse):
+    """A stream whose source is closed at once when the reader goes. `over` is called in the end, begun or not."""
+
+    def __init__(self, source: AsyncGenerator[bytes, None], over: Callable[[], None]) -> None:
         super().__init__(source, headers=_HEADERS)
         self._source = source
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As Starlette does it, and its place is given back."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
     async def stream_response(self, send: Send) -> None:
         """As Starlette does it, and nothing is left suspended."""
@@ -52,15 +69,24 @@ def said(event: str, data: Any, event_id: str | None = None) -> bytes:
 
 
 def stream(
-    request: Request, scope: str, topic: str, look: Callable[[], Awaitable[Look]], opening: bytes = b""
+    request: Request,
+    scope: str,
+    topic: str,
+    look: Callable[[], Awaitable[Look]],
+    opening: bytes = b"",
+    *,
+    often: bool = False,
 ) -> Response:
-    """The answer: what `look` brings at each wake of `topic`, and once a second, until it is over.
+    """The answer: what `look` brings at each wake of `topic`, and now and then without one, until it is over.
 
-    It also ends when this process does, when the reader goes, or when its key is no longer good for `scope`.
+    It also ends when this process does, when the reader goes, or when its key is no longer good for `scope`. Raise
+    `CallerError` 429 where the key has too many open. `often`: look every second, for not everything wakes it.
     """
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
-    return _Stream(_flow(request, scope, topic, look, opening))
+    held, key_id = context_of(request).held, request.state.caller.key_id
+    held.begin(key_id)
+    return _Stream(_flow(request, scope, Sleeping(topic, often), look, opening), partial(held.end, key_id))
 
 
 def reader_mark(request: Request) -> str | None:
@@ -69,17 +95,17 @@ def reader_mark(request: Request) -> str | None:
 
 
 async def _flow(
-    request: Request, scope: str, topic: str, look: Callable[[], Awaitable[Look]], opening: bytes
+    request: Request, scope: str, sleeping: Sleeping, look: Callable[[], Awaitable[Look]], opening: bytes
 ) -> AsyncGenerator[bytes, None]:
     context: Context = context_of(request)
-    loop, wake = asyncio.get_running_loop(), context.database.wake
-    event = wake.subscribe(topic)
+    loop = asyncio.get_running_loop()
+    sleeper = Sleeper(context.database.wake, sleeping.topic, often=sleeping.often)
     try:
         yield b"retry: 1000\n" + opening + b"\n"
         quiet_until = loop.time() + context.heartbeat_seconds
+        looks = True
         while not context.closing.begun:
-            event.clear()
-            seen = await look()
+            seen = await _seen(sleeper, look) if looks else Look()
             if seen.text:
                 yield seen.text
             if seen.over:
@@ -89,15 +115,24 @@ async def _flow(
                     return
                 yield _HEARTBEAT
                 quiet_until = loop.time() + context.heartbeat_seconds
-            if not seen.more:
-                await woken(event)
+            looks = seen.more or await sleeper.sleep(max(0.0, quiet_until - loop.time()))
     finally:
-        wake.unsubscribe(topic, event)
+        sleeper.end()
+
+
+async def _seen(sleeper: Sleeper, look: Callable[[], Awaitable[Look]]) -> Look:
+    sleeper.look()
+    return await look()
 
 
 async def _may_go_on(request: Request, scope: str) -> bool:
-    """Whether the key is still good: a stream outlives many changes."""
-    context = context_of(request)
+    """Whether the key is still good: a stream outlives many changes. One look is enough for all streams of a key."""
+    context, key_id = context_of(request), request.state.caller.key_id
+    if context.held.is_good(key_id):
+        return True
     key = request.headers.get("authorization", "").strip().partition(" ")[2].strip()
     caller = await context.database.read(authenticate, key, context.clock())
-    return caller is not None and caller.may(scope)
+    if caller is None or not caller.may(scope):
+        return False
+    context.held.found_good(key_id, context.heartbeat_seconds / 2)
+    return True

@@ -1,5 +1,7 @@
 """The two streams: a detection's timeline as it grows, and an account's events as they happen."""
 
+from functools import partial
+
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,7 +40,8 @@ async def follow_detection(request: Request) -> Response:
         raise _unknown_mark("an id of this stream")
 
     async def story() -> Timeline:
-        return await context.database.read(story_of, caller, detection_id, context.clock())
+        look = partial(context.database.read, story_of, caller, detection_id, context.clock())
+        return await context.held.reads.read(("story", caller.account_id, caller.mode, detection_id), look)
 
     async def look() -> Look:
         told = await story()
@@ -49,7 +52,7 @@ async def follow_detection(request: Request) -> Response:
     first = await story()
     if mark is not None and first.is_over and not seen.unseen(first.facts):
         return Response(status_code=204)
-    return stream(request, _SCOPE, topic_of(detection_id), look)
+    return stream(request, _SCOPE, topic_of(detection_id), look, often=True)
 
 
 async def follow_events(request: Request) -> Response:
@@ -63,9 +66,9 @@ async def follow_events(request: Request) -> Response:
 
     async def look() -> Look:
         nonlocal after
-        rows = await context.database.read(
-            read_feed, caller.account_id, caller.mode, after, pattern=pattern, limit=_AT_ONCE
-        )
+        asked = (caller.account_id, caller.mode, after)
+        read = partial(context.database.read, read_feed, *asked, pattern=pattern, limit=_AT_ONCE)
+        rows = await context.held.reads.read(("feed", *asked, pattern), read)
         after = next_mark(rows, after)
         text = b"".join(said(event.type, event_object(event), event.id) for event in rows)
         return Look(text, more=len(rows) == _AT_ONCE)

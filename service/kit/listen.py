@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.engine import URL
 
 from service.kit.patience import Patience, line_to
-from service.kit.wake import CHANNEL, Wake
+from service.kit.wake import CHANNEL, HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Wake
 
 log = structlog.get_logger()
 
@@ -25,12 +25,15 @@ async def listen(url: URL, wake: Wake, patience: Patience) -> None:
             await _listen_once(url, wake, patience)
         except (psycopg.Error, OSError) as error:
             log.warning("listen.lost", error=str(error))
+        finally:
+            wake.sweep_seconds = SWEEP_SECONDS
         await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 async def _listen_once(url: URL, wake: Wake, patience: Patience) -> None:
     async with line_to(url, patience) as line:
         await line.execute(f"LISTEN {CHANNEL}")
+        wake.sweep_seconds = HEARD_SWEEP_SECONDS
         wake.tell_everybody()  # whatever was said while nobody listened
         while True:
             async for notify in line.notifies(timeout=patience.connect or None):

@@ -6,11 +6,13 @@ A wake is a hint, never the truth: whoever is woken reads the database, and a sw
 import asyncio
 import secrets
 import threading
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 
 CHANNEL = "relay"
-_LOOK_SECONDS = 1.0
+SWEEP_SECONDS = 1.0
+HEARD_SWEEP_SECONDS = 10.0
 _PAYLOAD_BYTES = 7900  # PostgreSQL refuses NOTIFY payloads of 8000 bytes
 
 
@@ -19,6 +21,8 @@ class Wake:
 
     def __init__(self) -> None:
         self.sender = secrets.token_hex(4)
+        self.sweep_seconds = SWEEP_SECONDS
+        """How long sleepers sleep without a wake: long where every commit is heard of."""
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,13 +76,54 @@ class Wake:
             self.tell(topics)
 
 
-async def woken(event: asyncio.Event, at_most: float = _LOOK_SECONDS) -> None:
-    """`event` is set, or `at_most` seconds have passed, or one: a wake is a hint, and may be lost."""
-    try:
-        async with asyncio.timeout(min(at_most, _LOOK_SECONDS)):
-            await event.wait()
-    except TimeoutError:
-        pass
+class Sleeper:
+    """One that looks at the database again and again: at each wake, soon after it, and ever more rarely after that.
+
+    All sleepers of one topic look at the same moments, so that they can share a look. `often`: not all that it looks
+    for wakes it, so it goes on looking every second.
+    """
+
+    def __init__(self, wake: Wake, topic: str, *, often: bool = False) -> None:
+        self._wake = wake
+        self._topic = topic
+        self._phase = zlib.crc32(topic.encode()) / 2**32
+        self._often = often
+        self._pause = SWEEP_SECONDS
+        self._event = wake.subscribe(topic)
+
+    def look(self) -> None:
+        """What is committed from now on wakes it."""
+        self._event.clear()
+
+    async def sleep(self, at_most: float) -> bool:
+        """Wait for a wake or for the next look of all: True. False if `at_most` seconds were over before.
+
+        A wake is a hint, and may be lost.
+        """
+        rest = self.every - (asyncio.get_running_loop().time() + self._phase * self.every) % self.every
+        try:
+            async with asyncio.timeout(min(at_most, rest)):
+                await self._event.wait()
+        except TimeoutError:
+            if rest > at_most:
+                return False
+            self.nothing()
+        else:
+            self._pause = SWEEP_SECONDS  # what woke us may not be visible yet, behind an older transaction
+        return True
+
+    @property
+    def every(self) -> float:
+        """How many seconds lie between two looks without a wake."""
+        return SWEEP_SECONDS if self._often else min(self._pause, self._wake.sweep_seconds)
+
+    def nothing(self) -> None:
+        """Note that nothing woke it: the next look is later."""
+        self._pause = min(self._pause * 2, HEARD_SWEEP_SECONDS)
+
+    def end(self) -> None:
+        """It sleeps no more."""
+        self._wake.unsubscribe(self._topic, self._event)
 
 
 def _set_all(events: list[asyncio.Event]) -> None:

@@ -18,6 +18,7 @@ from service.api.routes import ROUTES
 from service.events.outbox import Draft, Outbox
 from service.events.types import EventType
 from service.kit.database import Database
+from service.kit.wake import Sleeper
 from service.webhooks.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, context_on
 from tests.api.listening import listening
@@ -135,7 +136,7 @@ async def test_events_come_as_they_happen(door: Door) -> None:
 # On PostgreSQL another test's transaction may hold the event back until after the wake.
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_wake_brings_an_event_at_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.sse.woken", lambda event: event.wait())
+    monkeypatch.setattr(Sleeper, "every", 3600)
     async with listening(door.client, "/v1/events/stream", door.key) as reader:
         await until(lambda: reader.blocks)
         door.put()
