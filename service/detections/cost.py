@@ -4,21 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.detections.facts import RunFacts
+from service.detectors.words import RunStatus
 from service.spending.ledger import Charge
 from service.spending.money import amount_text
 from service.spending.prices import Basis
 
+_OPEN = (RunStatus.PENDING, RunStatus.RUNNING)
 _UNKNOWN = {"amount": None, "currency": None, "basis": Basis.UNKNOWN.value}
 
 
 def run_cost(run: RunFacts) -> dict[str, Any]:
-    """All submissions of the run that were, or may have been, charged. Nothing that was not asked costs anything.
+    """All submissions of the run that were, or may have been, charged. What ended unasked costs nothing.
 
-    `billed`: true where the vendor took every one of them, false where none left, null where nobody can know.
+    What a run that has not ended will cost is not known. `billed`: true where the vendor took every one of them, false
+    where none left, null where nobody can know.
     """
     if not run.charges:
         left = run.submitted_at is not None and not run.reused
-        return {**(_UNKNOWN if left else _nothing()), "billed": None if left else False}
+        unknown = left or run.status in _OPEN
+        return {**(_UNKNOWN if unknown else _nothing()), "billed": None if unknown else False}
     last = run.charges[-1]
     amounts = [charge.amount_micros for charge in run.charges]
     known = [amount for amount in amounts if amount is not None]

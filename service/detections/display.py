@@ -19,6 +19,14 @@ _PHRASES: dict[str, str] = {
 }
 
 
+_PROMISE = ", under review"
+
+
+def without_promise(display: str | None) -> str | None:
+    """Return the sentence without its word of a review that is to come."""
+    return None if display is None else display.removesuffix(_PROMISE)
+
+
 def display_text(decided: Decided, *, reviewed: bool = False) -> str | None:
     """One English sentence for the outcome; `None` before the end. `reviewed`: a person has decided."""
     votes = decided.votes
@@ -33,7 +41,7 @@ def display_text(decided: Decided, *, reviewed: bool = False) -> str | None:
         case Verdict.NO_AI_DETECTED:
             return f"no AI detected by {votes.no_ai} of {asked} (not proof of human authorship)"
         case Verdict.INCONCLUSIVE:
-            return f"{_doubt(decided, asked)}, {'reviewed' if reviewed else 'under review'}"
+            return f"{_doubt(decided, asked)}{', reviewed' if reviewed else _PROMISE}"
         case Verdict.NOT_ANALYZED:
             return f"not scanned: {_why_not(decided)}"
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, select, update
 
 from service.detections.certificates import drop_certificates_of
+from service.detections.display import without_promise
 from service.detections.facts_of import runs_of
 from service.detections.lock import lock_runs
 from service.detections.models import Detection, Observation, RawBody, Revision
@@ -74,10 +75,17 @@ def without_content(result: dict[str, Any], erased_at: datetime) -> dict[str, An
         "track": {**result["track"], "filename": None},
         "components": dict.fromkeys(result["components"]),
         "attribution": _EMPTY_ATTRIBUTION,
-        "review": {**result["review"], "decided_by": None, "note": None},
+        "display": without_promise(result["display"]),
+        "review": _review(result["review"]),
         "detectors": [_bare(entry) for entry in result["detectors"]],
         "erased_at": rfc3339(erased_at),
     }
+
+
+def _review(review: dict[str, Any]) -> dict[str, Any]:
+    """One that was to come cannot come any more: there is nothing left to be judged by."""
+    over = {"required": False, "state": "none"} if review["state"] == "open" else {}
+    return {**review, **over, "decided_by": None, "note": None}
 
 
 def _bare(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """How costs add up in a result."""
 
 from dataclasses import replace
+from datetime import datetime
+
+import pytest
 
 from service.detections.cost import run_cost, total_cost
 from service.detections.facts import RunFacts
@@ -19,6 +22,19 @@ def test_what_was_not_asked_costs_nothing_and_is_not_billed() -> None:
     nothing = {"amount": "0.00", "currency": None, "basis": "list_price", "billed": False}
     assert run_cost(replace(RUN, submitted_at=None)) == nothing
     assert run_cost(replace(RUN, reused=True, via=Via.REUSE)) == nothing
+
+
+@pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.RUNNING])
+@pytest.mark.parametrize("submitted_at", [None, NOW])
+def test_what_a_run_that_has_not_ended_will_cost_is_not_known(status: RunStatus, submitted_at: datetime | None) -> None:
+    unknown = {"amount": None, "currency": None, "basis": "unknown", "billed": None}
+    assert run_cost(replace(RUN, status=status, submitted_at=submitted_at)) == unknown
+    assert run_cost(replace(RUN, status=status, charges=[TENTH]))["amount"] == "0.10", "what is charged is known"
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.SKIPPED])
+def test_what_ended_unasked_costs_nothing(status: RunStatus) -> None:
+    assert run_cost(replace(RUN, status=status, submitted_at=None))["amount"] == "0.00"
 
 
 def test_a_run_from_before_the_ledger_is_not_known() -> None:

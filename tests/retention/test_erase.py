@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from sqlmodel import Session, SQLModel, select
 
 from service.detections.cancel import cancel
 from service.detections.conclude import lock_detection
+from service.detections.erase import without_content
 from service.detections.models import Detection
 from service.detections.queries import result_of
 from service.events.models import Event
@@ -21,7 +23,7 @@ from service.retention.erase import erase_detection, erase_media
 from service.webhooks.fanout import fan_out
 from service.webhooks.record import record_attempts
 from tests.detections.rows import ACCOUNT, World, world
-from tests.detections.scripted import NOW, asc, job, raw, said
+from tests.detections.scripted import NOW, aippim, asc, job, raw, said
 from tests.webhooks.rows import attempts, claimed, deliveries, put_endpoint, tried
 
 CANARY = "canary-7f3a"
@@ -92,6 +94,27 @@ async def test_ids_states_times_and_the_verdict_are_left_and_can_be_read(databas
     assert after["track"]["audio_sha256"] == before["track"]["audio_sha256"]
     assert short["erased_at"] == "2026-11-20T12:00:00.000Z"
     assert here.run().state == "succeeded"
+
+
+async def test_no_review_is_promised_of_what_was_erased(database: Database) -> None:
+    here = world(database, asc(submits=[said("ai")]), aippim(prepares=[raw({"ref": "m"})], submits=[said("human")]))
+    detection_id = here.submit("asc", "aippim/pro")
+    await here.dispatch()
+    (before,) = here.results(detection_id)
+    assert (before["review"]["state"], before["display"]) == ("open", "detectors disagree, under review")
+    _erase(here, detection_id)
+    (after,) = here.results(detection_id)
+    assert (after["review"]["required"], after["review"]["state"]) == (False, "none")
+    assert after["review"]["reasons"] == before["review"]["reasons"]
+    assert after["display"] == "detectors disagree"
+
+
+@pytest.mark.parametrize("display", ["detectors disagree, reviewed", "not scanned: file too short", None])
+def test_what_promises_nothing_is_said_after_erasing_too(display: str | None) -> None:
+    review = {"required": True, "state": "decided", "decided_by": "x", "note": "y"}
+    plain: dict[str, Any] = {"track": {}, "components": {}, "detectors": [], "review": review, "display": display}
+    after = without_content(plain, NOW)
+    assert (after["display"], after["review"]["state"], after["review"]["required"]) == (display, "decided", True)
 
 
 async def test_what_was_not_delivered_never_is_and_events_say_what_became_of_them(database: Database) -> None:
