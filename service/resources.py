@@ -175,7 +175,7 @@ def _tie(
         base_url=settings.public_url or "",
         media_retention=timedelta(hours=settings.media_retention_hours),
         reuse=timedelta(days=settings.reuse_days),
-        prices=load_prices(settings.prices_file),
+        prices=load_prices(settings.prices_file, unknown_passes=settings.unknown_price_passes),
         sandbox_words=WORDS,
         callbacks_seen=callbacks_seen,
         on_job_known=[match_parked],

@@ -80,6 +80,7 @@ class Settings(FromEnvironment):
     log_format: Literal["console", "json"] = Field("json", examples=["json"])
     reuse_days: Days = Field(30, examples=["30"])
     prices_file: Path | None = Field(None, examples=["/etc/relay/prices.toml"])
+    unknown_price_passes: bool = Field(default=True, examples=["false"])
     vendors: Mapping[str, VendorSettings] = Field(default_factory=_vendors)
 
     @model_validator(mode="after")

@@ -10,10 +10,13 @@ from sqlmodel import Session, select
 
 from service.accounts.models import Account, Audit
 from service.cli.start import open_database
+from service.detectors.exchange import Exchange
 from service.kit.clock import system_clock
 from service.settings import load_settings
-from service.spending.budgets import budgets, remove_budget, set_budget
+from service.spending.budgets import budgets, not_held, remove_budget, set_budget
 from service.spending.money import amount_text, checked_currency, micros
+from service.spending.prices import load_prices
+from service.vendors import VENDORS
 
 
 def change(account: str, mode: str, currency: str, per_month: str) -> None:
@@ -27,6 +30,7 @@ def change(account: str, mode: str, currency: str, per_month: str) -> None:
 
     _with_account(account, work)
     sys.stdout.write(f"{account} may spend {amount_text(amount)} {currency} a month ({mode}).\n")
+    sys.stdout.write(_not_held(mode, now))
 
 
 def show(*, as_json: bool) -> None:
@@ -83,6 +87,19 @@ def _with_account(name: str, change: Callable[[Session, str], None]) -> None:
             change(session, owner.id)
     finally:
         database.close()
+
+
+def _not_held(mode: str, now: datetime) -> str:
+    """Return a line that names the detectors no budget holds, or nothing."""
+    settings = load_settings(secrets_needed=False)
+    if not settings.unknown_price_passes:
+        return ""
+    asked = settings.live_vendors if mode == "live" and settings.live_vendors else [*VENDORS]
+    talk = Exchange(timeout_seconds=1)  # nobody is asked
+    adapters = [VENDORS[name].adapter(settings.vendors[name], talk) for name in asked]
+    detectors = [name for adapter in adapters for name in adapter.detectors]
+    names = load_prices(settings.prices_file).unknown(detectors, now)
+    return f"{not_held(names)}\n" if names else ""
 
 
 def _amount(text: str) -> int:

@@ -58,7 +58,7 @@ def begin_paid_submit(
         return "lease_lost"
     detection, run = held
     price = policy.prices.price_of(run.detector, now)
-    why = over_budget(session, run.account_id, run.mode, price, now, lock=True)
+    why = _over(session, run, policy, now, lock=True)
     if why is not None:
         _refuse(session, detection, run, why, policy, now)
         return "over_budget"
@@ -74,8 +74,7 @@ def begin_paid_submit(
 
 def is_over_budget(session: Session, run: Run, policy: DetectionPolicy, now: datetime) -> bool:
     """Whether the run's account may not pay for it, as it looks now. Locks nothing."""
-    price = policy.prices.price_of(run.detector, now)
-    return over_budget(session, run.account_id, run.mode, price, now) is not None
+    return _over(session, run, policy, now) is not None
 
 
 def fail_over_budget(session: Session, run_id: str, token: str, policy: DetectionPolicy, now: datetime) -> None:
@@ -84,8 +83,7 @@ def fail_over_budget(session: Session, run_id: str, token: str, policy: Detectio
     if held is None:
         return
     detection, run = held
-    price = policy.prices.price_of(run.detector, now)
-    why = over_budget(session, run.account_id, run.mode, price, now)
+    why = _over(session, run, policy, now)
     if why is None:
         run.due_at, run.lease_token = now, None  # the budget was raised this moment
     else:
@@ -111,6 +109,14 @@ def with_aftermath(
     if note_heard(session, (run.mode, run.vendor), line.policy.limits, told, now):
         wakes(session, TOPIC_RUNS)  # somebody stands in line there, and a place may have become free
     return result
+
+
+def _over(session: Session, run: Run, policy: DetectionPolicy, now: datetime, *, lock: bool = False) -> str | None:
+    """Return why the run's account may not pay for it, or `None`."""
+    prices = policy.prices
+    price = prices.price_of(run.detector, now)
+    passes = prices.unknown_passes
+    return over_budget(session, run.account_id, run.mode, price, now, lock=lock, unknown_passes=passes)
 
 
 def _refuse(session: Session, detection: Detection, run: Run, why: str, policy: DetectionPolicy, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """Budgets: what an account may spend in a calendar month (UTC), by currency. Without one it may spend what it likes.
 
-What may have been charged counts as charged. A price that is not known cannot be held against a budget.
+What may have been charged counts as charged. A price that is not known passes every budget, unless the
+operator says no.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from service.spending.ledger import spent
 from service.spending.models import Budget
 from service.spending.money import amount_text
 from service.spending.prices import Price
+
+_UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,22 @@ def exceeds(budget_micros: int, spent_micros: int, price_micros: int) -> bool:
 
 
 def over_budget(
-    session: Session, account_id: str, mode: str, price: Price, now: datetime, *, lock: bool = False
+    session: Session,
+    account_id: str,
+    mode: str,
+    price: Price,
+    now: datetime,
+    *,
+    lock: bool = False,
+    unknown_passes: bool = True,
 ) -> str | None:
     """Why the account may not spend this now, in a sentence; `None` if it may.
 
-    With `lock` nobody else of the account decides until this transaction ends: two at once cannot both take the last.
+    Without `unknown_passes` an account with a budget spends nothing where the price is not known. With `lock` nobody
+    else of the account decides until this transaction ends: two at once cannot both take the last.
     """
+    if price.amount_micros is None and not unknown_passes:
+        return _UNKNOWN if _has_budget(session, account_id, mode) else None
     if not price.amount_micros or price.currency is None:
         return None
     wanted = select(Budget).where(
@@ -58,6 +71,19 @@ def over_budget(
         return None
     whole, used, more = (amount_text(part) for part in (budget.amount_micros, gone, price.amount_micros))
     return f"Of this month's budget of {whole} {price.currency}, {used} are spent; {more} more would exceed it."
+
+
+def not_held(detectors: Sequence[str]) -> str:
+    """Return a sentence that names the detectors no budget holds, and what to do."""
+    names = ", ".join(detectors)
+    return (
+        f"No budget holds {names}: the price is not known. Give it in PRICES_FILE, or set UNKNOWN_PRICE_PASSES=false."
+    )
+
+
+def _has_budget(session: Session, account_id: str, mode: str) -> bool:
+    own = select(Budget.currency).where(Budget.account_id == account_id, Budget.mode == mode)
+    return session.exec(own.limit(1)).first() is not None
 
 
 def set_budget(session: Session, account_id: str, mode: str, currency: str, amount_micros: int, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """What one submission costs, as data: `prices.toml` beside this file, or the operator's own."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -50,14 +50,19 @@ class Prices:
     """The list. Of several rows that hold at one time the last one written counts."""
 
     rows: Sequence[_Row] = field(default=())
+    unknown_passes: bool = True  # every budget, because nothing is known that could be held against one
 
     def price_of(self, detector: str, at: datetime) -> Price:
         """What one submission to `detector` costs at that time; unknown where no row says."""
         found = [row.price for row in self.rows if row.detector == detector and row.holds(at)]
         return found[-1] if found else Price()
 
+    def unknown(self, detectors: Iterable[str], at: datetime) -> list[str]:
+        """Return those of the detectors whose price is not known at that time."""
+        return [name for name in detectors if self.price_of(name, at).amount_micros is None]
 
-def load_prices(path: Path | None = None) -> Prices:
+
+def load_prices(path: Path | None = None, *, unknown_passes: bool = True) -> Prices:
     """The operator's list, or ours. Raises `SettingsError` with a line for each row that is wrong."""
     file = path or OURS
     try:
@@ -73,7 +78,7 @@ def load_prices(path: Path | None = None) -> Prices:
             wrong.append(f"PRICES_FILE: {file}, price {n}: {error}")
     if wrong:
         raise SettingsError("\n".join(wrong))
-    return Prices(tuple(rows))
+    return Prices(tuple(rows), unknown_passes)
 
 
 def _row(row: Mapping[str, Any]) -> _Row:

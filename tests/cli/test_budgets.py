@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -31,7 +32,8 @@ def listed() -> list[dict[str, str]]:
 
 def test_a_budget_is_set_listed_and_removed(account: str) -> None:
     result = relay("set", "--account", "Label", "--per-month", "50", "--currency", "USD")
-    assert (result.exit_code, result.stdout) == (0, "Label may spend 50.00 USD a month (live).\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Label may spend 50.00 USD a month (live).\n")
     assert listed() == [
         {"account_id": account, "account": "Label", "mode": "live", "currency": "USD", "per_month": "50.00",
          "spent": "0.00"}
@@ -40,6 +42,25 @@ def test_a_budget_is_set_listed_and_removed(account: str) -> None:
     assert relay("remove", "--account", "Label").exit_code == 0
     assert listed() == []
     assert relay("remove", "--account", "Label").exit_code == 1
+
+
+def test_what_no_budget_holds_is_named_when_one_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def said(*more: str) -> str:
+        return relay("set", "--account", "Label", "--per-month", "50", *more).stdout
+
+    assert "No budget holds aippim/pro-v2, pex, modulate, modulate/streaming: the price is not known." in said()
+    monkeypatch.setenv("PEX_CLIENT_ID", "x")
+    monkeypatch.setenv("PEX_CLIENT_SECRET", "y")
+    monkeypatch.setenv("PUBLIC_URL", "https://relay.example.com")
+    assert "No budget holds pex: " in said()
+    assert "modulate" in said("--mode", "test"), "every test key asks every vendor"
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\ndetector = "pex"\namount = "0.05"\ncurrency = "USD"\nbasis = "estimate"\n')
+    with monkeypatch.context() as set_:
+        set_.setenv("PRICES_FILE", str(prices))
+        assert "No budget holds" not in said()
+    monkeypatch.setenv("UNKNOWN_PRICE_PASSES", "false")
+    assert "No budget holds" not in said()
 
 
 def test_each_currency_and_mode_has_its_own(account: str) -> None:

@@ -200,3 +200,22 @@ async def test_only_who_holds_the_run_may_charge_it(database: Database) -> None:
     here.submit("aippim/standard")
     word = await database.write(begin_paid_submit, here.run().id, "another", here.policy, NOW, NOW + seconds(95))
     assert (word, entries(database)) == ("lease_lost", [])
+
+
+@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize("has_budget", [True, False])
+async def test_a_price_that_is_not_known_passes_a_budget_unless_the_operator_says_no(
+    database: Database, passes: bool, has_budget: bool
+) -> None:
+    sender = Scripted("pex", ("pex",), Capabilities(frozenset({"wav"}), Needs.UPLOAD), submits=[said("ai")])
+    here = World(database, replace(policy_of(sender), prices=load_prices(unknown_passes=passes)))
+    owner = budget(database, 10**9) if has_budget else "acc_1"
+    detection = here.submit("pex", account_id=owner, media={"account": owner})
+    await here.dispatch()
+    run = here.run()
+    if passes or not has_budget:
+        assert (run.state, sender.times("submit")) == ("succeeded", 1)
+        return
+    assert (run.state, run.reason_code, sender.times("submit")) == ("failed", "budget_exceeded", 0)
+    (result,) = here.results(detection)
+    assert "not known" in result["detectors"][0]["reason_text"]

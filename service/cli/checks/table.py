@@ -1,6 +1,6 @@
 """Every check of `relay doctor`, in the order it prints them."""
 
-from service.cli.checks import configured, gates, outside, stored, working
+from service.cli.checks import configured, gates, money, outside, stored, working
 from service.cli.checks.finding import Check
 from service.vendors import VENDORS
 
@@ -44,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     Check("media shared", working.check_media_shared),
     Check("disk space", working.check_disk_space),
     Check("gates", gates.check_gates, needs_database=True),
+    Check("budgets", money.check_budgets, needs_database=True),
     Check("worker", working.check_worker, needs_database=True),
     Check("due work", working.check_waiting, needs_database=True),
     Check("late detections", working.check_stuck, needs_database=True),
