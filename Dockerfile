@@ -18,6 +18,5 @@ VOLUME ["/app/data"]
 
 ENV PORT=8000
 EXPOSE 8000
-HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/livez', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s CMD ["relay", "healthcheck"]
 CMD ["relay", "web"]

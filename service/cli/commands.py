@@ -131,6 +131,14 @@ def worker(
 
 
 @app.command()
+def healthcheck() -> None:
+    """Tell whether the web process or the worker in this container is well: 0, else 1. Docker asks it."""
+    from service.cli.healthcheck import run_healthcheck  # noqa: PLC0415
+
+    raise typer.Exit(run_healthcheck())
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to this version. Safe when several instances start at once."""
     from service.cli.migrate import run_migrate  # noqa: PLC0415

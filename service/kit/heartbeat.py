@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, Session, SQLModel, col, func, select
 
 from service.kit.columns import UtcTime
 
@@ -27,3 +27,9 @@ def beat(session: Session, worker_id: str, kind: str, counts: Mapping[str, float
     row.heartbeat_at = now
     row.counts_json = json.dumps(dict(counts), sort_keys=True)
     session.add(row)
+
+
+def last_beat(session: Session, host: str) -> datetime | None:
+    """Return when a process of this machine or container last showed itself; `None` where none ever did."""
+    ours = col(Worker.kind).startswith(f"{host}:", autoescape=True)
+    return session.exec(select(func.max(Worker.heartbeat_at)).where(ours)).one()
