@@ -1,6 +1,6 @@
 # One image for both processes: `relay web` (the default) and `relay worker`; `relay migrate` comes before them.
 # On SQLite one process does both: docker run -v relay:/app/data … relay web --with-worker
-FROM python:3.13-slim
+FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /app

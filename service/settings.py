@@ -4,6 +4,7 @@
 vendors' own are in their folders.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -83,6 +84,14 @@ class Settings(FromEnvironment):
     unknown_price_passes: bool = Field(default=True, examples=["false"])
     vendors: Mapping[str, VendorSettings] = Field(default_factory=_vendors)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _platforms_address(cls, values: Any) -> Any:
+        """Take the address that Render or Heroku gave this service where the operator names none."""
+        if isinstance(values, dict) and values.get("public_url") is None and (base := platform_address(os.environ)):
+            return values | {"public_url": base}
+        return values
+
     @model_validator(mode="after")
     def _vendors_reach_us(self) -> "Settings":
         if self.live_vendors and self.public_url is None:
@@ -125,6 +134,17 @@ class Settings(FromEnvironment):
     def is_sqlite(self) -> bool:
         """Whether the database is the embedded one."""
         return normalise_url(self.database_url).drivername == "sqlite"
+
+
+def platform_address(environment: Mapping[str, str]) -> str | None:
+    """Return where the platform lets others reach this service, if it says so.
+
+    Heroku says it where the app has the feature runtime-dyno-metadata; Render says it to web services.
+    """
+    if base := environment.get("RENDER_EXTERNAL_URL"):
+        return base
+    domain = environment.get("HEROKU_APP_DEFAULT_DOMAIN_NAME")
+    return f"https://{domain}" if domain else None
 
 
 def load_settings(

@@ -1,0 +1,130 @@
+"""The files that platforms deploy by: each setting in them is one of ours, and none that is needed is missing."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from service.kit.errors import SettingsError
+from service.settings import Settings, load_settings
+from service.vendors import VENDORS
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BLUEPRINTS = ("render.yaml", "render-one-service.yaml")
+_ALWAYS = {"SECRET_KEYS", "METRICS_TOKEN", "TRUSTED_PROXY_HOPS", "WEB_CONCURRENCY"}
+_RANDOM = "x9" * 32
+
+
+def _app() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((_ROOT / "app.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _blueprint(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((_ROOT / name).read_text(encoding="utf-8"))
+    return found
+
+
+def _variables(blueprint: dict[str, Any], service: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    groups = {group["name"]: group["envVars"] for group in blueprint.get("envVarGroups", [])}
+    for one in service["envVars"]:
+        yield from ((each["key"], each) for each in (groups[one["fromGroup"]] if "fromGroup" in one else [one]))
+
+
+def _services() -> list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]]:
+    return [
+        (f"{name}: {service['name']}", service, dict(_variables(blueprint, service)))
+        for name in _BLUEPRINTS
+        for blueprint in [_blueprint(name)]
+        for service in blueprint["services"]
+    ]
+
+
+def _ours() -> set[str]:
+    own = {name.upper() for name in Settings.model_fields if name not in Settings.groups}
+    return own | {f"{name}_{field}".upper() for name in VENDORS for field in VENDORS[name].settings.model_fields}
+
+
+def _needed_by_vendors() -> set[str]:
+    return {name for vendor in VENDORS.values() for name in vendor.settings().needed}
+
+
+def test_every_variable_is_a_setting() -> None:
+    named = set(_app()["env"]) | {name for _, _, variables in _services() for name in variables}
+    assert named - _ours() == set()
+
+
+def test_heroku_gets_all_that_it_needs_and_asks_for_no_more() -> None:
+    variables = _app()["env"]
+    assert set(variables) >= _ALWAYS | _needed_by_vendors() | {"PUBLIC_URL"}
+    unset = {name for name, one in variables.items() if "value" not in one and "generator" not in one}
+    assert [name for name in unset if variables[name].get("required", True)] == []
+    assert (variables["TRUSTED_PROXY_HOPS"]["value"], variables["WEB_CONCURRENCY"]["value"]) == ("1", "1")
+
+
+def test_render_gets_all_that_it_needs_and_asks_for_nothing() -> None:
+    for name, service, variables in _services():
+        assert set(variables) >= _ALWAYS | {"DATABASE_URL"}, name
+        assert [key for key, one in variables.items() if "sync" in one] == [], name
+        assert variables["TRUSTED_PROXY_HOPS"]["value"] == "1", name
+        assert variables["METRICS_TOKEN"]["generateValue"], name
+        assert service.get("healthCheckPath") == ("/readyz" if service["type"] == "web" else None), name
+
+
+@pytest.mark.parametrize("name", _BLUEPRINTS)
+def test_renders_database_is_not_on_the_internet(name: str) -> None:
+    assert [database["ipAllowList"] for database in _blueprint(name)["databases"]] == [[]]
+
+
+def test_one_service_does_all() -> None:
+    (service,) = _blueprint("render-one-service.yaml")["services"]
+    assert service["startCommand"] == "relay web --with-worker"
+
+
+def test_it_is_the_same_python_everywhere() -> None:
+    version = (_ROOT / ".python-version").read_text(encoding="ascii").strip()
+    assert re.findall(r"^FROM python:([\d.]+)", (_ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE) == [
+        version
+    ]
+    assert not any("PYTHON_VERSION" in variables for _, _, variables in _services())
+    assert f'python_version = "{version}"' in (_ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ({"RENDER_EXTERNAL_URL": "https://relay-web.onrender.com"}, "https://relay-web.onrender.com"),
+        ({"HEROKU_APP_DEFAULT_DOMAIN_NAME": "relay-1.herokuapp.com"}, "https://relay-1.herokuapp.com"),
+        ({"RENDER_EXTERNAL_URL": "https://a.example", "PUBLIC_URL": "https://relay.example/"}, "https://relay.example"),
+        ({"RENDER_EXTERNAL_URL": "https://a.example/", "PUBLIC_URL": ""}, "https://a.example"),
+        ({}, None),
+    ],
+)
+def test_the_public_address_is_what_the_platform_says_unless_the_operator_does(
+    told: dict[str, str], address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PUBLIC_URL", "RENDER_EXTERNAL_URL", "HEROKU_APP_DEFAULT_DOMAIN_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"SECRET_KEYS": _RANDOM, "ASC_API_KEY": "asc_key", **told}.items():
+        monkeypatch.setenv(name, value)
+    if address is None:
+        with pytest.raises(SettingsError, match="PUBLIC_URL: required"):
+            load_settings()
+    else:
+        assert load_settings().public_url == address
+
+
+def test_what_a_command_is_given_wins_over_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENDER_EXTERNAL_URL", "https://a.example")
+    assert load_settings(secrets_needed=False, public_url="http://127.0.0.1:8000").public_url == "http://127.0.0.1:8000"
+
+
+def test_the_page_gives_the_secret_to_the_images_user_alone() -> None:
+    (user,) = re.findall(r"useradd .*--uid (\d+)", (_ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    page = (_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"chown {user} secret && sudo chmod 400 secret" in page
+    assert "chmod 644" not in page
