@@ -1,17 +1,21 @@
 """What is the same at every vendor that answers the submission itself: no first step, no jobs, no callbacks."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from service.detectors.answers import mismatch
+from service.detectors.judged import Judged
 from service.detectors.port import Accepted, Ask, CallbackRefs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity
 
 
-class AnswersAtOnce(ABC):
+class AnswersAtOnce(Judged):
     """Half an adapter. The other half takes, submits, knocks and understands."""
+
+    asked_again: ClassVar[bool] = False
 
     @abstractmethod
     def understood(self, raw: Raw) -> Reading | Refused:
@@ -25,7 +29,7 @@ class AnswersAtOnce(ABC):
         """A refusal: there is nothing that could have been prepared."""
         return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
         """The result, or why there is none. Never raises."""
         return self.understood(raw)
 
@@ -33,8 +37,8 @@ class AnswersAtOnce(ABC):
         """Never returns: there are no jobs to ask for. Raises `NotImplementedError`."""
         raise NotImplementedError(f"{ask.detector} has answered when it was asked")
 
-    def read(self, raw: Raw, detector: str) -> Reading | Refused:
-        """The same as `accepted`, of an answer that was kept. Never raises."""
+    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+        """The same as `taken`, of an answer that was kept. Never raises."""
         del detector  # the answer alone says what it is
         return self.understood(raw)
 

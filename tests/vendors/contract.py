@@ -2,7 +2,7 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -13,20 +13,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.detectors.exchange import Exchange
+from service.detectors.judged import Judged
+from service.detectors.lexicon import folded
 from service.detectors.port import Accepted, Adapter, Ask, CallbackRefs, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus, Verdict
+from tests.vendors import altered
+from tests.vendors.altered import (
+    ERRORS,
+    FAILURES,
+    HARMLESS,
+    IN_OTHER_LETTERS,
+    almost,
+    beside,
+    damage,
+    gist,
+    nulled,
+    renumbered,
+    without,
+)
 
 SAMPLES = Path(__file__).parent / "samples"
-KEY = "key_0f1e2d3c_never_shown"
+KEY = altered.KEY
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 POSITIVE_OR_NEGATIVE = {Verdict.AI_GENERATED, Verdict.AI_PARTIAL, Verdict.NO_AI_DETECTED}
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
+JSON = altered.JSON
 HEADERS = st.dictionaries(st.text(), st.text(), max_size=4)
 # The adapter is the same for all examples, and it is pure.
 SHARED = settings(suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow], deadline=None)
@@ -58,8 +70,11 @@ class DetectorContract:
     fields: frozenset[str]  # names that make arbitrary bodies look like the vendor's
     synchronous: bool = False  # the answer to the submission is the result: there is nothing to ask for later
     words: frozenset[str] = frozenset({"ai", "human", "real", "fake"})  # for a verdict, as the vendor writes them
+    words_are_texts: bool = True  # and not true and false
     states: frozenset[str] = frozenset()  # for how far it is, in small letters
     junk: st.SearchStrategy[Any] = JSON  # what damage puts into an answer; it says nothing as a verdict
+    a_pass: Mapping[str, Any]  # an answer that hears no AI
+    required: Collection[str]  # what a pass is not taken without, by paths with slashes; the verdict's own place too
 
     @abstractmethod
     def body_with_word(self, word: object) -> Mapping[str, Any]:
@@ -150,7 +165,7 @@ class DetectorContract:
     @SHARED
     @given(st.data())
     def test_an_unknown_word_is_never_a_verdict(self, data: st.DataObject) -> None:
-        word = data.draw((st.text() | _almost(self.words)).filter(lambda word: word not in self.words))
+        word = data.draw((st.text() | almost(self.words)).filter(lambda word: folded(word) not in self.words))
         found = self.reading(self.body_with_word(word))
         assert (found.status, found.verdict) == (RunStatus.FAILED, None)
         assert found.reason_code is ReasonCode.UNKNOWN_VERDICT
@@ -159,7 +174,7 @@ class DetectorContract:
     @given(st.data())
     def test_an_unknown_state_is_never_an_end_with_a_verdict(self, data: st.DataObject) -> None:
         known = self.states
-        word = data.draw((st.text() | _almost(known)).filter(lambda word: word.strip().lower() not in known))
+        word = data.draw((st.text() | almost(known)).filter(lambda word: folded(word) not in known))
         found = self.read(self.body_with_state(word))
         if isinstance(found, Reading):
             assert found.verdict is None
@@ -173,7 +188,7 @@ class DetectorContract:
         assert (found.status, found.verdict) == (RunStatus.FAILED, None)
         assert found.reason_code is ReasonCode.SCHEMA_MISMATCH
 
-    @pytest.mark.parametrize("word", ["archived", "Ok", "succes", "", 1, 302, True, ["success"], {"a": 1}])
+    @pytest.mark.parametrize("word", ["archived", "okay", "succes", "", 1, 302, True, ["success"], {"a": 1}])
     def test_an_unknown_state_is_noted_and_keeps_the_run_going_if_it_can_go_on(self, word: object) -> None:
         found = self.reading(self.body_with_state(word))
         if self.synchronous:
@@ -182,6 +197,85 @@ class DetectorContract:
         else:
             assert (found.status, found.verdict) == (RunStatus.RUNNING, None)
             assert "unknown_status" in found.extras
+
+    @property
+    def judged(self) -> Judged:
+        assert isinstance(self.adapter, Judged)
+        return self.adapter
+
+    def test_it_is_judged_like_every_other(self) -> None:
+        assert KEY in self.judged.secrets
+        assert self.judged.verdict_at
+
+    def test_a_known_word_means_the_same_in_other_letters_and_between_blanks(self) -> None:
+        for word in sorted(self.words):
+            whole = self.reading(self.body_with_word(word))
+            assert (whole.verdict is not None) is self.words_are_texts
+            for way in IN_OTHER_LETTERS:
+                found = self.reading(self.body_with_word(way(word)))
+                assert (found.status, found.verdict, found.kind) == (whole.status, whole.verdict, whole.kind)
+                assert found.verdict_raw == (way(word) if self.words_are_texts else way(word).strip())
+
+    def test_a_known_state_means_the_same_in_other_letters_and_between_blanks(self) -> None:
+        for word in sorted(self.states):
+            whole = self.read(self.body_with_state(word))
+            for way in IN_OTHER_LETTERS:
+                assert gist(self.read(self.body_with_state(way(word)))) == gist(whole), way(word)
+
+    @SHARED
+    @given(st.data())
+    def test_an_error_or_a_failure_beside_a_verdict_at_any_layer_is_no_verdict(self, data: st.DataObject) -> None:
+        body = self.answers[data.draw(st.sampled_from(self._with_verdict()))]
+        name, value = data.draw(st.sampled_from(ERRORS + FAILURES))
+        found = self.read(beside(body, name, value, data))
+        if isinstance(found, Reading):
+            assert found.verdict is None
+            assert {each.verdict for each in found.components.values()} <= {None}
+        assert KEY not in (found.reason_text or "")
+        if name not in ("status", "state"):  # where the vendor has one of these, its own meaning comes first
+            assert (found.reason_code, found.retryable) == (ReasonCode.VENDOR_ERROR, False)
+        if (name, value) in ERRORS:
+            assert "model_2 timed out" in (found.reason_text or "")
+
+    @SHARED
+    @given(st.data())
+    def test_an_error_member_that_says_nothing_changes_nothing(self, data: st.DataObject) -> None:
+        body = self.answers[data.draw(st.sampled_from(self._with_verdict()))]
+        name, value = data.draw(st.sampled_from(HARMLESS))
+        found, whole = self.reading(beside(body, name, value, data)), self.reading(body)
+        same: dict[str, Any] = {
+            "extras": {},
+            "sub_models": [],
+            "attribution": None,
+        }  # a further member has its place in one of these
+        assert found.model_copy(update=same) == whole.model_copy(update=same)
+
+    def test_a_second_verdict_is_one_only_if_it_is_the_same(self) -> None:
+        for name in self._with_verdict():
+            said = self.reading(self.answers[name])
+            word: Any = said.verdict_raw if self.words_are_texts else said.verdict_raw == "true"
+            other: Any = f"not {word}" if self.words_are_texts else not word
+            for second, stands in ((word, True), (other, False)):
+                nested: Any = second
+                for part in reversed(self.judged.verdict_at):
+                    nested = {part: nested}
+                found = self.read({**self.answers[name], "elsewhere": nested})
+                assert (isinstance(found, Reading) and found.verdict == said.verdict) is stands
+                assert found.reason_code is (said.reason_code if stands else ReasonCode.SCHEMA_MISMATCH)
+
+    def test_a_pass_is_not_taken_without_what_the_documents_require(self) -> None:
+        assert self.required
+        assert self.reading(self.a_pass).verdict is Verdict.NO_AI_DETECTED
+        for path in self.required:
+            for less in (without(self.a_pass, path.split("/")), nulled(self.a_pass, path.split("/"))):
+                found = self.read(less)
+                assert not isinstance(found, Reading) or found.verdict is None, path
+                assert found.reason_code is ReasonCode.SCHEMA_MISMATCH, path
+
+    def _with_verdict(self) -> list[str]:
+        found = sorted(name for name, body in self.answers.items() if self.reading(body).verdict is not None)
+        assert found, "no answer has a verdict"
+        return found
 
     def test_a_failure_is_never_a_verdict_even_beside_a_result(self) -> None:
         found = self.reading(self.failed_body())
@@ -204,8 +298,8 @@ class DetectorContract:
         name = data.draw(st.sampled_from(sorted(self.answers)))
         whole = self.reading(self.answers[name]).verdict
         # A verdict's own word is no damage.
-        junk = self.junk.filter(lambda value: not isinstance(value, str) or value not in self.words)
-        damaged = _damage(self.answers[name], data, junk)
+        junk = self.junk.filter(lambda value: not isinstance(value, str) or folded(value) not in self.words)
+        damaged = damage(self.answers[name], data, junk)
         found = self.read(damaged)
         if isinstance(found, Reading) and found.verdict in POSITIVE_OR_NEGATIVE:
             assert found.verdict == whole or whole is None
@@ -216,7 +310,7 @@ class DetectorContract:
         """The vendor's own word decides; where its numbers would have drawn the line is not for us to say."""
         name = data.draw(st.sampled_from(sorted(self.answers)))
         numbers = data.draw(st.lists(st.floats(0, 1) | st.floats(0, 100), min_size=1, max_size=8))
-        found, whole = self.reading(_renumbered(self.answers[name], cycle(numbers))), self.reading(self.answers[name])
+        found, whole = self.reading(renumbered(self.answers[name], cycle(numbers))), self.reading(self.answers[name])
         assert (found.status, found.verdict, found.verdict_raw) == (whole.status, whole.verdict, whole.verdict_raw)
 
     @SHARED
@@ -251,37 +345,3 @@ class DetectorContract:
 
     def _words(self) -> st.SearchStrategy[str]:
         return st.sampled_from(["ai", "human", "real", "fake", "success", "failed", "completed", "queued"])
-
-
-def _almost(words: Collection[str]) -> st.SearchStrategy[str]:
-    """A known word as no vendor writes it."""
-    ways: list[Callable[[str], str]] = [
-        str.upper,
-        str.title,
-        " {} ".format,
-        "not-{}".format,
-        "{}s".format,
-        "{}\0".format,
-    ]
-    return st.builds(lambda word, way: way(word), st.sampled_from(sorted(words) or [""]), st.sampled_from(ways))
-
-
-def _renumbered(value: Any, numbers: Iterator[float]) -> Any:
-    """`value` with every number in it replaced by the next of `numbers`."""
-    if isinstance(value, Mapping):
-        return {key: _renumbered(each, numbers) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_renumbered(each, numbers) for each in value]
-    return next(numbers) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _damage(value: Any, data: st.DataObject, junk: st.SearchStrategy[Any]) -> Any:
-    """`value` with something, somewhere, missing or replaced."""
-    if isinstance(value, Mapping) and value:
-        key = data.draw(st.sampled_from(sorted(value)))
-        rest = {other: each for other, each in value.items() if other != key}
-        return rest if data.draw(st.booleans()) else {**rest, key: _damage(value[key], data, junk)}
-    if isinstance(value, list) and value:
-        index = data.draw(st.integers(0, len(value) - 1))
-        return [*value[:index], _damage(value[index], data, junk), *value[index + 1 :]]
-    return data.draw(junk)

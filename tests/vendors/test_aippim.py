@@ -41,6 +41,8 @@ class TestContract(DetectorContract):
         }
     )
 
+    a_pass = STANDARD
+    required = tuple(f"result/audio_filename.mp3/{path}" for path in ("final_result/prediction", "model_results"))
     words = frozenset(VERDICTS)
     states = frozenset(STATES)
 

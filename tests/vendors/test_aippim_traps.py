@@ -58,9 +58,11 @@ def test_trap_08_a_sure_real_is_a_sure_human_and_its_number_is_never_turned_over
 
 def test_trap_08_only_the_final_result_is_the_verdict() -> None:
     body: dict[str, Any] = copy.deepcopy(STANDARD)
-    for each in body["result"]["audio_filename.mp3"]["model_results"]:
+    for each in body["result"]["audio_filename.mp3"]["model_results"][1:]:
         each["overall_analysis"]["prediction"] = "fake"
-    assert read(body).verdict is Verdict.NO_AI_DETECTED
+    assert read(body).verdict is Verdict.NO_AI_DETECTED, "one of its models still agrees"
+    body["result"]["audio_filename.mp3"]["final_result"]["prediction"] = "fake"
+    assert read(body).verdict is Verdict.AI_GENERATED
 
 
 def test_trap_08_role_numbers_are_probabilities_of_being_ai() -> None:

@@ -53,6 +53,8 @@ class TestContract(DetectorContract):
         }
     )
 
+    a_pass: Mapping[str, Any] = {**sample("asc", "analyze_reply_human"), "status": "completed"}
+    required = ("prediction",)
     words = frozenset(VERDICTS)
     states = frozenset(STATES)
 

@@ -73,7 +73,7 @@ def test_trap_15_an_unknown_state_is_no_human(body: dict[str, object]) -> None:
     assert (found.status, found.verdict) == (RunStatus.RUNNING, None)
 
 
-@pytest.mark.parametrize("word", [None, "", "unsure", "Human", "AI", True, 0])
+@pytest.mark.parametrize("word", [None, "", "unsure", "humans", "not ai", "h u m a n", "a.i.", True, 0])
 def test_trap_15_a_missing_or_unknown_prediction_is_no_human(word: object) -> None:
     found = read({"job_id": "j", "status": "completed", "prediction": word})
     assert (found.status, found.verdict) == (RunStatus.FAILED, None)

@@ -12,7 +12,7 @@ from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus
 from service.vendors import VENDORS
 from service.vendors.asc.results import STATES, VERDICTS
-from tests.vendors import asc_answers, test_aippim, test_modulate
+from tests.vendors import asc_answers, test_aippim, test_asc, test_modulate
 from tests.vendors.contract import NOW, DetectorContract, raw, sample
 from tests.vendors.modulate_stream import DONE, MESSAGES
 
@@ -47,6 +47,8 @@ class TestAscSync(DetectorContract):
     synchronous = True
     answers = {name: sample("asc", name) for name in ("analyze_reply", "analyze_reply_human")}  # noqa: RUF012 - read only
     fields = frozenset({*ANALYSIS, "status", "result", "data", "error", "message"})
+    a_pass = test_asc.TestContract.a_pass
+    required = ("prediction",)
     words = frozenset(VERDICTS)
     states = frozenset(STATES)
 
@@ -63,7 +65,7 @@ class TestAscSync(DetectorContract):
     def failed_body(self) -> Mapping[str, Any]:
         return {**ANALYSIS, "prediction": "human", "status": "failed", "message": "could not download"}
 
-    @pytest.mark.parametrize("word", ["archived", "Ok", "succes", "", 1, 302, True, ["success"], {"a": 1}, "queued"])
+    @pytest.mark.parametrize("word", ["archived", "okay", "succes", "", 1, 302, True, ["success"], {"a": 1}, "queued"])
     def test_an_unknown_state_is_noted_and_keeps_the_run_going_if_it_can_go_on(self, word: object) -> None:
         found = self.read(self.body_with_state(word))
         assert isinstance(found, Refused)
@@ -79,6 +81,8 @@ class TestStreaming(test_modulate.TestContract):
 
     asked = "modulate/streaming"
     answers = {"done": DONE}  # noqa: RUF012 - read only
+    a_pass = {**DONE, "primary_verdict": "not-ai-music"}  # noqa: RUF012 - read only
+    required = tuple(sorted(set(DONE) - {"type"}))  # without a type it is no last message
     fields = frozenset({*DONE, "window", "error"})
 
     def read(self, body: object, status: int = 200) -> Reading | Refused:

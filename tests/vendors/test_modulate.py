@@ -36,6 +36,8 @@ class TestContract(DetectorContract):
     answers = {"batch_reply": BATCH, "batch_reply_new_windows": NEW_WINDOWS}  # noqa: RUF012 - read only
     fields = frozenset({*BATCH, "detail", "window", "type", "done"})
     synchronous = True
+    a_pass = sample("modulate", "batch_reply_not_ai")
+    required = (*sorted(BATCH), *(f"windows/0/{name}" for name in sorted(BATCH["windows"][0])))
     words = frozenset(VERDICTS)
 
     def body_with_word(self, word: object) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """A stream's messages, rebuilt from the stored lines: the whole reading, parts of it, and never a guess."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from service.detectors.reading import Component, Content, Reading
 from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.modulate import ModulateConfig
 from service.vendors.modulate.messages import read_stream
+from tests.vendors.altered import IN_OTHER_LETTERS
 from tests.vendors.contract import JSON, NOW, SAMPLES, SHARED
 from tests.vendors.test_modulate import adapter
 
@@ -55,6 +57,18 @@ def test_the_documented_stream_reads_as_documented() -> None:
 @pytest.mark.parametrize("code", [1000, 1005, 1006, 1011])
 def test_what_was_done_is_done_however_the_connection_ended(code: int) -> None:
     assert reading(LINES, code=code).verdict is Verdict.AI_GENERATED
+
+
+@pytest.mark.parametrize("code", [4001, 4003, 4029, 4030])
+def test_what_was_done_does_not_count_where_the_vendor_then_refuses(code: int) -> None:
+    assert isinstance(read(LINES, code=code), Refused)
+
+
+@pytest.mark.parametrize("way", IN_OTHER_LETTERS)
+def test_the_type_of_a_message_is_a_word_like_others(way: Callable[[str], str]) -> None:
+    found = reading({"type": way("window"), "window": {}}, {**DONE, "type": way("done")})
+    assert (found.verdict, len(found.segments)) == (Verdict.AI_GENERATED, 1)
+    assert isinstance(read(*WINDOWS, DONE, {**ERROR, "type": way("error")}), Refused)
 
 
 def test_trap_12_modulate_streamed_windows_may_have_the_newer_shape() -> None:

@@ -192,12 +192,73 @@ def test_no_ai_where_there_was_hardly_music_is_inconclusive(content: dict[str, f
     "content",
     [
         {"silence_percentage": 80.0},
-        {"silence_percentage": None, "vocal_percentage": None},
         {"vocal_percentage": 5.0, "instrumental_percentage": 0.0},
     ],
 )
-def test_music_enough_or_an_unknown_share_of_it_is_not_doubted(content: dict[str, Any]) -> None:
+def test_music_enough_is_not_doubted(content: dict[str, Any]) -> None:
     assert read({**NOT_AI, **content}).verdict is Verdict.NO_AI_DETECTED
+
+
+@pytest.mark.parametrize("nothing", [{"duration_s": 0}, {"windows": []}, {"duration_s": 0.0, "windows": []}])
+def test_no_ai_of_no_length_or_no_window_is_inconclusive(nothing: dict[str, Any]) -> None:
+    found = adapter().read(raw({**NOT_AI, **nothing}), "modulate")
+    assert isinstance(found, Reading)
+    assert (found.verdict, found.verdict_derived, found.verdict_raw) == (Verdict.INCONCLUSIVE, True, "not-ai-music")
+    assert found.reason_code is ReasonCode.LOW_MUSIC_CONTENT
+    assert read({**BATCH, **nothing}).verdict is Verdict.AI_GENERATED
+    assert read({**NOT_AI, **nothing}, doubt_low_music=False).verdict is Verdict.NO_AI_DETECTED
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {key: None for key in BATCH if key.endswith("_percentage")},
+        {"vocal_percentage": "87.5"},
+        {"silence_percentage": 100.1},
+        {"duration_s": -1},
+        {"windows": [{}]},
+        {"windows": ["nothing"]},
+        {"windows": [{**WINDOW, "silence_percentage": True}]},
+    ],
+)
+def test_no_ai_without_the_numbers_that_the_schema_requires_is_no_pass(changed: dict[str, Any]) -> None:
+    for doubt in (True, False):
+        found = adapter(doubt_low_music=doubt).read(raw({**NOT_AI, **changed}), "modulate")
+        assert isinstance(found, Reading)
+        assert (found.status, found.verdict, found.verdict_raw) == (RunStatus.FAILED, None, "not-ai-music")
+        assert found.reason_code is ReasonCode.SCHEMA_MISMATCH
+        assert {each.verdict for each in found.components.values()} <= {None}
+    positive = adapter().read(raw({**BATCH, **changed}), "modulate")
+    assert isinstance(positive, Reading)
+    assert positive.verdict is Verdict.AI_GENERATED
+    assert adapter().read(raw({"primary_verdict": "not-ai-music"}), "modulate").reason_code is found.reason_code
+
+
+def test_in_the_newer_windows_null_is_an_answer_where_there_was_nothing_to_judge() -> None:
+    unsung = [{**each, "vocal_ai_probability": None, "vocal_ai_confidence": None} for each in NEW_WINDOWS["windows"]]
+    clip = {**NEW_WINDOWS, "primary_verdict": "not-ai-music", "vocal_ai_percentage": None, "vocal_ai_confidence": None}
+    for windows, code in ((unsung, None), (NEW_WINDOWS["windows"], ReasonCode.SCHEMA_MISMATCH)):
+        assert adapter().read(raw({**clip, "windows": windows}), "modulate").reason_code is code
+
+
+@pytest.mark.parametrize(
+    ("word", "percentage", "conflict"),
+    [
+        ("not-ai-music", 100.0, "not-ai-music, but every window decided hears AI"),
+        ("ai-instrumental", 0.0, "ai-instrumental, but every window decided hears no AI"),
+        ("ai-vocal-music", 0.0, None),
+        ("ai-instrumental", 100.0, None),
+        ("not-ai-music", 0.0, None),
+    ],
+)
+def test_windows_that_all_say_the_opposite_are_a_conflict_and_the_clip_decides(
+    word: str, percentage: float, conflict: str | None
+) -> None:
+    windows = [{**BATCH["windows"][1], "instrumental_ai_percentage": percentage}]
+    found = read({**BATCH, "primary_verdict": word, "windows": windows})
+    assert found.verdict_raw == word
+    assert not found.verdict_derived
+    assert [each.detail for each in found.conflicts] == ([conflict] if conflict else [])
 
 
 def test_what_counts_as_silence_or_music_is_a_setting() -> None:

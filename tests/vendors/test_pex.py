@@ -23,6 +23,9 @@ class TestContract(DetectorContract):
     adapter = adapter()
     synchronous = True
     words = frozenset({"true", "false"})  # not as texts: see below
+    words_are_texts = False
+    a_pass = sample("pex", "detect_reply_human")
+    required = ("is_ai", "status")
     states = frozenset(STATUSES)
     junk = JSON.filter(lambda value: not isinstance(value, bool))  # true and false are its words for a verdict
     answers = {  # noqa: RUF012 - read only

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from service.detectors.answers import (
@@ -14,6 +15,7 @@ from service.detectors.answers import (
     text_of,
 )
 from service.detectors.exchange import Exchange
+from service.detectors.judged import Judged
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode
@@ -44,17 +46,28 @@ class AippimConfig:
     doubt_real_on_ai_cover: bool = True
 
 
-class Aippim:
+class Aippim(Judged):
     """The adapter for AIPPIM's four models; `pro-v2` is for its Enterprise customers only."""
 
     vendor: str = "aippim"
     detectors: Sequence[str] = ("aippim/standard", "aippim/lite", "aippim/pro", "aippim/pro-v2")
+    verdict_at: ClassVar[tuple[str, ...]] = ("final_result", "prediction")
 
     def __init__(self, config: AippimConfig, exchange: Exchange) -> None:
         self._config = config
         self._exchange = exchange
         self._base = config.base_url.rstrip("/")
         self._headers = {"authorization": f"Bearer {config.api_key}"}
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The key."""
+        return (self._config.api_key,)
+
+    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+        """The models: where `real` is doubted if they contradict it, one without them is not taken either."""
+        del bodies
+        return None if said.sub_models or not self._config.doubt_real_on_ai_cover else "model_results"
 
     def capabilities(self, detector: str) -> Capabilities:
         """What all the models take. Raises `ValueError` for a detector of someone else's."""
@@ -91,7 +104,7 @@ class Aippim:
         url = f"{self._base}/api/v1/ai-detection/{_model(ask.detector)}"
         return await self._exchange.send("POST", url, headers=self._headers, json={"musicId": ask.prepared_ref})
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
         """The task's id, under either spelling, or why there is none."""
         if not is_success(raw):
             return self._refused_at_the_door(raw)
@@ -117,7 +130,7 @@ class Aippim:
         url = f"{self._base}/api/v1/task/result/{quote(task_id, safe='')}"
         return await self._exchange.send("GET", url, headers=self._headers)
 
-    def read(self, raw: Raw, detector: str) -> Reading | Refused:
+    def told(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         if raw.status == _NOT_FOUND:
             # The task is known to us. A 404 here may also mean an unknown key, so it is asked for again.

@@ -1,11 +1,12 @@
 """One model of AIPPIM's ensemble, in our words. Whether it decides anything is settled in `results`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from service.detectors.answers import leftovers, list_of, number_of, object_of, text_of
+from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict, Number, Segment, SubModel
 from service.detectors.words import ConflictKind
 
@@ -21,7 +22,7 @@ class Member:
     """A model: its own part of the result, and what the conclusion needs to know of it."""
 
     sub_model: SubModel
-    label: str | None  # its overall prediction
+    label: str | None  # its overall prediction, in small letters
     probabilities: Mapping[str, Any]
     conflicts: list[Conflict]
     extras: dict[str, Any]
@@ -48,7 +49,8 @@ def member(entry: Mapping[str, Any], default_id: str, described: Mapping[str, An
     )
     label = text_of(overall.get("prediction"))
     extras = _extras(entry, config, labels, model_id)
-    return Member(sub_model, label, object_of(overall.get("all_probs")), conflicts, extras)
+    probabilities = object_of(overall.get("all_probs"))
+    return Member(sub_model, None if label is None else folded(label), probabilities, conflicts, extras)
 
 
 def _segments(parts: Mapping[str, Any], model_id: str) -> tuple[list[Segment], list[Conflict]]:
@@ -92,13 +94,50 @@ def _extras(entry: Mapping[str, Any], config: Mapping[str, Any], labels: list[st
         object_of(entry.get("segment_analysis")), {"prediction", "confidence"}, f"{prefix}segment_analysis."
     )
     classes = config.get("num_classes")
-    if classes is not None and classes != len(labels):
+    if classes is not None and (isinstance(classes, bool) or classes != len(labels)):
         extras[f"{prefix}config.num_classes"] = classes
-    return extras
+    return extras | {f"{prefix}{path}": value for path, value in _unread(config, entry)}
+
+
+def _unread(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Documented members whose value is of another kind, by their path; empty ones say nothing."""
+    for name in ("model_id", "analysis_focus", "task"):
+        if config.get(name) not in (None, "") and text_of(config[name]) is None:
+            yield f"config.{name}", config[name]
+    labels = config.get("labels")
+    if labels is not None and not (isinstance(labels, list) and _is_label(labels)):
+        yield "config.labels", labels
+    probabilities = object_of(entry.get("overall_analysis")).get("all_probs")
+    if probabilities is not None and not isinstance(probabilities, Mapping):
+        yield "overall_analysis.all_probs", probabilities
+    odd = {name: value for name, value in object_of(probabilities).items() if number_of(value) is None}
+    yield from ((f"overall_analysis.all_probs.{name}", value) for name, value in odd.items())
+    parts = object_of(entry.get("segment_analysis"))
+    yield from _unread_in("prediction", parts.get("prediction"), _is_label)
+    yield from _unread_in("confidence", parts.get("confidence"), _is_number)
+
+
+def _unread_in(name: str, found: object, is_read: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
+    """What of a list about segments was not read, each with its place."""
+    if found is not None and not isinstance(found, list):
+        yield f"segment_analysis.{name}", found
+    odd = ((index, value) for index, value in enumerate(list_of(found)) if not is_read(value))
+    yield from ((f"segment_analysis.{name}[{index}]", value) for index, value in odd)
+
+
+def _is_label(value: object) -> bool:
+    """A word, or on the role model a list of them."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(word, str) for word in value))
+
+
+def _is_number(value: object) -> bool:
+    """A number, or on the role model one for each role."""
+    each = [*value.values()] if isinstance(value, Mapping) else [value]
+    return all(number_of(one) is not None for one in each)
 
 
 def _is_binary(labels: list[str], task: str | None) -> bool | None:
     """Whether a model answers real or fake only; `None` where the answer does not describe it."""
     if labels:
-        return set(labels) == _BINARY_LABELS
+        return {folded(label) for label in labels} == _BINARY_LABELS
     return None if task is None else "binary" in task.lower()

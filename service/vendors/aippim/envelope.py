@@ -9,6 +9,7 @@ from datetime import timedelta, timezone
 from typing import Any, Final
 
 from service.detectors.answers import error_text, leftovers, mismatch, name_of, object_of, reason, text_of, time_of
+from service.detectors.lexicon import meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Engine, Reading
 from service.detectors.reading import Refs as ReadingRefs
@@ -47,7 +48,7 @@ def read_envelope(
     if len(ids) > 1:
         return mismatch("the answer names two tasks", retryable=True)
     word = _state_word(body, inner)
-    status = STATES.get(word) if isinstance(word, str) else None
+    status = meaning_of(word, STATES)
     base = _base(layers, next(iter(ids), None), tier, body.get("result"))
     if status is None:
         noted = {**base.extras, "unknown_status": word}
@@ -74,7 +75,7 @@ def _state_word(body: Mapping[str, Any], inner: Mapping[str, Any]) -> object:
     outer_word, inner_word = body.get("status"), inner.get("status")
     if outer_word is None:
         return inner_word
-    success = isinstance(outer_word, str) and STATES.get(outer_word) is RunStatus.SUCCEEDED
+    success = meaning_of(outer_word, STATES) is RunStatus.SUCCEEDED
     return inner_word if success and inner_word is not None else outer_word
 
 

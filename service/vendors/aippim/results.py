@@ -6,12 +6,14 @@ without a file name (pro-v2). What pro-v2's role model says is read in `roles`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from service.detectors.answers import leftovers, number_of, object_of, reason
-from service.detectors.reading import Alternative, Attribution, Component, Conflict, Reading, Score
-from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
+from service.detectors.answers import leftovers, number_of, object_of, reason, text_of
+from service.detectors.lexicon import folded, meaning_of
+from service.detectors.reading import Alternative, Attribution, Component, Reading, Score
+from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
+from service.vendors.aippim.disagreement import own_models_against
 from service.vendors.aippim.ensemble import AI_COVER, Member, member
 from service.vendors.aippim.roles import components_of, role_conflicts
 
@@ -33,8 +35,10 @@ SOURCES: Final[Mapping[str, tuple[str, str | None]]] = {
 """The generators that the source models name: family and version."""
 
 _COVERED: Final = {"vocals": Component(verdict=Verdict.AI_GENERATED)}
-_SOURCE_TASKS = frozenset({"Detailed Fake Source Classification", "Fake Model Classification"})
+_SOURCE_TASKS = frozenset({"detailed fake source classification", "fake model classification"})
 _FINAL_KEYS = frozenset({"prediction", "confidence"})
+_CURRENT_KEYS = frozenset({"final_result", "model_results"})
+_MODEL_KEYS = frozenset({"overall_analysis", "segment_analysis"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,10 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
     covers = [each for each in shape.members if each.label == AI_COVER]
     conflicts = [conflict for each in shape.members for conflict in each.conflicts]
     conflicts += role_conflicts(shape.members, decision.verdict)
-    if covers and decision.verdict is Verdict.NO_AI_DETECTED:
-        conflicts.append(_cover_conflict(covers))
-        if doubt_real_on_ai_cover:
-            decision = _Decision(Verdict.INCONCLUSIVE, decision.raw, derived=True)
+    against = own_models_against(shape.members, decision.verdict, final=shape.final is not None)
+    conflicts += against.conflicts
+    if against.doubts_it and doubt_real_on_ai_cover:
+        decision = _Decision(Verdict.INCONCLUSIVE, decision.raw, derived=True)
     is_cover = bool(covers) and decision.verdict in (Verdict.AI_GENERATED, Verdict.INCONCLUSIVE)
     score, extras = _score_and_extras(shape)
     filename = {} if shape.filename is None else {"filename": shape.filename}
@@ -112,10 +116,11 @@ def _decide(shape: _Shape) -> _Decision:
     if not isinstance(word, str):
         text = "final_result has no prediction in words"
         return _Decision(None, reason_code=ReasonCode.SCHEMA_MISMATCH, reason_text=text)
-    if word not in VERDICTS:
+    verdict = meaning_of(word, VERDICTS)
+    if verdict is None:
         text = f"final_result.prediction is {word}"
         return _Decision(None, reason(word), reason_code=ReasonCode.UNKNOWN_VERDICT, reason_text=text)
-    return _Decision(VERDICTS[word], word)
+    return _Decision(verdict, word)
 
 
 def _from_members(members: Sequence[Member]) -> _Decision:
@@ -126,11 +131,6 @@ def _from_members(members: Sequence[Member]) -> _Decision:
         return _Decision(None, reason_code=ReasonCode.SCHEMA_MISMATCH, reason_text=text)
     agreed = VERDICTS.get(votes.pop() or "") if len(votes) == 1 else None
     return _Decision(agreed or Verdict.INCONCLUSIVE, derived=True)
-
-
-def _cover_conflict(covers: Sequence[Member]) -> Conflict:
-    names = ", ".join(each.sub_model.id or "?" for each in covers)
-    return Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=f"final result real, but {names} hears ai_cover")
 
 
 def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
@@ -153,7 +153,7 @@ def _attribution(members: Sequence[Member]) -> Attribution | None:
         return None
     family, version = SOURCES.get(found.label or "", (None, None))
     return Attribution(
-        raw_label=found.label,
+        raw_label=text_of(found.sub_model.verdict_raw),
         family=family,
         version=version,
         score=number_of(found.sub_model.score),
@@ -172,29 +172,44 @@ def _unshown(each: Member) -> dict[str, Any]:
 
 
 def _names_sources(each: Member) -> bool:
-    words = {*each.sub_model.labels, each.label}
-    return each.sub_model.task in _SOURCE_TASKS or not words.isdisjoint(SOURCES)
+    words = {*map(folded, each.sub_model.labels), each.label}
+    return folded(each.sub_model.task or "") in _SOURCE_TASKS or not words.isdisjoint(SOURCES)
 
 
 def _shape(result: object) -> _Shape | None:
+    """The one entry of a documented shape; what stands beside it has no home. `None` where none or two have one."""
     found = object_of(result)
-    if "final_result" in found or "model_results" in found:
-        return _current(None, found)
-    if len(found) != 1:
+    flat = not _CURRENT_KEYS.isdisjoint(found)
+    files = [name for name, content in found.items() if not (flat and name in _CURRENT_KEYS) and _is_shaped(content)]
+    if flat:
+        return None if files else _current(None, found)
+    if not files and len(found) == 1:
+        files = [*found]  # it may be empty, and then it says why there is no verdict
+    if len(files) != 1:
         return None
-    (filename, content), *_ = found.items()
+    shape = _of_file(files[0], found[files[0]])
+    return shape and replace(shape, extras=shape.extras | leftovers(found, files, "result."))
+
+
+def _is_shaped(content: object) -> bool:
+    """Whether this is a result, by what is in it."""
+    if isinstance(content, list):
+        return any(not _MODEL_KEYS.isdisjoint(object_of(each)) for each in content)
+    found = object_of(content)
+    return not _CURRENT_KEYS.isdisjoint(found) or bool(_models_in(found))
+
+
+def _of_file(filename: str, content: object) -> _Shape | None:
     if isinstance(content, list):
         return _listed(filename, content)
-    content = object_of(content)
-    if "final_result" in content or "model_results" in content:
-        return _current(filename, content)
-    return _named(filename, content)
+    found = object_of(content)
+    return _named(filename, found) if _CURRENT_KEYS.isdisjoint(found) else _current(filename, found)
 
 
 def _current(filename: str | None, content: Mapping[str, Any]) -> _Shape:
     results = content.get("model_results")
     listed = _listed(filename, results) if isinstance(results, list) else _Shape(filename, None, [])
-    extras = leftovers(content, {"final_result", "model_results"}) | listed.extras
+    extras = leftovers(content, _CURRENT_KEYS) | listed.extras
     if results is not None and not isinstance(results, list):
         extras["model_results"] = results
     return _Shape(filename, content.get("final_result"), listed.members, extras)
@@ -210,13 +225,15 @@ def _listed(filename: str | None, entries: Sequence[object]) -> _Shape:
 
 def _named(filename: str, content: Mapping[str, Any]) -> _Shape | None:
     """`{model_0: …, model_0_config: …}`, with or without the configurations."""
-    models = {
-        key: value
-        for key, value in content.items()
-        if isinstance(value, Mapping) and not {"overall_analysis", "segment_analysis"}.isdisjoint(value)
-    }
+    models = _models_in(content)
     if not models:
         return None
     members = [member(each, key, object_of(content.get(f"{key}_config"))) for key, each in models.items()]
     known = set(models) | {f"{key}_config" for key in models}
     return _Shape(filename, None, members, leftovers(content, known))
+
+
+def _models_in(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {
+        key: value for key, value in content.items() if isinstance(value, Mapping) and not _MODEL_KEYS.isdisjoint(value)
+    }

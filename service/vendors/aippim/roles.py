@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from service.detectors.answers import list_of, number_of, object_of
+from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict
 from service.detectors.words import ConflictKind, Verdict
 from service.vendors.aippim.ensemble import Member
@@ -23,7 +24,7 @@ def components_of(members: Iterable[Member]) -> dict[str, Component]:
     """Each layer the role model judged, with its probability of being AI; nothing where no such model answered."""
     found: dict[str, Component] = {}
     for each in members:
-        numbers = object_of(each.sub_model.score)
+        numbers = {folded(role): number for role, number in object_of(each.sub_model.score).items()}
         played = _played(each)
         for role in _judged(each) if played is not None else ():
             found[ROLES[role]] = Component(
@@ -53,7 +54,7 @@ def role_conflicts(members: Iterable[Member], verdict: Verdict | None) -> list[C
 
 def _played(member: Member) -> set[str] | None:
     """The roles a machine played; `None` where this is no role model, or its prediction cannot be read."""
-    words = list_of(member.sub_model.verdict_raw)
+    words = [folded(word) if isinstance(word, str) else word for word in list_of(member.sub_model.verdict_raw)]
     if words == _NO_ROLE:
         return set() if _judged(member) else None
     if not words or not all(isinstance(word, str) and word in ROLES for word in words):
@@ -65,4 +66,5 @@ def _judged(member: Member) -> list[str]:
     """The roles the model tells apart: those of its labels, its numbers or its prediction."""
     named = {*member.sub_model.labels, *object_of(member.sub_model.score)}
     named |= {word for word in list_of(member.sub_model.verdict_raw) if isinstance(word, str)}
+    named = {folded(word) for word in named}
     return [role for role in ROLES if role in named]

@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import ClassVar
 
 from service.detectors.answers import mismatch, number_of, text_of
+from service.detectors.judged import Judged
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus
@@ -35,11 +37,17 @@ _ENCODED = replace(
 )
 
 
-class Asc(AscAccount, AscCertificates):
+class Asc(AscAccount, AscCertificates, Judged):
     """The adapter for ASC: `asc` is a job made from a link, `asc/sync` an analysis answered at once."""
 
     vendor: str = "asc"
     detectors: Sequence[str] = ("asc", _SYNC)
+    verdict_at: ClassVar[tuple[str, ...]] = ("prediction",)
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The key."""
+        return (self._config.api_key,)
 
     def capabilities(self, detector: str) -> Capabilities:
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""
@@ -71,12 +79,12 @@ class Asc(AscAccount, AscCertificates):
             body["callback_url"] = ask.callback_url
         return await self._post(self._config.submit_action, body)
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
         """The job's id and the vendor's own estimate; or the result at once; or why there is neither."""
         body = self._body(raw, retryable=False)
         if isinstance(body, Refused):
             return body
-        said = read_body(body, [self._config.api_key])
+        said = read_body(body, self.secrets)
         if isinstance(said, Refused):
             return replace(said, retryable=False)
         job_id = said.refs.job_id
@@ -97,13 +105,13 @@ class Asc(AscAccount, AscCertificates):
         """The answer to a look at a job that nobody has: whether the vendor's health needs a key is not documented."""
         return await self._fetch(_NO_JOB)
 
-    def read(self, raw: Raw, detector: str) -> Reading | Refused:
+    def told(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         del detector  # one model, one way to read it
         if believing(raw).status == _NOT_FOUND:
             return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the job", retryable=True)
         body = self._body(raw, retryable=True)
-        return body if isinstance(body, Refused) else read_body(body, [self._config.api_key])
+        return body if isinstance(body, Refused) else read_body(body, self.secrets)
 
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime

@@ -20,6 +20,7 @@ from service.detectors.answers import (
     text_of,
     time_of,
 )
+from service.detectors.lexicon import folded, meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
 from service.detectors.words import ReasonCode, RunStatus, Verdict
@@ -60,35 +61,44 @@ _KNOWN = frozenset(
 
 def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused:
     """What the vendor says of the job. `hide` are secrets that its words must not show. Never raises."""
-    nest = next((key for key in _NESTS if isinstance(body.get(key), Mapping)), None)
-    inner = object_of(body.get(nest)) if nest else {}
-    jobs = {name for layer in (body, inner) if (name := name_of(layer.get("job_id")))}
-    words = {str(layer["prediction"]) for layer in (body, inner) if layer.get("prediction") is not None}
-    if len(jobs) > 1 or len(words) > 1:
+    nests = {key: object_of(body[key]) for key in _NESTS if isinstance(body.get(key), Mapping)}
+    layers = [body, *nests.values()]
+    jobs = {name for layer in layers if (name := name_of(layer.get("job_id")))}
+    if len(jobs) > 1 or _contradict(layers):
         return mismatch("the answer contradicts itself", retryable=True)
-    fields = {**inner, **{key: value for key, value in body.items() if key != nest and value is not None}}
-    extras = leftovers(body, _KNOWN | ({nest} if nest else set())) | leftovers(inner, _KNOWN, f"{nest}.")
+    # The outer layer's word wins, and of two nests the first's; what it leaves out is taken from the others.
+    fields = {key: value for layer in reversed(layers) for key, value in layer.items() if value is not None}
+    extras = leftovers(body, _KNOWN | set(nests))
+    for key, nest in nests.items():
+        extras |= leftovers(nest, _KNOWN, f"{key}.")
     base = _base(fields, extras)
-    status, unknown = _state(body, inner)
+    status, unknown = _state(layers)
     if unknown is not None:
         base = base.model_copy(update={"extras": base.extras | {"unknown_status": unknown}})
     if status is RunStatus.FAILED:
-        text = reason(_failure_text(fields, inner), hide=hide)
+        text = reason(_failure_text([fields, *layers]), hide=hide)
         return _failed(base, code_by_words(text, CONTENT) or ReasonCode.VENDOR_ERROR, text)
     if status is not RunStatus.SUCCEEDED:
         return base.model_copy(update={"status": status})
     return _decided(base, fields.get("prediction"))
 
 
-def _state(body: Mapping[str, Any], inner: Mapping[str, Any]) -> tuple[RunStatus, str | None]:
+def _contradict(layers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two layers have predictions that differ, be it in kind."""
+    found = [layer["prediction"] for layer in layers if layer.get("prediction") is not None]
+    return len({folded(word) if isinstance(word, str) else repr(word) for word in found}) > 1
+
+
+def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
     """The job's state, and a word for it that we do not know.
 
     A wrapper may say `success` of the request while the job inside is queued: any failure wins, then any known
     state that is no end, then the innermost word.
     """
-    words = [inner.get("status"), body.get("status"), body.get("event")]
+    body, *nests = layers
+    words = [*(nest.get("status") for nest in nests), body.get("status"), body.get("event")]
     # A number is the error envelope's HTTP status said again; only a good one is no state of the job.
-    said = [str(word).strip().lower() for word in words if word is not None and word not in _HTTP_GOOD]
+    said = [folded(str(word)) for word in words if word is not None and word not in _HTTP_GOOD]
     known = [STATES[word] for word in said if word in STATES]
     for status in (RunStatus.FAILED, RunStatus.RUNNING, RunStatus.PENDING):
         if status in known:
@@ -98,7 +108,7 @@ def _state(body: Mapping[str, Any], inner: Mapping[str, Any]) -> tuple[RunStatus
     if "certificate_id" in body:
         return RunStatus.RUNNING, None  # speaks of a certificate, not of a job
     # The documented analysis has no status at all: there, a prediction is the end.
-    predicted = body.get("prediction") is not None or inner.get("prediction") is not None
+    predicted = any(layer.get("prediction") is not None for layer in layers)
     return (RunStatus.SUCCEEDED, None) if predicted else (RunStatus.RUNNING, "(none)")
 
 
@@ -146,10 +156,11 @@ def _other(fields: Mapping[str, Any]) -> dict[str, str]:
 def _decided(base: Reading, word: object) -> Reading:
     if not isinstance(word, str):
         return _failed(base, ReasonCode.SCHEMA_MISMATCH, "the analysis is complete, but has no prediction")
-    if word not in VERDICTS:
+    verdict = meaning_of(word, VERDICTS)
+    if verdict is None:
         unknown = base.model_copy(update={"verdict_raw": reason(word)})
         return _failed(unknown, ReasonCode.UNKNOWN_VERDICT, reason(f"prediction is {word}"))
-    found = {"status": RunStatus.SUCCEEDED, "verdict": VERDICTS[word], "verdict_raw": word}
+    found = {"status": RunStatus.SUCCEEDED, "verdict": verdict, "verdict_raw": word}
     return base.model_copy(update=found)
 
 
@@ -157,5 +168,6 @@ def _failed(base: Reading, code: ReasonCode, text: str) -> Reading:
     return base.model_copy(update={"status": RunStatus.FAILED, "reason_code": code, "reason_text": text})
 
 
-def _failure_text(fields: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
-    return error_text(fields) or error_text(inner) or "the vendor reports a failure without a reason"
+def _failure_text(layers: Sequence[Mapping[str, Any]]) -> str:
+    found = (text for layer in layers if (text := error_text(layer)))
+    return next(found, "the vendor reports a failure without a reason")

@@ -1,6 +1,7 @@
 """The two ways Modulate takes audio, and what its answers achieved. The meaning of a result is in `results`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from yarl import URL
 
@@ -16,6 +17,7 @@ from service.vendors.modulate.hide import hiding
 from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
 from service.vendors.modulate.refusals import declined, refused
 from service.vendors.modulate.results import read_batch
+from service.vendors.modulate.schema import lacking
 from service.vendors.modulate.stream import converse
 from service.vendors.modulate.telling import Telling
 
@@ -41,6 +43,7 @@ class Modulate(AnswersAtOnce):
 
     vendor: str = "modulate"
     detectors: Sequence[str] = (_BATCH, _STREAM)
+    verdict_at: ClassVar[tuple[str, ...]] = ("primary_verdict",)
 
     def __init__(
         self,
@@ -59,6 +62,16 @@ class Modulate(AnswersAtOnce):
         self._base = config.base_url.rstrip("/")
         self._headers = {"x-api-key": config.api_key}
         self._cut = hiding(config.api_key, self._base)
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The key."""
+        return (self._config.api_key,)
+
+    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+        """What of the schema is not there: it requires all of its members, and our own doubt needs them."""
+        del said  # it does not tell what is missing from what is null
+        return lacking(bodies)
 
     def capabilities(self, detector: str) -> Capabilities:
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""

@@ -54,6 +54,11 @@ def is_refusal(code: int) -> bool:
     return code in _MEANINGS or code in _PRIVATE
 
 
+def turns_away(code: int) -> bool:
+    """Whether the vendor closed with a code of its own. All of them refuse, so nothing said before counts."""
+    return code in _PRIVATE
+
+
 def closed(code: int, text: str | None, hide: list[str]) -> Refused:
     """What it means that the stream ended with `code`, after an `error` that said `text` or after none."""
     words = reason(text or "", hide=hide) or f"the vendor closed the stream with {code}"

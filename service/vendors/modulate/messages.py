@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.detectors.answers import json_object, mismatch, reason
+from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading, Segment
 from service.detectors.words import ReasonCode, RunStatus
-from service.vendors.modulate.closes import closed
+from service.vendors.modulate.closes import closed, turns_away
 from service.vendors.modulate.config import ENGINE, ModulateConfig
 from service.vendors.modulate.results import read_done
 from service.vendors.modulate.windows import read_windows
@@ -39,13 +40,13 @@ def is_streamed(raw: Raw) -> bool:
 
 def ends(line: bytes) -> bool:
     """Whether the vendor's answer is complete with this message."""
-    return (json_object(line) or {}).get("type") in ("done", "error")
+    return _type_of(json_object(line) or {}) in ("done", "error")
 
 
 def is_window(line: bytes) -> bool:
     """Whether this message tells of one more window."""
     message = json_object(line) or {}
-    return message.get("type") == "window" and "window" in message
+    return _type_of(message) == "window" and "window" in message
 
 
 def read_stream(raw: Raw, config: ModulateConfig, first: int = 0) -> Reading | Refused:
@@ -55,7 +56,7 @@ def read_stream(raw: Raw, config: ModulateConfig, first: int = 0) -> Reading | R
     extras = heard.extras | odd
     if raw.status == GOING_ON:
         return _without_verdict(segments, extras, RunStatus.RUNNING)
-    if heard.errors or not heard.done:
+    if heard.errors or not heard.done or turns_away(raw.status):
         refused = closed(raw.status, heard.errors[0] if heard.errors else None, [config.api_key])
         if refused.reason_code is not ReasonCode.INVALID_FILE:
             return refused
@@ -74,13 +75,13 @@ def _sorted_out(lines: Iterable[bytes]) -> Messages:
         if message is None:
             unknown.append(reason(line.decode(errors="replace")))
             continue
-        match message:
-            case {"type": "window", "window": window}:
-                heard.windows.append(window)
+        match _type_of(message):
+            case "window" if "window" in message:
+                heard.windows.append(message["window"])
                 unknown += [rest] if (rest := _rest(message, "window")) else []
-            case {"type": "done"}:
+            case "done":
                 heard.done.append(message)
-            case {"type": "error"}:
+            case "error":
                 heard.errors.append(str(message.get("error") or "the vendor reports an error without a reason"))
                 unknown += [rest] if (rest := _rest(message, "error")) else []
             case _:
@@ -88,6 +89,11 @@ def _sorted_out(lines: Iterable[bytes]) -> Messages:
     if unknown:
         heard.extras["messages"] = unknown
     return heard
+
+
+def _type_of(message: Mapping[str, Any]) -> str | None:
+    found = message.get("type")
+    return folded(found) if isinstance(found, str) else None
 
 
 def _rest(message: Mapping[str, Any], known: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.detectors.answers import error_text, leftovers, list_of, name_of, reason
-from service.detectors.reading import Component, Content, Engine, Number, Reading, Refs, Segment
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
+from service.detectors.lexicon import folded
+from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
+from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.modulate.config import ENGINE, ModulateConfig
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, picked, read_windows
 
@@ -122,16 +123,30 @@ def _other(clip: Mapping[str, Any]) -> dict[str, str]:
 def _decided(base: Reading, word: object, config: ModulateConfig) -> Reading:
     if not isinstance(word, str):
         return _failed(base, ReasonCode.SCHEMA_MISMATCH, "the answer has no primary_verdict")
-    base = base.model_copy(update={"verdict_raw": reason(word)})
-    if word not in VERDICTS:
-        return _failed(base, ReasonCode.UNKNOWN_VERDICT, reason(f"primary_verdict is {word}"))
-    verdict, kind = VERDICTS[word]
-    decided = base.model_copy(update={"status": RunStatus.SUCCEEDED, "verdict": verdict, "kind": kind})
-    if verdict is Verdict.NO_AI_DETECTED and (doubt := _doubt(base.content, config)):
+    known = folded(word)
+    if known not in VERDICTS:
+        unknown = base.model_copy(update={"verdict_raw": reason(word)})
+        return _failed(unknown, ReasonCode.UNKNOWN_VERDICT, reason(f"primary_verdict is {word}"))
+    verdict, kind = VERDICTS[known]
+    found = {"status": RunStatus.SUCCEEDED, "verdict": verdict, "verdict_raw": word, "kind": kind}
+    decided = base.model_copy(update={**found, "conflicts": _against_windows(known, base.segments)})
+    if verdict is Verdict.NO_AI_DETECTED and (doubt := _doubt(base, config)):
         changed = {"verdict": Verdict.INCONCLUSIVE, "verdict_derived": True}
         return decided.model_copy(update={**changed, "reason_code": ReasonCode.LOW_MUSIC_CONTENT, "reason_text": doubt})
-    decided = decided.model_copy(update={"components": _judged(base.components, _BY_COMPONENT[word])})
+    decided = decided.model_copy(update={"components": _judged(base.components, _BY_COMPONENT[known])})
     return _partial(decided) if config.partial and kind is Kind.AI_VOCALS else decided
+
+
+def _against_windows(word: str, segments: Sequence[Segment]) -> list[Conflict]:
+    """The contradiction, where every window that was decided says the opposite of the clip. The clip's word stands."""
+    verdict, kind = VERDICTS[word]
+    layers = {Kind.AI_VOCALS: {"vocals"}, Kind.AI_INSTRUMENTAL: {"instrumental"}}.get(kind or Kind.AI_COVER)
+    decided = {each.verdict for each in segments if layers is None or each.component in layers} - {None}
+    opposite = Verdict.AI_GENERATED if verdict is Verdict.NO_AI_DETECTED else Verdict.NO_AI_DETECTED
+    if decided != {opposite}:
+        return []
+    heard = "AI" if opposite is Verdict.AI_GENERATED else "no AI"
+    return [Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=f"{word}, but every window decided hears {heard}")]
 
 
 def _judged(components: Mapping[str, Component], verdicts: Mapping[str, Verdict]) -> dict[str, Component]:
@@ -153,10 +168,15 @@ def _partial(reading: Reading) -> Reading:
     return reading.model_copy(update=changed)
 
 
-def _doubt(content: Content | None, config: ModulateConfig) -> str | None:
+def _doubt(base: Reading, config: ModulateConfig) -> str | None:
     """Why there was too little music for "no AI" to mean anything: Modulate has no word for that, and says it too."""
-    if content is None or not config.doubt_low_music:
+    content = base.content or Content()
+    if not config.doubt_low_music:
         return None
+    if content.duration_ms == 0:
+        return "not-ai-music, but of no length"
+    if not base.segments:
+        return "not-ai-music, but no window was listened to"
     if content.silence_pct is not None and content.silence_pct > config.silence_above_pct:
         return f"not-ai-music, but {content.silence_pct:g} % is silence"
     if content.vocal_pct is None or content.instrumental_pct is None:

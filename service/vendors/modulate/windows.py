@@ -15,21 +15,21 @@ PATHS: Final[Mapping[str, str]] = {"vocal": "vocals", "instrumental": "instrumen
 """The vendor's two detection paths, and our names for what they listen to."""
 
 LONGEST_MS: Final = 2**31 - 1
-_PERCENT = (0.0, 100.0)
-_SHARE = (0.0, 1.0)
+PERCENT = (0.0, 100.0)
+SHARE = (0.0, 1.0)
 MEASURES: Final[Mapping[str, tuple[float, float]]] = {
-    "vocal_percentage": _PERCENT,
-    "vocal_ai_percentage": _PERCENT,
-    "vocal_ai_confidence": _SHARE,
-    "instrumental_percentage": _PERCENT,
-    "instrumental_ai_percentage": _PERCENT,
-    "instrumental_ai_confidence": _SHARE,
-    "silence_percentage": _PERCENT,
+    "vocal_percentage": PERCENT,
+    "vocal_ai_percentage": PERCENT,
+    "vocal_ai_confidence": SHARE,
+    "instrumental_percentage": PERCENT,
+    "instrumental_ai_percentage": PERCENT,
+    "instrumental_ai_confidence": SHARE,
+    "silence_percentage": PERCENT,
 }
 """What is measured of a window and, by the same names, of the clip; from, to."""
 
-_OF_WINDOW = {**MEASURES, "vocal_ai_probability": _SHARE, "instrumental_ai_probability": _SHARE}
-_TIMES = {"start_time_ms": (0.0, float(LONGEST_MS)), "end_time_ms": (0.0, float(LONGEST_MS))}
+_OF_WINDOW = {**MEASURES, "vocal_ai_probability": SHARE, "instrumental_ai_probability": SHARE}
+TIMES = {"start_time_ms": (0.0, float(LONGEST_MS)), "end_time_ms": (0.0, float(LONGEST_MS))}
 # The vendor's own yes and no: no threshold of ours.
 _DECIDED: Final[Mapping[Number, Verdict]] = {100: Verdict.AI_GENERATED, 0: Verdict.NO_AI_DETECTED}
 
@@ -60,7 +60,7 @@ def read_windows(windows: list[Any], first: int = 0) -> tuple[list[Segment], dic
 def _read_window(window: Mapping[str, Any], index: int) -> tuple[Segment, dict[str, Any]]:
     prefix = f"windows[{index}]."
     numbers, odd = picked(window, _OF_WINDOW, prefix)
-    times, odd_times = picked(window, _TIMES, prefix)
+    times, odd_times = picked(window, TIMES, prefix)
     heard = [path for path in PATHS if _was_heard(path, numbers)]
     only = heard[0] if len(heard) == 1 else None
     silent = tuple(f"{path}_ai_" for path in PATHS if path not in heard)
@@ -72,7 +72,7 @@ def _read_window(window: Mapping[str, Any], index: int) -> tuple[Segment, dict[s
         verdict=_DECIDED.get(numbers.get(f"{only}_ai_percentage", -1)) if only else None,
         scores={name: value for name, value in numbers.items() if not name.startswith(silent)},
     )
-    return segment, odd | odd_times | leftovers(window, {*_OF_WINDOW, *_TIMES}, prefix)
+    return segment, odd | odd_times | leftovers(window, {*_OF_WINDOW, *TIMES}, prefix)
 
 
 def _was_heard(path: str, numbers: Mapping[str, Number]) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from service.detectors.answers import is_success, json_object, mismatch, refusal, retry_after_seconds
@@ -13,7 +14,7 @@ from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus
 from service.kit.clock import Clock, system_clock
-from service.vendors.pex.results import ERROR, failure_text, read_body
+from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
 from service.vendors.pex.token import Tokens, basic_of, without
 
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
@@ -43,6 +44,7 @@ class Pex(AnswersAtOnce):
 
     vendor: str = "pex"
     detectors: Sequence[str] = ("pex",)
+    verdict_at: ClassVar[tuple[str, ...]] = ("is_ai",)
 
     def __init__(self, config: PexConfig, exchange: Exchange, clock: Clock = system_clock) -> None:
         self._config = config
@@ -53,6 +55,11 @@ class Pex(AnswersAtOnce):
         # An eighth of a request's time, twice, an early 401 and a whole request are within any run's lease.
         self._early_seconds = exchange.timeout_seconds / 4
         self._tokens = Tokens(f"{self._base}/oauth2/token", basic, exchange, clock, self._early_seconds / 2)
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The credentials. A token is cut out of each answer as it comes."""
+        return self._secrets
 
     def capabilities(self, detector: str) -> Capabilities:
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""
@@ -122,7 +129,7 @@ class Pex(AnswersAtOnce):
         body = json_object(raw.body)
         if body is None:
             return mismatch("the answer is not one clear JSON object", retryable=False)
-        if body.get("status") == ERROR:
+        if status_of(body) == ERROR:
             text = failure_text(body, self._secrets)
             return Refused(ReasonCode.VENDOR_ERROR, text, retryable=True, retry_after_seconds=self._pause(raw))
         return read_body(body, self._secrets)

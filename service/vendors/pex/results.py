@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.detectors.answers import name_of, number_of, reason, text_of
+from service.detectors.lexicon import folded
 from service.detectors.reading import Attribution, Reading, Refs, Score
 from service.detectors.words import ReasonCode, RunStatus, Verdict
 
@@ -35,17 +36,23 @@ _FIELDS = frozenset(
 
 def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading:
     """What the vendor says of the track. `hide` are secrets that its words must not show. Never raises."""
-    status, message = body.get("status"), text_of(body.get("message"))
+    status, message = status_of(body), text_of(body.get("message"))
     told = reason(message, hide=hide) if message else None
     always = {"request_id": name_of(body.get("request_id")), "message": message}
     if status == OK:
-        return _analysed(body, {**always, "status": OK}, told if told != OK else None)
-    refused = REFUSALS.get(status) if isinstance(status, str) else None
+        return _analysed(body, {**always, "status": OK}, told if told is None or folded(told) != OK else None)
+    refused = REFUSALS.get(status) if status is not None else None
     if refused is None:
-        text = f"the answer's status is {status!r}" if "status" in body else "the answer has no status"
+        text = f"the answer's status is {body['status']!r}" if "status" in body else "the answer has no status"
         return _failed(_base(body, always), reason(text, hide=hide))
     update = {"status": refused[0], "reason_code": refused[1], "reason_text": told}
     return _base(body, {**always, "status": status}).model_copy(update=update)
+
+
+def status_of(body: Mapping[str, Any]) -> str | None:
+    """The word for how it went, in small letters; `None` where none stands there."""
+    status = body.get("status")
+    return folded(status) if isinstance(status, str) else None
 
 
 def failure_text(body: Mapping[str, Any], hide: Sequence[str]) -> str:
@@ -103,7 +110,7 @@ def _attribution(body: Mapping[str, Any], *, named: bool) -> Attribution | None:
     label = text_of(body.get("predicted_model"))
     if label is None:
         return None
-    family = label.strip().lower()
+    family = folded(label)
     return Attribution(
         raw_label=label,
         family=family if named and family in FAMILIES else None,

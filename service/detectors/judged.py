@@ -1,0 +1,113 @@
+"""The one place that every vendor's answer passes before it counts, however it came: callback, poll, sync or stream.
+
+An adapter says what an answer means. Here it is judged whether a verdict in it may stand: an error or a failure beside
+it, a second and different verdict, or a pass without the numbers that the vendor's documents promise, take it away.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
+
+from service.detectors.answers import mismatch, reason
+from service.detectors.lexicon import folded
+from service.detectors.objections import bodies_of, layers_of, objection
+from service.detectors.port import Accepted, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import ReasonCode, RunStatus, Verdict
+
+_HTTP_FAILURES = range(300, 600)
+_POSITIVE = (Verdict.AI_GENERATED, Verdict.AI_PARTIAL)
+_JUDGED_HERE = ("read", "accepted")
+
+
+class Judged(ABC):
+    """What every adapter inherits: `told` and `taken` are its own, `read` and `accepted` are judged, and final."""
+
+    verdict_at: ClassVar[tuple[str, ...]] = ()
+    """The names that lead to the vendor's verdict, as far as they are the same everywhere: `("prediction",)`."""
+
+    asked_again: ClassVar[bool] = True
+    """Whether an answer that contradicts itself is worth another look: not where a look is a new, billed analysis."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Raise `TypeError` for an adapter that would go past the judgement."""
+        super().__init_subclass__(**more)
+        own = [name for name in _JUDGED_HERE if name in vars(cls)]
+        if own:
+            raise TypeError(f"{cls.__name__} has a {' and a '.join(own)} of its own: write `told` and `taken` instead")
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What must not be shown in the vendor's words."""
+        return ()
+
+    @abstractmethod
+    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+        """What `submit` achieved: a job under way, an answer at once, or a refusal. Never raises."""
+
+    @abstractmethod
+    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+        """What a fetched answer or a callback's body means. Never raises, never guesses."""
+
+    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+        """What the vendor's documents promise beside a verdict and `said`, a pass, is not taken without; its name.
+
+        `None`: all of it is there. `bodies` is the answer's JSON object, or a stream's messages.
+        """
+        del said, bodies
+        return None
+
+    @final
+    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+        """What `submit` achieved, judged. Never raises."""
+        said = self.taken(raw)
+        return self._judge(said, raw, asked_again=False) if isinstance(said, Reading) else said
+
+    @final
+    def read(self, raw: Raw, detector: str) -> Reading | Refused:
+        """What an answer means, judged. Never raises."""
+        said = self.told(raw, detector)
+        return self._judge(said, raw, asked_again=self.asked_again) if isinstance(said, Reading) else said
+
+    def _judge(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
+        if said.verdict is None:
+            return said
+        bodies = bodies_of(raw)
+        against = objection(bodies)
+        if against is None and raw.status in _HTTP_FAILURES:
+            against = f"HTTP {raw.status}"
+        if against is not None:
+            return without_verdict(said, ReasonCode.VENDOR_ERROR, reason(against, hide=self.secrets))
+        if len(self._verdicts(bodies)) > 1:
+            return mismatch("the answer contradicts itself: it has two different verdicts", retryable=asked_again)
+        if said.verdict not in _POSITIVE and (lacking := self.lacks(said, bodies)) is not None:
+            text = f"the vendor hears no AI, but its answer is not whole: {lacking} is missing or null"
+            return without_verdict(said, ReasonCode.SCHEMA_MISMATCH, reason(text))
+        return said
+
+    def _verdicts(self, bodies: Sequence[Mapping[str, Any]]) -> set[str | bool]:
+        """The different words that stand where the vendor's verdict does, at any layer."""
+        if not self.verdict_at:
+            return set()
+        *way, name = self.verdict_at
+        found = (
+            layer.members.get(name) for layer in layers_of(bodies) if [*layer.path][len(layer.path) - len(way) :] == way
+        )
+        return {folded(word) if isinstance(word, str) else word for word in found if isinstance(word, str | bool)}
+
+
+def without_verdict(said: Reading, code: ReasonCode, text: str) -> Reading:
+    """The reading as a failure: what was measured stays, and so does the vendor's word, but nothing is decided."""
+    return said.model_copy(
+        update={
+            "status": RunStatus.FAILED,
+            "reason_code": code,
+            "reason_text": text,
+            "retryable": False,
+            "verdict": None,
+            "verdict_derived": False,
+            "kind": None,
+            "components": {name: each.model_copy(update={"verdict": None}) for name, each in said.components.items()},
+            "segments": [each.model_copy(update={"verdict": None}) for each in said.segments],
+        }
+    )

@@ -1,0 +1,124 @@
+"""What in an answer speaks against any verdict in it: an error, a failure flag, a failing status, at any layer. Pure.
+
+No vendor's own words are needed for that, so it holds for each of them. What a vendor documents is read by its adapter
+first; what stands here is what an adapter may have passed over.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from service.detectors.answers import error_text, json_object
+from service.detectors.lexicon import folded
+from service.detectors.port import Raw
+
+# Names as they are compared: small letters and digits only, so `error_message` is `errorMessage`.
+_ERRORS = re.compile(
+    r"err(or)?s?(codes?|messages?|msg|reason|text|details?|description)?|exception|failure(reason|message)?"
+)
+"""Members that say what went wrong. Null, false, 0 and what is empty say that nothing did."""
+
+_FLAGS = re.compile(r"(is)?(success(ful)?|succeeded|ok)")
+"""Members that say whether it went well."""
+
+_FAILED_FLAGS = re.compile(r"(is|has)?(failed|errors?)")
+"""Members that say whether it went wrong. They may count failures elsewhere, so only `true` tells."""
+
+_STATUSES = re.compile(r"(job|task|result)?(status|state|outcome|event|type)|(http)?(status)?code")
+_FAILING = re.compile(
+    r"fail(s|ed|ure)?|err(ors?|ored)|exception|crashed|timed?out|cancell?ed|aborted|rejected|refused|denied|invalid"
+    r"|unsuccessful"
+)
+_HTTP_ERRORS = range(400, 600)
+_NO = frozenset({"false", "no", "0"})
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+
+
+class Layer(NamedTuple):
+    """A JSON object of an answer, and the names that lead to it."""
+
+    path: tuple[str, ...]
+    members: Mapping[str, Any]
+
+
+def bodies_of(raw: Raw) -> list[Mapping[str, Any]]:
+    """The answer's JSON object; or of a stream each message that is one."""
+    whole = json_object(raw.body)
+    if whole is not None:
+        return [whole]
+    return [found for line in raw.body.splitlines() if (found := json_object(line)) is not None]
+
+
+def layers_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[Layer]:
+    """Every JSON object in these, the outer ones first. Places in a list have no name."""
+    for body in bodies:
+        yield from _layers(body, ())
+
+
+def objection(bodies: Sequence[Mapping[str, Any]]) -> str | None:
+    """The vendor's words for why a verdict in its answer does not count; `None` where nothing speaks against it."""
+    for _, members in layers_of(bodies):
+        for name, value in members.items():
+            if (found := _against(name, value, members)) is not None:
+                return found
+    return None
+
+
+def _layers(value: object, path: tuple[str, ...]) -> Iterator[Layer]:
+    if isinstance(value, Mapping):
+        yield Layer(path, value)
+        for name, each in value.items():
+            yield from _layers(each, (*path, name))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _layers(each, path)
+
+
+def _against(name: str, value: object, beside: Mapping[str, Any]) -> str | None:
+    """What this member says against a verdict, in the vendor's words."""
+    plain = _SEPARATORS.sub("", name.lower())
+    if _ERRORS.fullmatch(plain) and _says_something(value):
+        return _of_error(name, value, beside)
+    denied = _FLAGS.fullmatch(plain) is not None and _denies(value)
+    failed = _FAILED_FLAGS.fullmatch(plain) is not None and value is True
+    if denied or failed or (_STATUSES.fullmatch(plain) and _fails(value)):
+        return _with_words(name, value, beside)
+    return None
+
+
+def _of_error(name: str, value: object, beside: Mapping[str, Any]) -> str:
+    """The error's own words, and those beside it."""
+    own, said = error_text({"error": value}) or _shown(name, value), error_text(beside) or ""
+    return said if own in said else f"{own}: {said}" if said else own
+
+
+def _with_words(name: str, value: object, beside: Mapping[str, Any]) -> str:
+    said = error_text(beside)
+    return f"{said} ({_shown(name, value)})" if said else _shown(name, value)
+
+
+def _shown(name: str, value: object) -> str:
+    return f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _says_something(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip())
+    return bool(value)
+
+
+def _denies(value: object) -> bool:
+    if isinstance(value, str):
+        return folded(value) in _NO
+    return value is not None and isinstance(value, int | float) and not value
+
+
+def _fails(value: object) -> bool:
+    """Whether a status is a failing one: an HTTP error's number, or words with one for failure."""
+    if isinstance(value, str):
+        if value.strip().isdecimal():
+            return value.strip() in map(str, _HTTP_ERRORS)
+        words = [word for word in _SEPARATORS.split(folded(value)) if word]
+        return words[:1] != ["no"] and any(_FAILING.fullmatch(word) for word in (*words, "".join(words)))
+    return isinstance(value, int) and not isinstance(value, bool) and value in _HTTP_ERRORS

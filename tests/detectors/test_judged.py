@@ -1,0 +1,99 @@
+"""A vendor whose adapter forgets everything, and is judged all the same."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from service.detectors.answers import json_object
+from service.detectors.at_once import AnswersAtOnce
+from service.detectors.judged import Judged
+from service.detectors.port import Accepted, Raw, Refused
+from service.detectors.reading import Component, Reading, Segment
+from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
+from service.vendors import VENDORS
+from tests.vendors.contract import exchange, raw
+
+HUMAN = {"label": "human"}
+
+
+class Careless(Judged):
+    """It looks at the label alone."""
+
+    verdict_at: ClassVar[tuple[str, ...]] = ("label",)
+    secrets = ("the key",)
+
+    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+        return Accepted("job") if b"queued" in raw.body else self.told(raw, "careless")
+
+    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+        del detector
+        word = (json_object(raw.body) or {}).get("label", "human")
+        return Reading(
+            status=RunStatus.SUCCEEDED,
+            verdict=Verdict.NO_AI_DETECTED if word == "human" else Verdict.AI_GENERATED,
+            verdict_raw=word,
+            kind=None if word == "human" else Kind.AI_VOCALS,
+            components={"vocals": Component(verdict=Verdict.NO_AI_DETECTED, ai_share_pct=1)},
+            segments=[Segment(index=0, verdict=Verdict.NO_AI_DETECTED, labels=["x"])],
+        )
+
+    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+        del said
+        return None if bodies and "length" in bodies[0] else "length"
+
+
+@pytest.mark.parametrize("word", ["human", "machine"])
+def test_an_error_takes_the_verdict_away_and_what_was_measured_stays(word: str) -> None:
+    body = {"label": word, "length": 3, "deep": [{"error": "half of the key"}]}
+    for found in (Careless().read(raw(body), "careless"), Careless().accepted(raw(body))):
+        assert isinstance(found, Reading)
+        assert (found.status, found.reason_code) == (RunStatus.FAILED, ReasonCode.VENDOR_ERROR)
+        assert (found.reason_text, found.retryable) == ("half of [key]", False)
+        assert (found.verdict, found.verdict_raw, found.kind) == (None, word, None)
+        assert found.components == {"vocals": Component(ai_share_pct=1)}
+        assert found.segments == [Segment(index=0, labels=["x"])]
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 500, 599])
+def test_a_failing_http_status_takes_it_away(status: int) -> None:
+    found = Careless().read(raw({**HUMAN, "length": 3}, status), "careless")
+    assert isinstance(found, Reading)
+    assert (found.verdict, found.reason_text) == (None, f"HTTP {status}")
+
+
+def test_a_second_verdict_takes_it_away_and_a_poll_asks_again() -> None:
+    body = {**HUMAN, "length": 3, "again": {"label": "machine"}}
+    polled, submitted = Careless().read(raw(body), "careless"), Careless().accepted(raw(body))
+    assert isinstance(polled, Refused)
+    assert isinstance(submitted, Refused)
+    assert (polled.reason_code, polled.retryable, submitted.retryable) == (ReasonCode.SCHEMA_MISMATCH, True, False)
+    same = Careless().read(raw({**body, "again": {"label": " HUMAN"}}), "careless")
+    assert isinstance(same, Reading)
+    assert same.verdict is Verdict.NO_AI_DETECTED
+
+
+def test_a_pass_without_what_was_promised_is_none_and_a_hit_is_one() -> None:
+    found = Careless().read(raw(HUMAN), "careless")
+    assert isinstance(found, Reading)
+    assert (found.status, found.verdict, found.reason_code) == (RunStatus.FAILED, None, ReasonCode.SCHEMA_MISMATCH)
+    assert "length" in (found.reason_text or "")
+    hit = Careless().read(raw({"label": "machine"}), "careless")
+    assert isinstance(hit, Reading)
+    assert hit.verdict is Verdict.AI_GENERATED
+
+
+def test_a_job_under_way_is_not_judged() -> None:
+    assert Careless().accepted(raw({"state": "queued", "error": "x"})) == Accepted("job")
+
+
+@pytest.mark.parametrize("name", ["read", "accepted"])
+@pytest.mark.parametrize("base", [Judged, AnswersAtOnce, Careless])
+def test_no_adapter_goes_past_the_judgement(base: type[Judged], name: str) -> None:
+    with pytest.raises(TypeError, match=f"has a {name} of its own"):
+        type("Hasty", (base,), {name: lambda *_: None})
+
+
+def test_every_vendors_adapter_is_judged() -> None:
+    for vendor in VENDORS.values():
+        assert isinstance(vendor.adapter(vendor.settings(), exchange()), Judged)
