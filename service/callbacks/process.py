@@ -20,6 +20,7 @@ from service.detections.certify import note_announced
 from service.detections.lifecycle import RunState
 from service.detections.lock import lock_run
 from service.detections.models import Detection, Run
+from service.detections.named import as_asked
 from service.detections.observe import Sighting, observe, write_observation
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import adopt_job, job_id_taken
@@ -212,7 +213,7 @@ def _take(
     trusted: bool,
 ) -> str:
     raw = raw_of(callback)
-    said = line.adapter.read(raw, run.detector)
+    said = as_asked(run, line.adapter.read(raw, run.detector), line.adapter.detectors)
     sighting = Sighting(Via.CALLBACK, raw, said, Authenticity(callback.authenticity), callback.id)
     ends = isinstance(said, Reading) and said.claims_an_end
     confirmable = run.vendor_job_id is not None or trusted

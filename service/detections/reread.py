@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from service.detections.facts import RunFacts
 from service.detections.lifecycle import RunState
 from service.detections.models import Observation, RawBody, Run
+from service.detections.named import as_asked
 from service.detections.observe import PARTIAL
 from service.detectors.catalogue import Catalogue
 from service.detectors.port import Accepted, Adapter, Raw, Refused
@@ -69,6 +70,8 @@ def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetim
     via, status = way
     raw = Raw(status, {"content-type": body.content_type}, body.body, run.answered_at or seen.at)
     said = adapter.accepted(raw) if via == Via.SYNC.value else adapter.read(raw, run.detector)
+    if not isinstance(said, Accepted):
+        said = as_asked(run, said, adapter.detectors)
     return Reread(seen, said) if not isinstance(said, Accepted) and _ends(said) else Left.NO_END
 
 

@@ -26,7 +26,7 @@ from service.detections.votes import (
     tally,
 )
 from service.detectors.reading import Conflict
-from service.detectors.words import ReasonCode, RunStatus, Verdict
+from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
 
 __all__ = [
     "POSITIVE",
@@ -159,10 +159,18 @@ def _review_reasons(parts: Sequence[Part], rule: Rule, quorum: int) -> tuple[str
     found = {
         "quorum_not_met": heard and short_of_quorum(votes, rule=rule, quorum=quorum),
         "detector_disagreement": disagree(votes),
+        "vendor_internal": any(_contradicts_itself(part) for part in parts),
         # An unconfirmed callback is no answer, but what it claims is worth a look.
         "unverified_callback": any(part.reason_code is ReasonCode.UNVERIFIED_CALLBACK for part in parts),
     }
     return tuple(reason for reason, applies in found.items() if applies)
+
+
+def _contradicts_itself(part: Part) -> bool:
+    """Whether the detector answered, and its vendor says two things of the same track."""
+    if part.verdict is None or part.reading is None:
+        return False
+    return any(conflict.kind is ConflictKind.VENDOR_INTERNAL for conflict in part.reading.conflicts)
 
 
 def _unanswered(parts: Sequence[Part]) -> tuple[ReasonCode, ...]:

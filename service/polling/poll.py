@@ -17,7 +17,7 @@ from service.detections.asks import AskBuilder
 from service.detections.hold import claim_with_media, hold_run
 from service.detections.lifecycle import RunState
 from service.detections.models import RUN_POLLABLE, Run
-from service.detections.named import of_this_run
+from service.detections.named import as_asked, of_this_run
 from service.detections.observe import Sighting, observe
 from service.detections.pay import Aftermath, with_aftermath
 from service.detections.policy import TOPIC_POLLS, DetectionPolicy
@@ -181,7 +181,8 @@ class Poller:
             raw = await self._talks.talk(line.adapter.fetch(ask))
         except VendorError:
             return Fetched(None, None, asked_at)  # a question may be asked again whatever became of it
-        said = of_this_run(one.run, line.adapter.read(raw, one.run.detector))
+        read = as_asked(one.run, line.adapter.read(raw, one.run.detector), line.adapter.detectors)
+        said = of_this_run(one.run, read)
         if isinstance(said, Refused) and said.reason_code is ReasonCode.QUOTA_EXCEEDED:
             said = replace(said, retryable=True)  # the vendor has the job: that it wants money for more ends no run
         return Fetched(raw, said, asked_at)

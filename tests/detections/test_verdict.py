@@ -192,6 +192,23 @@ def test_a_false_declaration_is_reported_and_decides_nothing(
     assert (spoken.verdict, spoken.review_reasons) == (silent.verdict, silent.review_reasons)
 
 
+@pytest.mark.parametrize("kind", list(ConflictKind))
+@pytest.mark.parametrize("verdict", [None, Verdict.AI_GENERATED, Verdict.NO_AI_DETECTED, Verdict.INCONCLUSIVE])
+def test_a_vendor_that_contradicts_itself_asks_for_review_and_turns_nothing(
+    verdict: Verdict | None, kind: ConflictKind
+) -> None:
+    status = RunStatus.FAILED if verdict is None else RunStatus.SUCCEEDED
+    plain = Reading(status=status, verdict=verdict)
+    torn = plain.model_copy(update={"conflicts": [Contradiction(kind=kind, detail="two words")]})
+    sure, unsure = (
+        decide([Part("run_1", "aippim/pro", "aippim", status, reading=each)], rule=Rule.CONSENSUS, quorum=1)
+        for each in (plain, torn)
+    )
+    assert (unsure.verdict, unsure.status, unsure.votes) == (sure.verdict, sure.status, sure.votes)
+    asks = verdict is not None and kind is ConflictKind.VENDOR_INTERNAL
+    assert set(unsure.review_reasons) - set(sure.review_reasons) == ({"vendor_internal"} if asks else set())
+
+
 def test_a_vendors_own_contradiction_is_carried_with_its_name() -> None:
     inner = Contradiction(kind=ConflictKind.VENDOR_INTERNAL, detail="real, yet ai_cover")
     decided = decide([part("abstain", conflicts=[inner])], rule=Rule.CONSENSUS, quorum=1)
