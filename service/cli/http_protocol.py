@@ -65,6 +65,9 @@ class RelayProtocol(ParsingProtocol):
         """Hand the connection over to the protocol that has a clock of its own."""
         self._stop_clock()
         self.transport = self._wire
+        self.scope["method"] = self.parser.get_method().decode(
+            "ascii"
+        )  # with an offer the head is not judged to its end
         super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
