@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
+from service.api.addresses import without_redirects
 from service.api.context import Context, OpenLink
 from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
@@ -60,7 +61,7 @@ def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette
     """The routes behind the same middleware and handlers as the product's."""
     app = Starlette(routes=list(routes), middleware=[Middleware(RequestIds)], exception_handlers=HANDLERS)
     app.state.context = context
-    return secured(app, https=False)
+    return secured(without_redirects(app), https=False)
 
 
 @asynccontextmanager
