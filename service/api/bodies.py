@@ -4,6 +4,8 @@ Python's parser lets through what RFC 8259 does not have or leaves open (doubled
 pair), so those are looked for here. Then a pydantic model judges the members.
 """
 
+import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,8 @@ _Path = tuple[()] | tuple["_Path", str | int]
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 MAX_BODY_BYTES = 1_048_576
+BODY_SECONDS = 20
+STRANGERS_SECONDS = 5
 MAX_DEPTH = 64
 _UNKEEPABLE = "U+0000 or unpaired surrogates"
 
@@ -53,15 +57,32 @@ def invalid(problems: Sequence[Problem]) -> CallerError:
 
 
 async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises `CallerError` 413 as soon as it is seen to be larger than `max_bytes`."""
+    """The whole body. Raises `CallerError`: 413 as soon as it is seen to be larger than `max_bytes`, 408 if slow."""
     body = bytearray()
     if declared_bytes(request) > max_bytes:
         raise _too_large(max_bytes)
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+    except TimeoutError as error:
+        detail = f"The body took longer than {BODY_SECONDS} seconds. Try again over a quicker connection."
+        raise CallerError("request_timeout", detail, status=408, headers={"Connection": "close"}) from error
     return bytes(body)
+
+
+async def read_beginning(request: Request, *, max_bytes: int) -> bytes:
+    """Return at most `max_bytes` of a stranger's body, and no more of it than comes within a few seconds."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STRANGERS_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) >= max_bytes:
+                    break
+    return bytes(body[:max_bytes])
 
 
 def declared_bytes(request: Request) -> int:

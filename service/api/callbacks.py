@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.api.bodies import check_media_type, parse_object, read_body
+from service.api.bodies import check_media_type, parse_object, read_beginning, read_body
 from service.api.context import Context, context_of
 from service.api.problems import problem
 from service.callbacks.addresses import mode_of_address
 from service.callbacks.intake import Arrived
+from service.callbacks.quarantine import QUARANTINED_BYTES, STRANGER
 from service.callbacks.run_addresses import read_address
 from service.detectors.catalogue import Catalogue, Line
 from service.detectors.words import Authenticity
@@ -75,8 +76,7 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
     headers = {name.lower(): value for name, value in request.headers.items()}
     line = context.policy.catalogue.line(addressed.mode, vendor) if addressed else None
     if addressed is None or line is None:
-        body = await read_body(request)
-        raise await _quarantine(context, vendor, "live", body, headers, now, "forged, expired or foreign token")
+        raise await _turned_away(request, context, vendor, headers, now)
     body = b""
     try:
         body = await read_body(request)
@@ -124,6 +124,17 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
     return JSONResponse({"received": True})
 
 
+async def _turned_away(
+    request: Request, context: Context, vendor: str, headers: Mapping[str, str], now: datetime
+) -> CallerError:
+    """The 401 for a stranger. Little of the body is waited for, and once there were many nothing is written."""
+    body = await read_beginning(request, max_bytes=QUARANTINED_BYTES)
+    if context.strangers.may_be_kept(vendor, now):
+        return await _quarantine(context, vendor, "live", body, headers, now, STRANGER)
+    CALLBACKS.add(vendor, "rejected")
+    return _rejected()
+
+
 async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
     """A run's address carries its run; any other is looked up: ASC has both kinds, once the account's is registered."""
     if kind == "run":
@@ -163,6 +174,10 @@ async def _quarantine(
 ) -> CallerError:
     """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
     await _set_aside(context, vendor, Addressed(mode, None), body, headers, now, note, job_id)
+    return _rejected()
+
+
+def _rejected() -> CallerError:
     return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
 
 

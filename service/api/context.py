@@ -13,6 +13,7 @@ from service.api.held import Held
 from service.api.limits import Limits
 from service.api.waits import Gauges
 from service.callbacks.intake import Arrived
+from service.callbacks.quarantine import Strangers
 from service.detections.policy import DetectionPolicy
 from service.kit.clock import Clock
 from service.kit.closing import Closing
@@ -46,6 +47,7 @@ class Context:
     closing: Closing
     heartbeat_seconds: float = 15.0  # a stream is never silent for longer
     max_media_bytes: int = MAX_BYTES
+    strangers: Strangers = field(default_factory=Strangers)
     limits: Limits = field(default_factory=Limits)
     held: Held = field(default_factory=Held)
     trusted_proxy_hops: int = 0

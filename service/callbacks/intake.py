@@ -16,14 +16,19 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, func, select
 
 from service.callbacks.models import Callback
+from service.callbacks.quarantine import (
+    QUARANTINED_BYTES,
+    STRANGER,
+    STRANGERS_BYTES,
+    drop_oldest,
+    room_for_strangers,
+)
 from service.kit.columns import table_of
 from service.kit.database import insert_ignoring_conflicts, wakes
 from service.kit.ids import new_id
 
 TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20
-MAX_QUARANTINED = 1000
-QUARANTINED_BYTES = 64 * 1024
 # Whoever signs says when, each in a header of its own name. A stranger may send any number of those.
 _KEPT_HEADERS = re.compile("content-type|user-agent|x-request-id|x-[a-z]{1,24}-timestamp")
 _MOST_HEADERS = 8
@@ -52,6 +57,18 @@ class Arrived:
     run_id: str | None = None
 
     @property
+    def stranger(self) -> bool:
+        """Return True if it came without a good token."""
+        return self.quarantined and self.note == STRANGER
+
+    @property
+    def kept_bytes(self) -> bytes:
+        """What of the body is stored."""
+        if self.quarantined:
+            return self.body[: STRANGERS_BYTES if self.stranger else QUARANTINED_BYTES]
+        return self.body
+
+    @property
     def key(self) -> Key:
         """What makes it the same as another: two callbacks of one second may differ by nothing but the body."""
         return (*self.about, hashlib.sha256(self.body).hexdigest())
@@ -68,11 +85,13 @@ def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool
     fresh = _insert(session, {arrived.key: _row(arrived) for arrived in kept})
     if any(not arrived.quarantined for arrived in batch):
         wakes(session, TOPIC)
+    rejected = (arrived for arrived in kept if arrived.quarantined and not arrived.stranger)
+    drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived in rejected if arrived.key in fresh))
     unclaimed, again = set(fresh), list[Key]()
     answers = []
     for arrived in batch:
         answers.append(arrived.key in unclaimed)
-        if arrived.key not in unclaimed:
+        if arrived.key not in unclaimed and not arrived.stranger:
             again.append(arrived.key)
         unclaimed.discard(arrived.key)
     _count_again(session, again, beyond={arrived.key for arrived in batch} - {arrived.key for arrived in kept})
@@ -113,7 +132,7 @@ def _row(arrived: Arrived) -> dict[str, Any]:
         "job_id": arrived.job_id,
         "run_id": arrived.run_id,
         "body_sha256": digest,
-        "body": arrived.body[:QUARANTINED_BYTES] if arrived.quarantined else arrived.body,
+        "body": arrived.kept_bytes,
         "headers_json": json.dumps(headers),
         "authenticity": arrived.authenticity,
         "state": "quarantined" if arrived.quarantined else "due",
@@ -149,24 +168,28 @@ def _binds(key: Key, *, digest: bool = True) -> dict[str, str]:
 
 
 def _within_limits(session: Session, batch: Sequence[Arrived]) -> list[Arrived]:
-    """Those there is still room for: so many a subject, so many rejected ones a vendor. Known bodies pass."""
+    """Those there is still room for: so many a subject, so many strangers' ones a vendor. Known bodies pass.
+
+    Of the other rejected ones all pass: the oldest make room.
+    """
     stored = _stored(session, {arrived.about for arrived in batch if not arrived.quarantined})
-    vendors = {arrived.vendor for arrived in batch if arrived.quarantined}
-    rejected = Counter({vendor: _rejected(session, vendor) for vendor in vendors})
-    kept = []
-    for arrived in batch:
-        if arrived.quarantined:
-            rejected[arrived.vendor] += 1
-            fits = rejected[arrived.vendor] <= MAX_QUARANTINED
-        else:
-            bodies = stored.setdefault(arrived.about, set())
-            bodies.add(arrived.key[3])
-            fits = len(bodies) <= MAX_PER_SUBJECT
-            if not fits:
-                bodies.discard(arrived.key[3])
-        if fits:
-            kept.append(arrived)
-    return kept
+    vendors = {arrived.vendor for arrived in batch if arrived.stranger}
+    room = Counter({vendor: room_for_strangers(session, vendor) for vendor in vendors})
+    return [arrived for arrived in batch if _fits(arrived, stored, room)]
+
+
+def _fits(arrived: Arrived, stored: dict[Subject, set[str]], room: Counter[str]) -> bool:
+    if arrived.stranger:
+        room[arrived.vendor] -= 1
+        return room[arrived.vendor] >= 0
+    if arrived.quarantined:
+        return True
+    bodies = stored.setdefault(arrived.about, set())
+    bodies.add(arrived.key[3])
+    if len(bodies) <= MAX_PER_SUBJECT:
+        return True
+    bodies.discard(arrived.key[3])
+    return False
 
 
 def _stored(session: Session, subjects: set[Subject]) -> dict[Subject, set[str]]:
@@ -180,8 +203,3 @@ def _stored(session: Session, subjects: set[Subject]) -> dict[Subject, set[str]]
     for mode, vendor, subject, digest in session.exec(select(*columns).where(*about)):
         found.setdefault((mode, vendor, subject), set()).add(digest)
     return found
-
-
-def _rejected(session: Session, vendor: str) -> int:
-    statement = select(func.count()).select_from(Callback)
-    return session.exec(statement.where(Callback.vendor == vendor, col(Callback.state) == "quarantined")).one()

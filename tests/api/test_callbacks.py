@@ -313,6 +313,16 @@ async def test_what_is_quarantined_is_cut_and_shows_no_secret(door: Door) -> Non
     assert signed("t1", secret="w")["x-mippia-signature"] not in row.headers_json
 
 
+async def test_a_stranger_writes_fifty_rows_and_no_more(door: Door) -> None:
+    before = CALLBACKS.value("asc", "rejected")
+    for number in range(80):
+        found = await door.client.post("/callbacks/asc/forged", content=b"%d" % (number % 60), headers=_JSON)
+        assert (found.status_code, found.json()["code"]) == (401, "callback_rejected")
+    assert (len(door.rows()), CALLBACKS.value("asc", "rejected") - before) == (50, 80)
+    assert (await door.told_raw(b"{", "application/json")).status_code == 400
+    assert len(door.rows()) == 51
+
+
 async def test_a_run_reads_back_what_it_was_sent(door: Door) -> None:
     await door.told({"job_id": "j1", "status": "processing"})
     await door.told({"job_id": "j1", "status": "processing"})

@@ -3,18 +3,20 @@
 import hashlib
 import json
 from dataclasses import replace
+from datetime import timedelta
 
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 
-from service.callbacks.intake import (
-    MAX_PER_SUBJECT,
+from service.callbacks.intake import MAX_PER_SUBJECT, Arrived, callbacks_seen, store_callbacks
+from service.callbacks.models import Callback
+from service.callbacks.quarantine import (
+    MAX_FROM_STRANGERS,
     MAX_QUARANTINED,
     QUARANTINED_BYTES,
-    Arrived,
-    callbacks_seen,
-    store_callbacks,
+    STRANGER,
+    STRANGERS_BYTES,
+    Strangers,
 )
-from service.callbacks.models import Callback
 from service.kit.database import Database
 from tests.detections.rows import alter
 from tests.detections.scripted import NOW
@@ -92,18 +94,65 @@ def test_what_was_rejected_is_kept_in_part_and_never_due(database: Database) -> 
     assert row.body_sha256 == hashlib.sha256(body).hexdigest()
 
 
-def test_a_thousand_rejected_ones_a_vendor_are_kept_and_the_rest_is_counted(database: Database) -> None:
-    def rejected(vendor: str, first: int, last: int) -> list[Arrived]:
-        bodies = [b"%d" % n for n in range(first, last)]
-        return [_arrived(body, "quarantine", vendor=vendor, quarantined=True) for body in bodies]
+def _rejected(first: int, last: int, **changes: object) -> list[Arrived]:
+    """One a second, with the signature wrong."""
+    return [
+        _arrived(b"%d" % n, "", quarantined=True, received_at=NOW + timedelta(seconds=n), **changes)
+        for n in range(first, last)
+    ]
 
-    _store(database, *rejected("asc", 0, 600))
-    _store(database, *rejected("asc", 600, 1100))
-    assert _store(database, *rejected("aippim", 0, 1)) == [True]
-    with database.reading() as session:
-        counted = session.exec(select(func.count(), func.sum(Callback.more)).where(Callback.vendor == "asc")).one()
-    assert tuple(map(int, counted)) == (MAX_QUARANTINED, 100)
-    assert _store(database, _arrived(b"authentic")) == [True]
+
+def _bodies(database: Database, **about: str) -> list[int]:
+    return sorted(
+        int(row.body)
+        for row in _rows(database)
+        if row.state == "quarantined" and all(getattr(row, name) == value for name, value in about.items())
+    )
+
+
+def test_of_a_thousand_rejected_ones_a_vendor_the_oldest_make_room(database: Database) -> None:
+    assert _store(database, *_rejected(0, 600)) == [True] * 600
+    assert _store(database, *_rejected(600, 1_100)) == [True] * 500
+    assert _bodies(database) == list(range(100, 1_100))
+    assert len(_rows(database)) == MAX_QUARANTINED
+    assert _store(database, *_rejected(0, 1, vendor="aippim"), _arrived(b"authentic")) == [True, True]
+    assert _store(database, *_rejected(1_100, 1_101)) == [
+        True
+    ]  # the vendor's real one is kept, however many came before
+    assert _bodies(database, vendor="asc") == list(range(101, 1_101))
+
+
+def test_test_mode_takes_no_room_from_live_mode(database: Database) -> None:
+    _store(database, *_rejected(0, 3))
+    _store(database, *_rejected(0, 1_005, mode="test"))
+    assert (_bodies(database, mode="live"), len(_bodies(database, mode="test"))) == ([0, 1, 2], MAX_QUARANTINED)
+
+
+def test_strangers_have_a_small_share_that_costs_no_vendor_its_own(database: Database) -> None:
+    strange = _rejected(0, 60, note=STRANGER)
+    assert _store(database, *strange[:40]) == [True] * 40
+    assert _store(database, *strange[40:], *_rejected(100, 103)) == [True] * 10 + [False] * 10 + [True] * 3
+    assert _store(database, strange[0], strange[59]) == [False, False]
+    rows = _rows(database)
+    assert len([row for row in rows if row.note == STRANGER]) == MAX_FROM_STRANGERS
+    assert {(row.seen, row.more) for row in rows} == {(1, 0)}  # not even a count is written for them
+    assert _store(database, *_rejected(200, 200 + MAX_QUARANTINED)) == [True] * MAX_QUARANTINED
+    assert len([row for row in _rows(database) if row.note == STRANGER]) == MAX_FROM_STRANGERS
+    assert _store(database, *_rejected(0, 1, note=STRANGER, vendor="aippim")) == [True]
+
+
+def test_of_a_stranger_little_is_kept(database: Database) -> None:
+    _store(database, _arrived(b"x" * 100_000, "", quarantined=True, note=STRANGER))
+    assert [len(row.body) for row in _rows(database)] == [STRANGERS_BYTES]
+
+
+def test_beyond_their_share_strangers_are_counted_in_memory_and_an_hour_later_asked_anew() -> None:
+    strangers = Strangers()
+    passed = [strangers.may_be_kept("asc", NOW) for _ in range(MAX_FROM_STRANGERS + 10)]
+    assert passed == [True] * MAX_FROM_STRANGERS + [False] * 10
+    assert strangers.may_be_kept("aippim", NOW)
+    assert not strangers.may_be_kept("asc", NOW + timedelta(minutes=59))
+    assert strangers.may_be_kept("asc", NOW + timedelta(minutes=60))
 
 
 def test_the_run_shows_how_many_it_was_sent_and_how_many_were_the_same(database: Database) -> None:

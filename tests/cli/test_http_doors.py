@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount
 
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
+from service.api import bodies
 from service.app import create as create_app
 from service.callbacks.models import Callback
 from service.cli.serving import free_socket, serving, url_of
@@ -99,6 +100,48 @@ async def test_heads_without_limit_are_refused_at_every_door(doors: Open) -> Non
     for port in (doors.port, doors.twins):
         head = b"GET /livez HTTP/1.1\r\n" + HOST + (b"X-A: " + b"a" * 100_000 + b"\r\n") * 12 + b"\r\n"
         assert (await ask(port, head)).statuses == [431]
+
+
+async def test_without_a_good_token_little_of_a_callback_is_waited_for(
+    doors: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "STRANGERS_SECONDS", 0.3)
+    head = b"POST /callbacks/aippim/forged HTTP/1.1\r\n" + HOST + _JSON
+    for more, sent in [
+        (b"Content-Length: 1048576\r\n", b"a" * 65_536),
+        (b"Content-Length: 1048576\r\n", b"a"),
+        (b"Content-Length: 104857600\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n", b"10000\r\n" + b"a" * 65_536 + b"\r\n"),
+    ]:
+        heard = await ask(doors.port, head + more + b"\r\n" + sent, seconds=3)
+        assert (heard.statuses, heard.json["code"]) == ([401], "callback_rejected")
+
+
+async def test_a_small_body_that_does_not_end_is_answered_408_at_every_door(
+    doors: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
+    key = b"Authorization: Bearer " + doors.key + b"\r\n"
+    for path in (b"/v1/detections", b"/v1/webhook-endpoints", b"/v1/detections/x/recheck"):
+        head = b"POST " + path + b" HTTP/1.1\r\n" + HOST + key + _JSON + b"Content-Length: 100\r\n\r\n{"
+        heard = await ask(doors.port, head, answers=2, seconds=3)
+        if heard.statuses == [404]:
+            continue  # there is no such detection, which is known before
+        assert (heard.statuses, heard.closed, heard.json["code"]) == ([408], True, "request_timeout")
+        assert heard.header("content-type") == "application/problem+json"
+
+
+async def test_without_a_key_no_body_is_waited_for(doors: Open) -> None:
+    for path in (b"/v1/detections", b"/v1/media", b"/v1/webhook-endpoints"):
+        head = b"POST " + path + b" HTTP/1.1\r\n" + HOST + _JSON + b"Content-Length: 1000000\r\n\r\n{"
+        assert (await ask(doors.port, head, seconds=3)).statuses == [401]
+
+
+async def test_the_twins_buffer_no_large_document(doors: Open) -> None:
+    key = b"X-API-Key: " + SETTINGS.api_key.encode() + b"\r\n"
+    head = b"POST /sandbox/asc/v1?action=analyze-url HTTP/1.1\r\n" + HOST + key + _JSON
+    heard = await ask(doors.twins, head + b"Content-Length: 500000000\r\n\r\n" + b" " * 1_200_000, seconds=3)
+    assert (heard.statuses, heard.json["message"]) == ([400], "Malformed JSON")
 
 
 def _addresses(routes: Iterable[BaseRoute], mounted: str = "") -> Iterator[str]:
