@@ -6,8 +6,8 @@ The tree of errors:
     ├── NotSent          nothing of the request was written: the same request may be sent again
     └── OutcomeUnknown   it may have been taken and billed: look for a callback before asking again
 
-A complete answer is no error, whatever its status: `answers.refusal` says what it means. What a request contains
-is the adapters' business.
+A complete answer is no error, whatever its status, nor is a refusal (4xx, 5xx) whose body breaks off or never ends:
+`answers.refusal` says what it means. What a request contains is the adapters' business.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from service.kit.http import OneShotTransport
 # A key outside ASCII fails as `UnicodeEncodeError` while the request is still being written down.
 _UNWRITABLE = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 _BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, *_UNWRITABLE)
+_REFUSAL_SECONDS = 5.0  # a refusal's body may take so long, and no longer
 _FAILURES = (httpx.TransportError, httpx.DecodingError, TimeoutError, *_UNWRITABLE)
 
 
@@ -162,19 +163,25 @@ class Exchange:
 
     async def _talk(self, request: httpx.Request) -> Raw:
         response = await self._transport.handle_async_request(request)
+        body = bytearray()
+        refused = response.status_code >= 400  # noqa: PLR2004 - RFC 9110 §15.5 and on
         try:
-            body = await self._body(response)
+            async with asyncio.timeout(_REFUSAL_SECONDS if refused else None):
+                await self._read(response, body)
+        except (*_FAILURES, _OversizedError):
+            if not refused:
+                raise
+            # The status has said what became of the request, and the rest was only to tell why.
         finally:
             await response.aclose()
-        return Raw(response.status_code, dict(response.headers), self._cut(body), self._clock())
+        return Raw(response.status_code, dict(response.headers), self._cut(bytes(body)), self._clock())
 
-    async def _body(self, response: httpx.Response) -> bytes:
-        body = bytearray()
+    async def _read(self, response: httpx.Response, body: bytearray) -> None:
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > self._max_body_bytes:
+                del body[self._max_body_bytes :]
                 raise _OversizedError
-        return bytes(body)
 
 
 class _OversizedError(Exception):
