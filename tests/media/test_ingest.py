@@ -181,6 +181,24 @@ async def test_what_is_not_audio_is_refused_before_the_rest_has_come(place: Plac
     assert asked == HEAD_BYTES // 1024
 
 
+@pytest.mark.parametrize("size", [700, 300_000])
+@pytest.mark.parametrize(
+    ("before", "stream", "word"),
+    [
+        (bytes(20_000), sounds.mp3(100), "mp3"),
+        (b"\r\n", sounds.mp3(100), "mp3"),
+        (sounds.ape(900), sounds.mp3(100), "mp3"),
+        (sounds.ADTS_FRAME[9:], sounds.ADTS_FRAME * 112, "aac"),
+    ],
+)
+async def test_frames_that_do_not_begin_at_once_are_taken_and_measured(
+    place: Place, before: bytes, stream: bytes, word: str, size: int
+) -> None:
+    media = (await place.take(sounds.pieces(before + stream, size))).media
+    assert media.format == word
+    assert media.duration_ms == pytest.approx(2612, rel=0.01)
+
+
 @pytest.mark.parametrize("size", [1, 7, 4096, 300_000])
 async def test_the_size_of_the_pieces_changes_nothing(place: Place, size: int) -> None:
     data = sounds.wav(2)
