@@ -54,7 +54,7 @@ async def _ask(database: Database, line: Line, adapter: TellsOfItself) -> dict[s
             line,
             lambda period=period: adapter.ask_usage(period),  # type: ignore[misc] # a default binds the loop's value
             lambda raw, period=period: _told(  # type: ignore[misc] # the same
-                adapter.usage(raw, period), lambda usage: dict(usage.counts)
+                adapter.usage(raw, period), lambda usage: {**usage.counts, **usage.more}
             ),
         )
         for period in adapter.periods

@@ -57,10 +57,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the vendor says was used in a period. `counts` are its own names and numbers."""
+    """What the vendor says was used in a period. `counts` are its own names and numbers, `more` is the rest."""
 
     period: str
     counts: Mapping[str, int | float] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @runtime_checkable

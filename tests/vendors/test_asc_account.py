@@ -54,6 +54,20 @@ def test_the_usage_sample_reads_as_documented() -> None:
     assert isinstance(adapter().usage(raw({}), "today"), Refused)
 
 
+def test_the_breakdown_of_what_was_used_is_kept_as_it_comes() -> None:
+    more = {"endpoints": {"analyze": 7}, "note": "x"}
+    found = adapter().usage(raw({**USAGE, **more}), "month")
+    assert isinstance(found, Usage)
+    assert (found.more, found.counts) == (more, {key: value for key, value in USAGE.items() if key != "period"})
+
+
+@pytest.mark.parametrize(("detailed", "query"), [(False, ""), (True, "&detailed=true")])
+async def test_the_breakdown_is_asked_for_where_it_is_wanted(detailed: bool, query: str) -> None:
+    async with vendor_server({f"GET /v1?action=usage&period=week{query}": ("200 OK", USAGE)}) as server:
+        vendor = adapter(f"{server.url}/v1", usage_detailed=detailed)
+        assert isinstance(vendor.usage(await vendor.ask_usage("week"), "week"), Usage)
+
+
 def test_the_health_sample_reads_as_documented() -> None:
     assert adapter().status(raw(sample("asc", "health_reply"))) == {
         "status": "operational", "version": "1.0", "engine": "v8.3", "uptime_percent": "99.98",

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,13 @@ def test_by_link_it_takes_what_the_plan_takes_and_encoded_a_quarter_less() -> No
     linked, encoded = (adapter(sync_input=word).capabilities("asc/sync") for word in ("url", "base64"))
     assert (linked.needs, linked.max_bytes) == (Needs.LINK, 52_428_800)
     assert (encoded.needs, encoded.takes_link, encoded.max_bytes) == (Needs.UPLOAD, True, 37_500_000)
+
+
+def test_a_larger_plan_takes_larger_files() -> None:
+    plan: dict[str, Any] = {"max_megabytes": 500}
+    for detector in ("asc", "asc/sync"):
+        assert adapter(**plan).capabilities(detector).max_bytes == 524_288_000
+    assert adapter(sync_input="base64", **plan).capabilities("asc/sync").max_bytes == 375_000_000
 
 
 def test_the_answer_is_the_result() -> None:

@@ -16,6 +16,7 @@ CASES = [
     ("AIPPIM_DOUBT_REAL_ON_AI_COVER", "aippim/callback_completed_cover", {None: INCONCLUSIVE, "false": HUMAN}),
     ("MODULATE_DOUBT_LOW_MUSIC", "modulate/batch_reply_silent", {None: INCONCLUSIVE, "false": HUMAN}),
     ("MODULATE_SILENCE_ABOVE_PCT", "modulate/batch_reply_not_ai", {None: HUMAN, "17.9": INCONCLUSIVE}),
+    ("MODULATE_MUSIC_BELOW_PCT", "modulate/batch_reply_not_ai", {None: HUMAN, "200": INCONCLUSIVE}),
     (
         "MODULATE_PARTIAL",
         "modulate/batch_reply_no_ai_instruments",

@@ -35,6 +35,8 @@ def _adapter(settings: AscSettings, exchange: Exchange) -> Asc:
         verify_action=settings.verify_action,
         webhook_action=settings.webhook_action,
         analysis_id_from=settings.analysis_id_from,
+        usage_detailed=settings.usage_detailed,
+        max_megabytes=settings.max_megabytes,
     )
     return Asc(config, exchange)
 

@@ -51,7 +51,8 @@ class AscAccount(AscClient):
 
     async def ask_usage(self, period: str) -> Raw:
         """The vendor's answer to "what was used in `period`?"."""
-        return await self._get(self._config.usage_action, period=period)
+        more = {"detailed": "true"} if self._config.usage_detailed else {}
+        return await self._get(self._config.usage_action, period=period, **more)
 
     def usage(self, raw: Raw, period: str) -> Usage | Refused:
         """What was used, by the vendor's own names."""
@@ -61,7 +62,8 @@ class AscAccount(AscClient):
         counts = {key: number for key, value in body.items() if (number := number_of(value, 0)) is not None}
         if not counts:
             return mismatch("the answer does not say what was used", retryable=True)
-        return Usage(name_of(body.get("period")) or period, counts)
+        told = {key: value for key, value in body.items() if key not in counts and key != "period"}
+        return Usage(name_of(body.get("period")) or period, counts, told)
 
     async def register(self, url: str) -> Raw:
         """The vendor's answer to our account's address, which is to hear of analyses and certificates."""

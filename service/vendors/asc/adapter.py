@@ -24,17 +24,10 @@ _SYNC = "asc/sync"
 _AS_JOB = Capabilities(
     formats=frozenset({"mp3", "wav", "flac", "ogg", "m4a"}),
     needs=Needs.LINK,
-    max_bytes=50 * 1024 * 1024,  # the Pro plan's 50 MB
     callbacks="run",
 )
 _AT_ONCE = replace(_AS_JOB, callbacks=None)
-_ENCODED = replace(
-    _AT_ONCE,
-    needs=Needs.UPLOAD,
-    takes_link=True,
-    # Whether 50 MB is before or after encoding is not documented: after, and in the smaller meaning, is safe.
-    max_bytes=50 * 1000 * 1000 * 3 // 4,
-)
+_ENCODED = replace(_AT_ONCE, needs=Needs.UPLOAD, takes_link=True)
 
 
 class Asc(AscAccount, AscCertificates, Judged):
@@ -53,9 +46,11 @@ class Asc(AscAccount, AscCertificates, Judged):
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""
         if detector not in self.detectors:
             raise ValueError(f"not a detector of ASC: {detector}")
-        if detector != _SYNC:
-            return _AS_JOB
-        return _AT_ONCE if self._config.sync_input == "url" else _ENCODED
+        megabytes = self._config.max_megabytes
+        if detector == _SYNC and self._config.sync_input == "base64":
+            # Whether that is before or after encoding is not documented: after, and in the smaller meaning, is safe.
+            return replace(_ENCODED, max_bytes=megabytes * 1000 * 1000 * 3 // 4)
+        return replace(_AT_ONCE if detector == _SYNC else _AS_JOB, max_bytes=megabytes * 1024 * 1024)
 
     async def prepare(self, ask: Ask) -> Raw:
         """Never returns: ASC has one step only. Raises `NotImplementedError`."""

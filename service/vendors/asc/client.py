@@ -35,6 +35,8 @@ class AscConfig:
     verify_action: str = "verify"
     webhook_action: str = "webhook"
     analysis_id_from: Literal["none", "job_id"] = "none"
+    usage_detailed: bool = False
+    max_megabytes: int = 50  # the Pro plan's
 
 
 class AscClient:

@@ -1,6 +1,6 @@
 """The knobs of ASC. What the vendor's document leaves open has a name here."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -28,6 +28,8 @@ class AscSettings(KeyedSettings):
     verify_action: str = Field("verify", examples=["verify"])
     webhook_action: str = Field("webhook", examples=["webhook"])
     analysis_id_from: Literal["none", "job_id"] = Field("none", examples=["job_id"])
+    usage_detailed: bool = Field(default=False, examples=["true"])
+    max_megabytes: Annotated[int, Field(ge=1, le=100_000)] = Field(50, examples=["500"])
     concurrency: Count | None = Field(10, examples=["10"])
     daily_quota: Count | None = Field(10_000, examples=["10000"])
 

@@ -24,6 +24,7 @@ def _adapter(settings: ModulateSettings, exchange: Exchange) -> Modulate:
         partial=settings.partial,
         doubt_low_music=settings.doubt_low_music,
         silence_above_pct=settings.silence_above_pct,
+        music_below_pct=settings.music_below_pct,
     )
     return Modulate(config, exchange, timeout_seconds=settings.timeout_seconds)
 

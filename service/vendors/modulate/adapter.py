@@ -150,9 +150,7 @@ class Modulate(AnswersAtOnce):
     def _stream_address(self, ask: Ask) -> URL:
         """The stream's address for this audio, with the key in it."""
         config = self._config
-        query = stream_format(
-            ask.name, ask.media_type, sample_rate=config.sample_rate, num_channels=config.num_channels
-        )
+        query = stream_format(ask.name, ask.media_type)
         if ask.sandbox_name is not None:
             query["sandbox_name"] = ask.sandbox_name
         address = _web_socket(f"{self._base}{STREAM_PATH}")

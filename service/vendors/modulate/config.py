@@ -14,7 +14,6 @@ class ModulateConfig:
     `partial`: AI vocals over music that was heard to have no AI at all are `ai_partial`.
     `doubt_low_music`: `not-ai-music` is `inconclusive` where there was hardly music to judge, that is more than
     `silence_above_pct` % silence, or less than `music_below_pct` % of vocals and instruments together.
-    `sample_rate` (Hz) and `num_channels` describe raw audio, which cannot say them itself.
     """
 
     base_url: str = "https://platform.modulate.ai"
@@ -23,5 +22,3 @@ class ModulateConfig:
     doubt_low_music: bool = True
     silence_above_pct: float = 80.0
     music_below_pct: float = 5.0
-    sample_rate: int | None = None
-    num_channels: int | None = None

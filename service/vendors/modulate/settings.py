@@ -21,3 +21,4 @@ class ModulateSettings(KeyedSettings):
     partial: bool = Field(default=False, examples=["true"])
     doubt_low_music: bool = Field(default=True, examples=["false"])
     silence_above_pct: Annotated[float, Field(ge=0, le=100)] = Field(80, examples=["80"])
+    music_below_pct: Annotated[float, Field(ge=0, le=200)] = Field(5, examples=["5"])
