@@ -6,7 +6,7 @@ Here: HTTP refusals, strict JSON, and careful picking of values. Not here: verdi
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
@@ -190,6 +190,14 @@ def time_of(value: object, *, zoneless: tzinfo | None = None) -> datetime | None
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def unused(
+    found: Mapping[str, Any], names: Iterable[str], read: Callable[[Any], object | None], prefix: str = ""
+) -> dict[str, Any]:
+    """The members among `names` that `read` can make nothing of, by dotted path; null and empty texts say nothing."""
+    given = {name: found[name] for name in names if found.get(name) not in (None, "")}
+    return {f"{prefix}{name}": value for name, value in given.items() if read(value) is None}
 
 
 def leftovers(found: Mapping[str, Any], known: Collection[str], prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta, timezone
 from typing import Any, Final
 
-from service.detectors.answers import error_text, leftovers, mismatch, name_of, object_of, reason, text_of, time_of
+from service.detectors.answers import (
+    error_text,
+    leftovers,
+    mismatch,
+    name_of,
+    object_of,
+    reason,
+    text_of,
+    time_of,
+    unused,
+)
 from service.detectors.lexicon import meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Engine, Reading
@@ -55,6 +65,8 @@ def read_envelope(
         return base.model_copy(update={"status": RunStatus.RUNNING, "extras": noted})
     if status is RunStatus.FAILED:
         text = error_text(inner) or error_text(body) or "the vendor reports a failure without a reason"
+        if (result := body.get("result")) and isinstance(result, Mapping) and not inner:
+            base = base.model_copy(update={"extras": base.extras | {"result": result}})
         failed = {"reason_code": ReasonCode.VENDOR_ERROR, "reason_text": reason(text, hide=hide)}
         return base.model_copy(update={"status": status, **failed})
     if status is RunStatus.SUCCEEDED:
@@ -83,9 +95,12 @@ def _base(layers: Sequence[Mapping[str, Any]], job_id: str | None, tier: str | N
     """The fields that do not depend on the result."""
     model = _first(layers, _MODEL_KEYS)
     other = {key: name for layer in layers for key in _OTHER_KEYS if (name := name_of(layer.get(key))) is not None}
-    extras = leftovers(layers[0], _KNOWN)
-    if layers[1]:
-        extras |= leftovers(layers[1], _KNOWN, "result.")
+    extras: dict[str, Any] = {}
+    for layer, prefix in zip(layers, ("", "result."), strict=True):
+        extras |= leftovers(layer, _KNOWN, prefix)
+        extras |= unused(layer, (*_ID_KEYS, *_OTHER_KEYS), name_of, prefix) | unused(
+            layer, _MODEL_KEYS, text_of, prefix
+        )
     if result is not None and not isinstance(result, Mapping):
         extras["result"] = result
     return Reading(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from service.detectors.answers import leftovers, number_of, object_of, reason, text_of
+from service.detectors.answers import leftovers, number_of, object_of, reason, text_of, unused
 from service.detectors.lexicon import folded, meaning_of
 from service.detectors.reading import Alternative, Attribution, Component, Reading, Score
 from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
@@ -139,6 +139,9 @@ def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
     for each in shape.members:
         extras |= each.extras | _unshown(each)
     extras |= leftovers(final, _FINAL_KEYS, "final_result.")
+    extras |= unused(final, ["prediction"], text_of, "final_result.")
+    if shape.final is not None and not isinstance(shape.final, Mapping):
+        extras["final_result"] = shape.final
     given = final.get("confidence")
     value = number_of(given, 0, 1)
     if value is None:

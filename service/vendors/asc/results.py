@@ -19,6 +19,7 @@ from service.detectors.answers import (
     reason,
     text_of,
     time_of,
+    unused,
 )
 from service.detectors.lexicon import folded, meaning_of
 from service.detectors.port import Refused
@@ -48,6 +49,7 @@ STATES: Final[Mapping[str, RunStatus]] = {
 _DAY_MS = 24 * 3600 * 1000
 _HTTP_GOOD = tuple(range(200, 300))
 _NESTS = ("result", "data")  # where a poll may put what the callback has at the top
+_NAMED = ("event", "estimated_time_sec", "analysis_id")
 _CERTIFICATE = ("certificate_id", "verification_url", "download_url", "expires_at", "issued_at", "valid")
 _KNOWN = frozenset(
     {
@@ -77,6 +79,8 @@ def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused
         base = base.model_copy(update={"extras": base.extras | {"unknown_status": unknown}})
     if status is RunStatus.FAILED:
         text = reason(_failure_text([fields, *layers]), hide=hide)
+        if (word := text_of(fields.get("prediction"))) is not None:
+            base = base.model_copy(update={"verdict_raw": reason(word)})
         return _failed(base, code_by_words(text, CONTENT) or ReasonCode.VENDOR_ERROR, text)
     if status is not RunStatus.SUCCEEDED:
         return base.model_copy(update={"status": status})
@@ -129,6 +133,10 @@ def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
         "engine": engine,
     }
     unread = {key: fields[key] for key, value in read.items() if value is None and fields.get(key)}
+    unread |= unused(fields, ("job_id", *_NAMED, *_CERTIFICATE), _reference)
+    unread |= unused(fields, ("error", "message"), text_of)
+    odd = [each for each in list_of(fields.get("reasons")) if not isinstance(each, str)]
+    unread |= {"reasons": odd} if reasons and odd else {}
     return Reading(
         status=RunStatus.RUNNING,
         engine=Engine(version=engine),
@@ -145,7 +153,7 @@ def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
 
 
 def _other(fields: Mapping[str, Any]) -> dict[str, str]:
-    named = {key: key for key in ("event", "estimated_time_sec", "analysis_id")}
+    named = {key: key for key in _NAMED}
     named |= {key: f"certificate.{key.removeprefix('certificate_')}" for key in _CERTIFICATE}
     other = {ours: name for key, ours in named.items() if (name := name_of(fields.get(key))) is not None}
     if isinstance(valid := fields.get("valid"), bool):
@@ -153,8 +161,13 @@ def _other(fields: Mapping[str, Any]) -> dict[str, str]:
     return other
 
 
+def _reference(value: object) -> str | bool | None:
+    return value if isinstance(value, bool) else name_of(value)
+
+
 def _decided(base: Reading, word: object) -> Reading:
     if not isinstance(word, str):
+        base = base if word is None else base.model_copy(update={"extras": base.extras | {"prediction": word}})
         return _failed(base, ReasonCode.SCHEMA_MISMATCH, "the analysis is complete, but has no prediction")
     verdict = meaning_of(word, VERDICTS)
     if verdict is None:

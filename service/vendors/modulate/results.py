@@ -7,7 +7,7 @@ and the thresholds between them and the verdict are not published.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.detectors.answers import error_text, leftovers, list_of, name_of, reason
+from service.detectors.answers import error_text, leftovers, list_of, name_of, reason, text_of, unused
 from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
 from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
@@ -29,6 +29,7 @@ _BY_COMPONENT: Final[Mapping[str, Mapping[str, Verdict]]] = {
     "not-ai-music": {"vocals": Verdict.NO_AI_DETECTED, "instrumental": Verdict.NO_AI_DETECTED},
 }
 _BATCH, _STREAM = {"filename", "duration_s", "latency_ms", "windows"}, {"type", "duration_ms", "window_count"}
+_NAMED = ("filename", "window_count")
 _CLIP = {
     **MEASURES,
     "duration_s": (0.0, LONGEST_MS / 1000),
@@ -78,7 +79,7 @@ def _base(clip: Mapping[str, Any], segments: list[Segment], extras: dict[str, An
         segments=segments,
         refs=Refs(other=_other(clip)),
         vendor_ms=None if latency is None else round(latency),
-        extras=extras | odd,
+        extras=extras | odd | unused(clip, _NAMED, name_of) | unused(clip, ["primary_verdict"], text_of),
     )
 
 
@@ -117,7 +118,7 @@ def _content(numbers: Mapping[str, Number]) -> Content | None:
 
 
 def _other(clip: Mapping[str, Any]) -> dict[str, str]:
-    return {key: name for key in ("filename", "window_count") if (name := name_of(clip.get(key))) is not None}
+    return {key: name for key in _NAMED if (name := name_of(clip.get(key))) is not None}
 
 
 def _decided(base: Reading, word: object, config: ModulateConfig) -> Reading:
