@@ -62,4 +62,5 @@ def adts_frame(header: bytes) -> Frame | None:
     length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
     if rate >= len(_ADTS_SAMPLE_RATES) or length <= HEADER_BYTES:
         return None
-    return Frame(length, _ADTS_BLOCK_SAMPLES * ((header[6] & 3) + 1), _ADTS_SAMPLE_RATES[rate], rate)
+    fixed = int.from_bytes(header[:4]) >> 4  # §6.2.1: the same in every frame of a stream
+    return Frame(length, _ADTS_BLOCK_SAMPLES * ((header[6] & 3) + 1), _ADTS_SAMPLE_RATES[rate], fixed)
