@@ -67,6 +67,7 @@ def context_from(resources: Resources) -> Context:
         policy=resources.policy,
         intake=resources.intake,
         closing=resources.closing,
+        rooms=resources.rooms,
         limits=Limits(resources.settings.api_per_minute),
         trusted_proxy_hops=resources.settings.trusted_proxy_hops,
         metrics_token=resources.settings.metrics_token,

@@ -37,6 +37,7 @@ from service.kit.sealing import SealBroken, Sealer
 from service.kit.tokens import Tokens
 from service.kit.watchdog import watched
 from service.media.links import MediaLinks
+from service.media.room import Rooms
 from service.media.store import Store, store_from
 from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
@@ -95,6 +96,7 @@ class Resources:
     webhook_session: aiohttp.ClientSession
     sandbox: SandboxSettings
     closing: Closing
+    rooms: Rooms
     hand_off: HandOff | None = None
     sandbox_callback_urls: dict[str, str] = field(default_factory=dict)
 
@@ -165,7 +167,7 @@ def _tie(
     webhook_session: aiohttp.ClientSession,
 ) -> Resources:
     tokens, sealer = Tokens(settings.secret_keys), Sealer(settings.secret_keys)
-    store = store_from(settings.media_store or _default_store(settings), database)
+    store = store_from(settings.store, database)
     links = Links(tokens, {"live": settings.public_url or settings.sandbox_base, "test": settings.sandbox_base})
     outbox = Outbox([fan_out(lambda: resources.hand_off)])
     policy = DetectionPolicy(
@@ -181,6 +183,7 @@ def _tie(
         on_job_known=[match_parked],
     )
     callback_urls: dict[str, str] = {}
+    a_day, kept = settings.audio_limits
     resources = Resources(
         settings=settings,
         clock=clock,
@@ -207,13 +210,10 @@ def _tie(
             latency_seconds=settings.sandbox_latency_seconds,
         ),
         closing=Closing(database.wake),
+        rooms=Rooms(database, clock, a_day=a_day, kept=kept),
         sandbox_callback_urls=callback_urls,
     )
     return resources
-
-
-def _default_store(settings: Settings) -> str:
-    return "file:data/media" if settings.is_sqlite else "database:"
 
 
 def _sandbox_secret(settings: Settings, purpose: str) -> str:

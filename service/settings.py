@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from service.detectors.vendor import VendorSettings
 from service.kit.database import normalise_url
-from service.kit.environment import BaseUrl, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
+from service.kit.environment import BaseUrl, Bytes, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
 from service.kit.errors import SettingsError
 from service.kit.patience import Patience
 from service.vendors import VENDORS
@@ -73,6 +73,8 @@ class Settings(FromEnvironment):
     outbound_allow: Networks = Field((), examples=["10.0.0.0/8"])
     outbound_https_only: bool = Field(default=True, examples=["true"])
     media_store: Annotated[str, AfterValidator(_is_store)] | None = Field(None, examples=["file:data/media"])
+    media_daily_bytes: Bytes | None = Field(None, examples=["20000000000"])
+    media_kept_bytes: Bytes | None = Field(None, examples=["5000000000"])
     media_retention_hours: Annotated[float, Field(ge=0)] = Field(24, examples=["24"])
     raw_retention_days: Days = Field(90, examples=["90"])
     attempt_retention_days: Days = Field(30, examples=["30"])
@@ -129,6 +131,17 @@ class Settings(FromEnvironment):
             lock=self.database_lock_seconds,
             idle=self.database_idle_seconds,
         )
+
+    @property
+    def store(self) -> str:
+        """Where audio is kept: as it was set, or as the database suggests."""
+        return self.media_store or ("file:data/media" if self.is_sqlite else "database:")
+
+    @property
+    def audio_limits(self) -> tuple[int, int]:
+        """How many bytes of audio an account may bring in a day, and have kept. A database is small and dear."""
+        a_day, kept = (2_000_000_000, 500_000_000) if self.store == "database:" else (20_000_000_000, 5_000_000_000)
+        return self.media_daily_bytes or a_day, self.media_kept_bytes or kept
 
     @property
     def is_sqlite(self) -> bool:

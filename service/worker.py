@@ -32,6 +32,7 @@ from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
 from service.kit.skew import MOST_SECONDS, clock_skew
 from service.kit.wake import HEARD_SWEEP_SECONDS
+from service.media.leftovers import Leftovers
 from service.polling.ask_quotas import QuotaAsker
 from service.polling.check_certificates import CertificateChecker
 from service.polling.poll import Poller
@@ -76,7 +77,13 @@ class Worker:
         database, clock = resources.database, resources.clock
         settings = resources.settings
         self._sources = SourceFetcher(
-            database, resources.policy, resources.store, resources.source_session, resources.guard, clock
+            database,
+            resources.policy,
+            resources.store,
+            resources.source_session,
+            resources.guard,
+            clock,
+            rooms=resources.rooms,
         )
         self._dispatcher = Dispatcher(database, resources.policy, resources.asks, clock=clock)
         self._poller = Poller(database, resources.policy, resources.asks, clock=clock)
@@ -105,6 +112,7 @@ class Worker:
                 results=timedelta(days=settings.retention_days),
             ),
             clock,
+            leftovers=Leftovers(database, resources.store),
         )
         self._alone = {
             name: Alone(name)

@@ -24,6 +24,7 @@ from service.kit.sealing import Sealer
 from service.kit.tokens import Tokens
 from service.media.ingest import MAX_BYTES
 from service.media.links import MediaGrant, MediaLinks
+from service.media.room import Rooms
 from service.media.store import Store
 
 OpenLink = Callable[[Session, str, str, datetime, bool], MediaGrant | None]
@@ -50,6 +51,7 @@ class Context:
     strangers: Strangers = field(default_factory=Strangers)
     limits: Limits = field(default_factory=Limits)
     held: Held = field(default_factory=Held)
+    rooms: Rooms = field(default_factory=Rooms)
     trusted_proxy_hops: int = 0
     metrics_token: str | None = field(default=None, repr=False)
     gauges: Gauges = field(default_factory=Gauges)

@@ -120,6 +120,8 @@ async def create(request: Request) -> Response:
     asked, problems = judge(raw, caller.mode, context)
     if asked is None:
         raise invalid(problems)
+    if asked.source.url is not None:
+        await context.rooms.check(caller.account_id)
     work = partial(_submit, question=_question(caller, asked), problems=problems, context=context)
     return await answer_once(request, caller, raw, work)
 

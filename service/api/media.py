@@ -35,18 +35,20 @@ async def upload(request: Request) -> Response:
     idempotent.key_of(request)  # an unusable one is refused before a hundred megabytes are read
     incoming = await open_upload(request, max_bytes=context.max_media_bytes)
     try:
-        taken = await take_in(
-            incoming.chunks,
-            name=incoming.filename,
-            account_id=caller.account_id,
-            mode=caller.mode,
-            database=context.database,
-            store=context.store,
-            clock=context.clock,
-            max_bytes=context.max_media_bytes,
-            staging=context.staging,
-            beside=partial(_record, request=request, caller=caller, filename=incoming.filename),
-        )
+        async with context.rooms.one_more(caller.account_id) as room:
+            taken = await take_in(
+                incoming.chunks,
+                name=incoming.filename,
+                account_id=caller.account_id,
+                mode=caller.mode,
+                database=context.database,
+                store=context.store,
+                clock=context.clock,
+                max_bytes=context.max_media_bytes,
+                staging=context.staging,
+                beside=partial(_record, request=request, caller=caller, filename=incoming.filename),
+                room=room,
+            )
     except _AnsweredBeforeError as before:
         return idempotent.again_or_new(before.answered)
     return idempotent.shown(_answer(taken))

@@ -149,7 +149,7 @@ def _of_seals(session: Session, settings: Settings) -> Iterator[Fault]:
 
 
 def _of_folders(settings: Settings) -> Iterator[Fault]:
-    setting = settings.media_store or ("file:data/media" if settings.is_sqlite else "database:")
+    setting = settings.store
     if not setting.startswith("file:"):
         return
     whole = Path(setting.removeprefix("file:")).resolve()

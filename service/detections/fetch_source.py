@@ -39,6 +39,8 @@ from service.kit.talks import Cut, Talks
 from service.media.fetch import SourceTooLarge, SourceUnreachable, open_source
 from service.media.ingest import MAX_BYTES, take_in
 from service.media.models import Media
+from service.media.room import CODE as NO_ROOM
+from service.media.room import Rooms
 from service.media.store import Store
 
 log = structlog.get_logger()
@@ -48,6 +50,7 @@ SOURCES = Count("relay_sources_total", "Downloads of `source.url`, by what came 
 _AT_ONCE = 16
 _TRIES = 3
 _RETRY = timedelta(seconds=10)
+_ROOM_AGAIN = timedelta(seconds=60)
 _LOOK_AGAIN_SECONDS = 1.0
 
 _REASONS = {
@@ -80,6 +83,7 @@ class SourceFetcher:
     guard: GuardPolicy
     clock: Clock
     timeout_seconds: float = 120.0
+    rooms: Rooms = field(default_factory=Rooms)
     places: Shares = field(default_factory=lambda: Shares(_AT_ONCE))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _talks: Talks = field(default_factory=Talks, init=False)
@@ -137,6 +141,11 @@ class SourceFetcher:
                 found = await self._talks.talk(self._download(detection))
         except Cut:
             await self.database.write(hand_back_source, detection.id, token, self.clock())
+        except CallerError as error:  # no room for the account's audio: it waits, and until its deadline asks again
+            log.warning(
+                "source.waits_for_room", detection_id=detection.id, account_id=detection.account_id, why=str(error)
+            )
+            await self.database.write(hand_back_source, detection.id, token, self.clock() + _ROOM_AGAIN)
         now = self.clock()
         if isinstance(found, Media):
             await self.database.write(record_source, detection.id, token, found.id, self.policy, now)
@@ -147,9 +156,12 @@ class SourceFetcher:
     async def _download(self, detection: Detection) -> Media | Failure:
         url = detection.source_url or ""
         try:
-            async with open_source(
-                self.session, url, self.guard, max_bytes=MAX_BYTES, timeout_seconds=self.timeout_seconds
-            ) as source:
+            async with (
+                self.rooms.one_more(detection.account_id) as room,
+                open_source(
+                    self.session, url, self.guard, max_bytes=MAX_BYTES, timeout_seconds=self.timeout_seconds
+                ) as source,
+            ):
                 taken = await take_in(
                     source.chunks,
                     name=source.file_name or detection.source_name,
@@ -158,12 +170,15 @@ class SourceFetcher:
                     database=self.database,
                     store=self.store,
                     clock=self.clock,
+                    room=room,
                 )
         except SourceUnreachable as error:
             return Failure(OutcomeReason.SOURCE_UNREACHABLE, error.retryable, error.detail)
         except SourceTooLarge as error:
             return Failure(OutcomeReason.FILE_TOO_LARGE, retryable=False, detail=str(error))
         except CallerError as error:
+            if error.code == NO_ROOM:
+                raise
             reason = _REASONS.get(error.code, OutcomeReason.INVALID_FILE)
             return Failure(reason, retryable=False, detail=error.detail)
         return taken.media

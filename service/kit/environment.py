@@ -49,6 +49,7 @@ Networks = Annotated[
 BaseUrl = Annotated[str, AfterValidator(_is_base)]
 Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 Days = Annotated[float, Field(ge=0, le=36_500)]
+Bytes = Annotated[int, Field(ge=1, le=10**15)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 
 

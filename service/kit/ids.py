@@ -8,6 +8,7 @@ because time and randomness have to come in as arguments.
 import re
 import secrets
 import time
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _SUFFIX = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
@@ -27,6 +28,18 @@ def is_id(text: str, prefix: str) -> bool:
     """Whether `text` is a well-formed id with this prefix."""
     head, _, suffix = text.rpartition("_")
     return head == prefix and _SUFFIX.fullmatch(suffix) is not None
+
+
+def created_at(text: str) -> datetime | None:
+    """Return when this id was made, by the clock of who made it; `None` if it is no id."""
+    suffix = text.rpartition("_")[2]
+    if _SUFFIX.fullmatch(suffix) is None:
+        return None
+    milliseconds = sum(_ALPHABET.index(letter) << 5 * place for place, letter in enumerate(reversed(suffix))) >> 80
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError):
+        return None
 
 
 def _base32(value: int) -> str:

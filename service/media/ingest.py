@@ -25,9 +25,11 @@ from service.kit.ids import new_id
 from service.media.duration import duration_ms
 from service.media.models import Media
 from service.media.probe import HEAD_BYTES, Format, sniff
+from service.media.room import Room
 from service.media.store import Store
 
 MAX_BYTES = 100 * 1024 * 1024
+STAGED = "relay-incoming-"  # how the names of temporary files begin
 UNUSED = timedelta(hours=24)  # what no detection uses by then may go
 _WRITE_BYTES = 256 * 1024
 _MAX_NAME_CHARACTERS = 255
@@ -57,15 +59,19 @@ async def take_in(
     max_bytes: int = MAX_BYTES,
     staging: Path | None = None,
     beside: Beside | None = None,
+    room: Room | None = None,
 ) -> Taken:
     """The bytes are stored and entered, once for each account and mode (in test mode: and name).
 
-    Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none;
-    and whatever `chunks` or `beside` raises. Nothing is left behind then. `staging` is a folder for temporary files.
+    Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none; 429 as
+    soon as the account's `room` is used up; and whatever `chunks` or `beside` raises. Nothing is left behind then.
+    `staging` is a folder for temporary files.
     """
     with _temporary_file(staging) as path:
         stream = _Incoming(path, max_bytes)
         async for chunk in chunks:
+            if room is not None:
+                room.add(len(chunk))
             await stream.add(chunk)
         kind = await stream.finish()
         media = Media(
@@ -84,7 +90,10 @@ async def take_in(
         )
         if mode == "test":
             media.name_key = media.name  # names carry the sandbox's words there
-        return await _keep(media, path, database, store, beside or _nothing)
+        taken = await _keep(media, path, database, store, beside or _nothing)
+    if room is not None and taken.created:
+        room.enter()
+    return taken
 
 
 def clean_name(name: str | None, extension: str) -> str:
@@ -152,7 +161,7 @@ class _Incoming:
 def _temporary_file(staging: Path | None) -> Iterator[Path]:
     if staging is not None:
         staging.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix="incoming-", dir=staging)
+    descriptor, name = tempfile.mkstemp(prefix=STAGED, dir=staging)
     os.close(descriptor)
     path = Path(name)
     try:

@@ -2,17 +2,23 @@
 
 from datetime import datetime
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from service.kit.columns import UtcTime
+
+MEDIA_KEPT = "erased_at IS NULL"
 
 
 class Media(SQLModel, table=True):
     """One recording of one account. The same bytes again are the same media."""
 
     __tablename__ = "media"
-    __table_args__ = (UniqueConstraint("account_id", "mode", "sha256", "name_key"),)
+    __table_args__ = (
+        UniqueConstraint("account_id", "mode", "sha256", "name_key"),
+        Index("ix_media_came", "account_id", "created_at", "bytes"),
+        Index("ix_media_kept", "account_id", "bytes", postgresql_where=text(MEDIA_KEPT), sqlite_where=text(MEDIA_KEPT)),
+    )
 
     id: str = Field(primary_key=True)
     account_id: str

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,9 @@ from service.media.models import MediaChunk
 CHUNK_BYTES = 256 * 1024
 _CHUNKS_PER_TRANSACTION = 16
 _CHUNKS_PER_LOOK = 4
+_MANY = 500
+_COPYING = ".incoming"
+_STALE_SECONDS = 3600
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -40,6 +44,9 @@ class Store(Protocol):
 
     async def delete(self, media_id: str) -> None:
         """Nothing is kept under this id."""
+
+    async def some(self, after: str) -> tuple[list[str], str]:
+        """Ids of what is kept, a part of them: from the place `after`; and the next place, empty at the end."""
 
 
 def store_from(setting: str, database: Database) -> Store:
@@ -79,6 +86,10 @@ class FileStore:
         """See `Store`."""
         await asyncio.to_thread(self._place(media_id).unlink, missing_ok=True)
 
+    async def some(self, after: str) -> tuple[list[str], str]:
+        """See `Store`. A place is the name of a folder."""
+        return await asyncio.to_thread(_some_files, self.folder, after)
+
     def _place(self, media_id: str) -> Path:
         if _ID.fullmatch(media_id) is None:
             raise ValueError(f"{media_id!r} is no id")
@@ -117,6 +128,11 @@ class DatabaseStore:
         """See `Store`."""
         await self._database.write(_drop_chunks, media_id)
 
+    async def some(self, after: str) -> tuple[list[str], str]:
+        """See `Store`. A place is an id."""
+        found = await self._database.read(_some_ids, after)
+        return found, found[-1] if len(found) == _MANY else ""
+
 
 def _move(source: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +147,7 @@ def _move(source: Path, place: Path) -> None:
 
 
 def _copy(source: Path, place: Path) -> None:
-    beside = place.with_name(f"{place.name}.incoming")
+    beside = place.with_name(f"{place.name}{_COPYING}")
     try:
         shutil.copyfile(source, beside)
         _sync(beside)
@@ -172,6 +188,25 @@ def _add_chunks(session: Session, media_id: str, first: int, pieces: Sequence[by
 def _chunks(session: Session, media_id: str, first: int, last: int) -> Sequence[bytes]:
     query = select(MediaChunk.data).where(MediaChunk.media_id == media_id, MediaChunk.n >= first, MediaChunk.n < last)
     return session.exec(query.order_by(col(MediaChunk.n))).all()
+
+
+def _some_files(folder: Path, after: str) -> tuple[list[str], str]:
+    """The files of as many folders as hold a good many. A copy that was never finished is deleted on the way."""
+    found: list[str] = []
+    for inner in sorted(path.name for path in folder.glob("??") if path.name > after):
+        for path in (folder / inner).iterdir():
+            if _ID.fullmatch(path.name):
+                found.append(path.name)
+            elif path.name.endswith(_COPYING) and path.stat().st_mtime < time.time() - _STALE_SECONDS:
+                path.unlink(missing_ok=True)
+        if len(found) >= _MANY:
+            return found, inner
+    return found, ""
+
+
+def _some_ids(session: Session, after: str) -> list[str]:
+    first = select(MediaChunk.media_id).where(MediaChunk.media_id > after, MediaChunk.n == 0)
+    return list(session.exec(first.order_by(col(MediaChunk.media_id)).limit(_MANY)))
 
 
 def _drop_chunks(session: Session, media_id: str) -> None:

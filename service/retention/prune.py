@@ -15,6 +15,7 @@ from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.media.erase import mark_erased, note_deleted
+from service.media.leftovers import Leftovers
 from service.media.models import Media
 from service.media.store import Store
 from service.retention import rows
@@ -45,6 +46,7 @@ class Pruner:
     clock: Clock
     slice: int = SLICE
     seconds_a_kind: float = _SECONDS_A_KIND
+    leftovers: Leftovers | None = None
     _erasing: Alone = field(default_factory=lambda: Alone("prune results"), init=False)
     _deleting: Alone = field(default_factory=lambda: Alone("prune media"), init=False)
 
@@ -59,6 +61,7 @@ class Pruner:
         keep = self.retention
         return {
             "media": lambda: self._media(now),
+            "leftovers": lambda: self._leftovers(now),
             "raw_bodies": lambda: self.database.write(rows.drop_raw_bodies, now - keep.raw, self.slice),
             "callbacks": lambda: self.database.write(rows.drop_callbacks, now - keep.raw, self.slice),
             "ignored": lambda: self.database.write(rows.drop_ignored, now, self.slice),
@@ -96,6 +99,9 @@ class Pruner:
 
         await self._deleting.deal(find, delete, now)
         return len(marked)
+
+    async def _leftovers(self, now: datetime) -> int:
+        return 0 if self.leftovers is None else await self.leftovers.step(now)
 
     async def _results(self, now: datetime) -> int:
         before = now - self.retention.results

@@ -5,16 +5,20 @@ import itertools
 import select
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from service.accounts.api_keys import create
+from service.accounts.register import account_named
 from service.api.media import ROUTES
 from service.kit.database import Database
 from service.kit.ids import is_id
-from tests.api.doors import DEADLINE_SECONDS, app_of, bearer, context_on, served
+from service.media.room import Rooms
+from tests.api.doors import DEADLINE_SECONDS, NOW, app_of, bearer, context_on, served
 from tests.media import sounds
 from tests.waiting import until
 
@@ -131,3 +135,19 @@ def test_without_the_scope_nothing_is_read(client: httpx.Client, database: Datab
 def test_an_address_with_another_method_is_405(client: httpx.Client) -> None:
     answer = client.get("/v1/media")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_an_account_without_room_is_told_the_figures_and_another_is_served(database: Database, tmp_path: Path) -> None:
+    rooms = Rooms(database, lambda: NOW, kept=3 * len(sounds.wav()) // 2)
+    context = replace(context_on(database, tmp_path), rooms=rooms)
+    with served(app_of(ROUTES, context)) as client:
+        client.headers.update(bearer(database))
+        assert send(client, sounds.wav()).status_code == 201
+        refused = send(client, sounds.wav(2))
+        assert (refused.status_code, refused.json()["code"]) == (429, "media_quota_exceeded")
+        assert f"{len(sounds.wav()):,} of {3 * len(sounds.wav()) // 2:,} bytes are kept" in refused.json()["detail"]
+        with database.writing() as session:
+            other = create(session, account_named(session, "Other", NOW).id, "live", NOW)
+        client.headers["Authorization"] = f"Bearer {other.text}"
+        assert send(client, sounds.wav()).status_code == 201
+    assert list(tmp_path.glob("relay-incoming-*")) == []

@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from service.kit.database import Database
-from tests.detections.rows import SOUND, World, world
+from service.media.room import Rooms
+from tests.detections.rows import SOUND, World, add_media, world
 from tests.detections.scripted import asc
 from tests.detections.test_fetch_source import _all, _fetcher, _server
 from tests.hanging_names import Lookups, hanging_names
@@ -73,3 +76,21 @@ async def test_servers_that_never_answer_hold_up_no_other_account(database: Data
         assert await _fetched(here, f"{server.at.url}/song.wav") < 2 * _USUAL_SECONDS
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
+
+
+async def test_a_source_of_an_account_without_room_waits_and_is_fetched_once_there_is_some(database: Database) -> None:
+    here = world(database, asc())
+    rooms = Rooms(database, here.clock, kept=1)
+    async with _server(song=answer(SOUND)) as server, _fetcher(here) as fetcher:
+        with database.writing() as session:
+            add_media(session)
+        full = replace(fetcher, rooms=rooms)
+        detection_id = here.submit("asc", source_url=f"{server.at.url}/song.wav", source_name="s")
+        await _all(full)
+        detection = here.detection(detection_id)
+        assert (detection.source_state, detection.source_tries) == ("due", 0)
+        assert detection.due_at == here.clock() + timedelta(seconds=60)
+        rooms.kept = None
+        here.clock.turn(60)
+        await _all(full)
+        assert here.detection(detection_id).source_state == "ready"

@@ -108,7 +108,7 @@ async def check_callbacks(world: World) -> Finding:
 
 def media_folder(world: World) -> Path | None:
     """The folder audio is kept in; `None` where it is kept in the database."""
-    setting = world.settings.media_store or ("file:data/media" if world.settings.is_sqlite else "database:")
+    setting = world.settings.store
     return Path(setting.removeprefix("file:")) if setting.startswith("file:") else None
 
 
