@@ -1,8 +1,7 @@
 """The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,8 @@ from service.kit.heartbeat import Worker as Row
 from service.resources import open_resources
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
-from service.worker import Worker, working
+from service.worker import working
+from tests.at_work import by_hand
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc
 from tests.detections.sharing import ask, recording
@@ -29,17 +29,8 @@ from tests.webhooks.rows import draft, put, put_endpoint
 _POISONED = 100
 
 
-@asynccontextmanager
-async def _at_work(here: World) -> AsyncIterator[Worker]:
-    """A worker over the world's database, whose loops the test turns by hand."""
-    url = here.database.url.render_as_string(hide_password=False)
-    settings = load_settings(secret_keys=("k" * 40,), database_url=url, media_store="database:")
-    async with open_resources(settings, here.clock) as resources:
-        yield Worker(replace(resources, policy=here.policy))
-
-
 async def _turn(here: World, name: str) -> None:
-    async with _at_work(here) as at_work:
+    async with by_hand(here) as at_work:
         (loop,) = (loop for loop in at_work.loops() if loop.name == name)
         for _ in range(5):
             if not await loop.step():
