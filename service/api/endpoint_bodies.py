@@ -58,6 +58,11 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Field(max_length=_MOST_HEADER
 Rate = Annotated[int, Field(ge=1, le=10_000)]
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave out the default of a member that may be absent and has none: it only fills the model."""
+    schema.pop("default", None)
+
+
 class EndpointIn(BaseModel):
     """`POST /v1/webhook-endpoints`."""
 
@@ -72,7 +77,7 @@ class EndpointIn(BaseModel):
 class EndpointChanges(BaseModel):
     """`PATCH /v1/webhook-endpoints/{id}`: what is absent stays; null clears where there may be nothing."""
 
-    url: Url = ""
+    url: Url = Field(default="", json_schema_extra=_without_default)
     events: Events = Field(default_factory=list)
     description: Description | None = None
     headers: Headers | None = None

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import schemathesis
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -53,6 +55,35 @@ def test_a_document_that_is_none_is_found() -> None:
     broken = {**DOCUMENT, "paths": {"/livez": {"get": {"responses": "none"}}}}
     with pytest.raises(Exception, match="is not of type"):
         schemathesis.openapi.from_dict(broken).validate()
+
+
+def test_a_validator_that_knows_nothing_of_us_accepts_the_document() -> None:
+    errors = OpenAPIV31SpecValidator(json.loads(json.dumps(DOCUMENT))).iter_errors()
+    assert [(list(error.path), error.message) for error in errors] == []
+
+
+def test_that_validator_looks_at_defaults() -> None:
+    broken = json.loads(json.dumps(DOCUMENT))
+    broken["components"]["schemas"]["EndpointChanges"]["properties"]["url"]["default"] = ""
+    assert not OpenAPIV31SpecValidator(broken).is_valid()
+
+
+def test_every_default_is_allowed_where_it_stands() -> None:
+    found = list(_with_defaults(DOCUMENT))
+    assert len(found) > 10
+    for schema in found:
+        whole = {"components": DOCUMENT["components"], **schema}
+        jsonschema.Draft202012Validator(whole).validate(schema["default"])
+
+
+def _with_defaults(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if "default" in part and not isinstance(part["default"], dict):
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from _with_defaults(each)
 
 
 def test_every_reference_leads_somewhere() -> None:
