@@ -231,7 +231,7 @@ def catalogue_of(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
             lines["live", name] = _line(vendor, live, own, exchanges)
         twin = live.at_twin(_twin(settings, name))
         lines["test", name] = _line(vendor, twin, settings.sandbox_base, exchanges, at_twin=True)
-    return Catalogue(lines)
+    return Catalogue(lines, [settings.vendors[name].needed for name in VENDORS])
 
 
 def _twin(settings: Settings, name: str) -> Twin:

@@ -17,7 +17,7 @@ from service.api.bodies import NothingIn, check_media_type, read_body, validated
 from service.api.context import Context, context_of
 from service.api.idempotent import answer_once
 from service.api.parameters import Parameters
-from service.events.types import EventType, is_filter, takes
+from service.events.types import EventType, is_filter, takes, why_no_filter
 from service.kit.errors import not_found
 from service.kit.ids import is_id
 from service.kit.paging import Page, Place, listed
@@ -69,7 +69,7 @@ def _wanted(parameters: Parameters) -> Wanted:
     event = parameters.text("event", longest=_LONGEST)
     is_event_id = event is not None and is_id(event, "evt")
     if event is not None and not is_event_id and not is_filter(event):
-        parameters.fault("event", "must be the id of an event, or a type or family of types, such as detection.*")
+        parameters.fault("event", f"{why_no_filter(event)} The id of an event does too.")
     types = None if event is None or is_event_id else [kind.value for kind in EventType if takes(event, kind)]
     return Wanted(endpoint_id, STATUSES.get(status or ""), event if is_event_id else None, types)
 

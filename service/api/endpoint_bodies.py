@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJsonSchema
 
 from service.api.bodies import invalid, parse_object, validated
-from service.events.types import EventType, is_filter
+from service.events.types import EventType, is_filter, why_no_filter
 from service.kit.errors import CallerError, Problem
 from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import RefusedUrl, check_url
@@ -29,7 +29,7 @@ def _pattern(whole: re.Pattern[str]) -> dict[str, str]:
 
 def _event_filter(text: str) -> str:
     if not is_filter(text):
-        raise ValueError(f"{text[:100]!r} is no event type; use for example detection.* or *")
+        raise ValueError(why_no_filter(text))
     return text
 
 
@@ -67,7 +67,7 @@ class EndpointIn(BaseModel):
     """`POST /v1/webhook-endpoints`."""
 
     url: Url
-    events: Events
+    events: Events = ["detection.*"]
     description: Description | None = None
     headers: Headers = Field(default_factory=dict)
     rate_limit_per_second: Rate | None = None

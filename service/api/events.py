@@ -9,7 +9,7 @@ from service.api.auth import require
 from service.api.context import Context, context_of
 from service.api.parameters import Parameters
 from service.events.feed import BEGINNING, Mark, event_object, find_event, next_mark, read_feed
-from service.events.types import is_filter
+from service.events.types import is_filter, why_no_filter
 from service.kit.errors import not_found
 from service.kit.tokens import BadToken, Tokens
 
@@ -52,7 +52,7 @@ def type_filter(parameters: Parameters) -> str:
     """`?type=`: a type, a family such as `detection.*`, or all."""
     pattern = parameters.text("type", longest=100) or "*"
     if not is_filter(pattern):
-        parameters.fault("type", "must be an event type, or a family of them such as detection.*")
+        parameters.fault("type", why_no_filter(pattern))
     return pattern
 
 

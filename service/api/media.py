@@ -1,4 +1,4 @@
-"""`POST /v1/media`: audio comes in."""
+"""`/v1/media`: audio comes in, and what is known of it is read. Its erasure is in `detection_actions`."""
 
 import json
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.accounts import idempotency
@@ -15,8 +15,11 @@ from service.accounts.idempotency import Answer, Answered
 from service.api import idempotent
 from service.api.auth import require
 from service.api.context import context_of
+from service.api.parameters import Parameters
 from service.api.uploads import open_upload
 from service.kit.clock import rfc3339
+from service.kit.errors import not_found
+from service.media.erase import readable_media
 from service.media.ingest import Taken, take_in
 from service.media.models import Media
 
@@ -54,6 +57,17 @@ async def upload(request: Request) -> Response:
     return idempotent.shown(_answer(taken))
 
 
+async def read(request: Request) -> Response:
+    """200 with the media; 404 once it is erased."""
+    caller = await require(request, "detections:read")
+    context = context_of(request)
+    Parameters(request.query_params).check()
+    media = await context.database.read(readable_media, caller.account_id, caller.mode, request.path_params["media_id"])
+    if media is None:
+        raise not_found("media")
+    return JSONResponse(shown(media))
+
+
 def _record(session: Session, taken: Taken, *, request: Request, caller: Caller, filename: str | None) -> None:
     """The answer is kept with the media's row, under the fields and the bytes: boundaries differ at every try."""
     context, said = context_of(request), json.dumps([filename, taken.media.sha256])
@@ -83,4 +97,7 @@ def shown(media: Media) -> dict[str, Any]:
     }
 
 
-ROUTES = [Route("/v1/media", upload, methods=["POST"])]
+ROUTES = [
+    Route("/v1/media", upload, methods=["POST"]),
+    Route("/v1/media/{media_id}", read, methods=["GET"]),
+]

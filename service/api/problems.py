@@ -23,6 +23,7 @@ _log = structlog.get_logger()
 _NO_SUCH_ADDRESS, _NO_SUCH_METHOD = 404, 405
 
 MAX_PROBLEMS = 100
+_A_TIME = "must be a time with its zone, for example 2026-11-20T12:00:00Z"
 _LONGEST_KEY = 255
 _FAULTS = {
     "missing": "is required",
@@ -48,6 +49,11 @@ _FAULTS = {
     "literal_error": "must be one of {expected}",
     "enum": "must be one of {expected}",
     "string_pattern_mismatch": "must match {pattern}",
+    "datetime_type": _A_TIME,
+    "datetime_parsing": _A_TIME,
+    "datetime_from_date_parsing": _A_TIME,
+    "datetime_object_invalid": _A_TIME,
+    "timezone_aware": _A_TIME,
 }
 """Pydantic's error types in plain words; whatever is not listed keeps pydantic's own."""
 

@@ -14,6 +14,7 @@ from service.api import (
     endpoint_actions,
     endpoints,
     events,
+    front_page,
     health,
     media,
     media_links,
@@ -24,6 +25,7 @@ from service.api import (
 )
 
 ROUTES: list[Route] = [
+    *front_page.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *media.ROUTES,

@@ -73,7 +73,7 @@ class _Form:
         if not self.ended:
             _malformed("it ends before its last boundary")
         if not self.begun:
-            _refuse(_FIELD, "is required")
+            _refuse(_FIELD, "is required: the audio")
 
     def _part_begin(self) -> None:
         self._headers = {}
@@ -93,7 +93,7 @@ class _Form:
         if disposition != b"form-data" or b"name" not in options:
             _malformed("one of its parts has no name")
         if (name := _text(options[b"name"])) != _FIELD:
-            _refuse(name, "is not a known field")
+            _refuse(name, f"is not a known field; send the audio in the field `{_FIELD}`")
         if self.begun:
             _refuse(_FIELD, "must be there only once")
         self.begun = True

@@ -94,6 +94,7 @@ Verdict Relay for development. Data in {folder}; Ctrl-C ends it.
 
 URL      {url}
 API key  {key}
+API docs {url}/docs
 
 Upload, ask and wait for the verdict, list:
 

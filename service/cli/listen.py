@@ -20,7 +20,7 @@ from service.cli.calls import failures_said, print_json
 from service.cli.client import Client, ClientError, RefusedError, UnreachableError, address, is_loopback, path_of
 from service.cli.event_stream import EventStream, ServerEvent
 from service.cli.plain_text import printable
-from service.events.types import is_filter, takes
+from service.events.types import is_filter, takes, why_no_filter
 from service.kit.backoff import growing
 from service.kit.clock import milliseconds_between, system_clock
 from service.kit.signatures import PREFIX, new_secret
@@ -47,7 +47,7 @@ def listen_as_asked(
 ) -> int:
     """The options make sense, and are followed until Ctrl-C. Raises `BadParameter` for those that do not."""
     if wrong := [name for name in types if not is_filter(name)]:
-        raise typer.BadParameter(f"{wrong[0]!r} is no event type; use for example detection.*", param_hint="--types")
+        raise typer.BadParameter(why_no_filter(wrong[0]), param_hint="--types")
     if forward is None:
         return run_listen(None, types, after, as_json=as_json)
     parts = urlsplit(forward)

@@ -85,17 +85,23 @@ def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> l
 
 
 def _detector_problems(names: Sequence[str], question: Question, catalogue: Catalogue) -> list[Problem]:
+    if not catalogue.names(question.mode):
+        return [Problem("/detectors", _none_configured(question.mode, catalogue))]
     problems = unknown_names(names, question.mode, catalogue)
-    if not names:
-        problems.append(Problem("/detectors", "No detector is configured for this mode."))
     if len(set(names)) < len(names):
         problems.append(Problem("/detectors", "Each detector can be named once."))
     if question.quorum > len(names):
-        problems.append(Problem("/decision/quorum", f"More than the {len(names)} detectors asked: never to be met."))
+        more = f"quorum ({question.quorum}) is greater than the number of detectors ({len(names)})"
+        problems.append(Problem("/decision/quorum", more))
     vendors = {catalogue.vendor_of(question.mode, name) for name in names}
     if question.rule is Rule.CASCADE and len(vendors) < 2:  # noqa: PLR2004 - a positive needs a second vendor
         problems.append(Problem("/decision/rule", "A cascade needs detectors of at least two vendors."))
     return problems
+
+
+def _none_configured(mode: str, catalogue: Catalogue) -> str:
+    ways = f"; the operator sets {', or '.join(catalogue.proofs)}" if catalogue.proofs else ""
+    return f"No detector is configured for {mode} keys{ways}."
 
 
 def _hopeless(names: Sequence[str], media: Media, catalogue: Catalogue) -> list[Problem]:

@@ -1,6 +1,6 @@
 """Which detectors this process has, per mode, and the operator's policy for each vendor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,8 +87,10 @@ class Line:
 class Catalogue:
     """The configured vendors. Looked up by mode, and by detector or vendor name."""
 
-    def __init__(self, lines: Mapping[tuple[str, str], Line]) -> None:
+    def __init__(self, lines: Mapping[tuple[str, str], Line], proofs: Iterable[Sequence[str]] = ()) -> None:
         self._lines = dict(lines)
+        self.proofs = [" and ".join(names) for names in proofs]
+        """The settings that configure a vendor, of each vendor there is: `PEX_CLIENT_ID and PEX_CLIENT_SECRET`."""
 
     def line(self, mode: str, vendor: str) -> Line | None:
         """The vendor's line in this mode, if it is configured there."""

@@ -1,5 +1,6 @@
 """The types of events, and which filters take them."""
 
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -24,6 +25,14 @@ class EventType(StrEnum):
 def is_filter(text: str) -> bool:
     """Whether `text` is a type, or a family of types such as `detection.*`, or `*` for all."""
     return text == "*" or any(takes(text, known) for known in EventType)
+
+
+def why_no_filter(text: str) -> str:
+    """Return what to tell a caller whose `text` is no filter, with the nearest that is one."""
+    families = sorted({f"{kind.partition('.')[0]}.*" for kind in EventType})
+    nearest = get_close_matches(text.strip().lower()[:100], [*EventType, *families], n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"{text[:100]!r} is no event type{hint} Use a type, a family such as detection.*, or * for all."
 
 
 def takes(pattern: str, event_type: str) -> bool:

@@ -13,10 +13,20 @@ from service.media.models import Media
 
 
 def find_media(session: Session, account_id: str, mode: str, media_id: str) -> Media | None:
-    """The account's media of this id in this mode, locked, erased or not; somebody else's is none."""
+    """Return the account's media of this id in this mode, locked, erased or not; None for another account's."""
+    return _owned(session, account_id, mode, media_id, lock=True)
+
+
+def readable_media(session: Session, account_id: str, mode: str, media_id: str) -> Media | None:
+    """Return the account's media of this id in this mode; None if it is another account's, or erased."""
+    media = _owned(session, account_id, mode, media_id, lock=False)
+    return None if media is None or media.erased_at is not None else media
+
+
+def _owned(session: Session, account_id: str, mode: str, media_id: str, *, lock: bool) -> Media | None:
     if not is_id(media_id, "med"):
         return None
-    media = session.get(Media, media_id, with_for_update=True, populate_existing=True)
+    media = session.get(Media, media_id, with_for_update=lock, populate_existing=lock)
     if media is None or (media.account_id, media.mode) != (account_id, mode):
         return None
     return media

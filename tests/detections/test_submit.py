@@ -1,5 +1,6 @@
 """A question is taken in: what stands in the database then, and what is refused, all at once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from service.detections.policy import DetectionPolicy
 from service.detections.submit import submit
 from service.detections.votes import Rule
+from service.detectors.catalogue import Catalogue
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
@@ -82,8 +84,12 @@ def test_a_cascade_of_one_vendor_is_refused(database: Database) -> None:
     assert found.keys() == {"/decision/rule"}
 
 
-def test_without_any_vendor_there_is_nothing_to_ask(database: Database) -> None:
-    assert "/detectors" in _refused(database, policy_of(), source_url="https://x.example/a")
+@pytest.mark.parametrize("asked", [{}, {"quorum": 3}, {"detectors": ("asc", "nobody")}, {"rule": Rule.CASCADE}])
+def test_without_any_vendor_the_one_fault_names_the_settings(database: Database, asked: dict[str, Any]) -> None:
+    policy = replace(policy_of(), catalogue=Catalogue({}, [["ASC_API_KEY"], ["PEX_CLIENT_ID", "PEX_CLIENT_SECRET"]]))
+    (fault,) = _refused(database, policy, source_url="https://x.example/a", **asked).items()
+    settings = "the operator sets ASC_API_KEY, or PEX_CLIENT_ID and PEX_CLIENT_SECRET."
+    assert fault == ("/detectors", f"No detector is configured for live keys; {settings}")
 
 
 @pytest.mark.parametrize("change", [{"account_id": "acc_2"}, {"mode": "test"}, {"erased_at": NOW}])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.events.types import EventType, is_filter, takes
+from service.events.types import EventType, is_filter, takes, why_no_filter
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_every_type_its_family_and_all_are_filters() -> None:
 @pytest.mark.parametrize("text", ["", "detection", "detection.", "detection.unheard", "run.*", "det*", "*.*", " *"])
 def test_what_takes_nothing_is_no_filter(text: str) -> None:
     assert not is_filter(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("detection.complete", "detection.completed"),
+        ("detections.*", "detection.*"),
+        ("DETECTION.FAILED", "detection.failed"),
+        ("webhook_endpoint.enabled", "webhook_endpoint.disabled"),
+    ],
+)
+def test_a_filter_that_is_none_is_told_the_nearest(text: str, nearest: str) -> None:
+    assert f"did you mean {nearest}?" in why_no_filter(text)
+
+
+def test_a_filter_like_nothing_is_told_what_there_is() -> None:
+    assert why_no_filter("xyz") == "'xyz' is no event type. Use a type, a family such as detection.*, or * for all."

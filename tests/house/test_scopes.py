@@ -8,6 +8,7 @@ from tests.house.front_door import Door, House, client_of, doors_of
 
 SCOPES = {
     "POST /v1/media": "detections:write",
+    "GET /v1/media/{}": "detections:read",
     "DELETE /v1/media/{}": "detections:write",
     "POST /v1/detections": "detections:write",
     "GET /v1/detections": "detections:read",

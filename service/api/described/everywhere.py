@@ -31,8 +31,9 @@ IDEMPOTENCY_KEY = Parameter(
 REQUEST_ID = Parameter(
     name="X-Request-ID",
     place="header",
-    text="Your own name for this request; it comes back.",
-    schema={"type": "string", "minLength": 1, "maxLength": 128},
+    text="Your own name for this request; it comes back. One that is longer than 128 characters, or not printable "
+    "ASCII, is replaced by one of ours.",
+    schema={"type": "string"},
 )
 PARAMETERS = (IDEMPOTENCY_KEY, REQUEST_ID)
 

@@ -41,6 +41,14 @@ OPERATIONS: Described = {
         },
         refusals=(408, 413, 415),
     ),
+    ("GET", "/v1/media/{media_id}"): Operation(
+        id="readMedia",
+        tag=Tag.MEDIA,
+        summary="Read what is known of audio",
+        text="What the upload answered. 404 once it is erased.",
+        scope="detections:read",
+        answers={200: Answer(text="The media.", model=Media)},
+    ),
     ("DELETE", "/v1/media/{media_id}"): Operation(
         id="eraseMedia",
         tag=Tag.MEDIA,

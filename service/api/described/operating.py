@@ -8,7 +8,19 @@ from service.api.schemas.operating import Live, Ready
 _OBJECT: dict[str, Any] = {"type": "object"}
 _TEXT: dict[str, Any] = {"type": "string"}
 
+
+def _front_page(name: str) -> Operation:
+    return Operation(
+        id=name,
+        tag=Tag.OPERATING,
+        summary="Links to everything else",
+        answers={200: Answer(text="The page.", content={"text/html": _TEXT})},
+    )
+
+
 OPERATIONS: Described = {
+    ("GET", "/"): _front_page("readFrontPage"),
+    ("GET", "/v1"): _front_page("readApiRoot"),
     ("GET", "/livez"): Operation(
         id="isLive",
         tag=Tag.OPERATING,
