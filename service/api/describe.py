@@ -49,10 +49,11 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What comes back. `model`: a JSON object; else `content`, by media type; neither: no body."""
+    """What comes back. `model`: a JSON object, or one of `short`; else `content`, by media type; none: no body."""
 
     text: str
     model: type[BaseModel] | None = None
+    short: type[BaseModel] | None = None
     content: Mapping[str, Schema] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
 

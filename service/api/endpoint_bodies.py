@@ -67,7 +67,7 @@ class EndpointIn(BaseModel):
     """`POST /v1/webhook-endpoints`."""
 
     url: Url
-    events: Events = ["detection.*"]
+    events: Events
     description: Description | None = None
     headers: Headers = Field(default_factory=dict)
     rate_limit_per_second: Rate | None = None

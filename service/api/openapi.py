@@ -70,7 +70,8 @@ def _models(some: Iterable[Operation]) -> tuple[list[type[BaseModel]], list[type
     for operation in some:
         if operation.body is not None and operation.body.model is not None:
             taken[operation.body.model] = None
-        answered |= {answer.model: None for answer in operation.answers.values() if answer.model is not None}
+        for answer in operation.answers.values():
+            answered |= {model: None for model in (answer.model, answer.short) if model is not None}
     answered |= {model: None for _, model in webhooks.SENT.values()}
     return list(taken), list(answered)
 
@@ -130,7 +131,8 @@ def _body(body: Body) -> dict[str, Any]:
 def _answer(answer: Answer, operation: Operation) -> dict[str, Any]:
     content = {kind: {"schema": dict(schema)} for kind, schema in answer.content.items()}
     if answer.model is not None:
-        content[_JSON] = {"schema": reference(answer.model)}
+        either = [reference(model) for model in (answer.model, answer.short) if model is not None]
+        content[_JSON] = {"schema": either[0] if len(either) == 1 else {"anyOf": either}}
     more = (*answer.headers, "Idempotent-Replayed") if operation.once else answer.headers
     found = {"description": answer.text, "headers": _headers(*more, keyed=operation.scope is not None)}
     return found | ({"content": content} if content else {})

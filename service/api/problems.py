@@ -25,7 +25,7 @@ _NO_SUCH_ADDRESS, _NO_SUCH_METHOD = 404, 405
 MAX_PROBLEMS = 100
 _A_TIME = "must be a time with its zone, for example 2026-11-20T12:00:00Z"
 _LONGEST_KEY = 255
-_FAULTS = {
+WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
     "string_type": "must be a string",
@@ -160,7 +160,7 @@ def _has(value: Any, key: str | int) -> bool:
 
 
 def _told(fault: Mapping[str, Any]) -> str:
-    words = _FAULTS.get(fault["type"])
+    words = WORDS.get(fault["type"])
     if words is not None:
         return words.format_map(fault.get("ctx", {}))
     return str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -4,7 +4,7 @@ from service.api.bodies import NothingIn
 from service.api.describe import Answer, Body, Described, Operation, Parameter, Tag
 from service.api.described.common import CURSOR, LAST_EVENT_ID, LIMIT, NOTHING, TIME, stream_of
 from service.api.detections import DetectionIn
-from service.api.schemas.detections import Detection, DetectionPage
+from service.api.schemas.detections import Detection, DetectionPage, DetectionSummary
 from service.api.schemas.timeline import Timeline
 from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
@@ -82,7 +82,7 @@ OPERATIONS: Described = {
                 schema={"type": "integer", "minimum": 1, "maximum": 999_999},
             ),
         ),
-        answers={200: Answer(text="The result as it stands.", model=Detection)},
+        answers={200: Answer(text="The result as it stands.", model=Detection, short=DetectionSummary)},
     ),
     ("DELETE", "/v1/detections/{detection_id}"): Operation(
         id="eraseDetection",

@@ -13,6 +13,8 @@ OPERATIONS: Described = {
         id="createEndpoint",
         tag=Tag.ENDPOINTS,
         summary="Register a URL that wants events",
+        text="`events` is required. The same URL twice makes two endpoints, each with its own secret, and every event "
+        "arrives twice. `batch.completed` is reserved: nothing sends it yet.",
         scope=_WRITE,
         body=Body(model=EndpointIn, example={"url": "https://customer.example/relay", "events": ["detection.*"]}),
         once=True,
