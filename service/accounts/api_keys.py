@@ -19,6 +19,7 @@ DEFAULT_SCOPES = ("detections:read", "detections:write", "endpoints:read", "endp
 SCOPES = frozenset({*DEFAULT_SCOPES, "admin"})
 MODES = ("live", "test")
 
+LONGEST_LABEL = 100
 _RANDOM_BYTES = 32
 _LONGEST_KEY = 200
 _PREFIX_CHARACTERS = len("vr_live_") + 4
@@ -56,10 +57,13 @@ def create(
     *,
     scopes: Collection[str] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    label: str | None = None,
     actor: str = "operator",
 ) -> NewKey:
-    """A new key of this account. Raises `CallerError` for a mode or scope that does not exist."""
+    """A new key of this account. Raises `CallerError` for a mode or scope that does not exist, or a label too long."""
     _check_words(mode, scopes)
+    if label is not None and not (label.isprintable() and 0 < len(label) <= LONGEST_LABEL):
+        raise CallerError("invalid_label", f"A key's label is 1 to {LONGEST_LABEL} printable characters.")
     text = f"vr_{mode}_{secrets.token_urlsafe(_RANDOM_BYTES)}"
     row = ApiKey(
         id=new_id("key"),
@@ -69,6 +73,7 @@ def create(
         prefix=text[:_PREFIX_CHARACTERS],
         last_four=text[-4:],
         scopes=" ".join(sorted(scopes)),
+        label=label,
         created_at=now,
         expires_at=expires_at,
     )

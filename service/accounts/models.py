@@ -30,6 +30,7 @@ class ApiKey(SQLModel, table=True):
     prefix: str
     last_four: str
     scopes: str  # words with spaces between
+    label: str | None = None
     created_at: datetime = Field(sa_type=UtcTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)

@@ -233,17 +233,24 @@ def keys_create(
     scopes: Annotated[
         str | None, typer.Option(help="What it may do, with commas between; all but admin by default.")
     ] = None,
+    label: Annotated[str | None, typer.Option(help="What it is for, shown in the list.")] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            help="When it stops to work, in UTC; never by default.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an API key. It is shown once."""
     from service.cli.keys import create  # noqa: PLC0415
 
-    create(account, mode, words_in(scopes), as_json=as_json)
+    create(account, mode, words_in(scopes), label, expires, as_json=as_json)
 
 
 @keys.command("list")
 def keys_list(as_json: JsonFlag = False) -> None:
-    """List the keys: never the key itself."""
+    """List the keys with their last use and their end: never the key itself."""
     from service.cli.keys import show  # noqa: PLC0415
 
     show(as_json=as_json)

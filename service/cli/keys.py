@@ -2,19 +2,44 @@
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 import typer
+from sqlmodel import select
 
 from service.accounts import api_keys
+from service.accounts.models import Account, ApiKey
 from service.accounts.register import account_named
 from service.cli.start import open_database
 from service.kit.clock import rfc3339, system_clock
 from service.kit.errors import CallerError
 from service.settings import load_settings
 
+_HINTS = {"invalid_scope": "--scopes", "invalid_label": "--label"}
+_COLUMNS = (
+    ("key id", "key_id"),
+    ("account", "account"),
+    ("label", "label"),
+    ("mode", "mode"),
+    ("key", "key"),
+    ("state", "state"),
+    ("last used", "last_used_at"),
+    ("expires", "expires_at"),
+    ("scopes", "scopes"),
+)
 
-def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: bool) -> None:
+
+def create(
+    account: str,
+    mode: str,
+    scopes: Collection[str] | None,
+    label: str | None,
+    expires: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
     """A key with these scopes, or the default ones, exists, and is shown this once."""
     if mode not in ("live", "test"):
         raise typer.BadParameter("must be live or test", param_hint="--mode")
@@ -22,10 +47,18 @@ def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: 
     try:
         with database.writing() as session:
             owner = account_named(session, account, now)
-            key = api_keys.create(session, owner.id, mode, now, scopes=scopes or api_keys.DEFAULT_SCOPES)
+            key = api_keys.create(
+                session,
+                owner.id,
+                mode,
+                now,
+                scopes=scopes or api_keys.DEFAULT_SCOPES,
+                expires_at=_later(expires, now),
+                label=label,
+            )
             shown = {"account_id": owner.id, "key_id": key.row.id, "key": key.text, "mode": mode}
     except CallerError as error:
-        hint = "--scopes" if error.code == "invalid_scope" else "--account"
+        hint = _HINTS.get(error.code, "--account")
         raise typer.BadParameter(error.detail, param_hint=hint) from error
     finally:
         database.close()
@@ -34,23 +67,29 @@ def create(account: str, mode: str, scopes: Collection[str] | None, *, as_json: 
         return
     sys.stdout.write(f"account  {shown['account_id']}\nkey id   {shown['key_id']}\nmode     {mode}\n")
     sys.stdout.write(f"scopes   {key.row.scopes}\n")
+    sys.stdout.write(f"expires  {_time(key.row.expires_at) or 'never'}\n")
     sys.stdout.write(f"key      {shown['key']}\nKeep the key now: it is not shown again.\n")
 
 
 def show(*, as_json: bool) -> None:
     """Every key is listed, without the key itself."""
-    database = open_database(load_settings(secrets_needed=False))
+    database, now = open_database(load_settings(secrets_needed=False)), system_clock()
     with database.reading() as session:
+        names = {owner.id: owner.name for owner in session.exec(select(Account))}
         rows = [
             {
                 "key_id": row.id,
                 "account_id": row.account_id,
+                "account": names.get(row.account_id, ""),
+                "label": row.label,
                 "mode": row.mode,
                 "key": f"{row.prefix}…{row.last_four}",
                 "scopes": row.scopes.split(),
                 "created_at": rfc3339(row.created_at),
-                "last_used_at": rfc3339(row.last_used_at) if row.last_used_at else None,
-                "revoked_at": rfc3339(row.revoked_at) if row.revoked_at else None,
+                "last_used_at": _time(row.last_used_at),
+                "expires_at": _time(row.expires_at),
+                "revoked_at": _time(row.revoked_at),
+                "state": _state(row, now),
             }
             for row in api_keys.list_keys(session)
         ]
@@ -58,10 +97,34 @@ def show(*, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps({"data": rows}) + "\n")
         return
-    for row in rows:
-        state = f"revoked {row['revoked_at']}" if row["revoked_at"] else "valid"
-        scopes = " ".join(row["scopes"] or ())
-        sys.stdout.write(f"{row['key_id']}  {row['account_id']}  {row['mode']}  {row['key']}  {state}  {scopes}\n")
+    from service.cli.tables import print_rows  # noqa: PLC0415 - only where a person reads
+
+    print_rows([row | _in_words(row) for row in rows], _COLUMNS)
+
+
+def _state(row: ApiKey, now: datetime) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= now else "valid"
+
+
+def _in_words(row: Mapping[str, Any]) -> dict[str, str]:
+    never = {name: row[name] or "never" for name in ("last_used_at", "expires_at")}
+    return {"scopes": " ".join(row["scopes"]), **never}
+
+
+def _later(expires: datetime | None, now: datetime) -> datetime | None:
+    """Return the time in UTC. Raise `BadParameter` where it is not to come."""
+    if expires is None:
+        return None
+    at = expires if expires.tzinfo else expires.replace(tzinfo=UTC)
+    if at <= now:
+        raise typer.BadParameter("must be in the future, for example 2030-01-31", param_hint="--expires")
+    return at
+
+
+def _time(at: datetime | None) -> str | None:
+    return rfc3339(at) if at else None
 
 
 def revoke(key_id: str) -> None:

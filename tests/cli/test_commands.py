@@ -1,7 +1,9 @@
 """The commands an operator types, on both databases."""
 
 import json
+import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -85,9 +87,52 @@ def test_a_key_gets_the_scopes_that_were_asked_for_and_the_list_shows_them(in_da
     assert "detections:read secrets:read" in relay("keys", "list").stdout
 
 
+def test_the_list_says_whose_a_key_is_what_for_when_it_was_used_and_when_it_ends(in_database: str) -> None:
+    ending = printed(
+        "keys", "create", "--account", "Two Words", "--label", "nightly", "--expires", "2090-01-31", "--json"
+    )
+    plain = printed("keys", "create", "--account", "Label", "--json")
+    database = Database(in_database)
+    with database.writing() as session:
+        api_keys.note_use(session, plain["key_id"], datetime(2026, 11, 20, 12, tzinfo=UTC))
+    database.close()
+    rows = {row["key_id"]: row for row in json.loads(relay("keys", "list", "--json").stdout)["data"]}
+    first, second = rows[ending["key_id"]], rows[plain["key_id"]]
+    told = ("account", "label", "last_used_at", "expires_at", "state")
+    assert [first[name] for name in told] == ["Two Words", "nightly", None, "2090-01-31T00:00:00.000Z", "valid"]
+    assert [second[name] for name in told] == ["Label", None, "2026-11-20T12:00:00.000Z", None, "valid"]
+    lines = relay("keys", "list").stdout.splitlines()
+    (line,) = [line for line in lines if ending["key_id"] in line]
+    assert re.search(r"Two Words +nightly +test .* valid +never +2090-01-31T00:00:00.000Z", line)
+    (line,) = [line for line in lines if plain["key_id"] in line]
+    assert re.search(r"valid +2026-11-20T12:00:00.000Z +never", line)
+
+
+def test_an_expired_key_is_listed_as_such_and_opens_nothing(in_database: str) -> None:
+    key = printed("keys", "create", "--account", "Label", "--expires", "2090-01-31", "--json")
+    database = Database(in_database)
+    with database.writing() as session:
+        for row in api_keys.list_keys(session):
+            row.expires_at = datetime(2026, 1, 1, tzinfo=UTC)
+            session.add(row)
+    with database.reading() as session:
+        assert api_keys.authenticate(session, key["key"], system_clock()) is None
+    database.close()
+    assert [row["state"] for row in json.loads(relay("keys", "list", "--json").stdout)["data"]] == ["expired"]
+    relay("keys", "revoke", key["key_id"])
+    assert [row["state"] for row in json.loads(relay("keys", "list", "--json").stdout)["data"]] == ["revoked"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [(["--account", "Label", "--scopes", "everything"], "everything"), (["--account", " "], "--account")],
+    [
+        (["--account", "Label", "--scopes", "everything"], "everything"),
+        (["--account", " "], "--account"),
+        (["--account", "Label", "--expires", "2020-01-31"], "--expires"),
+        (["--account", "Label", "--expires", "soon"], "--expires"),
+        (["--account", "Label", "--label", ""], "--label"),
+        (["--account", "Label", "--label", "x" * 101], "--label"),
+    ],
 )
 def test_a_key_that_cannot_be_made_is_refused_in_a_sentence(in_database: str, arguments: list[str], word: str) -> None:
     result = relay("keys", "create", *arguments)
