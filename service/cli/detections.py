@@ -104,7 +104,22 @@ def show_result(result: dict[str, Any], *, as_json: bool) -> None:
         return
     from service.cli.result_screen import ResultScreen  # noqa: PLC0415 - rich, only where it is looked at
 
-    ResultScreen().show_results([result])
+    ResultScreen(hosts=_hosts(result)).show_results([result])
+
+
+def _hosts(result: dict[str, Any]) -> dict[str, str]:
+    """Return where the audio was to come from, if there is none: the timeline tells."""
+    if result["track"]["filename"] or result["completed_at"] is None:
+        return {}
+    from service.cli.client import Client, ClientError, address, path_of  # noqa: PLC0415 - `relay --help` is quick
+
+    try:
+        with Client(address()) as client:
+            facts = client.call("GET", path_of("detections", result["id"], "timeline"))["data"]
+    except ClientError:
+        return {}
+    host = next((fact.get("host") for fact in facts if fact["kind"] == "source.failed"), None)
+    return {result["id"]: host} if host else {}
 
 
 def _act(detection_id: str, action: str) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.calls import ask, card, done, listing
+from service.cli.calls import ask, card, done, failures_said, listing
 from service.cli.options import Cursor, JsonFlag, Limit, headers_in, present, words_in
 
 group = typer.Typer(help="Webhook endpoints, through the API of a running service.", no_args_is_help=True)
@@ -16,7 +16,14 @@ Description = Annotated[str | None, typer.Option(help="A note of yours.")]
 RateLimit = Annotated[int | None, typer.Option(min=1, help="Webhooks a second, at most.")]
 
 _PATH = "webhook-endpoints"
-_COLUMNS = (("id", "id"), ("status", "status"), ("events", "events"), ("url", "url"), ("description", "description"))
+_COLUMNS = (
+    ("id", "id"),
+    ("status", "status"),
+    ("health", "health"),
+    ("events", "events"),
+    ("url", "url"),
+    ("description", "description"),
+)
 _CLEARED = {"description": "description", "headers": "headers", "rate-limit": "rate_limit_per_second"}
 
 
@@ -37,8 +44,11 @@ def create(
 
 @group.command("list")
 def index(limit: Limit = None, cursor: Cursor = None, as_json: JsonFlag = False) -> None:
-    """List the endpoints, newest first."""
-    listing(ask("GET", _PATH, params=present(limit=limit, cursor=cursor)), _COLUMNS, as_json=as_json)
+    """List the endpoints, newest first, and how each did in the last 24 hours."""
+    page = ask("GET", _PATH, params=present(limit=limit, cursor=cursor))
+    if not as_json:
+        page = {**page, "data": _with_health(page["data"])}
+    listing(page, _COLUMNS, as_json=as_json)
 
 
 @group.command("get")
@@ -158,3 +168,30 @@ def _cleared(name: str) -> str:
     if name not in _CLEARED:
         raise typer.BadParameter(f"can clear {', '.join(_CLEARED)}", param_hint="--clear")
     return _CLEARED[name]
+
+
+def _with_health(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the endpoints, each with a few words on its last 24 hours."""
+    from service.cli.client import Client, RefusedError, address, path_of  # noqa: PLC0415 - `relay --help` is quick
+
+    told = []
+    with failures_said(), Client(address()) as client:
+        for row in rows:
+            try:
+                health = _health(client.call("GET", path_of(_PATH, row["id"], "stats")))
+            except RefusedError:  # deleted since, or asked too often
+                health = "unknown"
+            told.append(row | {"health": health})
+    return told
+
+
+def _health(stats: dict[str, Any]) -> str:
+    tried, failed, held = stats["attempts"]["total"], stats["attempts"]["failed"], stats["backlog"]["held"]
+    if not tried:
+        health = "nothing tried"
+    elif not failed:
+        health = f"ok, {tried} of {tried}"
+    else:
+        health = f"{'failing' if failed == tried else 'unsteady'}, {failed} of {tried} failed"
+    since = f" since {stats['failing_since']}" if stats["failing_since"] else ""
+    return f"{health}{since}{f'; {held} held' if held else ''}"

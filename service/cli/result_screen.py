@@ -30,7 +30,9 @@ _UNTIL = (("next_look_at", "next look"), ("deadline_at", "at the latest"))
 class ResultScreen:
     """A terminal, or a pipe: then nothing moves and only what is shown at the end is printed."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, *, stderr: bool = False, hosts: Mapping[str, str] | None = None) -> None:
+        """`hosts` tells by detection where audio without a name comes from."""
+        self.hosts = hosts or {}
         self.console = Console(highlight=False, stderr=stderr)
         self._results: dict[str, Mapping[str, Any]] = {}
         self._live: Live | None = None
@@ -38,13 +40,20 @@ class ResultScreen:
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
         """The lines move while inside."""
-        with Live(self._tables(), console=self.console, refresh_per_second=8, transient=True) as self._live:
+        shown = Live(self._tables(), console=self.console, refresh_per_second=8, transient=True, redirect_stdout=False)
+        with shown as self._live:
             yield
         self._live = None
 
     def update(self, result: Mapping[str, Any]) -> None:
         """The detection's lines show how far it is."""
         self._results[result["id"]] = result
+        if self._live is not None:
+            self._live.update(self._tables())
+
+    def drop(self, detection_id: str) -> None:
+        """The detection has no lines any more."""
+        self._results.pop(detection_id, None)
         if self._live is not None:
             self._live.update(self._tables())
 
@@ -66,18 +75,18 @@ class ResultScreen:
 
     def show_verdict(self, result: Mapping[str, Any]) -> None:
         """What was found, in a frame."""
-        self.console.print(_verdict(result))
+        self.console.print(_verdict(result, self.hosts.get(result["id"])))
 
     def _tables(self) -> Group:
         parts: list[RenderableType] = []
         for result in self._results.values():
-            parts += [_table(result), *_waits(result)]
+            parts += [_table(result, self.hosts.get(result["id"])), *_waits(result)]
         return Group(*parts)
 
 
-def _table(result: Mapping[str, Any]) -> Table:
+def _table(result: Mapping[str, Any], host: str | None) -> Table:
     """A line for each detector of one track. Fits a terminal of 80 columns."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result), title_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result, host), title_justify="left")
     for name, width in (("detector", 15), ("state", 15), ("verdict", 14), ("vendor score", 12), ("by", 8), ("s", 4)):
         table.add_column(name, no_wrap=True, min_width=width)
     for detector in result["detectors"]:
@@ -100,8 +109,16 @@ def _wait(detector: Mapping[str, Any]) -> str:
     return f"{why} ({until})" if why and until else why or until
 
 
-def _title(result: Mapping[str, Any]) -> str:
-    return _plain((result["track"]["filename"] or "the audio is being fetched")[:70])
+def _title(result: Mapping[str, Any], host: str | None) -> str:
+    return _plain(name_of(result, host)[:70])
+
+
+def name_of(result: Mapping[str, Any], host: str | None) -> str:
+    """Return the audio's name. Without one: whether it is still on its way from `host`, or that there is none."""
+    if name := result["track"]["filename"]:
+        return str(name)
+    place = f" from {host}" if host else ""
+    return f"the audio is being fetched{place}" if result["completed_at"] is None else f"no audio{place}"
 
 
 def _row(detector: Mapping[str, Any]) -> list[str]:
@@ -116,15 +133,16 @@ def _row(detector: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _verdict(result: Mapping[str, Any]) -> Panel:
-    found = result["verdict"] or "no verdict yet"
+def _verdict(result: Mapping[str, Any], host: str | None) -> Panel:
+    found = result["verdict"] or ("no verdict yet" if result["completed_at"] is None else "no verdict")
     agreed = [result["agreement"]] if result["verdict"] else []
     lines = [f"[bold]{_plain(found)}[/]  ({_plain(', '.join([result['status'], *agreed]))})"]
     if result["display"]:
         lines.append(_plain(result["display"]))
     digest = result["track"]["audio_sha256"]
-    lines.append(f"[dim]{result['id']}  revision {result['revision']}  sha256 {digest}[/]")
-    return Panel("\n".join(lines), title="verdict", title_align="left", expand=False)
+    known = [result["id"], f"revision {result['revision']}", *([f"sha256 {digest}"] if digest else [])]
+    lines.append(f"[dim]{'  '.join(known)}[/]")
+    return Panel("\n".join(lines), title=f"verdict: {_title(result, host)}", title_align="left", expand=False)
 
 
 def _plain(text: str | None) -> str:

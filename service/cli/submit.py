@@ -1,16 +1,18 @@
 """`relay submit`: a customer's client. Audio goes in by upload or by address, the verdict comes out."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.cli.calls import print_json
 from service.cli.client import Client, ClientError, RefusedError, UnreachableError, address, path_of
 from service.cli.plain_text import printable
-from service.cli.result_screen import ResultScreen
+from service.cli.result_screen import ResultScreen, name_of
 
 FAILED, USAGE, UNFINISHED = 1, 2, 3
 """Exit statuses beside 0: refused or without an answer; no such file; not finished in time."""
@@ -22,6 +24,8 @@ _TROUBLE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
 
 Pause = Callable[[float], None]
+Ended = Callable[[dict[str, Any], ResultScreen], bool]
+"""Is told of a detection that has ended; whether that was all there is to say of it."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class Asked:
     """What became of the sources: detections by id, in the order given."""
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
+    """By detection: where its audio was to be fetched."""
     refused: bool = False
 
     @property
@@ -58,7 +64,8 @@ def run_submit(
         if not wait:
             _say_taken(asked, as_json=as_json)
             return FAILED if asked.refused else 0
-        _wait(client, asked, patience_seconds)
+        many = len(asked.results) > 1 and not as_json
+        _wait(client, asked, patience_seconds, _told_in_a_row if many else _told_later)
         _show(client, asked, as_json=as_json)
     return asked.status
 
@@ -76,6 +83,8 @@ def ask_all(client: Client, sources: Sequence[str], question: dict[str, Any]) ->
                 break
         else:
             asked.results[result["id"]] = result
+            if _is_url(source) and (host := urlsplit(source).hostname):
+                asked.hosts[result["id"]] = host
     return asked
 
 
@@ -110,18 +119,23 @@ def _ask(client: Client, source: str, question: dict[str, Any]) -> dict[str, Any
     return result
 
 
-def _wait(client: Client, asked: Asked, patience_seconds: float) -> None:
+def _wait(client: Client, asked: Asked, patience_seconds: float, ended: Ended) -> None:
     """Waited for, with a line a detector on standard error if a person looks there. Ctrl-C ends the waiting only."""
-    screen = ResultScreen(stderr=True)
+    screen = ResultScreen(stderr=True, hosts=asked.hosts)
     for result in asked.results.values():
         screen.update(result)
+
+    def seen(result: dict[str, Any]) -> None:
+        screen.update(result)
+        if result["completed_at"] is not None and ended(result, screen):
+            screen.drop(result["id"])
+
     until = time.monotonic() + patience_seconds
     try:
-        if screen.console.is_terminal:
-            with screen.live():
-                follow(client, asked, screen.update, until)
-        else:
-            follow(client, asked, lambda _result: None, until)
+        with screen.live() if screen.console.is_terminal else contextlib.nullcontext():
+            for result in list(asked.results.values()):
+                seen(result)
+            follow(client, asked, seen, until)
     except KeyboardInterrupt:
         pass
     except ClientError as error:
@@ -131,9 +145,33 @@ def _wait(client: Client, asked: Asked, patience_seconds: float) -> None:
         sys.stderr.write(f"Not finished, and the service goes on: relay detections get {detection_id}\n")
 
 
+def _told_later(_result: dict[str, Any], _screen: ResultScreen) -> bool:
+    return False
+
+
+def _told_in_a_row(result: dict[str, Any], screen: ResultScreen) -> bool:
+    """Of many a detection's row is printed as soon as it ends; above the moving lines, if there are some."""
+    row = _row(result, screen.hosts.get(result["id"]))
+    if screen.console.is_terminal and sys.stdout.isatty():
+        screen.say(row)
+    else:
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()
+    return True
+
+
+def _row(result: dict[str, Any], host: str | None) -> str:
+    said = (name_of(result, host), result["verdict"] or "no verdict", result["status"], result["display"], result["id"])
+    return "  ".join(printable(one) for one in said if one)
+
+
 def _show(client: Client, asked: Asked, *, as_json: bool) -> None:
+    if not as_json and len(asked.results) > 1:
+        for detection_id in asked.open:
+            sys.stdout.write(f"{_row(asked.results[detection_id], asked.hosts.get(detection_id))}\n")
+        return
     if not as_json:
-        ResultScreen().show_results(list(asked.results.values()))
+        ResultScreen(hosts=asked.hosts).show_results(list(asked.results.values()))
         return
     for detection_id, result in asked.results.items():
         try:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import defer
 from sqlalchemy.sql.base import ExecutableOption
@@ -86,7 +87,8 @@ def _of_detection(detection: Detection) -> Iterable[Fact]:
         told = {"tries": detection.source_tries, "media_id": detection.media_id}
         yield Fact(detection.source_ended_at, "source.fetched", "source", None, told)
     if detection.source_ended_at is not None and detection.source_state == "failed":
-        failed = {"tries": detection.source_tries, "reason": detection.outcome_reason}
+        host = urlsplit(detection.source_url or "").hostname
+        failed = {"tries": detection.source_tries, "reason": detection.outcome_reason, "host": host}
         yield Fact(detection.source_ended_at, "source.failed", "source", None, failed)
     if detection.rechecked_at is not None:
         yield Fact(detection.rechecked_at, "detection.rechecked", f"round/{detection.round}")

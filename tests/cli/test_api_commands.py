@@ -190,6 +190,37 @@ async def test_a_table_has_a_line_for_each_and_shows_lists_as_words() -> None:
     assert [line.rstrip() for line in lines] == lines
 
 
+def _stats(total: int, failed: int, held: int = 0, since: str | None = None) -> dict[str, Any]:
+    return {
+        "attempts": {"total": total, "succeeded": total - failed, "failed": failed},
+        "backlog": {"pending": 0, "blocked": 0, "held": held},
+        "failing_since": since,
+    }
+
+
+@pytest.mark.parametrize(
+    ("stats", "words"),
+    [
+        (_stats(28, 28, since="2026-11-20T10:00:00.000Z"), "failing, 28 of 28 failed since 2026-11-20T10:00:00.000Z"),
+        (_stats(28, 3), "unsteady, 3 of 28 failed"),
+        (_stats(28, 0), "ok, 28 of 28"),
+        (_stats(0, 0, held=4), "nothing tried; 4 held"),
+        (None, "unknown"),
+    ],
+)
+async def test_the_list_of_endpoints_tells_how_each_does(stats: dict[str, Any] | None, words: str) -> None:
+    async with stand_in() as service:
+        service.answer(f"GET {WE}", PAGE | {"data": [ENDPOINT]})
+        if stats:
+            service.answer(f"GET {WE}/we_1/stats", stats)
+        done = await relay(service.url, "endpoints", "list")
+        as_json = await relay(service.url, "endpoints", "list", "--json")
+    title, line = done.stdout.splitlines()
+    assert "health" in title
+    assert f" {words} " in line
+    assert json.loads(as_json.stdout)["data"] == [ENDPOINT]
+
+
 @pytest.mark.parametrize(("command", "request_line"), [("get", "GET"), ("resend", "POST")])
 async def test_a_delivery_is_shown_with_its_attempts_and_no_control_code_reaches_the_terminal(
     command: str, request_line: str

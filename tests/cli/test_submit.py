@@ -10,6 +10,7 @@ import pytest
 
 from service.cli import submit
 from service.cli.client import Address, Client, UnreachableError
+from service.cli.result_screen import ResultScreen
 from tests.cli.standin import KEY, StandIn, problem, relay, result, stand_in
 
 URL = "https://cdn.example/song.mp3"
@@ -152,3 +153,72 @@ async def test_many_are_looked_at_less_often_than_one() -> None:
 
         await asyncio.to_thread(look)
     assert pauses == [pytest.approx(100 * each)]
+
+
+def _nameless(status: str, **more: Any) -> dict[str, Any]:
+    return result(status=status, track={"filename": None, "audio_sha256": None}, **more)
+
+
+async def test_of_many_each_has_a_row_with_its_name_as_soon_as_it_ends(song: Path) -> None:
+    async with stand_in() as service:
+        service.answer("POST /v1/media", {"id": "med_1"})
+        service.answer("POST /v1/detections", *(result(f"det_{n}") for n in range(3)))
+        for n in range(3):
+            looks = [result(f"det_{n}", "running")] * n
+            named = result(f"det_{n}", "completed", track={"filename": f"{n}.wav", "audio_sha256": "ab"})
+            service.answer(f"GET /v1/detections/det_{n}", *looks, named)
+        done = await relay(service.url, "submit", str(song), str(song), URL, "--wait")
+    printed = [line.split("  ") for line in done.stdout.splitlines()]
+    assert [row[:3] for row in printed] == [[f"{n}.wav", "ai_generated", "completed"] for n in range(3)]
+    assert [row[-1] for row in printed] == ["det_0", "det_1", "det_2"]
+
+
+def test_a_row_is_out_before_the_others_end(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = ResultScreen(stderr=True)
+    assert submit._told_in_a_row(result("det_1", "completed"), screen)
+    row = "song.wav  ai_generated  completed  1 of 1 detectors report AI-generated music  det_1\n"
+    assert capsys.readouterr().out == row
+    assert not submit._told_later(result("det_2", "completed"), screen)
+
+
+async def test_many_that_failed_or_did_not_end_have_rows_too() -> None:
+    async with stand_in() as service:
+        service.answer("POST /v1/detections", _nameless("queued", id="det_1"), _nameless("queued", id="det_2"))
+        failed = _nameless("failed", id="det_1", verdict=None, display=None)
+        service.answer("GET /v1/detections/det_1", failed)
+        service.answer("GET /v1/detections/det_2", _nameless("running", id="det_2"))
+        done = await relay(service.url, "submit", URL, URL, "--wait", "--patience", "0.3")
+    assert done.exit_code == 1
+    assert [line.split("  ") for line in done.stdout.splitlines()] == [
+        ["no audio from cdn.example", "no verdict", "failed", "det_1"],
+        ["the audio is being fetched from cdn.example", "no verdict", "running", "det_2"],
+    ]
+
+
+async def test_the_frame_has_the_audios_name_or_says_that_there_is_none() -> None:
+    async with stand_in() as service:
+        taking(service, result(status="completed"))
+        named = await relay(service.url, "submit", URL, "--wait")
+    async with stand_in() as service:
+        taking(service, _nameless("failed", verdict=None, display=None))
+        nameless = await relay(service.url, "submit", URL, "--wait")
+    assert "verdict: song.wav" in named.stdout
+    assert nameless.stdout.count("no audio from cdn.example") == 2
+    assert "being fetched" not in nameless.stdout
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [([{"kind": "source.failed", "host": "shop.example"}], "no audio from shop.example"), (None, "no audio")],
+)
+async def test_a_failed_sources_host_is_told_afterwards_too(facts: list[dict[str, Any]] | None, title: str) -> None:
+    async with stand_in() as service:
+        service.answer("GET /v1/detections/det_1", _nameless("failed", verdict=None, display=None))
+        if facts:
+            service.answer("GET /v1/detections/det_1/timeline", {"data": facts})
+        done = await relay(service.url, "detections", "get", "det_1")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0].rstrip() == title
+    assert "no verdict  (failed)" in done.stdout
+    assert "None" not in done.stdout
+    assert "being fetched" not in done.stdout

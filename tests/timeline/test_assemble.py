@@ -226,7 +226,7 @@ async def test_a_source_that_was_fetched_or_given_up_is_told(database: Database)
     with database.writing() as session:
         record_failure(session, other_id, "l", failure, here.policy, here.clock())
     story = _story(here, other_id)
-    assert [fact["reason"] for fact in _of(story, "source.failed")] == ["file_too_large"]
+    assert [(one["reason"], one["host"]) for one in _of(story, "source.failed")] == [("file_too_large", "cdn.example")]
     assert [fact["reason_code"] for fact in _of(story, "run.ended")] == ["file_too_large"]
 
 
