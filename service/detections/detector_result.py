@@ -95,8 +95,8 @@ def _timing(run: RunFacts, said: Reading) -> dict[str, Any]:
     wall = milliseconds_between(left_at, until) if left_at and until else None
     return {
         "submitted_at": _time(run.submitted_at),
-        "vendor_submitted_at": _time(said.vendor_submitted_at),
-        "vendor_completed_at": _time(said.vendor_completed_at),
+        "vendor_submitted_at": _time(said.vendor_submitted_at or run.vendor_submitted_at),
+        "vendor_completed_at": _time(said.vendor_completed_at or run.vendor_completed_at),
         "received_at": _time(run.received_at),
         "ended_at": _time(run.ended_at),
         "vendor_ms": said.vendor_ms,

@@ -89,6 +89,8 @@ class RunFacts:
     reused: bool = False
     charges: Sequence[Charge] = ()  # submissions that were, or may have been, paid for
     refs: Refs = field(default_factory=Refs)  # what we recorded ourselves, e.g. the vendor's job id
+    vendor_submitted_at: datetime | None = None  # by the vendor's clock, where the deciding answer does not say it
+    vendor_completed_at: datetime | None = None
 
     @property
     def part(self) -> Part:

@@ -1,12 +1,13 @@
 """From rows to the facts a result is composed of. Reads only."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
+from service.detections.beside import said_beside
 from service.detections.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
 from service.detections.lifecycle import RunState
 from service.detections.models import Detection, Observation, Run
@@ -62,8 +63,10 @@ def detection_facts(
 def run_facts(session: Session, runs: Sequence[Run], policy: DetectionPolicy) -> list[RunFacts]:
     """Each run with what was seen of it."""
     seen: dict[str, list[Observation]] = {run.id: [] for run in runs}
-    looks = select(Observation).where(col(Observation.run_id).in_(seen), col(Observation.outcome).is_(None))
-    for row in session.exec(looks.order_by(col(Observation.n))):
+    # Of tries, which are no looks, only those matter whose answer said more than that.
+    telling = or_(col(Observation.outcome).is_(None), col(Observation.reading).is_not(None))
+    rows = select(Observation).where(col(Observation.run_id).in_(seen), telling)
+    for row in session.exec(rows.order_by(col(Observation.n))):
         seen[row.run_id].append(row)
     counts = policy.callbacks_seen(session, list(seen))
     charges = charges_of(session, list(seen))
@@ -71,8 +74,10 @@ def run_facts(session: Session, runs: Sequence[Run], policy: DetectionPolicy) ->
 
 
 def _run_facts(
-    run: Run, seen: Sequence[Observation], callbacks: tuple[int, int], charges: Sequence[Charge]
+    run: Run, rows: Sequence[Observation], callbacks: tuple[int, int], charges: Sequence[Charge]
 ) -> RunFacts:
+    beside = said_beside(rows, run.observation_n)
+    seen = [row for row in rows if row.outcome is None]
     deciding = next((row for row in seen if row.n == run.observation_n), None)
     return RunFacts(
         run_id=run.id,
@@ -103,7 +108,9 @@ def _run_facts(
         ],
         reused=run.via == Via.REUSE.value,
         charges=charges,
-        refs=_refs(run),
+        refs=_refs(run, beside.other),
+        vendor_submitted_at=beside.submitted_at,
+        vendor_completed_at=beside.completed_at if run.observation_n is not None else None,
     )
 
 
@@ -118,8 +125,8 @@ def _next_look_at(run: Run) -> datetime | None:
     return run.due_at if _is_at_work(run) and run.lease_token is None else None
 
 
-def _refs(run: Run) -> Refs:
-    other: dict[str, Any] = json.loads(run.refs_json)
+def _refs(run: Run, beside: Mapping[str, str]) -> Refs:
+    other: dict[str, Any] = {**beside, **json.loads(run.refs_json)}
     return Refs(job_id=run.vendor_job_id, other={name: str(value) for name, value in other.items()})
 
 

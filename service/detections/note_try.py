@@ -38,12 +38,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try. `left_at` is `None` where nothing could begin to leave; `raw` is the answer, where one came whole."""
+    """One try. `left_at` is `None` where nothing could begin to leave; `raw` is the answer, where one came whole.
+
+    `besides` is what that answer says beside what it was asked for.
+    """
 
     outcome: Outcome
     left_at: datetime | None = None
     errand: Errand = Errand.SUBMIT
     raw: Raw | None = None
+    besides: Reading | None = None
 
 
 def note_try(
@@ -75,6 +79,7 @@ def note_try(
             body_sha256=digest,
             content_type=(raw.content_type or None) if raw else None,
             outcome=tried.outcome.value,
+            reading=tried.besides.model_dump_json(exclude_defaults=True) if tried.besides else None,
             left_at=tried.left_at,
             retry_after_seconds=why.retry_after_seconds if isinstance(why, Refused) else None,
             next_at=next_at,

@@ -30,6 +30,7 @@ from service.detections.takes import objection
 from service.detectors.answers import is_success
 from service.detectors.catalogue import Line
 from service.detectors.exchange import NotSent, OutcomeUnknown
+from service.detectors.offers import SaysMore
 from service.detectors.port import Accepted, Ask, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
@@ -135,6 +136,7 @@ class Sender:
         prepared = line.adapter.prepared(raw)
         after = Aftermath(heard(raw, prepared))
         if isinstance(prepared, Prepared):
+            prepared = replace(prepared, other={**_names(_besides(line, raw)), **prepared.other})
             if not await self._record(one, line, after, record_prepared, run.id, one.token, prepared):
                 return Came("lease_lost")
             return self._asks.prepared(ask, prepared.ref)
@@ -162,6 +164,8 @@ class Sender:
         said = line.adapter.accepted(raw)
         told, tried = heard(raw, said), Try(Outcome.ACCEPTED, left_at, raw=raw)
         if isinstance(said, Accepted):
+            besides = _besides(line, raw)
+            said, tried = replace(said, other={**_names(besides), **said.other}), replace(tried, besides=besides)
             after = Aftermath(told, charge_id, taken=True)
             known = (one.run.id, one.token, said, tried, line.policy, self._policy, self._clock())
             await self._record(one, line, after, record_accepted, *known)
@@ -213,6 +217,15 @@ class Sender:
             return with_aftermath(session, one.run, line, after, self._clock(), verb, *args, **kwargs)
 
         return await self._database.write(both)
+
+
+def _besides(line: Line, raw: Raw) -> Reading | None:
+    """What an answer to a first request says beside what it was asked for."""
+    return line.adapter.besides(raw) if isinstance(line.adapter, SaysMore) else None
+
+
+def _names(said: Reading | None) -> dict[str, str]:
+    return said.refs.other if said is not None else {}
 
 
 def _sighting(raw: Raw, said: Reading | Refused) -> Sighting:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from service.detectors.port import Raw, Refused
-from service.detectors.reading import Refs
+from service.detectors.reading import Reading, Refs
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,14 @@ class Usage:
     period: str
     counts: Mapping[str, int | float] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class SaysMore(Protocol):
+    """Says more in the answers to its first requests than what they are asked for."""
+
+    def besides(self, raw: Raw) -> Reading | None:
+        """The names and times in an answer to `prepare` or `submit`, if it can be read."""
 
 
 @runtime_checkable

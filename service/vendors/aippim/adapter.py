@@ -130,6 +130,11 @@ class Aippim(Judged):
         url = f"{self._base}/api/v1/task/result/{quote(task_id, safe='')}"
         return await self._exchange.send("GET", url, headers=self._headers)
 
+    def besides(self, raw: Raw) -> Reading | None:
+        """The names and times in the answer to a first request. Never raises."""
+        said = self.told(raw, self.detectors[0])
+        return said if isinstance(said, Reading) else None
+
     def told(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         if raw.status == _NOT_FOUND:

@@ -100,6 +100,11 @@ class Asc(AscAccount, AscCertificates, Judged):
         """The answer to a look at a job that nobody has: whether the vendor's health needs a key is not documented."""
         return await self._fetch(_NO_JOB)
 
+    def besides(self, raw: Raw) -> Reading | None:
+        """The names and times in the answer to a first request. Never raises."""
+        said = self.told(raw, self.detectors[0])
+        return said if isinstance(said, Reading) else None
+
     def told(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         del detector  # one model, one way to read it
