@@ -28,7 +28,7 @@ async def require(request: Request, scope: str) -> Caller:
     """
     context, now = context_of(request), context_of(request).clock()
     key = _bearer(request)
-    caller = await context.database.read(authenticate, key, now) if key else None
+    caller = await _known(request, context, key, now) if key else None
     if caller is None:
         raise _stranger(request, context, now, gave_key=bool(key))
     charge(request, context.limits.keys, caller.key_id, now)
@@ -42,6 +42,16 @@ async def require(request: Request, scope: str) -> Caller:
             status=403,
             headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
         )
+    return caller
+
+
+async def _known(request: Request, context: Context, key: str, now: datetime) -> Caller | None:
+    """Whose key it is. An address that has tried too often does not reach the database: `None` without a look."""
+    address = neighbourhood(client_address(request, context.trusted_proxy_hops))
+    if not context.limits.may_look_up(key, address, now):
+        return None
+    caller = await context.database.read(authenticate, key, now)
+    context.limits.note(key, good=caller is not None)
     return caller
 
 

@@ -7,6 +7,7 @@ draft-ietf-httpapi-ratelimit-headers. Who is asked for a key at all is `auth`'s 
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from math import ceil
 
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from service.kit.errors import CallerError
 WINDOW_SECONDS = 60
 PER_MINUTE = 600
 _MOST_BUCKETS = 20_000
+_UNKNOWN_A_MINUTE = 60
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Limiter:
         self._most = most
         self._buckets: OrderedDict[str, tuple[float, datetime]] = OrderedDict()  # the least recently used first
 
+    def is_empty(self, who: str, now: datetime) -> bool:
+        """Return True if a request of `who` would not be granted now; nothing is counted."""
+        held, at = self._buckets.get(who, (float(self._quota), now))
+        return held + max(0.0, (now - at).total_seconds()) * self._per_second < 1
+
     def take(self, who: str, now: datetime) -> Standing:
         """One request of `who` is counted, unless the bucket is empty. A clock that steps back refills nothing."""
         held, at = self._buckets.pop(who, (float(self._quota), now))
@@ -67,11 +75,35 @@ class Limiter:
 
 
 class Limits:
-    """The two kinds of callers, apart: strangers, however many, push no key's bucket out."""
+    """The two kinds of callers, apart: strangers, however many, push no key's bucket out.
+
+    An address that has tried too often may have its keys looked up no more, but for those that were good before, and
+    for a few a minute of all such addresses: a newcomer among them may have a good one.
+    """
 
     def __init__(self, per_minute: int = PER_MINUTE) -> None:
         self.keys = Limiter(per_minute)
         self.strangers = Limiter(per_minute)
+        self._unknown = Limiter(_UNKNOWN_A_MINUTE)
+        self._good: OrderedDict[bytes, None] = OrderedDict()  # by hash, the least recently used first
+
+    def may_look_up(self, key: str, address: str, now: datetime) -> bool:
+        """Return True if the database may be asked whose key this is."""
+        if _hash(key) in self._good or not self.strangers.is_empty(address, now):
+            return True
+        return self._unknown.take("", now).granted
+
+    def note(self, key: str, *, good: bool) -> None:
+        """Remember how the key was found."""
+        self._good.pop(_hash(key), None)
+        if good:
+            self._good[_hash(key)] = None
+        while len(self._good) > _MOST_KNOWN:
+            self._good.popitem(last=False)
+
+
+def _hash(key: str) -> bytes:
+    return sha256(key.encode(errors="replace")).digest()
 
 
 def charge(request: Request, limiter: Limiter, who: str, now: datetime) -> None:

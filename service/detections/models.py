@@ -196,7 +196,7 @@ class Observation(SQLModel, table=True):
     """
 
     __tablename__ = "observation"
-    __table_args__ = (UniqueConstraint("run_id", "n"),)
+    __table_args__ = (UniqueConstraint("run_id", "n"), Index("ix_observation_at", "at"))
 
     id: int | None = Field(default=None, sa_column=Column(Serial, primary_key=True))
     run_id: str

@@ -4,6 +4,7 @@ Signed, not secret: whoever holds a token can read what it carries.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -17,6 +18,7 @@ from service.kit.keys import checked, derive
 
 # The payload (a leading dot: compressed), a dot, 32 bytes of HMAC-SHA256. itsdangerous itself skips stray letters.
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]{1,2000}\.([A-Za-z0-9_-]{43})")
+_MOST_PURPOSES = 500  # lists have one for each account
 
 
 class BadToken(RelayError):  # noqa: N818 - it says what is the matter
@@ -28,7 +30,7 @@ class Tokens:
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         self._secret_keys = checked(secret_keys)
-        self._serializers: dict[str, URLSafeSerializer] = {}
+        self._serializers: OrderedDict[str, URLSafeSerializer] = OrderedDict()  # the oldest first
 
     def sign(self, purpose: str, payload: Sequence[Any] | dict[str, Any], *, expires_at: datetime | None) -> str:
         """A token that carries `payload` (JSON) until `expires_at`, rounded up to a second; `None`: for ever."""
@@ -57,4 +59,6 @@ class Tokens:
             keys = [derive(key, f"tokens/{purpose}") for key in reversed(self._secret_keys)]
             signer_kwargs = {"key_derivation": "none", "digest_method": sha256}
             self._serializers[purpose] = URLSafeSerializer(keys, signer_kwargs=signer_kwargs)
+            while len(self._serializers) > _MOST_PURPOSES:
+                self._serializers.popitem(last=False)
         return self._serializers[purpose]

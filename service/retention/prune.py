@@ -67,6 +67,8 @@ class Pruner:
             "ignored": lambda: self.database.write(rows.drop_ignored, now, self.slice),
             "quarantined": lambda: self.database.write(rows.drop_quarantined, now, self.slice),
             "attempts": lambda: self.database.write(rows.drop_attempts, now - keep.attempts, self.slice),
+            "observations": lambda: self.database.write(rows.drop_observations, now - keep.results, self.slice),
+            "deliveries": lambda: self.database.write(rows.drop_deliveries, now - keep.results, self.slice),
             "idempotency": lambda: self.database.write(rows.drop_idempotency, now, self.slice),
             "workers": lambda: self.database.write(rows.drop_workers, now, self.slice),
             "results": lambda: self._results(now),

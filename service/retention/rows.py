@@ -8,10 +8,10 @@ from sqlmodel import Session, SQLModel, col, select
 
 from service.accounts.models import Idempotency
 from service.callbacks.models import CALLBACK_SET_ASIDE, CALLBACK_SETTLED, Callback
-from service.detections.models import RawBody
+from service.detections.models import Detection, Observation, RawBody, Run
 from service.kit.columns import table_of
 from service.kit.heartbeat import Worker
-from service.webhooks.models import Attempt
+from service.webhooks.models import DELIVERY_ENDED, Attempt, Delivery
 
 _QUARANTINE = timedelta(days=30)
 _SILENCE = timedelta(days=1)
@@ -44,6 +44,25 @@ def drop_quarantined(session: Session, now: datetime, limit: int) -> int:
 def drop_attempts(session: Session, before: datetime, limit: int) -> int:
     """Attempts of before then are gone; their deliveries still know how many there were."""
     return _drop(session, Attempt, col(Attempt.started_at), before, limit)
+
+
+def drop_observations(session: Session, before: datetime, limit: int) -> int:
+    """Single looks of before then are gone, of detections that are erased; what they led to stays."""
+    erased = (
+        select(Run.id)
+        .join(Detection, col(Detection.id) == col(Run.detection_id))
+        .where(col(Run.id) == col(Observation.run_id), col(Detection.erased_at).is_not(None))
+    )
+    return _drop(session, Observation, col(Observation.at), before, limit, erased.exists())
+
+
+def drop_deliveries(session: Session, before: datetime, limit: int) -> int:
+    """Deliveries that ended before then are gone, with what is left of their attempts."""
+    over = select(Delivery.id).where(text(DELIVERY_ENDED), col(Delivery.ended_at) <= before)
+    oldest = session.exec(over.order_by(col(Delivery.ended_at)).limit(limit).with_for_update(skip_locked=True)).all()
+    session.exec(delete(Attempt).where(col(Attempt.delivery_id).in_(oldest)))
+    session.exec(delete(Delivery).where(col(Delivery.id).in_(oldest)))
+    return len(oldest)
 
 
 def drop_idempotency(session: Session, now: datetime, limit: int) -> int:

@@ -41,6 +41,7 @@ log = structlog.get_logger()
 ATTEMPTS = Count("relay_attempts_total", "Tries to deliver an event, by the class of what came of them.", "class")
 
 _CROWD = 20  # so many turned away in one round: more of that endpoint's must be waiting right behind
+_FORGETS_EVERY = timedelta(minutes=1)
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
 
 
@@ -86,6 +87,7 @@ class Deliverer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = Shares(policy.capacity)
         self._paces: dict[str, Pace] = {}
+        self._forgets_at = clock() + _FORGETS_EVERY
         self._talks = Talks()
         self.counts: Counter[str] = Counter()
 
@@ -95,6 +97,7 @@ class Deliverer:
         if self._talks.closed or room < self._policy.capacity // 4:
             return False  # refilled at a low-water mark: `_finish` kicks again
         now, shares = self._clock(), self._places.copy()
+        self._forget(now)
         parcels = await self._database.write(
             claim_deliveries, now=now, lease_until=now + self._policy.lease, limit=room, shares=shares
         )
@@ -169,6 +172,13 @@ class Deliverer:
             waiting = await self._database.read(due_deliveries, endpoint_id, now)
             places = [(row, pace.next_place(per_second, now)) for row in waiting]
             await self._database.write(line_up, places, now)
+
+    def _forget(self, now: datetime) -> None:
+        """Once a minute, endpoints of which nothing is remembered that still matters leave no trace."""
+        if now < self._forgets_at:
+            return
+        self._forgets_at = now + _FORGETS_EVERY
+        self._paces = {endpoint_id: pace for endpoint_id, pace in self._paces.items() if not pace.is_idle(now)}
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

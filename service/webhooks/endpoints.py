@@ -6,16 +6,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, func, select, update
 
 from service.kit.clock import rfc3339
 from service.kit.columns import table_of
+from service.kit.database import serialise
+from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
 from service.kit.sealing import Sealer
 from service.webhooks.models import Delivery, Endpoint
 from service.webhooks.rotate import add_secret
 from service.webhooks.signing import HEADERS_PURPOSE, open_headers
+
+MOST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,18 @@ class NewEndpoint:
 
 
 def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: datetime) -> tuple[Endpoint, str]:
-    """The endpoint, and its signing secret in clear: shown now, sealed at rest."""
+    """The endpoint, and its signing secret in clear: shown now, sealed at rest.
+
+    Raises `CallerError` 409 where the account has as many as it may: each of them multiplies every event.
+    """
+    serialise(session, f"endpoints/{asked.account_id}/{asked.mode}")
+    ours = select(func.count()).select_from(Endpoint).where(Endpoint.account_id == asked.account_id)
+    if session.exec(ours.where(Endpoint.mode == asked.mode, col(Endpoint.deleted_at).is_(None))).one() >= MOST:
+        raise CallerError(
+            "too_many_endpoints",
+            f"There are {MOST} webhook endpoints, as many as an account may have in a mode. Delete one first.",
+            status=409,
+        )
     endpoint = Endpoint(
         id=new_id("we"),
         account_id=asked.account_id,

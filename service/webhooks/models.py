@@ -10,6 +10,7 @@ from service.kit.columns import UtcTime
 DELIVERY_WAITING = "state = 'due'"
 DELIVERY_HELD = "state = 'held'"
 DELIVERY_BLOCKED = "state = 'blocked'"
+DELIVERY_ENDED = "ended_at IS NOT NULL"
 ENDPOINT_FAILING = "failing_since IS NOT NULL"
 
 
@@ -98,6 +99,12 @@ class Delivery(SQLModel, table=True):
             "created_at",
             postgresql_where=text(DELIVERY_BLOCKED),
             sqlite_where=text(DELIVERY_BLOCKED),
+        ),
+        Index(
+            "ix_delivery_ended",
+            "ended_at",
+            postgresql_where=text(DELIVERY_ENDED),
+            sqlite_where=text(DELIVERY_ENDED),
         ),
         Index("ix_delivery_order", "detection_id", "endpoint_id", "event_position"),
         Index("ix_delivery_account", "account_id", "mode", "created_at", "id"),

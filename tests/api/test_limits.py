@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -127,6 +129,26 @@ async def test_who_guesses_keys_is_stopped_and_a_neighbour_with_a_key_is_not(dat
     assert [(line["event"], line["client"], line["gave_key"]) for line in lines] == [
         ("auth.refused", "127.0.0.1", True)
     ] * 3
+
+
+async def test_an_address_that_guesses_on_does_not_reach_the_database_and_a_known_key_behind_it_does(
+    database: Database,
+) -> None:
+    looks: list[str] = []
+
+    def note(*heard: Any) -> None:
+        looks.append(heard[2])
+
+    key = bearer(database)
+    async with door(database, Hands(NOW), quota=100) as client:
+        assert (await client.get("/v1/me", headers=key)).status_code == 200
+        event.listen(database.engine, "before_cursor_execute", note)
+        for n in range(400):
+            await client.get("/v1/me", headers={"Authorization": f"Bearer vr_live_{n:043}"})
+        event.remove(database.engine, "before_cursor_execute", note)
+        again = await client.get("/v1/me", headers=key)
+    assert sum("FROM api_key" in look for look in looks) <= 100 + 60
+    assert again.status_code == 200
 
 
 @pytest.mark.parametrize(("hops", "statuses"), [(0, [401, 429]), (1, [401, 401])])

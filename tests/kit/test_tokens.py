@@ -80,3 +80,12 @@ def test_a_token_for_a_run_is_short_and_needs_no_quoting() -> None:
     token = Tokens([NEW]).sign("media", ["live", "run_01jd8x6z3xe6ntqkzjv4m6q4pn"], expires_at=LATER)
     assert len(token) <= 120
     assert token.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+def test_what_is_kept_for_speed_is_bounded_and_every_purpose_goes_on_working() -> None:
+    tokens = Tokens(["secret " * 6])
+    signed = [tokens.sign(f"cursor/{n}", [n], expires_at=None) for n in range(1_000)]
+    assert [tokens.read(f"cursor/{n}", token, now=None) for n, token in enumerate(signed)] == [
+        [n] for n in range(1_000)
+    ]
+    assert len(tokens._serializers) <= 500

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session, SQLModel, func, select
+from sqlmodel import Session, SQLModel, col, func, select
 
 from service.accounts.models import Audit, Idempotency
 from service.callbacks.models import Callback
 from service.detections.conclude import lock_detection
-from service.detections.models import Detection, RawBody, Revision
+from service.detections.models import Detection, Observation, RawBody, Revision
 from service.kit.database import Database
 from service.kit.heartbeat import Worker
 from service.kit.ids import new_id
@@ -19,7 +19,7 @@ from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.retention import rows
 from service.retention.prune import Pruner, Retention, mark_due_media
-from service.webhooks.models import Attempt
+from service.webhooks.models import Attempt, Delivery
 from tests.detections.rows import Hands, add_media, world
 from tests.detections.scripted import NOW, asc, job, said
 
@@ -59,6 +59,13 @@ def _attempt(at: datetime) -> Attempt:
     )  # fmt: skip
 
 
+def _delivery(ended_at: datetime | None) -> Delivery:
+    return Delivery(
+        id=new_id("dlv"), account_id="acc_1", mode="live", endpoint_id="we_1", event_id=new_id("evt"), event_position=1,
+        lane="fresh", state="held" if ended_at is None else "succeeded", created_at=NOW - 1000 * DAY, ended_at=ended_at,
+    )  # fmt: skip
+
+
 def _record(at: datetime) -> Idempotency:
     return Idempotency(
         account_id="a", mode="live", route="r", key=str(at), fingerprint="", status=200, answer=b"", expires_at=at
@@ -74,6 +81,8 @@ _AGED: Sequence[tuple[str, SQLModel, SQLModel]] = [
     # what it is, one whose time is up, one that has a second left
     ("raw answer", _raw(NOW - 90 * DAY), _raw(NOW - 90 * DAY + _SECOND)),
     ("attempt", _attempt(NOW - 30 * DAY), _attempt(NOW - 30 * DAY + _SECOND)),
+    ("delivery", _delivery(NOW - 365 * DAY), _delivery(NOW - 365 * DAY + _SECOND)),
+    ("delivery that has not ended", _delivery(NOW - 365 * DAY), _delivery(None)),
     ("first answer", _record(NOW), _record(NOW + _SECOND)),
     ("worker", _worker(NOW - DAY), _worker(NOW - DAY + _SECOND)),
     ("rejected", _callback("quarantined", NOW - 30 * DAY), _callback("quarantined", NOW - 30 * DAY + _SECOND)),
@@ -94,6 +103,26 @@ async def test_what_is_old_enough_goes_and_nothing_else(database: Database, old:
     with database.reading() as session:
         (left,) = session.exec(select(kind)).all()
     assert left.model_dump() == kept.model_dump()
+
+
+async def test_single_looks_go_by_age_once_their_detection_is_erased(database: Database) -> None:
+    here = world(database, asc())
+    here.submit("asc")
+    here.submit("asc")
+    erased, kept = here.runs()
+    looks = [(erased.id, 366), (erased.id, 364), (kept.id, 366)]
+    _put(
+        database,
+        *(
+            Observation(run_id=run_id, n=n, via="poll", at=NOW - days * DAY, effect="none")
+            for n, (run_id, days) in enumerate(looks, 1)
+        ),
+    )
+    with database.writing() as session:
+        session.get_one(Detection, erased.detection_id).erased_at = NOW
+    await _pruner(database, Hands()).step()
+    with database.reading() as session:
+        assert session.exec(select(Observation.n).order_by(col(Observation.n))).all() == [2, 3]
 
 
 @pytest.mark.parametrize("state", ["due", "parked"])

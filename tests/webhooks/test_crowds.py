@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
+from sqlmodel import update
 
 from service.kit.database import Database
+from service.webhooks.models import Endpoint
 from tests.hanging_names import Lookups, hanging_names
+from tests.loopback import answer
 from tests.waiting import until
 from tests.webhooks.desk import Desk, customer, desk
 from tests.webhooks.rows import draft, put_endpoint, states
@@ -85,3 +88,17 @@ async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(dat
             sender.kicks.clear()
             await sender.work()
     assert states(database) == ["succeeded"] * 10
+
+
+async def test_an_endpoint_that_failed_once_is_forgotten_after_a_while(database: Database) -> None:
+    async with customer(lambda _: answer(b"", status="500 No")) as receiver, desk(database) as sender:
+        for _ in range(30):
+            put_endpoint(database, url=receiver.url)
+        await sender.tell(draft())
+        await sender.work()
+        assert len(sender.deliverer._paces) == 30
+        sender.clock.wait(7200)
+        with database.writing() as session:
+            session.exec(update(Endpoint).values(status="disabled"))
+        await sender.work()
+        assert sender.deliverer._paces == {}

@@ -6,9 +6,11 @@ import pytest
 from sqlmodel import select
 
 from service.kit.database import Database
+from service.kit.errors import CallerError
 from service.kit.ids import is_id
 from service.kit.paging import Page, Place
 from service.webhooks.endpoints import (
+    MOST,
     NewEndpoint,
     create_endpoint,
     delete_endpoint,
@@ -125,3 +127,15 @@ def test_what_had_been_delivered_stays_delivered(database: Database) -> None:
         record_attempts(outbox())(session, [tried(parcel)])
         delete_endpoint(session, session.get_one(Endpoint, endpoint_id), NOW)
     assert states(database) == ["succeeded"]
+
+
+def test_an_account_has_so_many_endpoints_in_a_mode_and_no_more(database: Database) -> None:
+    made = [put_endpoint(database)[0] for _ in range(MOST)]
+    with pytest.raises(CallerError) as caught:
+        put_endpoint(database)
+    assert (caught.value.status, caught.value.code) == (409, "too_many_endpoints")
+    put_endpoint(database, mode="test")
+    put_endpoint(database, account_id="acc_2")
+    with database.writing() as session:
+        delete_endpoint(session, session.get_one(Endpoint, made[0]), NOW)
+    put_endpoint(database)
