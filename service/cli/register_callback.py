@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import dataclass
 
 import typer
 
@@ -14,24 +15,36 @@ from service.kit.errors import SettingsError
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
 
+_NOT_CONFIRMED = "accepted, not confirmed: the answer does not say that the address is in force"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the vendor made of our address, and why it did not take it or why that is not certain."""
+
+    taken: bool
+    reason: str | None = None
+
 
 def register_callback(vendor: str, mode: str, *, as_json: bool) -> int:
     """The vendor has our address. 1 if it would not take it; safe to repeat."""
     if mode not in ("live", "test"):
         raise typer.BadParameter("must be live or test", param_hint="--mode")
     settings = load_settings()
-    failure = asyncio.run(_register(settings, vendor, mode))
-    told = {"vendor": vendor, "mode": mode, "registered": failure is None, "reason": failure}
+    answer = asyncio.run(_register(settings, vendor, mode))
+    told = {"vendor": vendor, "mode": mode, "registered": answer.taken, "reason": answer.reason}
     if as_json:
         sys.stdout.write(json.dumps(told) + "\n")
-    elif failure is None:
-        sys.stdout.write(f"{vendor} calls back at this deployment's account address now ({mode})\n")
+    elif not answer.taken:
+        sys.stderr.write(f"{vendor} did not take the address: {answer.reason}\n")
+    elif answer.reason is not None:
+        sys.stdout.write(f"{vendor}: {answer.reason} ({mode})\n")
     else:
-        sys.stderr.write(f"{vendor} did not take the address: {failure}\n")
-    return int(failure is not None)
+        sys.stdout.write(f"{vendor} calls back at this deployment's account address now ({mode})\n")
+    return int(not answer.taken)
 
 
-async def _register(settings: Settings, vendor: str, mode: str) -> str | None:
+async def _register(settings: Settings, vendor: str, mode: str) -> Answer:
     exchanges: list[Exchange] = []
     try:
         catalogue = catalogue_of(settings, exchanges)
@@ -48,12 +61,15 @@ async def _register(settings: Settings, vendor: str, mode: str) -> str | None:
             await exchange.aclose()
 
 
-async def _tell(line: Line, url: str) -> str | None:
+async def _tell(line: Line, url: str) -> Answer:
     adapter = line.adapter
     if not isinstance(adapter, TakesAddress):
-        return "takes no address"
+        return Answer(taken=False, reason="takes no address")
     try:
-        refused = adapter.registered(await adapter.register(url))
+        raw = await adapter.register(url)
     except VendorError as error:
-        return str(error)
-    return None if refused is None else refused.reason_text
+        return Answer(taken=False, reason=str(error))
+    refused = adapter.registered(raw)
+    if refused is not None:
+        return Answer(taken=False, reason=refused.reason_text)
+    return Answer(taken=True, reason=None if adapter.confirmed(raw) else _NOT_CONFIRMED)

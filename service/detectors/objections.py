@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from service.detectors.answers import error_text, json_object
+from service.detectors.answers import error_text, json_object, reason, wants_money
 from service.detectors.lexicon import folded
-from service.detectors.port import Raw
+from service.detectors.port import Raw, Refused
+from service.detectors.words import ReasonCode
 
 # Names as they are compared: small letters and digits only, so `error_message` is `errorMessage`.
 _ERRORS = re.compile(
@@ -63,6 +64,19 @@ def objection(bodies: Sequence[Mapping[str, Any]]) -> str | None:
             if (found := _against(name, value, members)) is not None:
                 return found
     return None
+
+
+def said_no(body: Mapping[str, Any], *, hide: Sequence[str], retryable: bool) -> Refused | None:
+    """Return the refusal that a success carries in its body; `None` where nothing speaks against the success."""
+    against = objection([body])
+    return None if against is None else failure(reason(against, hide=hide), retryable=retryable)
+
+
+def failure(text: str, *, retryable: bool) -> Refused:
+    """Return a failure that the vendor told in these words; one for want of money is not tried again."""
+    if wants_money(text):
+        return Refused(ReasonCode.QUOTA_EXCEEDED, text, retryable=False)
+    return Refused(ReasonCode.VENDOR_ERROR, text, retryable)
 
 
 def _layers(value: object, path: tuple[str, ...]) -> Iterator[Layer]:

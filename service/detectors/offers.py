@@ -130,3 +130,6 @@ class TakesAddress(Protocol):
 
     def registered(self, raw: Raw) -> Refused | None:
         """`None` if it was taken, else why not."""
+
+    def confirmed(self, raw: Raw) -> bool:
+        """Whether the answer that took it also says that it is in force."""

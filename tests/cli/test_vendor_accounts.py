@@ -120,6 +120,27 @@ def test_a_vendor_that_refuses_the_address_is_quoted(monkeypatch: pytest.MonkeyP
     assert "Invalid or expired API key" in result.stderr
 
 
+@pytest.mark.parametrize("said", [{"success": False, "message": "bad url"}, {"error": "bad url"}])
+def test_a_refusal_within_a_success_is_one(monkeypatch: pytest.MonkeyPatch, said: dict[str, object]) -> None:
+    with asc(monkeypatch, webhook=JSONResponse(said, 200)):
+        plain, told = relay("register-callback", "asc"), relay("register-callback", "asc", "--json")
+    assert (plain.exit_code, plain.stdout) == (1, "")
+    assert "bad url" in plain.stderr
+    assert told.exit_code == 1
+    assert (json.loads(told.stdout)["registered"], "bad url" in json.loads(told.stdout)["reason"]) == (False, True)
+
+
+@pytest.mark.parametrize("answer", [Response(status_code=204), JSONResponse({}), JSONResponse({"active": False})])
+def test_an_answer_that_says_nothing_confirms_nothing(monkeypatch: pytest.MonkeyPatch, answer: Response) -> None:
+    with asc(monkeypatch, webhook=answer):
+        plain, told = relay("register-callback", "asc"), relay("register-callback", "asc", "--json")
+    assert (plain.exit_code, told.exit_code) == (0, 0)
+    assert "accepted, not confirmed" in plain.stdout
+    assert "calls back" not in plain.stdout
+    assert json.loads(told.stdout)["registered"] is True
+    assert "not confirmed" in json.loads(told.stdout)["reason"]
+
+
 @pytest.mark.parametrize("arguments", [["aippim"], ["nobody"], ["asc", "--mode", "dead"]])
 def test_a_wrong_command_line_says_so(arguments: list[str]) -> None:
     assert relay("register-callback", *arguments).exit_code == 2

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.detectors.offers import Certifies, Quota, TakesAddress, TellsOfItself, Usage
+from service.detectors.offers import Certifies, Checked, Quota, TakesAddress, TellsOfItself, Usage
 from service.detectors.port import Raw, Refused
 from service.detectors.words import ReasonCode
 from tests.vendors.asc_answers import adapter
@@ -75,9 +75,22 @@ def test_the_health_sample_reads_as_documented() -> None:
     assert isinstance(adapter().status(raw({})), Refused)
 
 
-@pytest.mark.parametrize("body", [b"", {}, {"id": "wh_1"}, {"status": "active"}])
-def test_any_success_registers_us(body: object) -> None:
+@pytest.mark.parametrize(
+    ("body", "confirmed"),
+    [
+        (b"", False),
+        (b"  ", False),
+        ({}, False),
+        ({"id": "wh_1"}, True),
+        ({"status": "active"}, True),
+        ({"success": True, "error": None}, True),
+        ({"id": "wh_1", "active": False}, False),
+        ({"webhook": {"enabled": False}}, False),
+    ],
+)
+def test_a_success_registers_us_and_only_one_that_says_so_confirms_it(body: object, confirmed: bool) -> None:
     assert adapter().registered(raw(body, 201)) is None
+    assert adapter().confirmed(raw(body, 201)) is confirmed
 
 
 @pytest.mark.parametrize(
@@ -85,6 +98,51 @@ def test_any_success_registers_us(body: object) -> None:
 )
 def test_what_is_no_success_does_not(answer: Raw) -> None:
     assert isinstance(adapter().registered(answer), Refused)
+
+
+NO = [
+    ({"success": False, "message": "bad url"}, "bad url"),
+    ({"error": "x"}, "x"),
+    ({"ok": "false", "message": f"key {KEY}"}, "key [key]"),
+    ({"status": "failed", "message": "not now"}, "not now"),
+    ({"data": {"error": {"code": "limit", "message": "one only"}}}, "limit: one only"),
+]
+
+
+@pytest.mark.parametrize(("said", "words"), NO)
+def test_a_success_that_says_no_is_none_whatever_was_asked(said: dict[str, object], words: str) -> None:
+    vendor = adapter()
+    certificate = sample("asc", "certificate_reply")
+    check = sample("asc", "certificate_check_reply")
+    for found in (
+        vendor.registered(raw(said)),
+        vendor.certified(raw({**certificate, **said})),
+        vendor.checked(raw({**check, "valid": True, **said}), check["certificate_id"]),
+        vendor.quota(raw({**QUOTA, **said})),
+        vendor.status(raw({**sample("asc", "health_reply"), **said})),
+    ):
+        assert isinstance(found, Refused), found
+        assert words in found.reason_text
+    if "data" not in said:
+        assert isinstance(vendor.usage(raw({**USAGE, **said}), "month"), Refused)
+
+
+def test_numbers_of_what_failed_are_no_failure_of_the_question() -> None:
+    quiet = {**USAGE, "successful": 0, "failed": 3, "errors": 3, "endpoints": {"analyze": {"errors": 3}}}
+    assert isinstance(adapter().usage(raw(quiet), "month"), Usage)
+
+
+def test_a_certificate_that_does_not_hold_is_an_answer() -> None:
+    check = {**sample("asc", "certificate_check_reply"), "valid": False, "status": "invalid", "error": "revoked"}
+    found = adapter().checked(raw(check), check["certificate_id"])
+    assert isinstance(found, Checked)
+    assert found.valid is False
+
+
+def test_a_success_that_wants_money_is_told_apart() -> None:
+    found = adapter().certified(raw({"success": False, "message": "Insufficient credits"}))
+    assert isinstance(found, Refused)
+    assert found.reason_code is ReasonCode.QUOTA_EXCEEDED
 
 
 async def test_every_question_has_the_action_that_is_set() -> None:

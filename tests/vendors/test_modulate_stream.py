@@ -36,14 +36,13 @@ async def test_audio_is_sent_as_documented_and_the_answer_comes_whole() -> None:
     assert (reading.status, reading.verdict, len(reading.segments)) == (RunStatus.SUCCEEDED, Verdict.AI_GENERATED, 2)
 
 
-async def test_only_a_twin_is_told_a_name_and_raw_audio_is_described() -> None:
+async def test_only_a_twin_is_told_a_name() -> None:
     async with stream_server(documented) as server:
-        await streaming(server.url, sample_rate=8000, num_channels=2).submit(ask(b"x", sandbox_name="run_1.ai.mp3"))
-        samples = replace(ask(b"x"), name="run_1.s16le", media_type="application/octet-stream")
-        await streaming(server.url, sample_rate=8000, num_channels=2).submit(samples)
+        await streaming(server.url).submit(ask(b"x", sandbox_name="run_1.ai.mp3"))
+        await streaming(server.url).submit(replace(ask(b"x"), name="run_1.wav", media_type="audio/wav"))
     first, second = (dict(stream.socket.query_params) for stream in server.streams)
     assert first == {"api_key": KEY, "audio_format": "mp3", "sandbox_name": "run_1.ai.mp3"}
-    assert second == {"api_key": KEY, "audio_format": "s16le", "sample_rate": "8000", "num_channels": "2"}
+    assert second == {"api_key": KEY, "audio_format": "wav"}
 
 
 def test_the_stream_is_encrypted_where_the_base_is() -> None:

@@ -16,6 +16,7 @@ from service.detectors.answers import (
 )
 from service.detectors.exchange import Exchange
 from service.detectors.judged import Judged
+from service.detectors.objections import said_no
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode
@@ -91,6 +92,8 @@ class Aippim(Judged):
         if not is_success(raw):
             return self._refused_at_the_door(raw)
         body = json_object(raw.body) or {}
+        if (refused := said_no(body, hide=self.secrets, retryable=False)) is not None:
+            return refused
         music_id = _usable(body.get("musicId"))
         if music_id is None:
             return mismatch("the answer to the upload has no musicId", retryable=False)
@@ -112,7 +115,8 @@ class Aippim(Judged):
         found = {name for key in ("task_id", "taskId") if (name := name_of(body.get(key)))}
         task_id = _usable(found.pop()) if len(found) == 1 else None
         if task_id is None:
-            return mismatch("the answer to the submission does not name one task", retryable=False)
+            refused = said_no(body, hide=self.secrets, retryable=False)
+            return refused or mismatch("the answer to the submission does not name one task", retryable=False)
         other = {key: str(body[key]) for key in ("filepath", "model") if text_of(body.get(key))}
         return Accepted(task_id, other=other)
 

@@ -1,12 +1,13 @@
 """What ASC tells of itself and of our account there, and where it is told our address.
 
 Document: https://aisongchecker.pro/api-docs: health, usage, quota, webhooks. It names none of these actions, so their
-names are settings. What a registration is answered with is not documented: any success will do.
+names are settings. What a registration is answered with is not documented: any success that does not say no will do.
 """
 
 from collections.abc import Mapping, Sequence
 
 from service.detectors.answers import is_success, mismatch, name_of, number_of, text_of, time_of
+from service.detectors.objections import layers_of, said_no
 from service.detectors.offers import Quota, Usage
 from service.detectors.port import Raw, Refused
 from service.vendors.asc.client import AscClient
@@ -14,6 +15,7 @@ from service.vendors.asc.client import AscClient
 EVENTS = ("analysis.complete", "certificate.ready")
 _STATUS = ("status", "version", "engine", "uptime_percent")
 _LARGEST = 2**31 - 1
+_IN_FORCE = ("active", "enabled", "registered", "confirmed", "verified")
 
 
 class AscAccount(AscClient):
@@ -27,7 +29,7 @@ class AscAccount(AscClient):
 
     def status(self, raw: Raw) -> Mapping[str, str] | Refused:
         """Its own words: state, version, engine, uptime in percent."""
-        body = self._body(raw, retryable=True)
+        body = self._yes(raw, retryable=True)
         if isinstance(body, Refused):
             return body
         said = {key: str(body[key]) for key in _STATUS if isinstance(body.get(key), str | int | float)}
@@ -39,7 +41,7 @@ class AscAccount(AscClient):
 
     def quota(self, raw: Raw) -> Quota | Refused:
         """What is left of the day's requests. A day ends at midnight UTC."""
-        body = self._body(raw, retryable=True)
+        body = self._yes(raw, retryable=True)
         if isinstance(body, Refused):
             return body
         limit, used, left = (_count(body.get(f"daily_{name}")) for name in ("limit", "used", "remaining"))
@@ -60,6 +62,13 @@ class AscAccount(AscClient):
         if isinstance(body, Refused):
             return body
         counts = {key: number for key, value in body.items() if (number := number_of(value, 0)) is not None}
+        # Its numbers, and what is below the top, tell of our requests: none of them is a failure of this one.
+        words = {
+            key: value for key, value in body.items() if key not in counts and not isinstance(value, Mapping | list)
+        }
+        errors = {key: body[key] for key in ("error", "errors") if not isinstance(body.get(key), int | float | None)}
+        if (refused := said_no({**words, **errors}, hide=[self._config.api_key], retryable=True)) is not None:
+            return refused
         if not counts:
             return mismatch("the answer does not say what was used", retryable=True)
         told = {key: value for key, value in body.items() if key not in counts and key != "period"}
@@ -70,9 +79,21 @@ class AscAccount(AscClient):
         return await self._post(self._config.webhook_action, {"url": url, "events": list(EVENTS)})
 
     def registered(self, raw: Raw) -> Refused | None:
-        """`None` for any success: what it looks like is not documented."""
-        found = self._body(raw, retryable=False)
-        return found if isinstance(found, Refused) and not (is_success(raw) and not raw.body.strip()) else None
+        """`None` for a success in which nothing speaks against it: what it looks like is not documented."""
+        found = self._yes(raw, retryable=False)
+        return found if isinstance(found, Refused) and not _is_empty(raw) else None
+
+    def confirmed(self, raw: Raw) -> bool:
+        """Whether the answer says more than that it came, and not that the address is put aside."""
+        body = self._yes(raw, retryable=False)
+        if isinstance(body, Refused) or not body:
+            return False
+        layers = layers_of([body])
+        return not any(layer.members.get(name) is False for layer in layers for name in _IN_FORCE)
+
+
+def _is_empty(raw: Raw) -> bool:
+    return is_success(raw) and not raw.body.strip()
 
 
 def _count(value: object) -> int | None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
-from service.detectors.answers import mismatch, number_of, text_of
+from service.detectors.answers import mismatch, number_of, text_of, wants_money
 from service.detectors.judged import Judged
+from service.detectors.objections import failure
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus
@@ -83,6 +84,8 @@ class Asc(AscAccount, AscCertificates, Judged):
         if isinstance(said, Refused):
             return replace(said, retryable=False)
         job_id = said.refs.job_id
+        if job_id is None and said.status is RunStatus.FAILED and wants_money(said.reason_text or ""):
+            return failure(said.reason_text or "", retryable=False)
         if said.verdict is not None or (job_id is None and said.status is RunStatus.FAILED):
             return said
         if job_id is None or len(job_id) > _ID_CHARACTERS or not job_id.isprintable():

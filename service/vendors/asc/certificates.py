@@ -37,7 +37,7 @@ class AscCertificates(AscClient):
 
     def certified(self, raw: Raw) -> Certificate | Refused:
         """The certificate, or why there is none."""
-        body = self._body(raw, retryable=False)
+        body = self._yes(raw, retryable=False)
         if isinstance(body, Refused):
             return body
         found = _certificate(_flat(body))
@@ -58,6 +58,8 @@ class AscCertificates(AscClient):
         valid, named = fields.get("valid"), name_of(fields.get("certificate_id"))
         if not isinstance(valid, bool) or named not in (None, certificate_id):
             return mismatch("the answer does not say whether this certificate holds", retryable=True)
+        if valid and isinstance(said := self._yes(raw, retryable=True), Refused):
+            return said
         return Checked(
             certificate_id,
             valid,

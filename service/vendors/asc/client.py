@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from service.detectors.answers import is_success, json_object, mismatch, refusal, refused_audio
 from service.detectors.exchange import Exchange
+from service.detectors.objections import said_no
 from service.detectors.port import Raw, Refused
 from service.vendors.asc.refusals import CONTENT
 
@@ -64,6 +65,13 @@ class AscClient:
             return refused_audio(refusal(believed, hide=[self._config.api_key]), believed, CONTENT)
         body = json_object(raw.body)
         return mismatch("the answer is not one clear JSON object", retryable=retryable) if body is None else body
+
+    def _yes(self, raw: Raw, *, retryable: bool) -> dict[str, Any] | Refused:
+        """The answer's object, where nothing in it speaks against the success that it came with."""
+        body = self._body(raw, retryable=retryable)
+        if isinstance(body, Refused):
+            return body
+        return said_no(body, hide=[self._config.api_key], retryable=retryable) or body
 
 
 def believing(raw: Raw) -> Raw:

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from service.detectors.answers import is_success, json_object, mismatch, refusal, retry_after_seconds
 from service.detectors.at_once import AnswersAtOnce
 from service.detectors.exchange import Exchange, Failure, NotSent
+from service.detectors.objections import failure
 from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus
+from service.detectors.words import RunStatus
 from service.kit.clock import Clock, system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
 from service.vendors.pex.token import Tokens, basic_of, without
@@ -131,7 +132,8 @@ class Pex(AnswersAtOnce):
             return mismatch("the answer is not one clear JSON object", retryable=False)
         if status_of(body) == ERROR:
             text = failure_text(body, self._secrets)
-            return Refused(ReasonCode.VENDOR_ERROR, text, retryable=True, retry_after_seconds=self._pause(raw))
+            found = failure(text, retryable=True)
+            return replace(found, retry_after_seconds=self._pause(raw)) if found.retryable else found
         return read_body(body, self._secrets)
 
     def _declined(self, raw: Raw) -> Reading | None:
