@@ -22,13 +22,15 @@ setup: $(READY)
 # Done again when the pins have changed, and not otherwise.
 $(READY): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@echo "Setting up .venv: a minute or two, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@# Twice quiet: of pip only errors, and no remark about where it looked.
+	@$(PIP) install --quiet --quiet --require-hashes -r requirements-dev.txt
+	@$(PIP) install --quiet --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/relay demo
+	@$(BIN)/relay demo
 
 test: $(READY)
 	$(BIN)/pytest -n 2

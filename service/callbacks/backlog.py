@@ -12,7 +12,10 @@ from service.kit.waiting import MOST, Waiting, measured, waiting
 
 
 def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
-    """Callbacks that are due and not thought about, parked for a run to come, rejected, or given up as stuck."""
+    """Callbacks that are due and not thought about, parked for a run to come, rejected, or given up as stuck.
+
+    Of the rejected only live ones count: twins forge some on purpose, and an operator has nothing to do about them.
+    """
     callback, known = table_of(Callback), sorted(vendors)
     due = waiting(session, "callbacks_due", callback.c.due_at, text(CALLBACK_WAITING), callback.c.due_at <= now)
     return [due, *(_put_aside(session, known, state) for state in ("parked", "quarantined", "stuck"))]
@@ -21,10 +24,11 @@ def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -
 def _put_aside(session: Session, vendors: list[str], state: str) -> Waiting:
     """One look a vendor, because the index begins with it."""
     received = table_of(Callback).c
+    wanted = [received.state == state, *([received.mode == "live"] if state == "quarantined" else [])]
     looks = [
         select(
             select(received.received_at.label("since"))
-            .where(received.vendor == vendor, received.state == state)
+            .where(received.vendor == vendor, *wanted)
             .order_by(received.received_at)
             .limit(MOST)
             .subquery()

@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.worker import working
 
 _INTERRUPTED = 130
+_ENDING = "\nFinishing what is under way, for 20 s at most. Ctrl-C once more ends it at once.\n"
 
 
 def run_dev(folder: Path, port: int) -> int:
@@ -69,11 +70,13 @@ async def _serve(settings: Settings, bound: socket.socket, greeting: str) -> Non
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        sys.stdout.write(_ENDING)
+        sys.stdout.flush()
         done.set()
         loop.remove_signal_handler(signal.SIGINT)  # the next one does not wait
 
     loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGTERM, done.set)
+    loop.add_signal_handler(signal.SIGTERM, stop)
     async with serving(create(settings, beside=working), bound):
         sys.stdout.write(greeting)
         sys.stdout.flush()

@@ -72,6 +72,7 @@ async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
         await until(lambda: "export RELAY_URL=" in process.log or process.running.poll() is not None, seconds=40)
         yield Dev(process, process.log)
         process.running.send_signal(signal.SIGINT)
+        await until(lambda: "Finishing what is under way" in process.log, seconds=5)  # before it has finished
         assert process.running.wait(40) == 0, process.log
         assert "Traceback" not in process.log
         assert "\x1b" not in process.log  # no terminal reads it

@@ -128,3 +128,11 @@ def test_the_page_gives_the_secret_to_the_images_user_alone() -> None:
     page = (_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"chown {user} secret && sudo chmod 400 secret" in page
     assert "chmod 644" not in page
+
+
+def test_setting_up_says_in_a_line_what_it_does_and_no_more() -> None:
+    makefile = (_ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.split("$(READY): ")[1].split("\n\n")[0].splitlines()[1:]
+    assert [line for line in recipe if not line.startswith("\t@")] == []
+    assert [line for line in recipe if "$(PIP) install" in line and "--quiet --quiet" not in line] == []
+    assert any("echo" in line and ".venv" in line for line in recipe)

@@ -122,3 +122,17 @@ def test_migrating_works_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     upgrade("sqlite:///here.db")
     assert (tmp_path / "here.db").exists()
+
+
+def test_each_step_has_a_number_of_its_own_and_follows_one_other() -> None:
+    files = sorted((Path(__file__).resolve().parents[2] / "migrations" / "versions").glob("*.py"))
+    steps = [
+        (
+            path.name[:8],
+            *re.findall(r'^(?:down_)?revision = "?(\w+)"?$', path.read_text(encoding="utf-8"), re.MULTILINE),
+        )
+        for path in files
+    ]
+    numbers = [number for number, *_ in steps]
+    assert steps == list(zip(numbers, numbers, ["None", *numbers[:-1]], strict=True))
+    assert len(set(numbers)) == len(numbers)

@@ -87,7 +87,7 @@ async def check_connections(world: World) -> Finding:
 async def check_listen(world: World) -> Finding:
     """A commit in one process is heard in another; a transaction-mode pooler makes deaf."""
     if world.database.is_sqlite:
-        return ok("one process needs no ears")
+        return ok("one process does everything: there is no other to hear of")
     settings = world.settings
     url = normalise_url(settings.database_listen_url or settings.database_url)
     if await can_hear(url, world.database.url, world.database.patience):

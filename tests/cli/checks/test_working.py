@@ -108,3 +108,28 @@ async def test_a_callback_nobody_could_use_is_found(database: Database, state: s
         )
     async with deployment(database) as world:
         says(await working.check_callbacks(world), level, words)
+
+
+@pytest.mark.parametrize("live", [0, 1])
+async def test_what_a_twin_forged_is_none_of_the_operators_business(database: Database, live: int) -> None:
+    with database.writing() as session:
+        session.add_all(_rejected(n, "test") for n in range(3))
+        session.add_all(_rejected(n, "live") for n in range(live))
+    async with deployment(database) as world:
+        found = await working.check_callbacks(world)
+    says(found, *(("warn", "1 callback was rejected") if live else ("ok", "no callback was rejected")))
+
+
+def _rejected(n: int, mode: str) -> Callback:
+    return Callback(
+        id=f"cbk_{mode}_{n}",
+        mode=mode,
+        vendor="asc",
+        subject="",
+        body_sha256=f"{mode}{n}",
+        body=b"{}",
+        headers_json="{}",
+        authenticity="none",
+        state="quarantined",
+        received_at=NOW,
+    )
