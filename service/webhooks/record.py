@@ -138,12 +138,12 @@ def _release(session: Session, kept: Sequence[Tried]) -> None:
         .exists()
     )
     now = max(tried.ended_at for tried in kept)
-    released = session.connection().execute(
-        update(blocked)
-        .where(blocked.c.state == "blocked", blocked.c.detection_id.in_(places), ~still_first)
-        .values(state="due", due_at=now)
-    )
-    if released.rowcount:
+    wanted = select(blocked.c.id).where(blocked.c.state == "blocked", blocked.c.detection_id.in_(places), ~still_first)
+    # Locked in the order of all: one that is set off again, or erased, must not wait for us while we wait for it.
+    in_order = wanted.order_by(blocked.c.event_position, blocked.c.id).with_for_update(of=blocked)
+    released = list(session.connection().execute(in_order).scalars())
+    if released:
+        session.connection().execute(update(blocked).where(blocked.c.id.in_(released)).values(state="due", due_at=now))
         wakes(session, TOPIC)
 
 

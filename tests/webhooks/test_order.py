@@ -198,27 +198,49 @@ async def test_two_workers_release_one_after_the_other(database: Database) -> No
     assert states(database) == ["due", "blocked"]
 
 
-async def test_an_endpoint_that_goes_locks_its_deliveries_in_the_recorders_order(database: Database) -> None:
-    endpoint_id, _ = put_endpoint(database)
-    for n in range(3):
-        put(database, draft(f"det_{n}"))
-    first, *_, last = sorted(deliveries(database), key=lambda row: row.event_position)
-    with database.writing() as session:  # the oldest is now the last in the table
-        found = session.get_one(Delivery, first.id)
-        found.due_at = (found.due_at or NOW) + timedelta(seconds=60)
+def _without_indexes(session: Session) -> None:
+    """Rows come as they lie in the table: where nothing orders them, the one that was written last is the last."""
+    for way in ("indexscan", "bitmapscan"):
+        session.connection().execute(text(f"SET LOCAL enable_{way} = off"))
 
-    def delete(session: Session) -> None:
-        for way in ("indexscan", "bitmapscan"):
-            session.connection().execute(text(f"SET LOCAL enable_{way} = off"))
-        delete_endpoint(session, session.get_one(Endpoint, endpoint_id), NOW)
+
+async def _locks_in_order(database: Database, first: Delivery, last: Delivery, verb: Verb) -> None:
+    """While we hold the first row, `verb` waits for it and has not locked the last."""
+    with database.writing() as session:  # the first is now the last in the table
+        found = session.get_one(Delivery, first.id)
+        found.created_at += timedelta(seconds=1)
+
+    def other(session: Session) -> object:
+        _without_indexes(session)
+        return verb(session)
 
     async def waits() -> bool:
         return await database.read(lambda session: session.connection().execute(_WAITING).scalar_one() > 0)
 
     with database.writing() as session:
         session.get_one(Delivery, first.id, with_for_update=True)
-        other = asyncio.create_task(database.write(delete))
+        task = asyncio.create_task(database.write(other))
         await until(waits)
         session.get_one(Delivery, last.id, with_for_update={"nowait": True})
-    await other
-    assert {row.state for row in deliveries(database)} == {"skipped"}
+    await task
+
+
+async def test_an_endpoint_that_goes_locks_its_deliveries_in_the_recorders_order(database: Database) -> None:
+    endpoint_id, _ = put_endpoint(database)
+    for n in range(3):
+        put(database, draft(f"det_{n}"))
+    first, _, last = deliveries(database)
+    await _locks_in_order(database, first, last, deleting(endpoint_id))
+    assert states(database) == ["skipped"] * 3
+
+
+async def test_what_is_released_is_locked_in_the_recorders_order(database: Database) -> None:
+    put_endpoint(database)
+    for n in range(2):
+        put(database, draft(f"det_{n}"))
+    sent = claimed(database)
+    for n in range(2):
+        put(database, draft(f"det_{n}"))
+    *_, first, last = deliveries(database)
+    await _locks_in_order(database, first, last, recording(*(tried(one) for one in sent)))
+    assert states(database) == ["succeeded", "succeeded", "due", "due"]
