@@ -22,7 +22,7 @@ from service.kit.errors import not_found
 from service.kit.ids import is_id
 from service.kit.paging import Page, Place, listed
 from service.webhooks.models import Delivery
-from service.webhooks.queries import STATUSES, Wanted, deliveries_shown, find_delivery, list_deliveries
+from service.webhooks.queries import STATUSES, Wanted, deliveries_shown, find_delivery, list_deliveries, page_of
 from service.webhooks.redeliver import resend
 
 _LONGEST = 100
@@ -37,7 +37,7 @@ async def index(request: Request) -> Response:
     wanted = _wanted(parameters)
     page = parameters.page(context.tokens, listing)
     parameters.check()
-    rows, bodies = await context.database.read(_listed, caller, wanted, page)
+    rows, bodies, page = await context.database.read(_listed, caller, wanted, page)
     _, more = listed(rows, page, context.tokens, listing, place=lambda row: Place(row.created_at, row.id))
     return JSONResponse({"data": bodies, **more})
 
@@ -76,9 +76,10 @@ def _wanted(parameters: Parameters) -> Wanted:
 
 def _listed(
     session: Session, caller: Caller, wanted: Wanted, page: Page
-) -> tuple[Sequence[Delivery], list[dict[str, Any]]]:
+) -> tuple[Sequence[Delivery], list[dict[str, Any]], Page]:
+    page = page_of(session, caller.account_id, caller.mode, wanted, page)
     rows = list_deliveries(session, caller.account_id, caller.mode, wanted, page)
-    return rows, deliveries_shown(session, rows[: page.limit])
+    return rows, deliveries_shown(session, rows[: page.limit]), page
 
 
 def _read(session: Session, caller: Caller, delivery_id: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from service.accounts.api_keys import Caller
 from service.api.auth import require
 from service.api.context import Context, context_of
 from service.api.parameters import Parameters
-from service.detections.listing import Wanted, list_detections, summaries
+from service.detections.listing import Wanted, list_detections, page_of, summaries
 from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
 from service.kit.paging import Page, Place, listed
@@ -37,6 +37,7 @@ async def index(request: Request) -> Response:
 def _page(
     session: Session, caller: Caller, wanted: Wanted, page: Page, listing: str, context: Context, now: datetime
 ) -> dict[str, Any]:
+    page = page_of(session, caller.account_id, caller.mode, wanted, page)
     rows = list_detections(session, caller.account_id, caller.mode, wanted, page, now)
     some, more = listed(rows, page, context.tokens, listing, place=lambda row: Place(row.created_at, row.id))
     return {"data": summaries(session, some, context.policy), **more}

@@ -8,7 +8,7 @@ from service.accounts.api_keys import Caller
 from service.api.auth import require
 from service.api.context import Context, context_of
 from service.api.parameters import Parameters
-from service.events.feed import BEGINNING, Mark, event_object, find_event, next_mark, read_feed
+from service.events.feed import BEGINNING, Mark, event_object, find_event, read_page
 from service.events.types import is_filter, why_no_filter
 from service.kit.errors import not_found
 from service.kit.tokens import BadToken, Tokens
@@ -25,14 +25,13 @@ async def index(request: Request) -> Response:
     after = cursor_given(parameters, context.tokens, caller) or BEGINNING
     limit = parameters.page(context.tokens, "events", cursor=False).limit
     parameters.check()
-    rows = await context.database.read(
-        read_feed, caller.account_id, caller.mode, after, pattern=pattern, limit=limit + 1
+    shown, more, then = await context.database.read(
+        read_page, caller.account_id, caller.mode, after, pattern=pattern, limit=limit
     )
-    shown = rows[:limit]
     body = {
         "data": [event_object(event) for event in shown],
-        "has_more": len(rows) > limit,
-        "next_cursor": write_mark(next_mark(shown, after), context.tokens, caller),
+        "has_more": more,
+        "next_cursor": write_mark(then, context.tokens, caller),
     }
     return JSONResponse(body)
 

@@ -17,6 +17,7 @@ from service.api.timeline import story_of
 from service.detections.policy import topic_of
 from service.events.feed import Mark, event_object, find_event, mark_of, newest_mark, next_mark, read_feed
 from service.events.outbox import topic_of_feed
+from service.events.types import takes
 from service.kit.errors import Problem, bad_parameters
 from service.kit.tokens import Tokens
 from service.timeline.assemble import Timeline
@@ -67,10 +68,10 @@ async def follow_events(request: Request) -> Response:
     async def look() -> Look:
         nonlocal after
         asked = (caller.account_id, caller.mode, after)
-        read = partial(context.database.read, read_feed, *asked, pattern=pattern, limit=_AT_ONCE)
-        rows = await context.held.reads.read(("feed", *asked, pattern), read)
+        read = partial(context.database.read, read_feed, *asked, limit=_AT_ONCE)
+        rows = await context.held.reads.read(("feed", *asked), read)
         after = next_mark(rows, after)
-        text = b"".join(said(event.type, event_object(event), event.id) for event in rows)
+        text = b"".join(said(event.type, event_object(event), event.id) for event in rows if takes(pattern, event.type))
         return Look(text, more=len(rows) == _AT_ONCE)
 
     # A reader that loses the connection before the first event comes back to the same place.

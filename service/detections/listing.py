@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, tuple_
+from sqlalchemy import ColumnElement, Table, and_, tuple_
 from sqlmodel import Session, col, select
 
 from service.detections.facts import RunFacts
@@ -18,7 +18,7 @@ from service.detections.result import compose, summary
 from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
 from service.kit.columns import table_of
-from service.kit.paging import Page, comes_after
+from service.kit.paging import Page, windowed, within
 from service.media.models import Media
 
 _OPEN = tuple(status.value for status in DetectionStatus if not status.ended)
@@ -45,14 +45,20 @@ def list_detections(
     session: Session, account_id: str, mode: str, wanted: Wanted, page: Page, now: datetime
 ) -> list[Detection]:
     """The page's detections and one more, if there are more; newest first."""
-    statement = select(Detection).where(
-        Detection.account_id == account_id, Detection.mode == mode, *_conditions(wanted, now)
-    )
-    if page.after is not None:
-        table = table_of(Detection)
-        statement = statement.where(comes_after(table.c.created_at, table.c.id, page.after))
+    table = table_of(Detection)
+    statement = select(Detection).where(*_owned(account_id, mode), *_conditions(wanted, now))
+    statement = statement.where(*within(table.c.created_at, table.c.id, page))
     newest_first = (col(Detection.created_at).desc(), col(Detection.id).desc())
     return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+
+
+def page_of(session: Session, account_id: str, mode: str, wanted: Wanted, page: Page) -> Page:
+    """The page, ended where it would look at too many rows: most filters have no index."""
+    unindexed = (wanted.status, wanted.verdict, wanted.detector, wanted.stuck or None)
+    if wanted.external_id is not None or all(one is None for one in unindexed):
+        return page
+    span = _span(table_of(Detection), wanted)
+    return windowed(session, table_of(Detection), page, *_owned(account_id, mode), *span)
 
 
 def summaries(session: Session, detections: Sequence[Detection], policy: DetectionPolicy) -> list[dict[str, Any]]:
@@ -63,19 +69,24 @@ def summaries(session: Session, detections: Sequence[Detection], policy: Detecti
     return [summary(results[detection.id]) for detection in detections]
 
 
+def _owned(account_id: str, mode: str) -> tuple[ColumnElement[bool], ...]:
+    return col(Detection.account_id) == account_id, col(Detection.mode) == mode
+
+
+def _span(table: Table, wanted: Wanted) -> list[ColumnElement[bool]]:
+    after = [] if wanted.created_after is None else [table.c.created_at >= wanted.created_after]
+    return after if wanted.created_before is None else [*after, table.c.created_at < wanted.created_before]
+
+
 def _conditions(wanted: Wanted, now: datetime) -> list[ColumnElement[bool]]:
     table = table_of(Detection)
-    conditions: list[ColumnElement[bool]] = []
+    conditions = _span(table, wanted)
     if wanted.status is not None:
         conditions.append(table.c.status == wanted.status.value)
     if wanted.verdict is not None:
         conditions.append(table.c.verdict == wanted.verdict.value)
     if wanted.external_id is not None:
         conditions.append(table.c.external_id == wanted.external_id)
-    if wanted.created_after is not None:
-        conditions.append(table.c.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        conditions.append(table.c.created_at < wanted.created_before)
     if wanted.detector is not None:
         runs = select(Run.id).where(Run.detection_id == Detection.id, Run.detector == wanted.detector)
         conditions.append(runs.exists())

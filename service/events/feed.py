@@ -17,6 +17,7 @@ from service.events.models import Event
 from service.events.types import EventType, takes
 from service.kit.columns import table_of
 from service.kit.ids import is_id
+from service.kit.paging import WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,17 @@ _HORIZON = text(
 
 
 def read_feed(
-    session: Session, account_id: str, mode: str, after: Mark, *, pattern: str = "*", limit: int
+    session: Session,
+    account_id: str,
+    mode: str,
+    after: Mark,
+    *,
+    pattern: str = "*",
+    limit: int,
+    until: Mark | None = None,
+    skip: int = 0,
 ) -> list[Event]:
-    """At most `limit` events after the mark, oldest first, of the types the filter takes."""
+    """At most `limit` events after the mark, oldest first, of the types the filter takes, up to `until` with it."""
     table = table_of(Event)
     place = (table.c.transaction_id, table.c.position)
     horizon = horizon_of(session)
@@ -67,9 +76,26 @@ def read_feed(
     )
     if horizon is not None:
         wanted = wanted.where(table.c.transaction_id < horizon)
+    if until is not None:
+        wanted = wanted.where(tuple_(*place) <= (until.transaction_id, until.position))
     if pattern != "*":
         wanted = wanted.where(table.c.type.in_([kind.value for kind in EventType if takes(pattern, kind)]))
-    return list(session.exec(wanted.order_by(*place).limit(limit)))
+    return list(session.exec(wanted.order_by(*place).offset(skip).limit(limit)))
+
+
+def read_page(
+    session: Session, account_id: str, mode: str, after: Mark, *, pattern: str, limit: int
+) -> tuple[list[Event], bool, Mark]:
+    """At most `limit` events, whether there may be more, and where to read on.
+
+    With a filter no more than so many events are looked at: the page may hold fewer, and go on after them all the same.
+    """
+    ahead = read_feed(session, account_id, mode, after, limit=1, skip=WINDOW - 1) if pattern != "*" else []
+    until = mark_of(ahead[0]) if ahead else None
+    rows = read_feed(session, account_id, mode, after, pattern=pattern, limit=limit + 1, until=until)
+    if len(rows) <= limit and until is not None:
+        return rows, True, until
+    return rows[:limit], len(rows) > limit, next_mark(rows[:limit], after)
 
 
 def newest_mark(session: Session, account_id: str, mode: str) -> Mark:

@@ -1,16 +1,20 @@
 """Lists in pages: `?limit=1..100&cursor=…`, newest first, by keyset. Queries themselves live in the rooms.
 
 A cursor is the place after the last row shown: its time and its id, signed so that nobody can make one up.
+
+Where a filter has no index of its own, a page looks at so many rows and no further: it may then hold fewer rows than
+asked for, or none, and still have a next one.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, Table, select, tuple_
 from sqlalchemy.orm import Mapped
+from sqlmodel import Session
 
 from service.kit.errors import Problem, bad_parameters
 from service.kit.tokens import BadToken, Tokens
@@ -20,6 +24,7 @@ T = TypeVar("T")
 Column = ColumnElement[T] | Mapped[T]
 
 MAX_LIMIT = 100
+WINDOW = 10_000
 _DEFAULT_LIMIT = 20
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,10 +39,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a caller wants to see: at most `limit` rows that come after `after`."""
+    """What a caller wants to see: at most `limit` rows that come after `after`, and none after `until`."""
 
     limit: int
     after: Place | None = None
+    until: Place | None = None
 
 
 def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
@@ -61,9 +67,24 @@ def listed(
     `rows` are up to `page.limit + 1` of them: the one too many tells that there are more.
     """
     shown = rows[: page.limit]
-    more = len(rows) > page.limit
-    cursor = write_cursor(place(shown[-1]), tokens, listing) if more else None
-    return shown, {"has_more": more, "next_cursor": cursor}
+    at = place(shown[-1]) if len(rows) > page.limit else page.until
+    cursor = write_cursor(at, tokens, listing) if at is not None else None
+    return shown, {"has_more": at is not None, "next_cursor": cursor}
+
+
+def windowed(session: Session, table: Table, page: Page, *ours: ColumnElement[bool]) -> Page:
+    """Return the page, ended after as many rows as it may look at. `ours` are conditions that an index serves."""
+    at, key = table.c.created_at, table.c.id
+    after = () if page.after is None else (comes_after(at, key, page.after),)
+    rows = select(at, key).where(*ours, *after).order_by(at.desc(), key.desc()).offset(WINDOW - 1).limit(1)
+    last = session.connection().execute(rows).first()
+    return page if last is None else replace(page, until=Place(*last))
+
+
+def within(at: Column[datetime], key: Column[str], page: Page) -> list[ColumnElement[bool]]:
+    """The conditions for rows of this page."""
+    found = [] if page.after is None else [comes_after(at, key, page.after)]
+    return found if page.until is None else [*found, tuple_(at, key) >= (page.until.at, page.until.id)]
 
 
 def write_cursor(place: Place, tokens: Tokens, listing: str) -> str:

@@ -16,6 +16,7 @@ from service.api.deliveries import ROUTES
 from service.events.types import EventType
 from service.kit.database import Database
 from service.kit.ids import is_id, new_id
+from service.webhooks.models import Delivery
 from service.webhooks.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.webhooks.rows import SEALER, claimed, deliveries, draft, outbox, put, put_endpoint, set_endpoint, tried
@@ -188,3 +189,21 @@ async def test_another_mode_sees_nothing_and_a_key_needs_its_scope(desk: Desk, h
         (await desk.client.post(f"{PATH}/{row.id}/resend")).status_code,
     ]
     assert statuses == ([200, 404, 404] if "mode" in headers else [403, 403, 403])
+
+
+async def test_a_filter_looks_at_so_many_deliveries_and_an_events_own_are_found_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.kit.paging.WINDOW", 3)
+    for n in range(8):
+        desk.put(f"det_{n}", after=n)
+    with desk.database.writing() as session:
+        first = session.exec(select(Delivery).where(Delivery.detection_id == "det_0")).one()
+        first.state = "exhausted"
+    shown, cursor = [], ""
+    for _ in range(3):
+        page = (await desk.client.get(f"{PATH}?status=exhausted{cursor}")).json()
+        shown.append([each["detection_id"] for each in page["data"]])
+        cursor = f"&cursor={page['next_cursor']}"
+    assert (shown, page["has_more"]) == ([[], [], ["det_0"]], False)
+    assert await desk.list(f"?event={first.event_id}") == ["det_0"]

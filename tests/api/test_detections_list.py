@@ -10,6 +10,7 @@ import pytest
 
 from service.accounts.register import account_named
 from service.api.detections_list import ROUTES
+from service.detections.models import Detection
 from service.kit.database import Database
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, policy_of
@@ -124,3 +125,24 @@ async def test_accounts_and_modes_see_nothing_of_one_another(door: Door) -> None
 async def test_a_key_without_the_scope_is_refused(door: Door) -> None:
     answer = await door.ask(key=bearer(door.here.database, scopes=["detections:write"]))
     assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+
+
+async def test_a_filter_without_an_index_looks_at_so_many_and_pages_lead_through_all_all_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.kit.paging.WINDOW", 3)
+    made = []
+    for _ in range(8):
+        made.append(door.submit())
+        door.here.clock.turn(1)
+    with door.here.database.writing() as session:
+        for one in (0, 7):
+            session.get_one(Detection, made[one]).verdict = "no_ai_detected"
+    shown: list[list[str]] = []
+    query: dict[str, Any] = {"verdict": "no_ai_detected", "limit": 2}
+    while "cursor" not in query or query["cursor"]:
+        page = (await door.ask(**query)).json()
+        assert page["has_more"] is (page["next_cursor"] is not None)
+        shown.append([one["id"] for one in page["data"]])
+        query["cursor"] = page["next_cursor"]
+    assert shown == [[made[7]], [], [made[0]]]

@@ -110,3 +110,18 @@ async def test_another_accounts_event_is_not_found(door: Door) -> None:
 @pytest.mark.parametrize("path", ["", "/evt_01m7xt5xe5e54tsvvaszt0pgte", "/stream"])
 async def test_a_key_without_the_scope_is_refused(door: Door, path: str) -> None:
     assert (await door.get(path, key=bearer(door.database, scopes=["endpoints:read"]))).status_code == 403
+
+
+async def test_a_filter_looks_at_so_many_events_and_the_cursor_leads_past_them(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.events.feed.WINDOW", 3)
+    for _ in range(7):
+        door.put()
+    wanted = door.put(EventType.REVIEW_REQUIRED)
+    pages, query = [], dict[str, Any](type="review.*")
+    for _ in range(3):
+        page = (await door.get(**query)).json()
+        pages.append(([one["id"] for one in page["data"]], page["has_more"]))
+        query["cursor"] = page["next_cursor"]
+    assert pages == [([], True), ([], True), ([wanted], False)]
