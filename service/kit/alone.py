@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from service.kit.backoff import growing
 from service.kit.clock import seconds
+from service.kit.database import Overdue
 from service.kit.metrics import Count
 
 log = structlog.get_logger()
@@ -96,4 +97,4 @@ class Alone:
 def _is_the_databases(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _OF_ONE_ROW:
         return False
-    return isinstance(error, OperationalError | InterfaceError | NoConnectionError)
+    return isinstance(error, OperationalError | InterfaceError | NoConnectionError | Overdue)

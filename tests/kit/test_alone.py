@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED, Alone
+from service.kit.database import Overdue
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -57,13 +58,16 @@ async def test_one_that_fails_is_tried_again_after_a_pause_that_grows_and_forget
     assert tried == [_at(0), _at(60), _at(180), _at(210), _at(270), _at(390)]
 
 
-async def test_what_the_database_itself_fails_at_is_no_rows_fault() -> None:
+@pytest.mark.parametrize(
+    "error", [OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error")), Overdue("no answer")]
+)
+async def test_what_the_database_itself_fails_at_is_no_rows_fault(error: Exception) -> None:
     alone = Alone("here")
 
     async def act(_: str) -> None:
-        raise OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error"))
+        raise error
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(type(error)):
         await alone.deal(_among(["row"]), act, NOW)
     assert not alone.left_out(NOW)
 
