@@ -8,18 +8,13 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from service.cli.meanings import short_score
 from service.cli.plain_text import printable
-from service.cli.result_screen import ResultScreen
+from service.cli.result_screen import ResultScreen, meanings
 from service.sandbox.receiver import Received
 
 _SHOWN = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _COLUMNS = (("detector", 15), ("verdict", 14), ("vendor score", 12), ("engine", 8), ("via", 8), ("s", 3))
-_MEANINGS = {
-    "ai_likelihood": "AI likelihood",
-    "predicted_class_confidence": "class confidence",
-    "ai_duration_share": "share of time",
-    "ai_window_share": "share of windows",
-}
 _COLOURS = {"succeeded": "green", "not_applicable": "blue", "skipped": "dim"}
 
 
@@ -30,6 +25,8 @@ class Screen(ResultScreen):
         """The end: each track's answers and verdict, and its webhook with what the independent library says of it."""
         for result, webhook in zip(results, webhooks, strict=True):
             self.console.print(_answers(result))
+            for line in meanings(result):
+                self.console.print(_plain(line), style="dim")
             self.show_verdict(result)
             self.console.print(_received(webhook))
 
@@ -59,10 +56,9 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 def _score(one: Mapping[str, Any]) -> str:
     """The vendor's number, on its own scale and in its own meaning: none of them can be compared with another."""
-    score = one["score"]
-    if score is None:
+    if one["score"] is None:
         return "[dim]it gives none[/]" if one["verdict"] else ""
-    return _plain(f"{score['value']}/{score['max']} {_MEANINGS.get(score['semantics'], score['semantics'])}")
+    return _plain(short_score(one))
 
 
 def _engine(engine: Mapping[str, Any] | None) -> str:

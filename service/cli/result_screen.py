@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.meanings import notes
 from service.cli.plain_text import printable
 
 _MARKS = {
@@ -95,12 +96,18 @@ def _table(result: Mapping[str, Any], host: str | None) -> Table:
 
 
 def _waits(result: Mapping[str, Any]) -> list[Text]:
-    """What holds up each detector that has not answered yet, and until when, as far as it is known."""
-    return [
-        Text(printable(f"{one['detector']} waits: {told}"), style="dim")
+    """What holds up each detector that has not answered yet, and until when; of those that have, what numbers mean."""
+    told = [
+        f"{one['detector']} waits: {why}"
         for one in result["detectors"]
-        if one["status"] in _OPEN and (told := _wait(one))
+        if one["status"] in _OPEN and (why := _wait(one))
     ]
+    return [Text(printable(line), style="dim") for line in [*told, *meanings(result)]]
+
+
+def meanings(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each number that a detector gave: what it means."""
+    return [f"{one['detector']}: {note}." for one in result["detectors"] for note in notes(one)]
 
 
 def _wait(detector: Mapping[str, Any]) -> str:
