@@ -1,18 +1,21 @@
-"""Signed records that serve as a twin's ids, so that any process can answer for any of them.
+"""Sealed records that serve as a twin's ids, so that any process can answer for any of them.
 
-Not here: what the ids look like to a client, nor what is answered.
+They hold a callback address with its token and the audio's name, and an id is kept and shown for as long as a result.
+So they are encrypted, not only signed. Not here: what the ids look like to a client, nor what is answered.
 """
 
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-_MAC_BYTES: Final = 16  # RFC 2104 section 5: no less than half of the hash
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE_BYTES: Final = 12  # NIST SP 800-38D section 8.2.2: random ones, for fewer than 2^32 ids a key
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,10 +41,10 @@ class Records:
     """Turns records into ids and back."""
 
     def __init__(self, secret: str) -> None:
-        self._key = hashlib.sha256(b"sandbox records:" + secret.encode()).digest()
+        self._cipher = AESGCM(hashlib.sha256(b"sandbox records:" + secret.encode()).digest())
 
     def seal(self, record: Record) -> str:
-        """The record as a signed id of letters, digits, `-` and `_`."""
+        """Return the record as an id of letters, digits, `-` and `_` that tells nothing of it."""
         started = (record.at - _EPOCH) // timedelta(milliseconds=1)
         members = [
             record.kind,
@@ -53,22 +56,21 @@ class Records:
             record.nonce,
         ]
         payload = json.dumps(members, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(self._mac(payload) + payload).decode().rstrip("=")
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, payload, None)).decode().rstrip("=")
 
     def open(self, text: str, kind: str) -> Record | None:
-        """The record behind an id of this kind; None if we never signed such an id."""
+        """Return the record behind an id of this kind; None if we never made such an id."""
         blob = _decoded(text)
         if blob is None:
             return None
-        mac, payload = blob[:_MAC_BYTES], blob[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(payload)):
+        try:
+            payload = self._cipher.decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], None)
+        except (InvalidTag, ValueError):  # ValueError: it is too short to be one
             return None
         found, name, started, tier, callback_url, trouble, nonce = json.loads(payload)
         at = _EPOCH + timedelta(milliseconds=started)
         return Record(found, name, at, tier, callback_url, trouble, nonce) if found == kind else None
-
-    def _mac(self, payload: bytes) -> bytes:
-        return hmac.new(self._key, payload, hashlib.sha256).digest()[:_MAC_BYTES]
 
 
 def _decoded(text: str) -> bytes | None:

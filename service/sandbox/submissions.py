@@ -48,7 +48,7 @@ class Submission:
 class Submissions:
     """Gives out one vendor's ids, and knows its own again in any process.
 
-    An id is `head(record)`, which holds as many underscores as there are `joints`, and then the signed record.
+    An id is `head(record)`, which holds as many underscores as there are `joints`, and then the sealed record.
     """
 
     def __init__(

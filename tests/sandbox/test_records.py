@@ -1,3 +1,4 @@
+import base64
 import re
 from datetime import UTC, datetime
 
@@ -14,6 +15,12 @@ RECORD = Record("asc-job", "sóng.ai.mp3", AT, "pro", "https://example.com/cb?t=
 def test_record_survives_the_way_through_an_id_and_another_process() -> None:
     sealed = Records("secret").seal(RECORD)
     assert Records("secret").open(sealed, "asc-job") == RECORD
+
+
+def test_an_id_tells_nothing_of_what_it_holds() -> None:
+    sealed = Records("secret").seal(RECORD)
+    blob = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+    assert not any(part in blob for part in (b"asc-job", b"song", b"mp3", b"example.com", b"cb?t", b"pro"))
 
 
 def test_id_needs_no_escaping_in_a_url() -> None:
