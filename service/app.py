@@ -70,5 +70,6 @@ def context_from(resources: Resources) -> Context:
         rooms=resources.rooms,
         limits=Limits(resources.settings.api_per_minute),
         trusted_proxy_hops=resources.settings.trusted_proxy_hops,
+        sandbox_base=resources.settings.sandbox_base,
         metrics_token=resources.settings.metrics_token,
     )

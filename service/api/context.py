@@ -55,6 +55,7 @@ class Context:
     trusted_proxy_hops: int = 0
     metrics_token: str | None = field(default=None, repr=False)
     gauges: Gauges = field(default_factory=Gauges)
+    sandbox_base: str = ""  # where a test run reaches the twins; examples in the API's document work there
     staging: Path | None = None  # a folder for uploads under way; the system's own by default
 
 

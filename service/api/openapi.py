@@ -23,10 +23,12 @@ _IN_PATH = re.compile(r"{(\w+)}")
 
 
 async def read(request: Request) -> Response:
-    """The document. It is made once, of the routes this process has."""
+    """Return the document. It is made once, of the routes this process has; its examples name this process."""
     state = request.app.state
     if getattr(state, "openapi", None) is None:
-        state.openapi = json.dumps(document(request.app.routes), ensure_ascii=False).encode()
+        text = json.dumps(document(request.app.routes), ensure_ascii=False)
+        base = state.context.sandbox_base if state.context is not None else ""
+        state.openapi = text.replace(everywhere.EXAMPLE_BASE, base or everywhere.EXAMPLE_BASE).encode()
     return Response(state.openapi, media_type=_JSON)
 
 

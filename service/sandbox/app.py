@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, Mount, Router
+from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
 from service.kit.clock import Clock, system_clock
 from service.sandbox.aippim import AippimTwin, passes_challenge
@@ -17,6 +18,7 @@ from service.sandbox.outgoing import Outgoing
 from service.sandbox.pex import CLIENT_ID, PexTwin
 from service.sandbox.records import Records
 from service.sandbox.settings import SandboxSettings
+from service.sandbox.track import track_bytes
 
 __all__ = ["TWINS", "Sandbox", "SandboxSettings", "create"]
 
@@ -78,10 +80,16 @@ def create(settings: SandboxSettings, clock: Clock = system_clock) -> Sandbox:
     outgoing = Outgoing()
     callbacks = Callbacks(outgoing, clock, settings.retry_seconds)
     stage = Stage(settings, clock, Records(settings.secret), callbacks, outgoing)
-    routes = [Mount(f"/{twin.name}", app=_at_its_address(twin.routes(stage))) for twin in TWINS]
+    routes: list[BaseRoute] = [Mount(f"/{twin.name}", app=_at_its_address(twin.routes(stage))) for twin in TWINS]
+    routes.append(Route("/tracks/{name}", _track))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_here})
     app.router.redirect_slashes = False
     return Sandbox(app, callbacks, outgoing)
+
+
+async def _track(_request: Request) -> Response:
+    """Answer with the same recording under every name, so that there is a source to try the sandbox's words with."""
+    return Response(await run_in_threadpool(track_bytes), media_type="audio/wav")
 
 
 def _at_its_address(routes: Sequence[BaseRoute]) -> Router:

@@ -2,9 +2,10 @@
 
 import math
 import sys
+import tempfile
 import wave
 from array import array
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,15 @@ def write_track(path: Path, seconds: float = 32) -> None:
         sound.setsampwidth(2)
         sound.setframerate(_RATE)
         sound.writeframes(samples.tobytes())
+
+
+@cache
+def track_bytes() -> bytes:
+    """Return the recording as a file. It is computed once a process, which takes a moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "track.wav"
+        write_track(path)
+        return path.read_bytes()
 
 
 def _song() -> list[int]:

@@ -94,6 +94,7 @@ def _create_detection(customer: Integrator) -> None:
     assert (again.json(), again.headers["Idempotent-Replayed"]) == (first.json(), "true")
     wrong = customer.call("createDetection", json={"source": {}, "detectors": ["nobody"], "colour": 1})
     assert len(wrong.json()["errors"]) == 3
+    _create_the_example(customer)
 
 
 def _stream_timeline(customer: Integrator) -> None:
@@ -131,6 +132,14 @@ def _callback(customer: Integrator) -> None:
     assert customer.call("takeCallback", token=token, content=b"[]", **known).status_code == 400
 
 
+def _create_the_example(customer: Integrator) -> None:
+    """The document's own example, sent as it is, ends with the verdict that its name asks for."""
+    path = customer.client.get("/openapi.json").json()["paths"]["/v1/detections"]["post"]
+    example = path["requestBody"]["content"]["application/json"]["example"]
+    made = customer.call("createDetection", json=example)
+    assert (made.status_code, customer.ended(made.json()["id"])["verdict"]) == (202, "ai_generated")
+
+
 def _media_link(customer: Integrator, name: str, *statuses: int) -> None:
     detection_id = customer.ask("fetched.slow.wav")
     run_id = customer.got("readDetection", detection_id=detection_id)["detectors"][0]["run_id"]
@@ -150,6 +159,9 @@ DRIVES: dict[str, Callable[[Integrator], object]] = {
     "readDocsAsset": lambda customer: [
         customer.call("readDocsAsset", asset=name, key="") for name in ("start.js", "icon.svg", "swagger-ui.css")
     ],
+    "readFrontPage": lambda customer: customer.call("readFrontPage", key=""),
+    "readApiRoot": lambda customer: customer.call("readApiRoot", key=""),
+    "readMedia": lambda customer: customer.got("readMedia", media_id=customer.upload("read.wav")),
     "uploadMedia": _upload,
     "eraseMedia": _erase_media,
     "createDetection": _create_detection,

@@ -3,6 +3,7 @@
 from service.api.bodies import NothingIn
 from service.api.describe import Answer, Body, Described, Operation, Parameter, Tag
 from service.api.described.common import CURSOR, LAST_EVENT_ID, LIMIT, NOTHING, TIME, stream_of
+from service.api.described.everywhere import EXAMPLE_BASE
 from service.api.detections import DetectionIn
 from service.api.schemas.detections import Detection, DetectionPage, DetectionSummary
 from service.api.schemas.timeline import Timeline
@@ -36,12 +37,13 @@ OPERATIONS: Described = {
         tag=Tag.DETECTIONS,
         summary="Ask whether a track is machine-made",
         text="The detectors are asked at once or, by the rule `cascade`, one after another. The answer comes as a "
-        "webhook, or to who reads the detection.",
+        "webhook, or to who reads the detection. The example works as it is with a test key: the sandbox has a track "
+        "under every name, and the words in the name direct what its detectors answer.",
         scope=_WRITE,
         body=Body(
             model=DetectionIn,
             example={
-                "source": {"url": "https://cdn.example/track.mp3"},
+                "source": {"url": f"{EXAMPLE_BASE}/sandbox/tracks/song.ai.wav"},
                 "decision": {"rule": "consensus", "quorum": 1},
                 "external_id": "catalogue-42",
                 "metadata": {"isrc": "QZES71982312"},

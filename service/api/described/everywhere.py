@@ -16,6 +16,9 @@ lists of words may grow, so ignore what you do not know. Times are RFC 3339 in U
 what is absent is null, never 0. With a **test** key the same code asks a sandbox, and nothing is spent at a vendor.
 """
 
+EXAMPLE_BASE = "https://relay.example.com"
+"""What a running service replaces by its own address, so that examples can be sent as they are."""
+
 SECURITY: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
