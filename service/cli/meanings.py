@@ -27,11 +27,6 @@ _CONFIDENCES = {
     "label": "the vendor's own word",
 }
 _POSITIVE = ("ai_generated", "ai_partial")
-_CAVEATS = {
-    "modulate": "Modulate warns: heavily processed productions may be found as AI though they are not, and one window "
-    "says less than the whole"
-}
-"""What a vendor's own documents warn of where it reports AI."""
 
 
 def short_score(detector: Mapping[str, Any]) -> str:
@@ -52,8 +47,15 @@ def notes(detector: Mapping[str, Any]) -> Iterator[str]:
     for name, part in detector.get("components", {}).items():
         if part["confidence"] is not None:
             yield f"{name}: confidence {part['confidence']} is {_meaning(_CONFIDENCES, part['confidence_semantics'])}"
-    if detector["verdict"] in _POSITIVE and detector.get("vendor") in _CAVEATS:
-        yield _CAVEATS[detector["vendor"]]
+    if detector["verdict"] in _POSITIVE and (caveat := _caveat(detector.get("vendor", ""))):
+        yield caveat
+
+
+def _caveat(vendor: str) -> str:
+    from service.vendors import VENDORS  # noqa: PLC0415 - a client's command starts without the adapters
+
+    known = VENDORS.get(vendor)
+    return "" if known is None else known.caveat
 
 
 def _meaning(known: Mapping[str, str], semantics: str | None) -> str:

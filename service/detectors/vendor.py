@@ -111,4 +111,5 @@ class Vendor:
     name: str  # in callback paths, settings and results, e.g. "asc"
     settings: type[VendorSettings]
     adapter: Callable[[Any, Exchange], Adapter]
+    caveat: str = ""  # what its own documents warn of where it reports AI
     account_callbacks: bool = False  # one address of ours for all runs, to be pasted in the vendor's dashboard

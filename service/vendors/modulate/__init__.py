@@ -29,4 +29,10 @@ def _adapter(settings: ModulateSettings, exchange: Exchange) -> Modulate:
     return Modulate(config, exchange, timeout_seconds=settings.timeout_seconds)
 
 
-VENDOR = Vendor("modulate", ModulateSettings, _adapter)
+VENDOR = Vendor(
+    "modulate",
+    ModulateSettings,
+    _adapter,
+    caveat="Modulate warns: heavily processed productions may be found as AI though they are not, and one window says "
+    "less than the whole",
+)
