@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from service.api.bodies import declared_bytes
+from service.api.file_names import file_name, text
 from service.api.problems import pointer
 from service.kit.errors import CallerError, Problem
 
@@ -89,15 +90,16 @@ class _Form:
         self._name = self._value = b""
 
     def _headers_finished(self) -> None:
-        disposition, options = parse_options_header(self._headers.get(b"content-disposition"))
+        given = self._headers.get(b"content-disposition", b"")
+        disposition, options = parse_options_header(given)
         if disposition != b"form-data" or b"name" not in options:
             _malformed("one of its parts has no name")
-        if (name := _text(options[b"name"])) != _FIELD:
+        if (name := text(options[b"name"])) != _FIELD:
             _refuse(name, f"is not a known field; send the audio in the field `{_FIELD}`")
         if self.begun:
             _refuse(_FIELD, "must be there only once")
         self.begun = True
-        self.filename = _text(options[b"filename"]) if b"filename" in options else None
+        self.filename = file_name(given, options)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._pieces.append(data[start:end])
@@ -145,14 +147,6 @@ async def _rest(form: _Form, stream: AsyncIterator[bytes]) -> AsyncIterator[byte
         form.feed(chunk)
         yield form.taken()
     form.close()
-
-
-def _text(raw: bytes) -> str:
-    """UTF-8, as RFC 7578 §5.1 asks for; what is not, byte by byte."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _malformed(reason: str) -> NoReturn:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.api.uploads import open_upload
+from service.kit.forms import FileForm
 from tests.api.doors import app_of, client_of
 
 MAX_BYTES = 300_000
@@ -69,6 +70,24 @@ async def test_the_bytes_come_out_as_they_went_in_however_they_were_cut(content:
         ('form-data; name="file"; filename="é ü.mp3"', "é ü.mp3"),
         ('form-data; name="file"; filename="a;b\\"c.mp3"', 'a;b"c.mp3'),
         ('form-data; name="file"; filename="C:\\music\\a.mp3"', "a.mp3"),
+        # .NET sends both; either alone has to do.
+        (
+            "form-data; name=file; filename=\"=?utf-8?B?bmHDr3ZlLm1wMw==?=\"; filename*=utf-8''na%C3%AFve.mp3",
+            "naïve.mp3",
+        ),
+        ("form-data; name=file; filename*=UTF-8''na%C3%AFve%20%22.mp3", 'naïve ".mp3'),
+        ("form-data; name=file; filename*=\"utf-8'de'na%C3%AFve.mp3\"; filename=a.mp3", "naïve.mp3"),
+        ("form-data; name=file; filename*=iso-8859-1''na%EFve.mp3", "naïve.mp3"),
+        ('form-data; name=file; filename="=?UTF-8?B?bmHDr3ZlLm1wMw==?="', "naïve.mp3"),
+        ('form-data; name=file; filename="=?utf-8?Q?na=C3=AFve_song.mp3?="', "naïve song.mp3"),
+        # What cannot be read so is taken as it stands.
+        ("form-data; name=file; filename=a.mp3; filename*=utf-8''na%EFve.mp3", "a.mp3"),
+        ("form-data; name=file; filename=a.mp3; filename*=klingon''x", "a.mp3"),
+        ('form-data; name=file; filename="=?nope?B?bmHDr3ZlLm1wMw==?="', "=?nope?B?bmHDr3ZlLm1wMw==?="),
+        ("form-data; name=file; filename=\"; filename*=utf-8''x.mp3\"", "; filename*=utf-8''x.mp3"),
+        # As browsers, and we ourselves, write them.
+        ('form-data; name="file"; filename="a%22b%0D%0Ac.mp3"', 'a"b\r\nc.mp3'),
+        ('form-data; name="file"; filename="100%25 %41.mp3"', "100%25 %41.mp3"),
     ],
 )
 async def test_the_name_is_taken_from_the_form(disposition: str, filename: str | None) -> None:
@@ -179,3 +198,14 @@ async def test_random_forms_are_never_a_failure_of_ours(body: bytes, cuts: list[
 @given(st.binary(max_size=60), st.sampled_from([b"", b"multipart/form-data;", b"multipart/form-data; boundary="]))
 async def test_random_media_types_are_never_a_failure_of_ours(kind: bytes, start: bytes) -> None:
     assert (await post(form(part(b"x")), start + kind)).status_code in {200, 400, 415, 422}
+
+
+@pytest.mark.parametrize("name", ['a "b".mp3', "a\r\nb.mp3", "naïve 音.mp3", "back\\slash.mp3", "percent %41.mp3"])
+async def test_a_name_that_our_own_forms_write_is_read_back(name: str) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    form_of_ours = FileForm(field="file", file_name=name, media_type="audio/mpeg")
+    body = b"".join([piece async for piece in form_of_ours.body(content())])
+    answer = await post(body, form_of_ours.headers(1)["content-type"])
+    assert answer.json()["filename"] == name
