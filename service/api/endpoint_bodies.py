@@ -47,6 +47,16 @@ def _header_value(value: str) -> str:
     return value
 
 
+def _each_once(headers: dict[str, str]) -> dict[str, str]:
+    """Raise where two names are one header: case makes no difference (RFC 9110 §5.1), and only one could be sent."""
+    alike: dict[str, list[str]] = {}
+    for name in headers:
+        alike.setdefault(name.lower(), []).append(name)
+    if doubled := [", ".join(names) for names in alike.values() if len(names) > 1]:
+        raise ValueError(f"has one header under several names, which differ by case alone: {'; '.join(doubled)}")
+    return headers
+
+
 EventFilter = Annotated[str, AfterValidator(_event_filter), WithJsonSchema({"enum": ["*", *_FAMILIES, *EventType]})]
 HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema(_pattern(_HEADER_NAME))]
 HeaderValue = Annotated[str, AfterValidator(_header_value), WithJsonSchema(_pattern(_HEADER_VALUE))]
@@ -54,7 +64,7 @@ HeaderValue = Annotated[str, AfterValidator(_header_value), WithJsonSchema(_patt
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Events = Annotated[list[EventFilter], Field(min_length=1, max_length=50)]
 Description = Annotated[str, StringConstraints(max_length=1000)]
-Headers = Annotated[dict[HeaderName, HeaderValue], Field(max_length=_MOST_HEADERS)]
+Headers = Annotated[dict[HeaderName, HeaderValue], Field(max_length=_MOST_HEADERS), AfterValidator(_each_once)]
 Rate = Annotated[int, Field(ge=1, le=10_000)]
 
 

@@ -21,8 +21,11 @@ def present(**named: object) -> dict[str, object]:
 
 
 def headers_in(given: list[str] | None) -> dict[str, str]:
-    """`Name: value`, as curl takes it, by name. Raises `BadParameter` for a text without a colon."""
+    """`Name: value`, as curl takes it, by name. Raises `BadParameter` for a text without a colon, or a name twice."""
     pairs = [text.partition(":") for text in given or []]
     if wrong := next((name for name, colon, _ in pairs if not colon or not name.strip()), None):
         raise typer.BadParameter(f"{wrong!r} is no header; write it as 'Name: value'", param_hint="--header")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    if len({name.lower() for name in headers}) < len(pairs):
+        raise typer.BadParameter("one of the headers is there twice; case makes no difference", param_hint="--header")
+    return headers

@@ -17,8 +17,9 @@ from service.api.endpoints import ROUTES
 from service.kit.database import Database
 from service.kit.guard import GuardPolicy
 from service.kit.ids import is_id
+from service.kit.signatures import new_secret
 from service.webhooks.models import EndpointSecret
-from service.webhooks.signing import open_secrets
+from service.webhooks.signing import open_secrets, webhook_headers
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.webhooks.rows import SEALER
 
@@ -172,6 +173,31 @@ async def test_headers_that_are_ours_or_cannot_be_sent_are_refused(database: Dat
     async with door(database) as client:
         (found,) = pointers(await client.post(PATH, json=ASKED | {"headers": headers}))
     assert found.startswith("/headers")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_headers_that_differ_by_case_alone_are_refused_and_both_named(database: Database) -> None:
+    twice = {"X-Dup": "1", "X-Other": "2", "x-dup": "3", "x-DUP": "3"}
+    async with door(database) as client:
+        made = (await client.post(PATH, json=ASKED)).json()["id"]
+        for answer in (
+            await client.post(PATH, json=ASKED | {"headers": twice}),
+            await client.patch(f"{PATH}/{made}", json={"headers": twice}),
+        ):
+            (fault,) = answer.json()["errors"]
+            assert (answer.status_code, fault["pointer"]) == (422, "/headers")
+            assert "X-Dup, x-dup, x-DUP" in fault["detail"]
+            assert "X-Other" not in fault["detail"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_no_header_that_a_webhook_carries_can_be_asked_for_in_any_case(database: Database) -> None:
+    sent = webhook_headers("evt_1", b"{}", [new_secret()], NOW)
+    async with door(database) as client:
+        for name in sent:
+            for written in (name, name.title(), name.upper()):
+                answer = await client.post(PATH, json=ASKED | {"headers": {written: "mine"}})
+                assert (answer.status_code, pointers(answer)) == (422, [f"/headers/{written}"])
 
 
 @pytest.mark.parametrize(("raw", "status"), [(b"[]", 400), (b'{"url":1,"url":2}', 400), (b"\xff", 400), (b"{", 400)])
