@@ -10,6 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.security import ALWAYS
 from service.kit.ids import new_id
+from service.kit.metrics import Count
+
+REFUSED: Final = Count(
+    "relay_http_refused_total", "Requests refused before they had reached an address.", "status", "code"
+)
 
 _PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long"}
 
@@ -23,8 +28,9 @@ class Refusal:
     detail: str
     retry_after: str | None = None
 
-    def head_and_body(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        """Return the headers and the body of the answer."""
+    def answer(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the headers and the body of the answer, which is counted."""
+        REFUSED.add(str(self.status), self.code)
         request_id = new_id("req")
         document = {
             "type": "about:blank",
@@ -52,7 +58,7 @@ class Refusal:
 
     def as_bytes(self, more: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Return the whole answer, as it goes to the socket."""
-        headers, body = self.head_and_body()
+        headers, body = self.answer()
         lines = [name + b": " + value for name, value in [*more, *headers]]
         return b"\r\n".join([f"HTTP/1.1 {self.status} {self.phrase}".encode(), *lines, b"", body])
 
@@ -75,6 +81,6 @@ CROWDED: Final = Refusal(503, "too_many_connections", "Too many connections are 
 
 async def turn_away(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer in an application's stead: there is no room for this request."""
-    headers, body = CROWDED.head_and_body()
+    headers, body = CROWDED.answer()
     await send({"type": "http.response.start", "status": CROWDED.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.cli.http_limits import HttpLimits
+from service.cli.http_problems import REFUSED
 from tests.cli.raw_http import HOST, OFFER, ask, telling
 
 pytestmark = pytest.mark.timeout(30)
@@ -71,7 +72,7 @@ async def test_a_request_that_the_rfcs_allow_arrives_whole(port: int, case: str)
     assert not {"upgrade", "http2-settings"} & set(heard.json["headers"]) or case == "an offer that is none"
 
 
-REFUSED = {
+FORBIDDEN = {
     "no Host, RFC 9112 3.2": (get(host=b""), 400),
     "two Hosts": (get(host=HOST * 2), 400),
     "a Host that is none": (get(host=b"Host: a b/c\r\n"), 400),
@@ -116,9 +117,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", FORBIDDEN)
 async def test_a_request_that_they_forbid_is_refused_as_a_problem(port: int, case: str) -> None:
-    sent, status = REFUSED[case]
+    sent, status = FORBIDDEN[case]
     heard = await ask(port, sent, answers=2)
     assert (heard.statuses, heard.closed) == ([status], True)
     assert heard.header("content-type") == "application/problem+json"
@@ -130,6 +131,12 @@ async def test_a_request_that_they_forbid_is_refused_as_a_problem(port: int, cas
 async def test_a_head_without_an_end_is_refused_as_soon_as_it_is_too_large(port: int) -> None:
     for sent in (get(more=b"X-A: " + b"a" * 900_000)[:-4], get(b"/tell?" + b"a" * 900_000)[:900_000]):
         assert (await ask(port, sent, answers=2)).statuses[0] in (414, 431)
+
+
+async def test_what_is_refused_is_counted(port: int) -> None:
+    before = REFUSED.value("400", "malformed_request")
+    await ask(port, get(host=b""), answers=2)
+    assert REFUSED.value("400", "malformed_request") == before + 1
 
 
 async def test_trailers_are_no_headers(port: int) -> None:
