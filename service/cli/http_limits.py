@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _MOST_CONNECTIONS: Final = 1_000
-_MOST_WAITING: Final = 2_048
+_MOST_AT_ONCE: Final = 128
 _FEWEST: Final = 16
 
 
@@ -19,9 +19,9 @@ def most_connections() -> int:
     return _share_of_files(2, _MOST_CONNECTIONS)
 
 
-def most_waiting() -> int:
-    """Return how many connections may wait to be let in: the event loop lets them all in at once."""
-    return _share_of_files(4, _MOST_WAITING)
+def most_at_once() -> int:
+    """Return how many connections asyncio may let in at once: several times as many, before one can be dropped."""
+    return _share_of_files(16, _MOST_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class HttpLimits:
     crowded_seconds: float = 1  # an idle connection keeps its place against a new one
     tick_seconds: float = 0.5  # how often a connection looks at its clock
     connections: int = field(default_factory=most_connections)
-    backlog: int = field(default_factory=most_waiting)
+    at_once: int = field(default_factory=most_at_once)
+    backlog: int = 2_048  # wait in the kernel to be let in
 
     @property
     def reserve(self) -> int:

@@ -67,13 +67,16 @@ async def serving(
     app: ASGIApp, bound: socket.socket, protocol: type[RelayProtocol] = RelayProtocol
 ) -> AsyncIterator[None]:
     """The application answers at the socket while inside."""
-    server = _Quiet(uvicorn.Config(app, timeout_graceful_shutdown=3, **how_to_serve(protocol)))
+    # What is a backlog to uvicorn is to asyncio also how many it lets in before it looks at one of them.
+    told = how_to_serve(protocol) | {"backlog": protocol.limits.at_once}
+    server = _Quiet(uvicorn.Config(app, timeout_graceful_shutdown=3, **told))
     task = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started:
         if task.done():
             task.result()
             raise RuntimeError("the server ended before it had started")
         await asyncio.sleep(0.01)
+    bound.listen(protocol.limits.backlog)
     try:
         yield
     finally:

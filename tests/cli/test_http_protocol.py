@@ -148,7 +148,7 @@ def test_connections_take_at_most_half_of_the_files() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
         limits = HttpLimits()
-        assert (limits.connections, limits.reserve, limits.backlog) == (128, 16, 64)
+        assert (limits.connections, limits.reserve, limits.at_once) == (128, 16, 16)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, before[1]), before[1]))
         assert most_connections() == 1_000
     finally:

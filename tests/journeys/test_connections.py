@@ -27,7 +27,7 @@ async def test_with_256_files_livez_answers_while_strangers_hold_more_connection
         await until(lambda: _open_port(port), seconds=30)
         for sent in (b"", _SLOW):
             async with AsyncExitStack() as stack:
-                for _ in range(300):
+                for _ in range(270):
                     line = await stack.enter_async_context(line_to(port))
                     await line.say(sent)
                 for _ in range(5):
