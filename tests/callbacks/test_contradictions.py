@@ -46,3 +46,18 @@ async def test_two_callbacks_that_contradict_each_other_are_a_conflict(database:
     assert result["verdict"] == "ai_generated", "the first that counts decides"
     assert [each["kind"] for each in result["conflicts"]] == ["vendor_internal"]
     assert result["review"]["required"] is True
+
+
+@pytest.mark.xfail(strict=True, reason="core: V2")
+async def test_an_answer_that_a_late_callback_contradicts_is_a_conflict(database: Database) -> None:
+    here, detection_id = await _world(database, [said("human")])
+    here.clock.turn(45)
+    await here.poll()
+    assert here.run().state == "succeeded"
+    here.clock.turn(1)
+    here.arrive(here.run().id, {"said": "ai"}, job_id="j1")
+    await here.callbacks()
+    *_, result = here.results(detection_id)
+    assert result["verdict"] == "no_ai_detected", "what was fetched stands"
+    assert [each["kind"] for each in result["conflicts"]] == ["vendor_internal"]
+    assert result["review"]["required"] is True
