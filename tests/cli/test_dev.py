@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.dev import _ENDING
 from service.cli.dev_folder import kept_secret
 from service.cli.dev_settings import dev_settings, settings_found
 from service.kit.errors import SettingsError
@@ -72,8 +73,9 @@ async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
         await until(lambda: "export RELAY_URL=" in process.log or process.running.poll() is not None, seconds=40)
         yield Dev(process, process.log)
         process.running.send_signal(signal.SIGINT)
-        await until(lambda: "Finishing what is under way" in process.log, seconds=5)  # before it has finished
+        await until(lambda: process.running.poll() is not None or _ENDING in process.log, seconds=10)
         assert process.running.wait(40) == 0, process.log
+        assert _ENDING in process.log
         assert "Traceback" not in process.log
         assert "\x1b" not in process.log  # no terminal reads it
     finally:
