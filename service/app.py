@@ -1,5 +1,6 @@
 """The web process: mounts the doors and the sandbox. That a worker may run beside them is the caller's to say."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +19,7 @@ from service.api.routes import ROUTES
 from service.api.security import secured
 from service.detections.open_link import open_link
 from service.kit.clock import Clock, system_clock
+from service.media.leftovers import drop_staged
 from service.resources import Resources, open_resources
 from service.sandbox.app import create as create_sandbox
 from service.settings import Settings
@@ -35,6 +37,7 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             resources = await stack.enter_async_context(open_resources(settings, clock))
+            await asyncio.to_thread(drop_staged, None, clock())  # of a process that was killed here before
             sandbox = create_sandbox(resources.sandbox, clock)
             stack.push_async_callback(sandbox.aclose)
             sandbox_mount.app = sandbox.app

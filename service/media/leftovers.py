@@ -30,7 +30,7 @@ class Leftovers:
     def __init__(self, database: Database, store: Store, staging: Path | None = None) -> None:
         self._database = database
         self._store = store
-        self._staging = staging or Path(tempfile.gettempdir())
+        self._staging = staging
         self._after = ""
 
     async def step(self, now: datetime) -> int:
@@ -46,10 +46,13 @@ class Leftovers:
         return len(lost)
 
 
-def drop_staged(folder: Path, now: datetime) -> int:
-    """Delete files that no process has written to for an hour; return how many. Only our own, by name and by owner."""
+def drop_staged(folder: Path | None, now: datetime) -> int:
+    """Delete files that no process has written to for an hour; return how many. Only our own, by name and by owner.
+
+    Without a folder, in the one where the system has temporary files.
+    """
     count = 0
-    for path in folder.glob(f"{STAGED}*"):
+    for path in (folder or Path(tempfile.gettempdir())).glob(f"{STAGED}*"):
         try:
             found = path.lstat()
             if found.st_uid == os.getuid() and found.st_mtime < (now - _OLD).timestamp():
