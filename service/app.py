@@ -11,6 +11,7 @@ from starlette.routing import Mount
 
 from service.api.addresses import without_redirects
 from service.api.context import Context
+from service.api.faults import PassingFaults
 from service.api.limits import Limits
 from service.api.metrics import Measured
 from service.api.problems import HANDLERS
@@ -50,7 +51,7 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
     app = Starlette(
         routes=[*ROUTES, sandbox_mount],
         exception_handlers=HANDLERS,
-        middleware=[Middleware(Measured), Middleware(RequestIds)],
+        middleware=[Middleware(Measured), Middleware(RequestIds), Middleware(PassingFaults)],
         lifespan=lifespan,
     )
     return secured(without_redirects(app), https=(settings.public_url or "").startswith("https://"))

@@ -26,6 +26,7 @@ from service.detections.fetch_source import SourceFetcher
 from service.detections.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.kit.alone import Alone
 from service.kit.database import normalise_url
+from service.kit.failing import Failing
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
 from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
@@ -275,6 +276,7 @@ class Worker:
 
     async def _run(self, loop: Loop, event: asyncio.Event) -> None:
         """Rounds of one loop until the worker closes. A round that fails is logged; the loop goes on a little later."""
+        failing = Failing("loop.failed", loop=loop.name)
         while not self._closing.is_set():
             await event.wait()
             event.clear()
@@ -283,11 +285,13 @@ class Worker:
             try:
                 while not self._closing.is_set() and await loop.step():
                     pass
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the loop goes on
                 LOOPS_FAILED.add(loop.name)
-                log.exception("loop.failed", loop=loop.name)
+                failing.failed(error)
                 await asyncio.sleep(_STUMBLE_SECONDS)
                 event.set()
+            else:
+                failing.well()
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from service.api.client_address import client_address, neighbourhood
 from service.api.context import Context, context_of
 from service.api.limits import charge
 from service.kit.errors import CallerError
+from service.kit.faults import fault_of
 
 _CHALLENGE = 'Bearer realm="verdict-relay"'
 _INVALID = f'{_CHALLENGE}, error="invalid_token"'
@@ -33,7 +34,7 @@ async def require(request: Request, scope: str) -> Caller:
         raise _stranger(request, context, now, gave_key=bool(key))
     charge(request, context.limits.keys, caller.key_id, now)
     if not caller.use_is_noted:
-        await context.database.write(note_use, caller.key_id, now)
+        await _note_use(context, caller, now)
     request.state.caller = caller
     if not caller.may(scope):
         raise CallerError(
@@ -53,6 +54,16 @@ async def _known(request: Request, context: Context, key: str, now: datetime) ->
     caller = await context.database.read(authenticate, key, now)
     context.limits.note(key, good=caller is not None)
     return caller
+
+
+async def _note_use(context: Context, caller: Caller, now: datetime) -> None:
+    """It is noted when this key was used; where nothing can be written, what only reads goes on without."""
+    try:
+        await context.database.write(note_use, caller.key_id, now)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None or not fault.of_writing:
+            raise
 
 
 def _bearer(request: Request) -> str:

@@ -25,6 +25,7 @@ from service.detectors.catalogue import Catalogue, Line
 from service.detectors.words import Authenticity
 from service.kit.clock import milliseconds_between
 from service.kit.errors import CallerError, not_found
+from service.kit.failing import Failing
 from service.kit.metrics import Count
 from service.kit.tokens import BadToken
 
@@ -34,6 +35,7 @@ CALLBACKS = Count("relay_callbacks_total", "Callbacks, by what became of them at
 
 _LONGEST_REF_BYTES = 2000  # PostgreSQL indexes no text of more than 2,700 bytes
 _RETRY_SECONDS = "10"
+_not_stored = Failing("callback.not_stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,16 @@ async def take(request: Request) -> Response:
     if kind is None:
         raise not_found("detector with callbacks")
     try:
-        return await _take(request, context, vendor, kind)
+        taken = await _take(request, context, vendor, kind)
     except (CallerError, ClientDisconnect):
         raise
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - whatever it is, a 4xx would end the vendor's retries
         CALLBACKS.add(vendor, "not_stored")
-        log.exception("callback.not_stored", vendor=vendor)
+        _not_stored.failed(error, vendor=vendor)
         detail = "A fault on our side. Please send it again."
         return problem(request, 503, "not_stored", detail, headers={"Retry-After": _RETRY_SECONDS})
+    _not_stored.well()
+    return taken
 
 
 def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:

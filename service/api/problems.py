@@ -11,16 +11,22 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.addresses import allowed_methods, no_such_address
 from service.api.request_ids import HEADER, request_id_of
+from service.kit.database import Overdue
 from service.kit.errors import CallerError, Problem
+from service.kit.failing import Failing
+from service.kit.faults import Fault, fault_of
 
 _log = structlog.get_logger()
 _NO_SUCH_ADDRESS, _NO_SUCH_METHOD = 404, 405
+FAULTS = Failing("request.unavailable", traceback=False)
 
 MAX_PROBLEMS = 100
 _A_TIME = "must be a time with its zone, for example 2026-11-20T12:00:00Z"
@@ -56,6 +62,15 @@ WORDS = {
     "timezone_aware": _A_TIME,
 }
 """Pydantic's error types in plain words; whatever is not listed keeps pydantic's own."""
+
+
+_PASSING = {
+    Fault.UNAVAILABLE: ("Our database does not answer.", 5),
+    Fault.OVERLOADED: ("We have more to do than we can.", 2),
+    Fault.READ_ONLY: ("For now nothing can be written here.", 30),
+    Fault.FULL: ("No room is left to store anything.", 60),
+}
+"""By fault: what the caller reads, and after how many seconds it may come again."""
 
 
 class ProblemResponse(JSONResponse):
@@ -115,6 +130,17 @@ async def on_disconnect(request: Request, _error: Exception) -> Response:
     return problem(request, 400, "request_incomplete", "The request ended before its body did.")
 
 
+async def on_fault(request: Request, error: Exception) -> Response:
+    """A fault of ours that passes: when to come again. What else was raised goes on its way to `on_failure`."""
+    fault = fault_of(error)
+    if fault is None:
+        raise error
+    FAULTS.failed(error, fault=fault.value, path=_path(request))
+    told, seconds = _PASSING[fault]
+    detail = f"{told} Please send the request again later; with an Idempotency-Key nothing is done twice."
+    return problem(request, 503, fault.value, detail, headers={"Retry-After": str(seconds)})
+
+
 async def on_failure(request: Request, error: Exception) -> Response:
     """Our own fault: everything in the log, nothing in the answer."""
     _log.error(
@@ -170,6 +196,10 @@ HANDLERS: dict[Any, Any] = {
     CallerError: on_caller_error,
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,
+    DBAPIError: on_fault,
+    PoolTimeout: on_fault,
+    Overdue: on_fault,
+    OSError: on_fault,
     Exception: on_failure,
 }
 """For Starlette's `exception_handlers`."""

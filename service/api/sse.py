@@ -14,8 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from service.accounts.api_keys import authenticate
 from service.api.context import Context, context_of
+from service.api.problems import FAULTS
+from service.kit.faults import fault_of
 from service.kit.wake import Sleeper
 
+_AGAIN_SECONDS = 1.0
 _HEARTBEAT = b": still here\n\n"
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -105,14 +108,23 @@ async def _flow(
         quiet_until = loop.time() + context.heartbeat_seconds
         looks = True
         while not context.closing.begun:
-            seen = await _seen(sleeper, look) if looks else Look()
+            try:
+                seen = await _seen(sleeper, look) if looks else Look()
+                is_quiet = loop.time() >= quiet_until
+                goes_on = not is_quiet or await _may_go_on(request, scope)
+            except Exception as error:
+                if fault_of(error) is None:
+                    raise
+                FAULTS.failed(error)
+                yield _HEARTBEAT  # it passes: the reader need not come anew
+                await sleeper.sleep(_AGAIN_SECONDS)
+                looks = True
+                continue
             if seen.text:
                 yield seen.text
-            if seen.over:
+            if seen.over or not goes_on:
                 return
-            if loop.time() >= quiet_until:
-                if not await _may_go_on(request, scope):
-                    return
+            if is_quiet:
                 yield _HEARTBEAT
                 quiet_until = loop.time() + context.heartbeat_seconds
             looks = seen.more or await sleeper.sleep(max(0.0, quiet_until - loop.time()))

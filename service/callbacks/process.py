@@ -4,7 +4,7 @@ A callback is a hint. Under `confirm` it supplies no verdict: it only makes its 
 in flight and ten seconds apart. Under `payload`, the operator's choice, an authentic one decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -34,6 +34,8 @@ from service.kit.claims import claim
 from service.kit.clock import Clock
 from service.kit.columns import table_of
 from service.kit.database import Database, serialise, wakes
+from service.kit.failing import Failing
+from service.kit.faults import fault_of
 
 log = structlog.get_logger()
 
@@ -49,6 +51,7 @@ class CallbackProcessor:
     database: Database
     policy: DetectionPolicy
     clock: Clock
+    _failing: Failing = field(default_factory=lambda: Failing("callback.waits", traceback=False))
 
     async def step(self) -> bool:
         """Up to a batch of stored callbacks have had their effect. True if there may be more."""
@@ -57,9 +60,13 @@ class CallbackProcessor:
         for callback_id, token in claimed:
             try:
                 state = await self.database.write(process, callback_id, token, self.policy, self.clock())
-            except Exception:  # a poison row harms nobody else: its lease is its back-off, five tries its end
-                log.exception("callback.crashed", callback_id=callback_id)
+            except Exception as error:  # a poison row harms nobody else: its lease is its back-off, five tries its end
+                if fault_of(error) is None:
+                    log.exception("callback.crashed", callback_id=callback_id)
+                else:
+                    self._failing.failed(error)  # not the row's fault
             else:
+                self._failing.well()
                 log.info("callback.processed", callback_id=callback_id, state=state)
         return len(claimed) == _BATCH
 

@@ -83,6 +83,8 @@ class Database:
         self._calls: dict[Future[Any], Deadline] = {}
         self.good_at = time.monotonic()
         """When a transaction last went well, by the monotonic clock."""
+        self.written_at = self.good_at
+        """The same of one that writes."""
         # SQLite has one writer. Queueing here is fair; its own busy handler polls and can starve.
         self._writer = threading.Lock()
 
@@ -129,7 +131,7 @@ class Database:
                 except BaseException:
                     session.rollback()  # an object that was added is as new again, and the next try can add it
                     raise
-        self.good_at = time.monotonic()
+        self.good_at = self.written_at = time.monotonic()
         self.wake.tell(topics)
         for follow_up in session.info.get(_AFTER, ()):
             _follow(follow_up)
@@ -150,7 +152,10 @@ class Database:
             with within(deadline):
                 return work()
 
-        future = self._threads.submit(run)
+        try:
+            future = self._threads.submit(run)
+        except RuntimeError as error:
+            raise Overdue("this process ends") from error
         self._calls[future] = deadline
         future.add_done_callback(lambda done: self._calls.pop(done, None))
         return future

@@ -9,6 +9,7 @@ import psycopg
 import structlog
 from sqlalchemy.engine import URL
 
+from service.kit.failing import Failing
 from service.kit.patience import Patience, line_to
 from service.kit.wake import CHANNEL, HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Wake
 
@@ -20,19 +21,21 @@ DEAF_SWEEP_SECONDS = 0.25
 
 async def listen(url: URL, wake: Wake, patience: Patience) -> None:
     """Sleepers of this process are woken by other processes' commits, until cancelled."""
+    failing = Failing("listen.lost", traceback=False)
     while True:
         try:
-            await _listen_once(url, wake, patience)
+            await _listen_once(url, wake, patience, failing)
         except (psycopg.Error, OSError) as error:
-            log.warning("listen.lost", error=str(error))
+            failing.failed(error)
         finally:
             wake.sweep_seconds = SWEEP_SECONDS
         await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _listen_once(url: URL, wake: Wake, patience: Patience) -> None:
+async def _listen_once(url: URL, wake: Wake, patience: Patience, failing: Failing) -> None:
     async with line_to(url, patience) as line:
         await line.execute(f"LISTEN {CHANNEL}")
+        failing.well()
         wake.sweep_seconds = HEARD_SWEEP_SECONDS
         wake.tell_everybody()  # whatever was said while nobody listened
         while True:

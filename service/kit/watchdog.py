@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy import text
 
-from service.kit.database import Database
+from service.kit.database import Database, Overdue
 from service.kit.patience import Deadline
 
 _LOOKS = 10  # in the time that may pass
@@ -38,7 +38,7 @@ class Watchdog:
         good_at = time.monotonic()
         while not self._stopped.wait(self._seconds / _LOOKS):
             if self._asked is None or self._asked.done():
-                with contextlib.suppress(RuntimeError):  # the threads take nothing new: the process ends anyway
+                with contextlib.suppress(Overdue):  # the threads take nothing new: the process ends anyway
                     self._asked = self._database.call(self._ask, Deadline(self._seconds))
                 self._wait_a_moment()
             good_at = max(good_at, self._database.good_at)

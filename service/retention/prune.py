@@ -14,6 +14,7 @@ from service.detections.models import UNERASED, Detection
 from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
+from service.kit.failing import Failing
 from service.media.erase import mark_erased, note_deleted
 from service.media.leftovers import Leftovers
 from service.media.models import Media
@@ -49,6 +50,7 @@ class Pruner:
     leftovers: Leftovers | None = None
     _erasing: Alone = field(default_factory=lambda: Alone("prune results"), init=False)
     _deleting: Alone = field(default_factory=lambda: Alone("prune media"), init=False)
+    _failing: dict[str, Failing] = field(default_factory=dict)
 
     async def step(self) -> bool:
         """Of each kind as much is gone as its time allowed. The rest goes a minute later, so always False."""
@@ -84,8 +86,11 @@ class Pruner:
                 total += gone
                 if gone < self.slice:
                     break
-        except Exception:
-            log.exception("retention.failed", kind=name)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the other kinds go on
+            self._failing.setdefault(name, Failing("retention.failed", kind=name)).failed(error)
+        else:
+            if name in self._failing:
+                self._failing[name].well()
         return total
 
     async def _media(self, now: datetime) -> int:

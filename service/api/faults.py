@@ -1,0 +1,41 @@
+"""Faults of ours that pass, at every door: noticed when they come and when they are over, and told of quietly."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.context import Context
+from service.api.problems import FAULTS
+from service.kit.faults import fault_of
+
+
+class PassingFaults:
+    """Middleware in plain ASGI, around the handlers: for what they cannot tell any more, and for the end of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer is given. One that a fault broke off in the middle ends there, and the server hangs up."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception as error:
+            if not started or fault_of(error) is None:
+                raise
+            FAULTS.failed(error)
+        if FAULTS.fails:
+            _look_whether_it_is_over(getattr(scope["app"].state, "context", None))
+
+
+def _look_whether_it_is_over(context: Context | None) -> None:
+    if context is None:
+        return
+    of_writing = FAULTS.fault is not None and FAULTS.fault.of_writing
+    good_at = context.database.written_at if of_writing else context.database.good_at
+    if good_at > FAULTS.failed_at:
+        FAULTS.well()

@@ -1,0 +1,99 @@
+"""Faults of ours that pass: the database is away, or nothing can be written. The same work may succeed a little later.
+
+Whoever is told of one is asked to come again. Everything else that fails is a mistake in the code, and is not listed.
+"""
+
+import errno
+import re
+import sqlite3
+from collections.abc import Iterator
+from enum import Enum
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.kit.database import Overdue
+
+
+class Fault(Enum):
+    """What passes; the value is the word that the API has for it."""
+
+    UNAVAILABLE = "database_unavailable"
+    OVERLOADED = "overloaded"
+    READ_ONLY = "read_only"
+    FULL = "storage_full"
+
+    @property
+    def of_writing(self) -> bool:
+        """Return True if reading still works."""
+        return self in (Fault.READ_ONLY, Fault.FULL)
+
+
+_OF_SQLSTATE = {
+    "25006": Fault.READ_ONLY,
+    "25P03": Fault.UNAVAILABLE,  # idle in a transaction for too long
+    "40001": Fault.OVERLOADED,
+    "40P01": Fault.OVERLOADED,
+    "53100": Fault.FULL,
+    "55P03": Fault.OVERLOADED,
+    "57014": Fault.OVERLOADED,  # a statement took too long
+}
+_OF_SQLSTATE_CLASS = {"08": Fault.UNAVAILABLE, "53": Fault.OVERLOADED, "57": Fault.UNAVAILABLE}
+# A connection that is refused has no SQLSTATE: words are all there is. PostgreSQL's, then PgBouncer's.
+_NO_ROOM = re.compile(
+    r"too many (clients|connections)|remaining connection slots|no more connections|query_wait_timeout"
+)
+_OF_SQLITE = {
+    sqlite3.SQLITE_BUSY: Fault.OVERLOADED,
+    sqlite3.SQLITE_LOCKED: Fault.OVERLOADED,
+    sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
+    sqlite3.SQLITE_IOERR: Fault.UNAVAILABLE,
+    sqlite3.SQLITE_FULL: Fault.FULL,
+    sqlite3.SQLITE_CANTOPEN: Fault.UNAVAILABLE,
+    sqlite3.SQLITE_PROTOCOL: Fault.OVERLOADED,
+}
+_OF_SYSTEM = {
+    errno.ENOSPC: Fault.FULL,
+    errno.EDQUOT: Fault.FULL,
+    errno.EFBIG: Fault.FULL,
+    errno.EROFS: Fault.READ_ONLY,
+    errno.EACCES: Fault.READ_ONLY,
+    errno.EPERM: Fault.READ_ONLY,
+    errno.EMFILE: Fault.OVERLOADED,
+    errno.ENFILE: Fault.OVERLOADED,
+}
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """What passes and was the cause of `error`, if anything."""
+    return next((fault for one in _causes(error) if (fault := _fault(one)) is not None), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.orig if isinstance(error, DBAPIError) else error.__cause__
+
+
+def _fault(error: BaseException) -> Fault | None:
+    if isinstance(error, Overdue | PoolTimeout):
+        return Fault.OVERLOADED
+    if isinstance(error, psycopg.Error):
+        return _of_postgres(error)
+    if isinstance(error, sqlite3.Error):
+        return _OF_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the rest says more, and too much
+    if isinstance(error, OSError):
+        return _OF_SYSTEM.get(error.errno or 0)
+    return None
+
+
+def _of_postgres(error: psycopg.Error) -> Fault | None:
+    state = error.sqlstate
+    if state is not None:
+        return _OF_SQLSTATE.get(state) or _OF_SQLSTATE_CLASS.get(state[:2])
+    if isinstance(error, psycopg.OperationalError):
+        return Fault.OVERLOADED if _NO_ROOM.search(str(error)) else Fault.UNAVAILABLE
+    return None
