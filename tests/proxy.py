@@ -40,8 +40,8 @@ class Proxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # one side is gone, or the test is over
         finally:
             writer.close()
             if upstream_writer is not None:

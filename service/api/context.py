@@ -12,6 +12,7 @@ from starlette.requests import Request
 from service.api.held import Held
 from service.api.limits import Limits
 from service.api.waits import Gauges
+from service.api.writable import Writable
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers
 from service.detections.policy import DetectionPolicy
@@ -56,6 +57,7 @@ class Context:
     metrics_token: str | None = field(default=None, repr=False)
     gauges: Gauges = field(default_factory=Gauges)
     sandbox_base: str = ""  # where a test run reaches the twins; examples in the API's document work there
+    writable: Writable = field(default_factory=Writable)
     staging: Path | None = None  # a folder for uploads under way; the system's own by default
 
 

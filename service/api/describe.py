@@ -82,7 +82,7 @@ def problems_of(operation: Operation, path: str) -> list[int]:
     """Every status this operation refuses with, in order."""
     found = {414, 431, *operation.refusals}  # the server itself refuses a head that is too large
     if operation.scope is not None:
-        found |= {401, 403, 429}
+        found |= {401, 403, 429, 503}
     if any(parameter.place == "query" for parameter in operation.parameters):
         found.add(422)
     if operation.body is not None and operation.body.model is not None:

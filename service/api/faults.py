@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import Context
 from service.api.problems import FAULTS
-from service.kit.faults import fault_of
+from service.kit.faults import Fault, fault_of
 
 
 class PassingFaults:
@@ -35,7 +35,7 @@ class PassingFaults:
 def _look_whether_it_is_over(context: Context | None) -> None:
     if context is None:
         return
-    of_writing = FAULTS.fault is not None and FAULTS.fault.of_writing
-    good_at = context.database.written_at if of_writing else context.database.good_at
+    database = context.database
+    good_at = database.good_at if FAULTS.fault is Fault.UNAVAILABLE else database.written_at
     if good_at > FAULTS.failed_at:
         FAULTS.well()

@@ -12,10 +12,13 @@ from starlette.routing import Route
 
 from service.api.context import Context, context_of
 from service.api.waits import workers
+from service.kit.faults import Fault
 from service.kit.migrate import is_known, revision_in
 
 _PATIENCE_SECONDS = 5
 _FRESH = timedelta(seconds=60)
+_SERVED = ("ok", "newer")
+_WORDS = {Fault.READ_ONLY: "read_only", Fault.FULL: "full"}
 _NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NONCE, PROOF, PURPOSE = "x-relay-nonce", "x-relay-proof", "who-answers"
 
@@ -29,7 +32,7 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 if the database answers within five seconds and has our tables, else 503. The body names each check.
+    """200 if the database answers within five seconds, has our tables and takes writes, else 503. The body names each.
 
     A schema newer than this code is ready too: while a release replaces processes, the old ones still serve.
     `worker` only tells: a web process can take work in while nobody works it off.
@@ -39,9 +42,12 @@ async def readyz(request: Request) -> Response:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             context = context_of(request)
             checks = await context.database.read(_look, context)
+            if checks["schema"] in _SERVED:
+                fault = await context.writable.fault(context.database, context.store, context.staging)
+                checks["database"] = "ok" if fault is None else _WORDS.get(fault, "unreachable")
     except Exception:  # noqa: BLE001 - whatever is wrong, the answer is the same
         checks["database"] = "unreachable"
-    ready = checks["database"] == "ok" and checks["schema"] in ("ok", "newer")
+    ready = checks["database"] == "ok" and checks["schema"] in _SERVED
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
 
 
@@ -51,7 +57,7 @@ def _look(session: Session, context: Context) -> dict[str, str]:
     return {
         "database": "ok",
         "schema": schema,
-        "worker": _worker(session, context) if schema in ("ok", "newer") else "unknown",
+        "worker": _worker(session, context) if schema in _SERVED else "unknown",
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
@@ -197,6 +198,7 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,
     DBAPIError: on_fault,
+    psycopg.Error: on_fault,
     PoolTimeout: on_fault,
     Overdue: on_fault,
     OSError: on_fault,

@@ -57,8 +57,11 @@ def postgres_engine(url: URL, connections: int, patience: Patience) -> Engine:
 
     @event.listens_for(engine, "checkin")
     def rest(connection: Any, _record: Any) -> None:
-        if connection is not None:
-            connection.answer_within = patience.connect or FOREVER  # it is asked first whether it still lives
+        if connection is None or connection.closed:
+            return
+        connection.answer_within = patience.connect or FOREVER  # it is asked first whether it still lives
+        if connection.read_only is False:  # after a reader; but a server that was made read-only is not to be overruled
+            connection.read_only = None
 
     @event.listens_for(engine, "checkout")
     def work(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -15,6 +15,7 @@ from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.kit.failing import Failing
+from service.kit.faults import Fault, fault_of
 from service.media.erase import mark_erased, note_deleted
 from service.media.leftovers import Leftovers
 from service.media.models import Media
@@ -86,7 +87,9 @@ class Pruner:
                 total += gone
                 if gone < self.slice:
                     break
-        except Exception as error:  # noqa: BLE001 - whatever it was, the other kinds go on
+        except Exception as error:
+            if fault_of(error) in (Fault.UNAVAILABLE, Fault.OVERLOADED):
+                raise  # of all kinds; where only the disk is full, another may make room
             self._failing.setdefault(name, Failing("retention.failed", kind=name)).failed(error)
         else:
             if name in self._failing:

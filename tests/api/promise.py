@@ -71,6 +71,8 @@ class Promise:
         assert "x-request-id" in response.headers
         assert {name for name in _TOLD if name in response.headers} <= names
         always = names & {"location", "ratelimit", "ratelimit-policy", "accept-ranges"}
+        if response.status_code == 503:
+            always -= {"ratelimit", "ratelimit-policy"}  # whose request it was may not be known
         if response.status_code in (401, 403) and "ratelimit" in names:
             always.add("www-authenticate")
         assert always <= {name.lower() for name in response.headers}

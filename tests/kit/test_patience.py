@@ -22,6 +22,8 @@ from tests.kit.things import THING, count, make_table, names, put
 from tests.proxy import Proxy, proxy_to
 from tests.waiting import until
 
+pytestmark = pytest.mark.own_database
+
 SHORT = Patience(connect=2, line=2, statement=2, lock=0.4, idle=5)
 
 

@@ -69,7 +69,7 @@ REFUSALS = {
     424: "The vendor that this depends on failed, or takes nothing more for now.",
     429: "Too many requests.",
     431: "The headers are too many, or too long.",
-    503: "A fault of ours. Send it again.",
+    503: "A fault of ours that passes: `code` says which. Send it again after `Retry-After`.",
 }
 REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),

@@ -42,7 +42,9 @@ OPERATIONS: Described = {
         summary="Whether the process can do its work",
         answers={
             200: Answer(text="It can.", model=Ready),
-            503: Answer(text="It cannot: its database does not answer, or is behind this code.", model=Ready),
+            503: Answer(
+                text="It cannot: its database does not answer, takes no writes, or is behind this code.", model=Ready
+            ),
         },
     ),
     ("GET", "/metrics"): Operation(
@@ -51,7 +53,7 @@ OPERATIONS: Described = {
         summary="Figures for Prometheus",
         text="The bearer is `METRICS_TOKEN`; without that setting, this machine alone is answered.",
         answers={200: Answer(text="Counters, and what waits and how long.", content={"text/plain": _TEXT})},
-        refusals=(401, 403),
+        refusals=(401, 403, 503),
     ),
     ("GET", "/openapi.json"): Operation(
         id="readDescription",

@@ -33,7 +33,7 @@ OPERATIONS: Described = {
             200: Answer(text="The bytes.", content=_BYTES, headers=("Accept-Ranges",)),
             206: Answer(text="A range of them.", content=_BYTES, headers=_PARTIAL),
         },
-        refusals=(416,),
+        refusals=(416, 503),
     ),
     ("HEAD", _LINK): Operation(
         id="describeMedia",

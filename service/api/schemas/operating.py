@@ -14,9 +14,12 @@ class Live(Shown):
 
 
 class Ready(Shown):
-    """Each check by its name. `worker` only tells: it makes nothing unready."""
+    """Each check by its name. `worker` only tells: it makes nothing unready.
+
+    `database` is `read_only` or `full` where nothing can be written: to it, or to where audio is kept.
+    """
 
     status: Literal["ready", "not ready"]
-    database: Literal["ok", "unreachable"]
+    database: Literal["ok", "unreachable", "read_only", "full"]
     schema_: Literal["ok", "newer", "behind", "unknown"] = Field(alias="schema")
     worker: Literal["ok", "silent", "none", "unknown"]

@@ -1,0 +1,46 @@
+"""What the readiness probe knows of writing: tried now and then, and at once after a write failed."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.api.problems import FAULTS
+from service.kit.database import Database
+from service.kit.faults import Fault, fault_of
+from service.media.store import Store
+from service.media.writable import try_to_write
+
+_GOOD_SECONDS, _BAD_SECONDS = 10.0, 1.0
+
+
+@dataclass(slots=True)
+class Writable:
+    """Whether anything can be written. Whoever asks us, it is tried no more often than every few seconds."""
+
+    _tried_at: float | None = None
+    _fault: Fault | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def fault(self, database: Database, store: Store, staging: Path | None) -> Fault | None:
+        """What keeps us from writing; `None` if nothing does."""
+        async with self._lock:
+            if self._is_stale():
+                self._fault = await self._try(database, store, staging)
+                self._tried_at = time.monotonic()
+            return self._fault
+
+    def _is_stale(self) -> bool:
+        if self._tried_at is None or FAULTS.failed_at > self._tried_at:
+            return True
+        return time.monotonic() - self._tried_at >= (_GOOD_SECONDS if self._fault is None else _BAD_SECONDS)
+
+    async def _try(self, database: Database, store: Store, staging: Path | None) -> Fault | None:
+        try:
+            await try_to_write(database, store, staging)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            return fault
+        return None
