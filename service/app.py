@@ -37,7 +37,9 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            resources = await stack.enter_async_context(open_resources(settings, clock))
+            resources = await stack.enter_async_context(
+                open_resources(settings, clock, processes=settings.web_concurrency)
+            )
             await asyncio.to_thread(drop_staged, None, clock())  # of a process that was killed here before
             sandbox = create_sandbox(resources.sandbox, clock)
             stack.push_async_callback(sandbox.aclose)

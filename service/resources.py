@@ -26,7 +26,8 @@ from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock, system_clock
 from service.kit.closing import Closing
-from service.kit.database import Database
+from service.kit.connections import tell_connections
+from service.kit.database import CONNECTIONS, Database
 from service.kit.errors import SettingsError
 from service.kit.groupcommit import GroupCommit
 from service.kit.guard import GuardPolicy
@@ -102,9 +103,15 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[Resources]:
-    """Everything is open; on leaving, everything is closed, in the order that loses nothing."""
-    database = Database(settings.database_url, patience=settings.patience)
+async def open_resources(
+    settings: Settings, clock: Clock = system_clock, *, processes: int = 1
+) -> AsyncIterator[Resources]:
+    """Everything is open; on leaving, everything is closed, in the order that loses nothing.
+
+    `processes` like this one are started together.
+    """
+    connections = settings.database_connections or CONNECTIONS
+    database = Database(settings.database_url, patience=settings.patience, connections=connections)
     database.wake.attach()
     exchanges: list[Exchange] = []
     guard = GuardPolicy(allow=settings.outbound_allow, https_only=settings.outbound_https_only)
@@ -125,6 +132,7 @@ async def open_resources(settings: Settings, clock: Clock = system_clock) -> Asy
         for name in (name for name, vendor in VENDORS.items() if vendor.account_callbacks):
             token = await _sandbox_token(resources, name)
             resources.sandbox_callback_urls[name] = resources.links.account_callback("test", name, token)
+        await tell_connections(database, processes)
         with watched(database, settings.database_watchdog_seconds):
             yield resources
         await _drained(resources)

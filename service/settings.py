@@ -12,11 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from service.detectors.vendor import VendorSettings
-from service.kit.database import normalise_url
+from service.kit.database import CONNECTIONS, normalise_url
 from service.kit.environment import BaseUrl, Bytes, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
 from service.kit.errors import SettingsError
 from service.kit.patience import Patience
 from service.vendors import VENDORS
+
+_WEB_CONNECTIONS, _WORKER_CONNECTIONS = 4, 6
 
 
 def _is_database(url: str) -> str:
@@ -50,6 +52,7 @@ class Settings(FromEnvironment):
     database_listen_url: Annotated[str, AfterValidator(_is_database)] | None = Field(
         None, repr=False, examples=["postgres://user:password@host:5432/relay"]
     )
+    database_connections: Annotated[int, Field(ge=1, le=100)] | None = Field(None, examples=["4"])
     database_connect_seconds: Seconds = Field(5, examples=["5"])
     database_line_seconds: Seconds = Field(20, examples=["20"])
     database_statement_seconds: Seconds = Field(30, examples=["30"])
@@ -120,6 +123,16 @@ class Settings(FromEnvironment):
         host, port = self.bind
         own = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
         return self.sandbox_url or self.public_url or own
+
+    def connections(self, *, works: bool) -> int:
+        """How many connections a process opens at once; one that works has more to do at once."""
+        if self.database_connections is not None or self.is_sqlite:
+            return self.database_connections or CONNECTIONS
+        return _WORKER_CONNECTIONS if works else _WEB_CONNECTIONS
+
+    def for_process(self, *, works: bool) -> "Settings":
+        """The same, as a process has them that works, or that only serves."""
+        return self.model_copy(update={"database_connections": self.connections(works=works)})
 
     @property
     def patience(self) -> Patience:

@@ -53,7 +53,7 @@ def run_web(*, with_worker: bool) -> None:
         )
     else:
         uvicorn.run(
-            create(settings, beside=_beside(settings, with_worker=with_worker)),
+            create(settings.for_process(works=with_worker), beside=_beside(settings, with_worker=with_worker)),
             host=host,
             port=port,
             timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -64,9 +64,10 @@ def run_web(*, with_worker: bool) -> None:
 
 def from_environment() -> Starlette:
     """The application as each of several processes makes it."""
-    settings = load_settings()
+    with_worker = os.environ.get(_WITH_WORKER) == "1"
+    settings = load_settings().for_process(works=with_worker)
     set_up_logs(settings.log_format)
-    return create(settings, beside=_beside(settings, with_worker=os.environ.get(_WITH_WORKER) == "1"))
+    return create(settings, beside=_beside(settings, with_worker=with_worker))
 
 
 def _beside(settings: Settings, *, with_worker: bool) -> Beside:

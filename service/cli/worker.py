@@ -25,4 +25,4 @@ def run_worker(*, wait_seconds: float = 0) -> None:
     end_well()
     wait_for_schema(settings, wait_seconds)
     ready_to_serve(settings, listens=False)
-    asyncio.run(work(settings))
+    asyncio.run(work(settings.for_process(works=True)))

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, warn
 from service.cli.rotate_keys import EVERYTHING
 from service.events.backlog import beyond_the_server
+from service.kit.connections import connections_allowed
 from service.kit.database import normalise_url
 from service.kit.listen import can_hear
 from service.kit.migrate import head_revision, is_known, revision_in
@@ -75,10 +76,12 @@ async def check_connections(world: World) -> Finding:
         return ok("not PostgreSQL")
     allowed = await world.database.read(connections_allowed)
     workers = await world.database.read(at_work, world.clock())
-    processes = world.settings.web_concurrency + max(1, workers)
-    needed = processes * (world.database.most_connections + 1)  # one more to listen
+    settings, workers = world.settings, max(1, workers)
+    processes = settings.web_concurrency + workers
+    needed = settings.web_concurrency * (settings.connections(works=False) + 1)  # one more to listen
+    needed += workers * (settings.connections(works=True) + 1)
     if needed > allowed:
-        advice = "use fewer processes, a larger plan, or a pooler with DATABASE_LISTEN_URL"
+        advice = "lower DATABASE_CONNECTIONS, use fewer processes, a larger plan, or a pooler with DATABASE_LISTEN_URL"
         who = many(processes, "process", "processes")
         return fail(f"{who} may need {needed} connections and {allowed} are allowed; {advice}")
     return ok(f"{many(processes, 'process needs', 'processes need')} at most {needed} of {allowed} connections")
@@ -139,18 +142,6 @@ async def check_sslmode(world: World) -> Finding:
     if str(url.query.get("sslmode", "")) in _ENCRYPTED:
         return ok(f"sslmode is {url.query['sslmode']}")
     return warn("DATABASE_URL leads over a network and may go unencrypted; add ?sslmode=require")
-
-
-def connections_allowed(session: Session) -> int:
-    """What the server leaves to this role in this database."""
-    limits = [int(_setting(session, "max_connections")) - int(_setting(session, "superuser_reserved_connections"))]
-    for statement in (
-        "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user",
-        "SELECT datconnlimit FROM pg_database WHERE datname = current_database()",
-    ):
-        limit = session.connection().execute(text(statement)).scalar()
-        limits += [limit] if limit is not None and limit >= 0 else []
-    return min(limits)
 
 
 def _setting(session: Session, name: str) -> str:
