@@ -1,0 +1,141 @@
+"""The whole service in this process with its statements counted: web, worker, the sandbox and the customer's endpoint.
+
+On PostgreSQL web and worker have connections and threads of their own, as two processes would.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from starlette.types import ASGIApp
+
+from service.accounts import api_keys
+from service.accounts.register import account_named
+from service.app import create
+from service.bench.inbox import Inbox
+from service.bench.load import Customer
+from service.bench.stages import ATTEMPT_RECORDED
+from service.bench.statements import Counts, counting
+from service.kit.clock import system_clock
+from service.kit.database import Database
+from service.resources import Resources, open_resources
+from service.settings import Settings, load_settings
+from service.vendors import VENDORS
+from service.worker import Loop, Worker
+
+Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]
+"""Serves the application that is made for an address, and gives the address."""
+
+ACCOUNT = "bench"
+OPEN_GATE = 1_000_000
+_NEVER_SECONDS = 86_400.0
+_QUIET_SECONDS, _LOOK_SECONDS, _SETTLES_SECONDS = 0.3, 0.05, 20.0
+
+
+class UnsweptWorker(Worker):
+    """A worker whose loops run when they are woken and never by the clock: what is counted is a detection's own."""
+
+    def loops(self) -> Sequence[Loop]:
+        """Return the loops with sweeps that do not come."""
+        return [replace(loop, every=_NEVER_SECONDS) for loop in super().loops()]
+
+    async def _listen(self) -> float:
+        await super()._listen()
+        return _NEVER_SECONDS
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The running service, as its customer and as its counter see it."""
+
+    customer: Customer
+    counts: Counts
+
+    async def settled(self, detections: int = 1) -> None:
+        """Wait until so many attempts were recorded since the counts were cleared, and nothing is counted any more."""
+        now = asyncio.get_running_loop().time
+        before, quiet_since = self.counts.total, now()
+        async with asyncio.timeout(_SETTLES_SECONDS):
+            while self.counts.commits[ATTEMPT_RECORDED] < detections or now() - quiet_since < _QUIET_SECONDS:
+                if self.counts.total != before:
+                    before, quiet_since = self.counts.total, now()
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def running_inside(serve: Serve, database_url: str, folder: Path) -> AsyncIterator[Inside]:
+    """Run the service on a migrated database; audio is in `folder` on SQLite."""
+    counts, inbox = Counts(), Inbox()
+    chosen: list[Settings] = []
+
+    def web(url: str) -> ASGIApp:
+        chosen.append(settings_inside(database_url, folder, url))
+        return create(chosen[0], beside=_worker_beside if chosen[0].is_sqlite else _nothing_beside)
+
+    @asynccontextmanager
+    async def _worker_beside(resources: Resources) -> AsyncIterator[None]:
+        with counting(resources.database.engine, counts):
+            async with _working(resources):
+                yield
+
+    @asynccontextmanager
+    async def _nothing_beside(resources: Resources) -> AsyncIterator[None]:
+        with counting(resources.database.engine, counts):
+            yield
+
+    async with AsyncExitStack() as stack:
+        inbox_url = await stack.enter_async_context(serve(lambda _: inbox.app))
+        url = await stack.enter_async_context(serve(web))
+        if not chosen[0].is_sqlite:
+            resources = await stack.enter_async_context(open_resources(chosen[0]))
+            await stack.enter_async_context(_worker_beside(resources))
+        key = await asyncio.to_thread(_api_key, chosen[0])
+        headers = {"Authorization": f"Bearer {key}"}
+        session = await stack.enter_async_context(aiohttp.ClientSession(url, headers=headers))
+        customer = Customer(session, inbox)
+        await customer.register(inbox_url)
+        yield Inside(customer, counts)
+
+
+def settings_inside(database_url: str, folder: Path, url: str) -> Settings:
+    """Return the settings of a service that is measured: callbacks are trusted, gates stand open."""
+    gates: dict[str, Any] = {"callback_trust": "payload"}
+    vendors = {name: vendor.settings(**gates) for name, vendor in VENDORS.items()}
+    opened = {"per_minute": OPEN_GATE, "concurrency": None, "daily_quota": None}
+    return load_settings(
+        secrets_needed=False,
+        database_url=database_url,
+        media_store=f"file:{folder / 'media'}" if database_url.startswith("sqlite") else "database:",
+        sandbox_url=url,
+        public_url=url,
+        secret_keys=(secrets.token_hex(32),),
+        api_per_minute=OPEN_GATE,
+        outbound_allow="127.0.0.0/8,::1/128",
+        outbound_https_only=False,
+        sandbox_latency_seconds=0.2,
+        vendors={name: vendor.model_copy(update=opened) for name, vendor in vendors.items()},
+    )
+
+
+@asynccontextmanager
+async def _working(resources: Resources) -> AsyncIterator[None]:
+    worker = UnsweptWorker(resources)
+    await worker.start()
+    try:
+        yield
+    finally:
+        await worker.stop()
+
+
+def _api_key(settings: Settings) -> str:
+    database, now = Database(settings.database_url, patience=settings.patience), system_clock()
+    try:
+        with database.writing() as session:
+            return api_keys.create(session, account_named(session, ACCOUNT, now).id, "test", now).text
+    finally:
+        database.close()

@@ -1,0 +1,104 @@
+"""The load: clients that each upload a recording of their own, ask, and wait for the webhook before they go on."""
+
+import asyncio
+import io
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from service.bench.inbox import Inbox
+from service.kit.errors import RelayError
+from service.sandbox.track import write_track
+
+DETECTOR = "aippim/standard"
+PATIENCE_SECONDS = 120.0
+_UNIQUE_BYTES = 16
+_NAMES = count(1)
+
+
+class BenchError(RelayError):
+    """The measurement cannot go on; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The seconds one detection took: to be uploaded, to be asked, and from the start to its webhook."""
+
+    upload: float
+    ask: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A client of the API, and where its webhooks come in."""
+
+    session: aiohttp.ClientSession
+    inbox: Inbox
+
+    async def register(self, inbox_url: str) -> None:
+        """Make the one endpoint, which wants final events alone."""
+        body = {"url": f"{inbox_url}/", "events": ["detection.completed", "detection.failed"]}
+        self.inbox.secret = (await self._post("/v1/webhook-endpoints", json=body))["secret"]
+
+    async def detect(self, *, patience: float = PATIENCE_SECONDS) -> Passage:
+        """Take one new recording all the way. Raise `BenchError` if it came to no verdict in time."""
+        now = asyncio.get_running_loop().time
+        started = now()
+        form = aiohttp.FormData()
+        form.add_field("file", io.BytesIO(_recording()), filename=f"bench-{next(_NAMES)}.ai.wav")
+        media_id = (await self._post("/v1/media", data=form))["id"]
+        uploaded = now()
+        question = {"source": {"media_id": media_id}, "detectors": [DETECTOR]}
+        detection_id = (await self._post("/v1/detections", json=question))["id"]
+        asked = now()
+        try:
+            arrived = await self.inbox.wait_for(detection_id, patience)
+        except TimeoutError:
+            raise BenchError(f"{detection_id}: no webhook within {patience:.0f} s") from None
+        if self.inbox.verdicts[detection_id] is None:
+            raise BenchError(f"{detection_id}: ended without a verdict")
+        return Passage(uploaded - started, asked - uploaded, arrived - started)
+
+    async def detect_many(self, total: int, clients: int) -> tuple[list[Passage], float]:
+        """Take `total` recordings all the way, `clients` at once. Return how each fared, and the seconds for all."""
+        passages: list[Passage] = []
+        numbers = iter(range(total))
+
+        async def client() -> None:
+            for _ in numbers:
+                one = await self.detect()
+                passages.append(one)
+
+        started = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(clients, total)):
+                group.create_task(client())
+        return passages, asyncio.get_running_loop().time() - started
+
+    async def _post(self, path: str, **request: Any) -> Mapping[str, Any]:
+        async with self.session.post(path, **request) as answer:
+            body: Mapping[str, Any] = await answer.json(content_type=None)
+            if not answer.ok:
+                raise BenchError(f"POST {path}: {answer.status} {body.get('detail')}")
+            return body
+
+
+def _recording() -> bytes:
+    """Return a second of sound that was never sent before: the same audio would share an answer."""
+    return _track()[:-_UNIQUE_BYTES] + secrets.token_bytes(_UNIQUE_BYTES)
+
+
+@cache
+def _track() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "track.wav"
+        write_track(path, 1)
+        return path.read_bytes()
