@@ -119,3 +119,14 @@ def test_settings_do_not_change() -> None:
     settings: Settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.host = "elsewhere"  # type: ignore[misc]  # that it cannot be set is the point
+
+
+@pytest.mark.parametrize(("works", "count"), [(False, 4), (True, 6)])
+def test_a_process_opens_few_connections_unless_told_otherwise(
+    works: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().for_process(works=works).database_connections == 8, "SQLite's are threads"
+    monkeypatch.setenv("DATABASE_URL", "postgres://relay@host/relay")
+    assert load_settings().for_process(works=works).database_connections == count
+    monkeypatch.setenv("DATABASE_CONNECTIONS", "3")
+    assert load_settings().for_process(works=works).database_connections == 3
