@@ -71,10 +71,10 @@ def test_a_door_that_does_not_answer_is_not_well(
 @pytest.mark.parametrize(
     ("process", "seconds_ago", "status"),
     [
-        (process_name(), 5, 0),
-        (process_name(), 61, 1),
-        (f"{socket.gethostname()}:1", 5, 0),  # as in a container, where the checker is another process
-        (f"{socket.gethostname()}x:1", 5, 1),
+        ("{here}", 5, 0),
+        ("{here}", 61, 1),
+        ("{host}:1", 5, 0),  # as in a container, where the checker is another process
+        ("{host}x:1", 5, 1),
         ("elsewhere:1", 5, 1),
         (None, 0, 1),
     ],
@@ -88,7 +88,8 @@ def test_a_worker_is_known_by_its_heartbeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if process:
-        _beat(database, process, seconds_ago)
+        name = process.format(here=process_name(), host=socket.gethostname())
+        _beat(database, name, seconds_ago)
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert run_healthcheck() == status
 
