@@ -18,6 +18,7 @@ from service.kit.errors import RelayError
 from service.sandbox.track import write_track
 
 DETECTOR = "aippim/standard"
+VENDOR = DETECTOR.partition("/")[0]
 PATIENCE_SECONDS = 120.0
 _UNIQUE_BYTES = 16
 _NAMES = count(1)
@@ -78,9 +79,12 @@ class Customer:
                 passages.append(one)
 
         started = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(clients, total)):
-                group.create_task(client())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(clients, total)):
+                    group.create_task(client())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         return passages, asyncio.get_running_loop().time() - started
 
     async def _post(self, path: str, **request: Any) -> Mapping[str, Any]:

@@ -1,17 +1,118 @@
-"""`relay bench`: what the product costs on this machine."""
+"""`relay bench`: what the product costs on this machine, measured over real sockets on loopback."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from starlette.types import ASGIApp
 
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.serving import free_socket, how_to_serve, serving, url_of
+
+group = typer.Typer(help="Measure what the product costs on this machine.", no_args_is_help=True)
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(help="A PostgreSQL, on which databases are made and dropped again; a SQLite file by default."),
+]
+QuickFlag = Annotated[bool, typer.Option("--quick", help="A tenth of it: whether it works, not what it costs.")]
+JsonPath = Annotated[
+    Path | None, typer.Option("--json", help="Write the report here as JSON too; - is standard output.")
+]
+
+_WARNING = 30
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serve(make: Callable[[str], ASGIApp]) -> AsyncIterator[str]:
     """Serve on loopback, as every command does, the application that is made for the address."""
     bound = free_socket()
     url = url_of(bound)
     async with serving(make(url), bound):
         yield url
+
+
+@group.command()
+def chain(
+    database: DatabaseOption = None,
+    quick: QuickFlag = False,
+    against: Annotated[
+        str | None, typer.Option(help="A commit to measure in turn with this version, in the same run.")
+    ] = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Take recordings from upload to webhook, one detector by callback: rate, times, CPU, SQL by stage."""
+    from service.bench import chain as measured  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.processes import Version  # noqa: PLC0415
+    from service.bench.report import chain_report, show_chain  # noqa: PLC0415
+    from service.bench.statements import Stage  # noqa: PLC0415
+    from service.bench.versions import checked_out  # noqa: PLC0415
+
+    size = measured.QUICK if quick else measured.FULL
+
+    async def measure(versions: Sequence[Version]) -> tuple[list[measured.Round], list[Stage]]:
+        rounds = [
+            await measured.measure_round(serve, version, database, size)
+            for _ in range(size.rounds)
+            for version in versions
+        ]
+        return rounds, await measured.measure_stages(serve, database, size)
+
+    with contextlib.ExitStack() as stack, _failures_told():
+        others = [stack.enter_context(checked_out(against))] if against else []
+        rounds, stages = asyncio.run(measure([Version("this version"), *others]))
+    _told(chain_report(rounds, stages, size, _kind(database)), show_chain, json_path)
+
+
+@group.command()
+def ingest(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+    """Take callbacks in durably, beside a bare route on the same server: rate, times, CPU, and the ratios."""
+    from service.bench import ingest as measured  # noqa: PLC0415
+    from service.bench.ingest_report import ingest_report, show_ingest  # noqa: PLC0415
+
+    size = measured.QUICK if quick else measured.FULL
+    with _failures_told():
+        rounds = asyncio.run(measured.measure_ingest(database, size))
+    _told(ingest_report(rounds, size, _kind(database)), show_ingest, json_path)
+
+
+@group.command(hidden=True)
+def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
+    """Serve the bare route that `ingest` compares with, as every command serves."""
+    import uvicorn  # noqa: PLC0415
+
+    from service.bench.ingest import bare_application  # noqa: PLC0415
+
+    uvicorn.run(bare_application(), host="127.0.0.1", port=port, **how_to_serve())
+
+
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
+    """Tell what went wrong in a line, and end with 1; 130 where it was interrupted."""
+    from service.bench.load import BenchError  # noqa: PLC0415
+    from service.kit.logs import set_up_logs  # noqa: PLC0415
+
+    set_up_logs("console", level=_WARNING)
+    try:
+        yield
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _told(report: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None], json_path: Path | None) -> None:
+    from service.bench.report import write_json  # noqa: PLC0415
+
+    if str(json_path) != "-":
+        show(report)
+    if json_path is not None:
+        write_json(report, str(json_path))
+
+
+def _kind(database: str | None) -> str:
+    return "PostgreSQL" if database else "SQLite"

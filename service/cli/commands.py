@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import budgets, deliveries, detections, endpoints
+from service.cli import bench, budgets, deliveries, detections, endpoints
 from service.cli.options import JsonFlag, present, words_in
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 # What these hold is listed in their own files.
+app.add_typer(bench.group, name="bench")
 app.add_typer(budgets.group, name="budgets")
 app.add_typer(endpoints.group, name="endpoints")
 app.add_typer(deliveries.group, name="deliveries")

@@ -1,0 +1,159 @@
+"""Callbacks taken in durably, beside the limit: the same requests at a bare route on the same server."""
+
+import asyncio
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.bench.cpu import cpu_ms
+from service.bench.load import VENDOR, BenchError
+from service.bench.processes import Deployment, Version, deployed, free_port, fresh_database
+from service.kit.clock import system_clock
+from service.sandbox.aippim_answers import signed_headers
+
+AT_ONCE = 64
+BODY_BYTES = 3_000
+_START_SECONDS, _EXIT_SECONDS, _LOOK_SECONDS = 30.0, 10.0, 0.05
+_NOBODY = "http://127.0.0.1:9"  # no vendor is asked here
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many callbacks a round sends to each, and how many rounds there are."""
+
+    callbacks: int
+    bare: int
+    rounds: int
+
+
+FULL = Size(callbacks=3_000, bare=12_000, rounds=3)
+QUICK = Size(callbacks=400, bare=2_000, rounds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One round at one server: requests a second, their times in seconds, and the server's CPU a request."""
+
+    rate: float
+    seconds: Sequence[float]
+    cpu_us: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The product and the bare route, one right after the other."""
+
+    product: Taken
+    bare: Taken
+
+
+def bare_application() -> Starlette:
+    """Return the limit: a route that reads the body and answers 204."""
+
+    async def take(request: Request) -> Response:
+        await request.body()
+        return Response(status_code=204)
+
+    return Starlette(routes=[Route("/{path:path}", take, methods=["POST"])])
+
+
+async def measure_ingest(server: str | None, size: Size) -> list[Round]:
+    """Send signed callbacks of unknown jobs: each is verified, stored and committed, and then answered."""
+    secret = secrets.token_hex(16)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
+        database_url = stack.enter_context(fresh_database(server, folder))
+        shared = {"api_key": secrets.token_hex(16), "webhook_secret": secret}
+        one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
+        address = (await asyncio.to_thread(one.run, "callback-url", VENDOR)).strip()
+        bare_url, bare = stack.enter_context(_bare())
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)))
+        await _ready(session, bare_url)
+        rounds = []
+        for _ in range(size.rounds):
+            product = await send_callbacks(session, address, secret, size.callbacks, lambda: _web_cpu_ms(one))
+            limit = await send_callbacks(session, bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
+            rounds.append(Round(product, limit))
+        return rounds
+
+
+async def send_callbacks(
+    session: aiohttp.ClientSession, url: str, secret: str, count: int, used_ms: Callable[[], float | None]
+) -> Taken:
+    """Send so many callbacks, 64 at once; `used_ms` tells what CPU the server has used so far."""
+    requests = iter([_callback(secret) for _ in range(count)])
+    times: list[float] = []
+    now = asyncio.get_running_loop().time
+
+    async def client() -> None:
+        for body, headers in requests:
+            sent = now()
+            async with session.post(url, data=body, headers=headers) as answer:
+                await answer.read()
+                if not answer.ok:
+                    raise BenchError(f"a callback was answered with {answer.status}")
+            times.append(now() - sent)
+
+    before, started = used_ms(), now()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(client())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    took, after = now() - started, used_ms()
+    cpu_us = None if before is None or after is None else (after - before) * 1000 / count
+    return Taken(count / took, times, cpu_us)
+
+
+def _callback(secret: str) -> tuple[bytes, Mapping[str, str]]:
+    """Return a callback as the vendor signs it, of a job of its own."""
+    job_id = f"task_{secrets.token_hex(12)}"
+    body = json.dumps({"task_id": job_id, "status": "processing", "note": ""})
+    padding = "x" * (BODY_BYTES - len(body))
+    headers = {**signed_headers(secret, job_id, system_clock()), "Content-Type": "application/json"}
+    return body.replace('""', f'"{padding}"').encode(), headers
+
+
+def _web_cpu_ms(one: Deployment) -> float | None:
+    """Return what the process that takes callbacks used so far: the first one that was started."""
+    return cpu_ms(next(iter(one.running.values())).pid)
+
+
+@contextmanager
+def _bare() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run the bare route in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "service", "bench", "bare", "--port", str(port)]
+    )
+    try:
+        yield f"http://127.0.0.1:{port}/", process
+    finally:
+        process.terminate()
+        process.wait(_EXIT_SECONDS)
+
+
+async def _ready(session: aiohttp.ClientSession, url: str) -> None:
+    now = asyncio.get_running_loop().time
+    end = now() + _START_SECONDS
+    while now() < end:
+        try:
+            async with session.post(url) as answer:
+                if answer.ok:
+                    return
+        except aiohttp.ClientError:
+            await asyncio.sleep(_LOOK_SECONDS)
+    raise BenchError("the bare route did not start")

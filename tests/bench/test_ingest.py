@@ -1,0 +1,59 @@
+"""`relay bench ingest` sends what the product takes, and tells ratios. No time is looked at, only that it is told."""
+
+import json
+from collections.abc import AsyncIterator
+from itertools import count
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.bench.ingest import BODY_BYTES, Round, Size, bare_application, send_callbacks
+from service.bench.ingest_report import ingest_report, show_ingest
+from service.bench.load import BenchError
+from service.cli.bench import serve
+from service.detectors.words import Authenticity
+from service.kit.clock import system_clock
+from service.vendors.aippim.callbacks import verify
+
+_SECRET = "a made-up webhook secret"
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as one:
+        yield one
+
+
+async def test_what_is_sent_is_signed_and_of_the_size_that_is_told(session: aiohttp.ClientSession) -> None:
+    seen: list[tuple[bytes, Authenticity | None]] = []
+
+    async def take(request: Request) -> Response:
+        body = await request.body()
+        seen.append((body, verify(request.headers, json.loads(body), [_SECRET], system_clock())))
+        return Response(status_code=200)
+
+    async with serve(lambda _: Starlette(routes=[Route("/", take, methods=["POST"])])) as url:
+        await send_callbacks(session, url, _SECRET, 3, lambda: None)
+    assert len({body for body, _ in seen}) == 3
+    assert {(len(body), verified) for body, verified in seen} == {(BODY_BYTES, Authenticity.PARTIAL_HMAC)}
+
+
+async def test_a_callback_that_is_not_taken_ends_the_measurement(session: aiohttp.ClientSession) -> None:
+    async with serve(lambda _: Starlette()) as url:
+        with pytest.raises(BenchError, match="404"):
+            await send_callbacks(session, url, _SECRET, 3, lambda: None)
+
+
+async def test_the_report_tells_the_ratios(session: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]) -> None:
+    used = count(step=20)
+    async with serve(lambda _: bare_application()) as url:
+        taken = await send_callbacks(session, url, _SECRET, 80, lambda: next(used))
+    assert (len(taken.seconds), taken.cpu_us) == (80, 250)
+    report = ingest_report([Round(taken, taken)], Size(callbacks=80, bare=80, rounds=1), "SQLite")
+    assert (report["rate_ratio"], report["cpu_ratio"]) == (1, 1)
+    show_ingest(report)
+    assert "ratio" in capsys.readouterr().out
