@@ -74,8 +74,8 @@ async def measure_round(serve: Serve, version: Version, server: str | None, size
         twins_url = await stack.enter_async_context(serve(lambda _: twins.app))
         stack.push_async_callback(twins.aclose)
         one = await stack.enter_async_context(deployed(version, database_url, folder, twins_url, shared))
-        address, key = await asyncio.gather(
-            asyncio.to_thread(one.run, "callback-url", VENDOR), asyncio.to_thread(one.key)
+        address, key, _ = await asyncio.gather(
+            asyncio.to_thread(one.run, "callback-url", VENDOR), asyncio.to_thread(one.key), one.ready()
         )
         callback_url[0] = address.strip()
         headers = {"Authorization": f"Bearer {key}"}

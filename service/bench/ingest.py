@@ -77,13 +77,13 @@ async def measure_ingest(server: str | None, size: Size) -> list[Round]:
         database_url = stack.enter_context(fresh_database(server, folder))
         shared = {"api_key": secrets.token_hex(16), "webhook_secret": secret}
         one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
-        address = (await asyncio.to_thread(one.run, "callback-url", VENDOR)).strip()
+        address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
         bare_url, bare = stack.enter_context(_bare())
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)))
         await _ready(session, bare_url)
         rounds = []
         for _ in range(size.rounds):
-            product = await send_callbacks(session, address, secret, size.callbacks, lambda: _web_cpu_ms(one))
+            product = await send_callbacks(session, address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
             limit = await send_callbacks(session, bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
             rounds.append(Round(product, limit))
         return rounds

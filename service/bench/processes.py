@@ -145,7 +145,10 @@ def fresh_database(server: str | None, folder: Path) -> Iterator[str]:
 async def deployed(
     version: Version, database_url: str, folder: Path, twins_url: str, twins: Mapping[str, str]
 ) -> AsyncIterator[Deployment]:
-    """Run this version on a database that is not migrated; `twins` are the secrets shared with the vendors' twins."""
+    """Run this version on an empty database; `twins` are the secrets shared with the vendors' twins.
+
+    Its processes were started; when they answer is for the caller to wait for.
+    """
     url = f"http://127.0.0.1:{free_port()}"
     vendor = {
         "BASE_URL": f"{twins_url}/{VENDOR}",
@@ -171,7 +174,6 @@ async def deployed(
     await asyncio.to_thread(one.run, "migrate")
     try:
         one.start()
-        await one.ready()
         yield one
     finally:
         await asyncio.to_thread(one.stop)
