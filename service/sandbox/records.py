@@ -1,7 +1,8 @@
 """Sealed records that serve as a twin's ids, so that any process can answer for any of them.
 
 They hold a callback address with its token and the audio's name, and an id is kept and shown for as long as a result.
-So they are encrypted, not only signed. Not here: what the ids look like to a client, nor what is answered.
+So they are encrypted, not only signed; by AES-SIV (RFC 5297), because the same record is the same id.
+Not here: what the ids look like to a client, nor what is answered.
 """
 
 import base64
@@ -13,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-_NONCE_BYTES: Final = 12  # NIST SP 800-38D section 8.2.2: random ones, for fewer than 2^32 ids a key
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +41,7 @@ class Records:
     """Turns records into ids and back."""
 
     def __init__(self, secret: str) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"sandbox records:" + secret.encode()).digest())
+        self._cipher = AESSIV(hashlib.sha256(b"sandbox records:" + secret.encode()).digest())
 
     def seal(self, record: Record) -> str:
         """Return the record as an id of letters, digits, `-` and `_` that tells nothing of it."""
@@ -56,8 +56,7 @@ class Records:
             record.nonce,
         ]
         payload = json.dumps(members, separators=(",", ":")).encode()
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, payload, None)).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self._cipher.encrypt(payload, None)).decode().rstrip("=")
 
     def open(self, text: str, kind: str) -> Record | None:
         """Return the record behind an id of this kind; None if we never made such an id."""
@@ -65,7 +64,7 @@ class Records:
         if blob is None:
             return None
         try:
-            payload = self._cipher.decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], None)
+            payload = self._cipher.decrypt(blob, None)
         except (InvalidTag, ValueError):  # ValueError: it is too short to be one
             return None
         found, name, started, tier, callback_url, trouble, nonce = json.loads(payload)

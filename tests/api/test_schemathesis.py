@@ -131,7 +131,7 @@ def _ways() -> Iterator[tuple[str, GenerationMode]]:
                 yield name, GenerationMode.NEGATIVE
 
 
-@pytest.mark.parametrize(("name", "mode"), _ways())
+@pytest.mark.parametrize(("name", "mode"), list(_ways()))
 def test_whatever_is_sent_the_answer_is_as_described(served: tuple[str, str], name: str, mode: GenerationMode) -> None:
     base_url, key = served
     method, path = OPERATIONS[name]
