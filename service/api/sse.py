@@ -109,9 +109,11 @@ async def _flow(
         looks = True
         while not context.closing.begun:
             try:
-                seen = await _seen(sleeper, look) if looks else Look()
                 is_quiet = loop.time() >= quiet_until
-                goes_on = not is_quiet or await _may_go_on(request, scope)
+                if is_quiet and not await _may_go_on(request, scope):
+                    return
+                # The last that can fail: what it brought does not come a second time.
+                seen = await _seen(sleeper, look) if looks else Look()
             except Exception as error:
                 if fault_of(error) is None:
                     raise
@@ -122,7 +124,7 @@ async def _flow(
                 continue
             if seen.text:
                 yield seen.text
-            if seen.over or not goes_on:
+            if seen.over:
                 return
             if is_quiet:
                 yield _HEARTBEAT

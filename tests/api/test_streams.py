@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from sqlmodel import select
 from service.accounts.api_keys import revoke
 from service.accounts.models import ApiKey
 from service.accounts.register import account_named
+from service.api import sse
 from service.api.context import Context
 from service.api.routes import ROUTES
 from service.events.outbox import Draft, Outbox
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.database import Database, Overdue
 from service.kit.wake import Sleeper
 from service.webhooks.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, context_on
@@ -188,6 +190,54 @@ async def test_a_stream_ends_when_its_key_is_revoked(door: Door) -> None:
         with door.here.database.writing() as session:
             revoke(session, session.exec(select(ApiKey)).one().id, NOW)
         await asyncio.wait_for(reader.ended.wait(), 10)
+
+
+@asynccontextmanager
+async def unsure_of_keys(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Begins in a round that looks at the key, and ends a few such rounds later: no key can be looked up inside."""
+    tries = 0
+
+    def away(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise Overdue("no connection was free in time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sse, "_AGAIN_SECONDS", 0.02)
+        patched.setattr(sse, "authenticate", away)
+        await until(lambda: tries >= 1)
+        yield
+        before = tries
+        await until(lambda: tries >= before + 2)
+
+
+async def test_events_outlive_a_fault_that_falls_between_the_reads_of_a_round(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(door.client, "/v1/events/stream", door.key) as reader:
+        await until(lambda: reader.comments)
+        async with unsure_of_keys(monkeypatch):
+            made = [door.put(), door.put()]
+            settle(door.here.database)
+        made.append(door.put())
+        await reader.hears(3)
+    assert [event["id"] for _, event in reader.said] == made
+
+
+async def test_the_end_of_a_detection_outlives_a_fault_between_the_reads_of_a_round(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detection_id = door.submit()
+    async with listening(door.client, f"/v1/detections/{detection_id}/stream", door.key) as reader:
+        await reader.hears(2)
+        async with unsure_of_keys(monkeypatch):
+            await door.here.dispatch()
+            door.here.clock.turn(45)
+            await door.here.poll()
+        await asyncio.wait_for(reader.ended.wait(), 10)
+    story = (await door.client.get(f"/v1/detections/{detection_id}/timeline", headers=door.key)).json()
+    assert reader.names[-1] == "end"
+    assert {fact["kind"] for fact in story["data"]} <= set(reader.names)
 
 
 async def test_streams_and_waits_end_when_the_process_does(door: Door) -> None:
