@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import text, tuple_
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from service.events.models import Event
 from service.events.types import EventType, takes
@@ -30,12 +31,24 @@ class Mark:
 
 BEGINNING = Mark()
 
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Where the feed ends for now, from one look."""
+
+    horizon: int
+    """The oldest transaction that may still write here."""
+    unborn: int
+    """No transaction of this number or above had ended: no event names it, unless it is from another server."""
+
+
 # Numbers are given out by the server, for all its databases. Of those that were under way when this statement began,
 # only the ones that are seen in another database this moment are no matter to us; one that has ended since is not seen
-# at all, and counts as ours until the next look. Everybody may see these columns, of all roles.
-_HORIZON = text(
+# at all, and counts as ours until the next look: so a later look may show less than an earlier one. Everybody may see
+# these columns, of all roles.
+_EDGE = text(
     """
-    SELECT coalesce(
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS unborn, coalesce(
         (
             SELECT min(id::text::bigint) FROM pg_snapshot_xip(pg_current_snapshot()) AS id
             WHERE NOT EXISTS (
@@ -48,7 +61,7 @@ _HORIZON = text(
             )
         ),
         pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-    )
+    ) AS horizon
     """
 )
 
@@ -61,26 +74,10 @@ def read_feed(
     *,
     pattern: str = "*",
     limit: int,
-    until: Mark | None = None,
-    skip: int = 0,
 ) -> list[Event]:
-    """At most `limit` events after the mark, oldest first, of the types the filter takes, up to `until` with it."""
-    table = table_of(Event)
-    place = (table.c.transaction_id, table.c.position)
-    horizon = horizon_of(session)
-    after = _in_this_life(after, horizon)
-    wanted = (
-        select(Event)
-        .where(Event.account_id == account_id, Event.mode == mode)
-        .where(tuple_(*place) > (after.transaction_id, after.position))
-    )
-    if horizon is not None:
-        wanted = wanted.where(table.c.transaction_id < horizon)
-    if until is not None:
-        wanted = wanted.where(tuple_(*place) <= (until.transaction_id, until.position))
-    if pattern != "*":
-        wanted = wanted.where(table.c.type.in_([kind.value for kind in EventType if takes(pattern, kind)]))
-    return list(session.exec(wanted.order_by(*place).offset(skip).limit(limit)))
+    """At most `limit` events after the mark, oldest first, of the types the filter takes."""
+    rows = _shown(account_id, mode, _edge(session), after, pattern=pattern)
+    return list(session.exec(rows.limit(limit)))
 
 
 def read_page(
@@ -90,9 +87,12 @@ def read_page(
 
     With a filter no more than so many events are looked at: the page may hold fewer, and go on after them all the same.
     """
-    ahead = read_feed(session, account_id, mode, after, limit=1, skip=WINDOW - 1) if pattern != "*" else []
-    until = mark_of(ahead[0]) if ahead else None
-    rows = read_feed(session, account_id, mode, after, pattern=pattern, limit=limit + 1, until=until)
+    edge = _edge(session)  # one for both looks: the second must not end before the place that the first has found
+    ahead = _shown(account_id, mode, edge, after).offset(WINDOW - 1).limit(1)
+    last = session.exec(ahead).first() if pattern != "*" else None
+    until = mark_of(last) if last is not None else None
+    wanted = _shown(account_id, mode, edge, after, pattern=pattern, until=until)
+    rows = list(session.exec(wanted.limit(limit + 1)))
     if len(rows) <= limit and until is not None:
         return rows, True, until
     return rows[:limit], len(rows) > limit, next_mark(rows[:limit], after)
@@ -138,13 +138,44 @@ def horizon_of(session: Session) -> int | None:
 
     What is read in the same transaction, or after, misses no event of an older one.
     """
+    edge = _edge(session)
+    return edge.horizon if edge is not None else None
+
+
+def _edge(session: Session) -> _Edge | None:
     if session.connection().dialect.name != "postgresql":
         return None
-    return int(session.connection().execute(_HORIZON).scalar_one())
+    found = session.connection().execute(_EDGE).one()
+    return _Edge(int(found.horizon), int(found.unborn))
 
 
-def _in_this_life(mark: Mark, horizon: int | None) -> Mark:
-    """The mark, or its position alone where its transaction cannot have been: it is from before a restore."""
-    if horizon is None or mark.transaction_id < horizon:
+def _shown(
+    account_id: str, mode: str, edge: _Edge | None, after: Mark, *, pattern: str = "*", until: Mark | None = None
+) -> SelectOfScalar[Event]:
+    """Select the events after the mark, oldest first, of the types the filter takes, up to `until` with it."""
+    table = table_of(Event)
+    place = (table.c.transaction_id, table.c.position)
+    after = _in_this_life(after, edge)
+    wanted = (
+        select(Event)
+        .where(Event.account_id == account_id, Event.mode == mode)
+        .where(tuple_(*place) > (after.transaction_id, after.position))
+        .order_by(*place)
+    )
+    if edge is not None:
+        wanted = wanted.where(table.c.transaction_id < edge.horizon)
+    if until is not None:
+        wanted = wanted.where(tuple_(*place) <= (until.transaction_id, until.position))
+    if pattern != "*":
+        wanted = wanted.where(table.c.type.in_([kind.value for kind in EventType if takes(pattern, kind)]))
+    return wanted
+
+
+def _in_this_life(mark: Mark, edge: _Edge | None) -> Mark:
+    """The mark, or its position alone where its transaction cannot have been: it is from before a restore.
+
+    Not the horizon is asked: a reader may know of an event that is not shown yet, or not shown for the moment.
+    """
+    if edge is None or mark.transaction_id < edge.unborn:
         return mark
     return Mark(0, mark.position)

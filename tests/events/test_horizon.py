@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from service.events import feed
 from service.events.backlog import events_waiting
-from service.events.feed import BEGINNING, Mark, newest_mark, next_mark, read_feed
+from service.events.feed import BEGINNING, Mark, find_event, mark_of, newest_mark, next_mark, read_feed, read_page
 from service.events.outbox import Draft, Outbox
 from service.events.types import EventType
 from service.kit.database import Database
@@ -92,6 +93,77 @@ def test_a_writer_here_that_began_before_and_writes_its_event_late_is_not_skippe
         early = _record(slow)
     settle(here)
     assert _read(here) == [early, late]
+
+
+def test_a_reader_that_knows_an_event_not_shown_yet_is_not_sent_back_to_the_beginning(here: Database) -> None:
+    made = [_put(here) for _ in range(3)]
+    settle(here)
+    with here.writing() as slow:
+        early = _record(slow)
+        late = _put(here)
+        with here.reading() as session:
+            event = find_event(session, "acc_1", "live", late)
+            assert event is not None
+            known = mark_of(event)
+        assert _read(here, known) == []
+    settle(here)
+    assert _read(here, known) == []
+    assert _read(here) == [*made, early, late]
+
+
+@pytest.fixture
+def looks(here: Database) -> Iterator[Callable[[Session, int], None]]:
+    """Have a session's looks at a neighbour find its transaction ended, from the one of this number on."""
+    activity = """
+        CREATE SCHEMA looks;
+        CREATE SEQUENCE looks.taken;
+        CREATE FUNCTION looks.pg_stat_get_activity(integer) RETURNS TABLE (backend_xid xid, datid oid) LANGUAGE sql AS
+        $$
+            SELECT backend_xid, datid FROM pg_catalog.pg_stat_get_activity(NULL), nextval('looks.taken') AS number
+            WHERE number < current_setting('looks.ended')::int
+        $$
+    """
+    with here.writing() as session:
+        session.connection().execute(text(activity))
+
+    def ended(session: Session, number: int) -> None:
+        connection = session.connection()
+        connection.execute(text("SELECT set_config('looks.ended', :number, true)"), {"number": str(number)})
+        connection.execute(text("SET LOCAL search_path = looks, public, pg_catalog"))
+
+    yield ended
+    with here.writing() as session:
+        session.connection().execute(text("DROP SCHEMA looks CASCADE"))
+
+
+def test_a_neighbour_that_ends_in_the_middle_of_a_look_sends_no_reader_back(
+    here: Database, neighbour: Database, looks: Callable[[Session, int], None]
+) -> None:
+    old = _put(here)
+    settle(here)
+    with neighbour.writing() as stranger:
+        _record(stranger)
+        new = _put(here)
+        assert _read(here) == [old, new]
+        (_, known) = _page(here, BEGINNING)[-1]
+        with here.writing() as session:
+            looks(session, 1)
+            shown = read_feed(session, "acc_1", "live", BEGINNING, limit=9)
+            assert [row.id for row in shown] == [old], "less than before, for the moment"
+            assert read_feed(session, "acc_1", "live", known, limit=9) == []
+
+
+def test_a_neighbour_that_ends_in_the_middle_of_a_page_hides_no_event_of_it(
+    here: Database, neighbour: Database, looks: Callable[[Session, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "WINDOW", 3)
+    with neighbour.writing() as stranger:
+        _record(stranger)
+        made = [_put(here) for _ in range(3)]
+        with here.writing() as session:
+            looks(session, 2)
+            rows, _, _ = read_page(session, "acc_1", "live", BEGINNING, pattern="detection.*", limit=9)
+            assert [row.id for row in rows] == made
 
 
 def test_what_is_written_and_not_shown_yet_is_counted_with_its_age(here: Database) -> None:
