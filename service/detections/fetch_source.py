@@ -231,11 +231,11 @@ def record_source(
     detection = lock_detection(session, detection_id, media_id=media_id)
     if detection.lease_token != token or detection.source_state != "due":
         return
+    lock_runs(session, detection_id)
     media = session.get_one(Media, media_id, with_for_update=True)
     if media.erased_at is not None:  # just now, by its owner or its age: the bytes are fetched again
         detection.due_at, detection.lease_token = now, None
         return
-    lock_runs(session, detection_id)
     runs = runs_of(session, detection_id)
     if (against := _hopeless(detection, media, runs, policy)) is not None:
         _fail(session, detection, against, policy, now)

@@ -15,6 +15,7 @@ from service.callbacks.match import Match, match
 from service.callbacks.models import Callback
 from service.callbacks.process import claim_callbacks, process
 from service.detections.dispatch import claim_runs
+from service.detections.fetch_source import claim_sources, record_source
 from service.detections.lock import lock_detection, lock_run
 from service.detections.models import Detection, Run
 from service.detections.observe import Sighting, observe
@@ -113,6 +114,30 @@ async def test_of_two_forced_detections_that_end_at_once_the_last_lets_the_audio
             _until_somebody_waits(database)
     with database.reading() as session:
         assert session.get_one(Media, media_id).delete_after == NOW + here.policy.media_retention
+
+
+def test_audio_that_came_is_locked_after_the_runs_that_waited_for_it(postgres_url: str) -> None:
+    """What holds a run may be on its way to the audio."""
+    with closing(Database(postgres_url)) as database:
+        here = world(database, asc())
+        media_id = recording(here)
+        detection_id = here.submit("asc", source_url="https://cdn.example/a.wav")
+        run_id = only(here, detection_id).id
+        with database.writing() as session:
+            (claimed,) = claim_sources(session, now=NOW, lease_until=NOW + timedelta(minutes=1), limit=5)
+            token = claimed.lease_token or ""
+
+        def fetched() -> None:
+            with database.writing() as session:
+                record_source(session, detection_id, token, media_id, here.policy, NOW)
+
+        with ExitStack() as after, database.writing() as session:
+            session.get_one(Run, run_id, with_for_update=True)
+            after.enter_context(_meanwhile(fetched))
+            _until_somebody_waits(database)
+            _impatient(session)
+            session.get_one(Media, media_id, with_for_update=True)
+        assert here.detection(detection_id).media_id == media_id
 
 
 def _until_somebody_waits(database: Database) -> None:
