@@ -31,6 +31,7 @@ class HttpLimits:
     target_bytes: int = 16_384  # RFC 9112 §3 wants 8,000 at least
     head_bytes: int = 32_768  # the target and all header lines, together
     headers: int = 100
+    pipelined: int = 16  # requests that wait behind the one being answered
     head_seconds: float = 10
     body_seconds: float = 20  # and another second for each `body_bytes_per_second` that came
     body_bytes_per_second: int = 8_192

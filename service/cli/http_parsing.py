@@ -5,11 +5,14 @@ hosts, targets, versions and codings are judged; trailers are no headers; and a 
 answered in our own words, after the answers before it.
 """
 
+import asyncio
 import re
+from collections.abc import Sized
 from enum import Enum
 from typing import Any, ClassVar, Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.cli import http_problems as problems
@@ -38,6 +41,19 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+class _Flow(FlowControl):
+    """Reads on only when no request waits for its turn: the one being answered has its whole body then."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless a request waits."""
+        if not self._waiting:
+            super().resume_reading()
+
+
 class ParsingProtocol(HttpToolsProtocol):
     """What one connection says, and which of it is refused."""
 
@@ -57,6 +73,11 @@ class ParsingProtocol(HttpToolsProtocol):
         """Start with a new parser. Any 1.x is spoken to as 1.1 (RFC 9110 §2.5); what follows a `close` is ignored."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_version=True)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
 
     @property
     def answering(self) -> bool:
@@ -78,10 +99,12 @@ class ParsingProtocol(HttpToolsProtocol):
                 self.refuse(problems.LARGE_HEAD)
 
     def on_message_begin(self) -> None:
-        """Start counting: the head may be a second one in what came."""
+        """Start counting: the head may be a second one in what came. Too many that wait are refused."""
         super().on_message_begin()
         self.begun += 1
         self._await_head()
+        if len(self.pipeline) >= self.limits.pipelined:
+            raise _RefusedError(problems.PIPELINED)
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
@@ -123,9 +146,10 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Close after the last answer where a later request was refused; else go on."""
-        self.since = self.loop.time()
+        self.since, last = self.loop.time(), not self.pipeline
         super().on_response_complete()
-        if self.ending and not self.pipeline:
+        self.flow.resume_reading()  # the last one that waited has its turn, and more of its body may come
+        if self.ending and last:
             self.transport.close()
 
     def refuse(self, refusal: Refusal) -> None:

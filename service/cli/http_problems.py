@@ -69,6 +69,7 @@ BAD_TARGET: Final = Refusal(400, "malformed_request", "The target must be a path
 BAD_CODING: Final = Refusal(400, "malformed_request", "HTTP/1.0 knows no Transfer-Encoding. Send a Content-Length.")
 SLOW_HEAD: Final = Refusal(408, "request_timeout", "The head of the request took too long. Send it in one go.")
 SLOW_BODY: Final = Refusal(408, "request_timeout", "The body came too slowly. Try again over a quicker connection.")
+PIPELINED: Final = Refusal(400, "malformed_request", "Too many requests were sent before the first was answered.")
 LONG_TARGET: Final = Refusal(414, "uri_too_long", "The address of the request is too long.")
 LARGE_HEAD: Final = Refusal(431, "request_head_too_large", "The headers are too many, or too long. Send fewer.")
 UNKNOWN_METHOD: Final = Refusal(

@@ -95,6 +95,7 @@ class RelayProtocol(ParsingProtocol):
     def hang_up(self) -> None:
         """Close. What is left of a request is read for a while: else a reset may overtake the answer."""
         asking = self.awaited is Awaited.BODY or (self.awaited is Awaited.HEAD and self.begun > 0)
+        self.pipeline.clear()  # what waits is not answered any more
         if self.leaving or not asking or self._wire.is_closing() or not self._wire.can_write_eof():
             self._wire.close()
             return
