@@ -43,7 +43,7 @@ def _duration_ms(path: Path, kind: Format) -> int | None:
         return None
     try:
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            milliseconds = round((count(data) or 0) * 1000)
+            milliseconds = round((count(Bytes(data)) or 0) * 1000)
     except Exception:  # noqa: BLE001 - a reader before a stranger's bytes may fail in any way
         return None
     return milliseconds if 0 < milliseconds <= _LONGEST_MS else None

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.media.duration import duration_ms
+from service.media.lengths.bytes import Bytes
 from service.media.lengths.chunks import wav_seconds
 from service.media.probe import AAC, AIFF, FLAC, HEAD_BYTES, M4A, MP3, OGG, WAV, WEBM, Format, sniff
 from tests.media import sounds
@@ -112,7 +113,7 @@ def test_pythons_own_reader_agrees(channels: int, width: int, rate: int, frames:
         file.setparams((channels, width, rate, 0, "NONE", ""))
         file.writeframes(bytes(frames * channels * width))
     with wave.open(io.BytesIO(written.getvalue())) as file:
-        assert wav_seconds(written.getvalue()) == pytest.approx(file.getnframes() / file.getframerate())
+        assert wav_seconds(Bytes(written.getvalue())) == pytest.approx(file.getnframes() / file.getframerate())
 
 
 def aiff(*, frames: int = 24_000, size: int | None = None, kind: bytes = b"", bits: int = 16, width: int = 2) -> bytes:

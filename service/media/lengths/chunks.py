@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from service.media.lengths.bytes import Bytes, bounded
+from service.media.lengths.bytes import Bytes
 
 _CHUNK_HEADER_BYTES = 8
 _EXTENSIBLE = 0xFFFE
@@ -76,7 +76,7 @@ def _extended(number: bytes) -> float:
 def _chunks(data: Bytes, order: Literal["little", "big"]) -> Iterator[tuple[bytes, int, int]]:
     """Each chunk's name, where it begins, and the size that it claims."""
     at = 12
-    for _ in bounded():
+    while True:
         header = data[at : at + _CHUNK_HEADER_BYTES]
         if len(header) < _CHUNK_HEADER_BYTES:
             return

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from service.media.lengths.bytes import Bytes, bounded
+from service.media.lengths.bytes import Bytes
 
 _STREAMINFO = 0
 _TAIL_BYTES = 256 * 1024  # several frames of the largest usual size
 _NEIGHBOURS = 6  # a frame's end is sought among so many sync codes that follow it
+_SUMMED_IN_A_STEP = 16  # bytes that a check sum takes in while a step elsewhere is done
 
 
 class _Frame(NamedTuple):
@@ -35,29 +36,26 @@ def flac_seconds(data: Bytes, at: int = 0) -> float | None:
 def _metadata(data: Bytes, at: int) -> tuple[int, bytes | None]:
     """Return where the frames begin, and what the stream says of itself."""
     at, info = at + 4, None
-    for _ in bounded():
+    while True:
         kind, size = data[at], int.from_bytes(data[at + 1 : at + 4])
         if kind & 0x7F == _STREAMINFO:
-            info = bytes(data[at + 4 : at + 4 + size])
+            info = data[at + 4 : at + 4 + size]
         at += 4 + size
         if kind & 0x80:
-            break
-    return at, info
+            return at, info
 
 
 def _last_frame(data: Bytes, first: _Frame, end: int, block: int) -> _Frame:
     """Return the last frame that a whole one stands before: its check sum says that it begins there."""
-    sync, at = bytes(data[first.at : first.at + 2]), max(first.at, end - _TAIL_BYTES)
+    sync, at = data[first.at : first.at + 2], max(first.at, end - _TAIL_BYTES)
     frames: list[_Frame] = []
-    for _ in bounded():
-        at = data.find(sync, at, end)
-        if at < 0:
-            break
+    while (at := data.find(sync, at, end)) >= 0:
         if (frame := _frame(data, at, block)) is not None:
             frames.append(frame)
         at += 1
     for n in range(len(frames) - 1, 0, -1):
         for before in reversed(frames[max(0, n - _NEIGHBOURS) : n]):
+            data.take((frames[n].at - before.at) // _SUMMED_IN_A_STEP)
             if _crc16(data[before.at : frames[n].at]) == 0:
                 return frames[n]
     return first
@@ -65,7 +63,7 @@ def _last_frame(data: Bytes, first: _Frame, end: int, block: int) -> _Frame:
 
 def _frame(data: Bytes, at: int, block: int) -> _Frame | None:
     """Return the frame whose header stands at `at` (RFC 9639 §9.1), or `None`. `block` is the stream's block size."""
-    header = bytes(data[at : at + 16])
+    header = data[at : at + 16]
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xFE != 0xF8:  # noqa: PLR2004 - fifteen bits of sync
         return None
     coded, length = _coded_number(header[4:])

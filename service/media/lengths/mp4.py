@@ -4,13 +4,13 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
-from service.media.lengths.bytes import Bytes, TooManyParts, bounded
+from service.media.lengths.bytes import Bytes, TooManyParts
 
 Box = tuple[int, int]
 """Where a box's content begins, and where it ends."""
 
 _LONGEST_SAMPLE_SECONDS = 2.0  # of any codec; tables that claim more are not believed
-_MOST_ROWS = 1_000_000  # of a table: AAC plays for six hours by then
+_MOST_ROWS = 1_000_000  # of a table, since some are unpacked at once: AAC plays for six hours by then
 _PADDING_SECONDS = 0.25  # what encoders add around the music, and the film's own length leaves out
 
 
@@ -71,6 +71,7 @@ def _samples_there(data: Bytes, table: Box) -> int:
             whole = min(in_chunk, max(0, len(data) - offset) // each)
         else:
             whole = 0
+            data.take(in_chunk)
             for size in own[done : done + in_chunk]:
                 end += size
                 if end > len(data):
@@ -83,12 +84,19 @@ def _samples_there(data: Bytes, table: Box) -> int:
 
 
 def _chunks(data: Bytes, table: Box) -> Iterator[tuple[int, int]]:
-    """Each chunk's place in the file, and how many samples it holds."""
+    """Each chunk's place in the file, and how many samples it holds.
+
+    Raises `ValueError` where a run holds nothing or goes back: the same chunks would come again and again.
+    """
     places = _places(data, table)
     begin, _ = _need(data, table, b"stsc")
     runs = [struct.unpack(">II", data[at : at + 8]) for at in _rows(data, begin, 12)]
+    firsts = [0, *(first for first, _ in runs)]
+    if any(following <= first for first, following in pairwise(firsts)) or any(samples == 0 for _, samples in runs):
+        raise ValueError("runs of chunks that are empty, or not in order")
     for (first, samples), (following, _) in pairwise([*runs, (len(places) + 1, 0)]):
         for place in places[first - 1 : following - 1]:
+            data.take(1)
             yield place, samples
 
 
@@ -141,9 +149,7 @@ def _inner(data: Bytes, box: Box, *path: bytes) -> Box | None:
 def _boxes(data: Bytes, box: Box) -> Iterator[tuple[bytes, Box]]:
     """Each box within. One that claims to reach further than the one around it is not there as a whole: it is left."""
     at, end = box
-    for _ in bounded():
-        if at + 8 > end:
-            return
+    while at + 8 <= end:
         size, name, header = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], 8
         if size == 1:
             size, header = int.from_bytes(data[at + 8 : at + 16]), 16
@@ -151,5 +157,5 @@ def _boxes(data: Bytes, box: Box) -> Iterator[tuple[bytes, Box]]:
         if size and size < header:
             return
         if following <= end:
-            yield bytes(name), (at + header, following)
+            yield name, (at + header, following)
         at = following

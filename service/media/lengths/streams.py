@@ -1,22 +1,19 @@
 """MP3 and ADTS: no header says how long they are, so their frames are counted."""
 
-from collections.abc import Iterator
-
 from service.media.frames import HEADER_BYTES, Frame, ReadFrame, adts_frame, mp3_frame
-from service.media.lengths.bytes import Bytes, TooManyParts, bounded
+from service.media.lengths.bytes import Bytes
 
 _CHAIN = 3  # so many frames in a row are no accident
-_MOST_FRAMES = 1_000_000  # seven hours; beyond it the file is made of dwarfs, to keep us busy
 _ID3_HEADER_BYTES = 10
 _LAME_DELAYS_AT = 21  # from the encoder's name on, in the tag that LAME and Lavc write
 
 
 def mp3_seconds(data: Bytes, at: int = 0) -> float | None:
     """Return how long the whole frames from `at` on play. A first frame that only describes the stream is silent."""
-    first = _next_frame(data, at, mp3_frame, bounded())
+    first = _next_frame(data, at, mp3_frame)
     if first is None or (frame := mp3_frame(data[first : first + HEADER_BYTES])) is None:
         return None
-    head = bytes(data[first : first + min(frame.length, 400)])
+    head = data[first : first + min(frame.length, 400)]
     tag = max(head.find(b"Xing"), head.find(b"Info"))
     if tag < 0:
         return _seconds(data, first, mp3_frame)
@@ -31,26 +28,19 @@ def adts_seconds(data: Bytes, at: int = 0) -> float | None:
 
 def _seconds(data: Bytes, at: int, read: ReadFrame) -> float | None:
     samples: dict[int, int] = {}
-    steps, left = bounded(), _MOST_FRAMES
-    begin = _next_frame(data, at, read, steps)
+    begin = _next_frame(data, at, read)
     while begin is not None:
         at = begin
         while (frame := read(data[at : at + HEADER_BYTES])) is not None and at + frame.length <= len(data):
             samples[frame.rate] = samples.get(frame.rate, 0) + frame.samples
-            at, left = at + frame.length, left - 1
-            if not left:
-                raise TooManyParts
-        begin = _next_frame(data, max(at, begin + 1), read, steps)
+            at += frame.length
+        begin = _next_frame(data, max(at, begin + 1), read)
     return sum(count / rate for rate, count in samples.items()) or None
 
 
-def _next_frame(data: Bytes, at: int, read: ReadFrame, steps: Iterator[int]) -> int | None:
+def _next_frame(data: Bytes, at: int, read: ReadFrame) -> int | None:
     """Return where frames go on at `at` or behind it. What is no frame is skipped: tags, stray bytes, zeros."""
-    for _ in steps:
-        at = _behind_tag(data, at)
-        at = data.find(b"\xff", at)
-        if at < 0:
-            return None
+    while (at := data.find(b"\xff", _behind_tag(data, at))) >= 0:
         if _is_chained(data, at, read):
             return at
         at += 1
