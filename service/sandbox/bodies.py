@@ -11,35 +11,41 @@ from starlette.requests import ClientDisconnect, Request
 
 _HEAD_BYTES: Final = 4_096
 _MOST_BYTES: Final = 1_048_576
+_MOST_FORM_BYTES: Final = 16_384  # a link of a few thousand characters, each written as three
+_MOST_FORM_FIELDS: Final = 50
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:
     """The body as a JSON object; None if it is anything else."""
     try:
-        body = json.loads(await _small(request))
+        body = json.loads(await _small(request, _MOST_BYTES))
     except (ValueError, RecursionError, ClientDisconnect):
         return None
     return body if isinstance(body, dict) else None
 
 
-async def _small(request: Request) -> bytes:
-    """The body. Raises `ValueError` where it is larger than any form or document of these vendors."""
+async def _small(request: Request, most_bytes: int) -> bytes:
+    """Return the body. Raises `ValueError` as soon as it is larger than an honest one."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_BYTES:
+        if len(body) > most_bytes:
             raise ValueError("too large")
     return bytes(body)
 
 
 async def form_fields(request: Request) -> dict[str, str] | None:
-    """The last value of each field of a URL-encoded form; None for a body of another type, or none at all."""
+    """Return the last value of each field of a URL-encoded form; None for a body of another type, or none at all.
+
+    None also for a form that is larger, or has more fields, than any of these vendors' clients sends.
+    """
     media_type, _ = parse_options_header(request.headers.get("content-type"))
     if media_type != _FORM:
         return None
     try:
-        fields = parse_qs((await _small(request)).decode(), keep_blank_values=True)
+        form = (await _small(request, _MOST_FORM_BYTES)).decode()
+        fields = parse_qs(form, keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
     except (ValueError, ClientDisconnect):
         return None
     return {name: values[-1] for name, values in fields.items()}

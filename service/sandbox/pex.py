@@ -53,12 +53,12 @@ class PexTwin:
         ]
 
     async def _grant(self, request: Request) -> Response:
-        fields = await form_fields(request) or {}
         pair = base64.b64encode(f"{CLIENT_ID}:{self._settings.api_key}".encode())
         given = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, b"Basic " + pair):
             headers = {"WWW-Authenticate": "Basic"}
             return JSONResponse({"error": "invalid_client"}, status_code=401, headers=headers)
+        fields = await form_fields(request) or {}
         if fields.get("grant_type") != "client_credentials":
             return JSONResponse({"error": "unsupported_grant_type"}, status_code=400)
         token = self._records.seal(Record(_GRANT, CLIENT_ID, self._clock()))
