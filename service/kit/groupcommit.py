@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session
 
-from service.kit.database import Database, after_commit
+from service.kit.database import Database, Overdue, after_commit
 from service.kit.errors import RelayError
 from service.kit.metrics import Count
 
@@ -116,8 +116,13 @@ class GroupCommit(Generic[Row, Answer]):
                     self._forget(each)
 
     async def _write_one_by_one(self, batch: list[_Waiting[Row, Answer]], failure: Exception) -> None:
-        """Each row gets its own try, until the database itself fails: that is then every further row's failure."""
+        """Each row gets its own try, until the database itself fails: that is then every further row's failure.
+
+        A row whose caller has gone gets none, for the others wait meanwhile.
+        """
         for each in batch:
+            if each.future.done():
+                continue
             if not _is_a_rows(failure):
                 self._fail(each, failure)
                 continue
@@ -156,7 +161,7 @@ class GroupCommit(Generic[Row, Answer]):
 def _is_a_rows(error: Exception) -> bool:
     """Return True if another row may fare better: the failure is not the database's own."""
     if not isinstance(error, DBAPIError):
-        return not isinstance(error, NoConnection | OSError)
+        return not isinstance(error, NoConnection | OSError | Overdue)
     if error.connection_invalidated:
         return False
     if (getattr(error.orig, "sqlstate", None) or "")[:2] in _OF_A_ROW:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session
 
-from service.kit.database import Database
+from service.kit.database import Database, Overdue
 from service.kit.groupcommit import COMMITS, ROWS, GroupCommit, Overfull
 from tests.kit.things import make_table, names, put
 
@@ -171,6 +172,51 @@ async def test_a_lost_connection_fails_the_whole_batch_at_once(database: Databas
     assert {type(answer) for answer in answers} == {OperationalError}
     assert flush.calls == 1
     assert await group.add("later") == "LATER"
+
+
+@pytest.mark.parametrize("error", [Overdue("no answer in time"), NoConnection("none was free"), OSError("no route")])
+async def test_a_database_that_does_not_answer_in_time_fails_the_whole_batch_at_once(
+    database: Database, error: Exception
+) -> None:
+    flush = _Broken(error)
+    group = GroupCommit(database, flush)
+    answers = await asyncio.gather(*(group.add(f"{n}") for n in range(64)), return_exceptions=True)
+    assert answers == [error] * 64
+    assert flush.calls == 1
+    assert await group.add("later") == "LATER"
+
+
+async def test_no_answer_between_single_rows_fails_all_that_are_left(database: Database) -> None:
+    flush = _Broken(_bad_data(), _bad_data(), Overdue("no answer in time"))
+    group = GroupCommit(database, flush)
+    answers = await asyncio.gather(*(group.add(f"{n}") for n in range(64)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DataError] + [Overdue] * 63
+    assert flush.calls == 3
+
+
+async def test_a_row_whose_caller_has_gone_is_not_tried_on_its_own(database: Database) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    tried: list[str] = []
+
+    def slow(session: Session, rows: Sequence[str]) -> list[str]:
+        if len(rows) > 1:
+            entered.set()
+            assert go_on.wait(10)
+        else:
+            tried.extend(rows)
+        return _flush(session, rows)
+
+    await database.write(put, "poison")
+    group = GroupCommit(database, slow)
+    adders = [asyncio.create_task(group.add(name)) for name in ("a", "poison", "b")]
+    await asyncio.to_thread(entered.wait, 10)
+    adders[0].cancel()
+    go_on.set()
+    answers = await asyncio.gather(*adders, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError, IntegrityError, str]
+    assert tried == ["poison", "b"]
+    assert await database.read(names) == ["b", "poison"]
+    assert (group._rows, group._bytes) == (0, 0)
 
 
 async def test_a_database_that_fails_between_single_rows_is_not_asked_again(database: Database) -> None:
