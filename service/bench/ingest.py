@@ -3,29 +3,23 @@
 import asyncio
 import json
 import secrets
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from service.bench.bare import running_bare
 from service.bench.cpu import cpu_ms
 from service.bench.load import VENDOR, BenchError
-from service.bench.processes import Deployment, Version, deployed, free_port, fresh_database
+from service.bench.processes import Deployment, Version, deployed, fresh_database
 from service.kit.clock import system_clock
 from service.sandbox.aippim_answers import signed_headers
 
 AT_ONCE = 64
 BODY_BYTES = 3_000
-_START_SECONDS, _EXIT_SECONDS, _LOOK_SECONDS = 30.0, 10.0, 0.05
 _NOBODY = "http://127.0.0.1:9"  # no vendor is asked here
 
 
@@ -59,16 +53,6 @@ class Round:
     bare: Taken
 
 
-def bare_application() -> Starlette:
-    """Return the limit: a route that reads the body and answers 204."""
-
-    async def take(request: Request) -> Response:
-        await request.body()
-        return Response(status_code=204)
-
-    return Starlette(routes=[Route("/{path:path}", take, methods=["POST"])])
-
-
 async def measure_ingest(server: str | None, size: Size) -> list[Round]:
     """Send signed callbacks of unknown jobs: each is verified, stored and committed, and then answered."""
     secret = secrets.token_hex(16)
@@ -78,9 +62,8 @@ async def measure_ingest(server: str | None, size: Size) -> list[Round]:
         shared = {"api_key": secrets.token_hex(16), "webhook_secret": secret}
         one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
         address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
-        bare_url, bare = stack.enter_context(_bare())
+        bare_url, bare = await stack.enter_async_context(running_bare())
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)))
-        await _ready(session, bare_url)
         rounds = []
         for _ in range(size.rounds):
             product = await send_callbacks(session, address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
@@ -130,30 +113,3 @@ def _callback(secret: str) -> tuple[bytes, Mapping[str, str]]:
 def _web_cpu_ms(one: Deployment) -> float | None:
     """Return what the process that takes callbacks used so far: the first one that was started."""
     return cpu_ms(next(iter(one.running.values())).pid)
-
-
-@contextmanager
-def _bare() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """Run the bare route in a process of its own."""
-    port = free_port()
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "service", "bench", "bare", "--port", str(port)]
-    )
-    try:
-        yield f"http://127.0.0.1:{port}/", process
-    finally:
-        process.terminate()
-        process.wait(_EXIT_SECONDS)
-
-
-async def _ready(session: aiohttp.ClientSession, url: str) -> None:
-    now = asyncio.get_running_loop().time
-    end = now() + _START_SECONDS
-    while now() < end:
-        try:
-            async with session.post(url) as answer:
-                if answer.ok:
-                    return
-        except aiohttp.ClientError:
-            await asyncio.sleep(_LOOK_SECONDS)
-    raise BenchError("the bare route did not start")

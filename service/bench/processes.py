@@ -8,7 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Deployment:
         end = now() + _START_SECONDS
         async with aiohttp.ClientSession() as session:
             while not await self._answers(session):
-                self._must_run()
+                self.must_run()
                 if now() > end:
                     raise BenchError(f"{self.version.name}: no answer within {_START_SECONDS:.0f} s of its start")
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -120,7 +120,8 @@ class Deployment:
         except aiohttp.ClientError:
             return False
 
-    def _must_run(self) -> None:
+    def must_run(self) -> None:
+        """Raise `BenchError` if a process has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 raise BenchError(f"{self.version.name}: {name} ended with status {process.returncode}")
@@ -143,11 +144,16 @@ def fresh_database(server: str | None, folder: Path) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def deployed(
-    version: Version, database_url: str, folder: Path, twins_url: str, twins: Mapping[str, str]
+    version: Version,
+    database_url: str,
+    folder: Path,
+    twins_url: str,
+    twins: Mapping[str, str],
+    prepare: Callable[[Deployment], None] = lambda _: None,
 ) -> AsyncIterator[Deployment]:
     """Run this version on an empty database; `twins` are the secrets shared with the vendors' twins.
 
-    Its processes were started; when they answer is for the caller to wait for.
+    `prepare` is called once the schema is there, before any process runs. When they answer is the caller's to wait for.
     """
     url = f"http://127.0.0.1:{free_port()}"
     vendor = {
@@ -171,12 +177,23 @@ async def deployed(
         **{f"{VENDOR.upper()}_{name}": value for name, value in vendor.items()},
     }
     one = Deployment(version, environment, folder, url, normalise_url(database_url))
-    await asyncio.to_thread(one.run, "migrate")
+    await _to_its_end(lambda: one.run("migrate"))
+    await _to_its_end(lambda: prepare(one))
     try:
         one.start()
         yield one
     finally:
         await asyncio.to_thread(one.stop)
+
+
+async def _to_its_end(verb: Callable[[], object]) -> None:
+    """Call `verb` in a thread; where this is cancelled, wait for it all the same: it writes into a folder that goes."""
+    work = asyncio.create_task(asyncio.to_thread(verb))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _administer(address: str, statement: sql.Composed) -> None:

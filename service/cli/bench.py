@@ -79,12 +79,24 @@ def ingest(database: DatabaseOption = None, quick: QuickFlag = False, json_path:
     _told(ingest_report(rounds, size, _kind(database)), show_ingest, json_path)
 
 
+@group.command()
+def deliver(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+    """Carry a backlog of webhooks out, beside the bare client at the same receiver: rate, CPU, and the ratios."""
+    from service.bench import deliver as measured  # noqa: PLC0415
+    from service.bench.deliver_report import deliver_report, show_deliver  # noqa: PLC0415
+
+    size = measured.QUICK if quick else measured.FULL
+    with _failures_told():
+        rounds = asyncio.run(measured.measure_deliver(database, size))
+    _told(deliver_report(rounds, size, _kind(database)), show_deliver, json_path)
+
+
 @group.command(hidden=True)
 def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
-    """Serve the bare route that `ingest` compares with, as every command serves."""
+    """Serve the bare route of `ingest` and `deliver`, as every command serves."""
     import uvicorn  # noqa: PLC0415
 
-    from service.bench.ingest import bare_application  # noqa: PLC0415
+    from service.bench.bare import bare_application  # noqa: PLC0415
 
     uvicorn.run(bare_application(), host="127.0.0.1", port=port, **how_to_serve())
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.bench.ingest import BODY_BYTES, Round, Size, bare_application, send_callbacks
+from service.bench.bare import bare_application
+from service.bench.ingest import BODY_BYTES, Round, Size, send_callbacks
 from service.bench.ingest_report import ingest_report, show_ingest
 from service.bench.load import BenchError
 from service.cli.bench import serve

@@ -1,0 +1,56 @@
+"""What was measured of webhooks going out, as one object and as a table."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from service.bench.deliver import AT_ONCE, BODY_BYTES, ENDPOINTS, Round, Sent, Size
+from service.bench.report import machine, screen, table_with
+
+
+def deliver_report(rounds: Sequence[Round], size: Size, database: str) -> dict[str, Any]:
+    """Return the medians of both, and the medians of the ratios that each round had.
+
+    The ratio of CPU leaves the database's own processes out, as the bare client has none.
+    """
+    costs = [_own(each.product) / each.bare.cpu_us["client"] for each in rounds if each.product.cpu_us]
+    return {
+        "machine": machine(),
+        "database": database,
+        "deliveries": size.deliveries,
+        "endpoints": ENDPOINTS,
+        "body_bytes": BODY_BYTES,
+        "at_once": AT_ONCE,
+        "rounds": size.rounds,
+        "product": _summary([each.product for each in rounds]),
+        "bare": _summary([each.bare for each in rounds]),
+        "rate_ratio": median(each.product.rate / each.bare.rate for each in rounds),
+        "cpu_ratio": median(costs) if costs else None,
+    }
+
+
+def show_deliver(report: Mapping[str, Any]) -> None:
+    """Print the report as a table."""
+    console, what = screen(), report["machine"]
+    console.print(
+        f"{report['database']}, {what['cpus']} CPUs, {what['system']}, Python {what['python']}: {report['rounds']} x"
+        f" {report['deliveries']} webhooks of {report['body_bytes']} bytes to {report['endpoints']} endpoints.\n"
+    )
+    table = table_with("", "per second", "CPU us each")
+    for name, title in (("product", "delivered"), ("bare", "bare client")):
+        used = ", ".join(f"{process} {spent:,.0f}" for process, spent in report[name]["cpu_us"].items())
+        table.add_row(title, f"{report[name]['per_second']:,.0f}", used)
+    cost = report["cpu_ratio"]
+    table.add_row("ratio", f"{report['rate_ratio']:.3f}", "" if cost is None else f"{cost:.1f}")
+    console.print(table)
+
+
+def _own(sent: Sent) -> float:
+    return sum(spent for process, spent in sent.cpu_us.items() if process != "database")
+
+
+def _summary(sent: Sequence[Sent]) -> dict[str, Any]:
+    return {
+        "per_second": median(each.rate for each in sent),
+        "cpu_us": {process: median(each.cpu_us[process] for each in sent) for process in sent[0].cpu_us},
+    }
