@@ -19,7 +19,8 @@ from service.spending.gates import OUT_OF_CREDIT, WaitingFor
 from service.spending.models import Gate
 
 _TOO_MANY = 429
-_FAILING = 500
+_FAILING = range(500, 600)
+_CLOSE_CODES = range(1000, 5000)  # a stream's, RFC 6455 §7.4: they stand where an answer has its HTTP status
 _PAUSE = 30  # seconds after a 429 that names none: the pause Pex advises
 _NO_CREDIT_PAUSE = 900
 _A_WHILE = 120
@@ -41,7 +42,7 @@ class Said:
 class Heard:
     """One answer, or none, as the gate sees it."""
 
-    failed: bool = False  # no whole answer, or a 5xx
+    failed: bool = False  # no whole answer, a 5xx, or a stream that broke off or met a fault of the vendor's
     key_refused: bool = False
     denied: bool = False  # we are known, and may not do this: often a plan that does not include it
     unpaid: bool = False  # where `closed_for`: the vendor wants to be paid
@@ -78,7 +79,7 @@ def heard(raw: Raw | None, said: object = None) -> Heard:
     if raw is None:
         return Heard(failed=True)
     reason = said.reason_code if isinstance(said, Refused | Reading) else None
-    if raw.status >= _FAILING:
+    if raw.status in _FAILING or _broke_off(raw, said):
         return Heard(failed=True, said=said_limits(raw))
     match reason if isinstance(said, Refused) else None:
         case ReasonCode.AUTH_FAILED:
@@ -86,7 +87,7 @@ def heard(raw: Raw | None, said: object = None) -> Heard:
         case ReasonCode.QUOTA_EXCEEDED:
             pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
             return Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=said_limits(raw), unpaid=True)
-    if raw.status == _TOO_MANY:
+    if raw.status == _TOO_MANY or (raw.status in _CLOSE_CODES and reason is ReasonCode.RATE_LIMITED):
         asked = retry_after_seconds(raw)
         pause = _PAUSE if asked is None else asked
         word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
@@ -118,6 +119,12 @@ def news_of(gate: Gate, told: Heard, now: datetime) -> str | None:
     until = now + seconds(told.pause - _SAME_PAUSE)
     known = gate.closed_for == OUT_OF_CREDIT and gate.closed_until is not None and gate.closed_until > until
     return OUT_OF_CREDIT if told.unpaid and not known else None
+
+
+def _broke_off(raw: Raw, said: object) -> bool:
+    """Return True if a stream ended in a way that passes: without its answer, or with a fault of the vendor's own."""
+    passes = isinstance(said, Refused) and said.retryable and said.reason_code is ReasonCode.VENDOR_ERROR
+    return passes and raw.status in _CLOSE_CODES
 
 
 def _take_pause(gate: Gate, limits: Limits, told: Heard, now: datetime) -> None:

@@ -7,10 +7,13 @@ import pytest
 
 from service.detectors.answers import refusal
 from service.detectors.catalogue import Limits
-from service.detectors.port import Raw
+from service.detectors.port import Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import ReasonCode, RunStatus
 from service.spending.gates import Hold, Purpose, WaitingFor, held
 from service.spending.hearing import Heard, Said, hear, heard, said_limits
 from service.spending.models import Gate
+from service.vendors.modulate.closes import closed
 from tests.detections.scripted import NOW, raw
 
 RESET = NOW + timedelta(hours=12)
@@ -77,6 +80,47 @@ def test_each_answer_tells_one_thing(answer: Heard, expected: Heard) -> None:
 def test_used_up_credit_closes_the_gate_for_a_while() -> None:
     answer = raw({"detail": "Insufficient credits."}, 429)
     assert heard(answer, refusal(answer)) == Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900, unpaid=True)
+
+
+CREDIT, BUSY = "Insufficient credits.", "Too many concurrent streams."
+UNPAID = Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900, unpaid=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected"),
+    [
+        (1001, None, Heard(failed=True)),
+        (1003, "Invalid num_channels=12.", Heard()),
+        (1005, None, Heard(failed=True)),
+        (1006, None, Heard(failed=True)),
+        (1006, CREDIT, UNPAID),
+        (1011, "Internal server error", Heard(failed=True)),
+        (4001, "No such key.", Heard(key_refused=True)),
+        (4002, "It may be corrupted.", Heard()),
+        (4003, "This request is not permitted.", Heard(denied=True)),
+        (4003, "Unable to validate request. Please try again.", Heard(failed=True)),
+        (4003, "Monthly usage limit reached.", UNPAID),
+        (4004, "words that no document explains", Heard()),
+        (4029, CREDIT, UNPAID),
+        (4029, BUSY, Heard(closed_for=WaitingFor.RATE_LIMITED, pause=30)),
+    ],
+)
+def test_a_streams_close_code_is_no_http_status(code: int, words: str | None, expected: Heard) -> None:
+    assert heard(Raw(code, {}, b"", NOW), closed(code, words, [])) == expected
+
+
+@pytest.mark.parametrize("code", [1000, 1005, 1006, 1011])
+@pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.NOT_APPLICABLE])
+def test_a_stream_that_was_answered_tells_that_the_vendor_answers(code: int, status: RunStatus) -> None:
+    told = heard(Raw(code, {}, b"", NOW), Reading(status=status))
+    assert told.plain
+    assert after(*[told] * 9).circuit == "closed"
+
+
+@pytest.mark.parametrize("status", [500, 503, 599])
+def test_a_5xx_is_a_failure_whatever_its_words(status: int) -> None:
+    said = Refused(ReasonCode.QUOTA_EXCEEDED, CREDIT, retryable=False)
+    assert heard(raw({}, status, NOW), said) == Heard(failed=True)
 
 
 def after(*answers: Heard, limits: Limits | None = None, **values: Any) -> Gate:
