@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
-from service.detectors.answers import mismatch, reason
+from service.detectors.answers import mismatch, reason, wants_money
 from service.detectors.lexicon import folded
 from service.detectors.objections import bodies_of, layers_of, objection
 from service.detectors.port import Accepted, Raw, Refused
@@ -70,8 +70,11 @@ class Judged(ABC):
         return self._judge(said, raw, asked_again=self.asked_again) if isinstance(said, Reading) else said
 
     def _judge(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
-        if said.verdict is None:
-            return said
+        judged = said if said.verdict is None else self._stands(said, raw, asked_again=asked_again)
+        return _of_credit(judged) if isinstance(judged, Reading) else judged
+
+    def _stands(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
+        """The reading with its verdict, or without it where something in the answer takes it away."""
         bodies = bodies_of(raw)
         against = objection(bodies)
         if against is None and raw.status in _HTTP_FAILURES:
@@ -94,6 +97,13 @@ class Judged(ABC):
             layer.members.get(name) for layer in layers_of(bodies) if [*layer.path][len(layer.path) - len(way) :] == way
         )
         return {folded(word) if isinstance(word, str) else word for word in found if isinstance(word, str | bool)}
+
+
+def _of_credit(said: Reading) -> Reading:
+    """Return a failure that the vendor told in words of money as one for want of credit: it would meet every run."""
+    if said.reason_code is not ReasonCode.VENDOR_ERROR or not wants_money(said.reason_text or ""):
+        return said
+    return said.model_copy(update={"reason_code": ReasonCode.QUOTA_EXCEEDED})
 
 
 def without_verdict(said: Reading, code: ReasonCode, text: str) -> Reading:

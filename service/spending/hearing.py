@@ -81,8 +81,8 @@ def heard(raw: Raw | None, said: object = None) -> Heard:
     reason = said.reason_code if isinstance(said, Refused | Reading) else None
     if raw.status in _FAILING or _broke_off(raw, said):
         return Heard(failed=True, said=said_limits(raw))
-    match reason if isinstance(said, Refused) else None:
-        case ReasonCode.AUTH_FAILED:
+    match reason:
+        case ReasonCode.AUTH_FAILED if isinstance(said, Refused):
             return Heard(key_refused=True)
         case ReasonCode.QUOTA_EXCEEDED:
             pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE

@@ -83,6 +83,34 @@ def test_a_pass_without_what_was_promised_is_none_and_a_hit_is_one() -> None:
     assert hit.verdict is Verdict.AI_GENERATED
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("Insufficient credits", ReasonCode.VENDOR_ERROR, ReasonCode.QUOTA_EXCEEDED),
+        ("out of balance", ReasonCode.VENDOR_ERROR, ReasonCode.QUOTA_EXCEEDED),
+        ("too many requests, buy credits", ReasonCode.VENDOR_ERROR, ReasonCode.VENDOR_ERROR),
+        ("the decoder crashed", ReasonCode.VENDOR_ERROR, ReasonCode.VENDOR_ERROR),
+        ("prediction is credit", ReasonCode.UNKNOWN_VERDICT, ReasonCode.UNKNOWN_VERDICT),
+    ],
+)
+def test_a_failed_answer_whose_words_want_money_is_one_of_credit(
+    text: str, code: ReasonCode, expected: ReasonCode
+) -> None:
+    class Failing(Careless):
+        def told(self, raw: Raw, detector: str) -> Reading | Refused:
+            del raw, detector
+            return Reading(status=RunStatus.FAILED, reason_code=code, reason_text=text)
+
+    for found in (Failing().read(raw({}), "careless"), Failing().accepted(raw({}))):
+        assert (found.reason_code, found.reason_text) == (expected, text) if isinstance(found, Reading) else False
+
+
+def test_an_error_beside_a_verdict_may_want_money_too() -> None:
+    found = Careless().read(raw({**HUMAN, "length": 3, "error": "Insufficient credits"}), "careless")
+    assert isinstance(found, Reading)
+    assert (found.verdict, found.reason_code) == (None, ReasonCode.QUOTA_EXCEEDED)
+
+
 def test_a_job_under_way_is_not_judged() -> None:
     assert Careless().accepted(raw({"state": "queued", "error": "x"})) == Accepted("job")
 

@@ -13,8 +13,10 @@ from service.detectors.words import ReasonCode, RunStatus
 from service.spending.gates import Hold, Purpose, WaitingFor, held
 from service.spending.hearing import Heard, Said, hear, heard, said_limits
 from service.spending.models import Gate
+from service.vendors import VENDORS
 from service.vendors.modulate.closes import closed
 from tests.detections.scripted import NOW, raw
+from tests.vendors.contract import exchange
 
 RESET = NOW + timedelta(hours=12)
 
@@ -107,6 +109,24 @@ UNPAID = Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=900, unpaid=True)
 )
 def test_a_streams_close_code_is_no_http_status(code: int, words: str | None, expected: Heard) -> None:
     assert heard(Raw(code, {}, b"", NOW), closed(code, words, [])) == expected
+
+
+@pytest.mark.parametrize("detector", ["aippim/pro", "asc", "pex", "modulate"])
+@pytest.mark.parametrize("status", ["failure", "failed"])
+def test_out_of_credit_told_by_a_job_that_ended_is_heard(detector: str, status: str) -> None:
+    vendor = VENDORS[detector.partition("/")[0]]
+    adapter = vendor.adapter(vendor.settings(), exchange())
+    answer = raw({"status": status, "message": CREDIT, "error": CREDIT, "detail": CREDIT}, 200, NOW)
+    said = adapter.read(answer, detector)
+    if said.reason_code is ReasonCode.SCHEMA_MISMATCH:
+        pytest.skip("this vendor has no such answer")
+    assert said.reason_code is ReasonCode.QUOTA_EXCEEDED
+    assert heard(answer, said) == UNPAID
+
+
+def test_a_job_that_failed_for_another_reason_says_nothing_of_credit() -> None:
+    said = Reading(status=RunStatus.FAILED, reason_code=ReasonCode.VENDOR_ERROR, reason_text="the decoder crashed")
+    assert heard(raw({}, 200, NOW), said) == Heard()
 
 
 @pytest.mark.parametrize("code", [1000, 1005, 1006, 1011])
