@@ -2,12 +2,17 @@
 
 Whatever a stranger can hold is bounded: a head and a body in time, an answer that is not taken, a request that was
 answered before it had ended, and the number of connections. At that number an idle connection makes room for a new
-one; where none is idle, new ones are answered 503, but for the health routes.
+one. Where none is idle, one that keeps us waiting does, if its caller holds more of them than the new one; else the
+new one is answered 503, but for the health routes.
 """
 
 import asyncio
+from collections import Counter
 from typing import Any, Final, cast
 
+from starlette.requests import Request
+
+from service.api.client_address import client_address, neighbourhood
 from service.cli import http_problems as problems
 from service.cli.http_parsing import Awaited, ParsingProtocol
 
@@ -43,6 +48,7 @@ class RelayProtocol(ParsingProtocol):
         self._body_waited = 0.0
         self._stuck_since: float | None = None  # nothing of what was written is taken
         self._crowded = False
+        self._caller: tuple[int, str] | None = None  # which request told it, and where that came from
         self._clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,6 +93,10 @@ class RelayProtocol(ParsingProtocol):
         if not self._crowded:
             super().ask()
             return
+        if self.url not in _HEALTH and self._take_from_the_greediest():
+            self._crowded = False
+            super().ask()
+            return
         app, self.app = self.app, self.app if self.url in _HEALTH else problems.turn_away
         super().ask()
         self.app = app
@@ -117,6 +127,37 @@ class RelayProtocol(ParsingProtocol):
     def is_idle(self) -> bool:
         """Return True if nothing was asked that is not answered."""
         return self.leaving or not self.answering
+
+    def keeps_waiting(self) -> bool:
+        """Return True if we wait for the rest of a request, or for an answer to be taken."""
+        return self.awaited is Awaited.BODY or self._stuck_since is not None
+
+    def caller(self) -> str:
+        """Return the address of the latest request, as the proxies of ours tell it; without them, of the connection."""
+        if self._caller is None or self._caller[0] != self.begun:
+            context = getattr(getattr(self.app, "state", None), "context", None)
+            hops = getattr(context, "trusted_proxy_hops", 0)
+            request = Request(cast(dict[str, Any], self.scope))
+            self._caller = (self.begun, neighbourhood(client_address(request, hops)))
+        return self._caller[1]
+
+    def _take_from_the_greediest(self) -> bool:
+        """Drop a connection that keeps us waiting, of the caller with the most. Return True if one was.
+
+        Never of a caller that would then hold fewer than ours: it would take the place back, and so on.
+        """
+        others = [
+            each
+            for each in self.connections
+            if isinstance(each, RelayProtocol) and each is not self and not each.is_idle()
+        ]
+        held = Counter(each.caller() for each in others)
+        waiting = [each for each in others if each.keeps_waiting() and held[each.caller()] > held[self.caller()] + 1]
+        # Of its connections the one that brought least: an upload that gets on is worth more.
+        chosen = min(waiting, key=lambda each: (-held[each.caller()], each.body_bytes), default=None)
+        if chosen is not None:
+            chosen.drop()
+        return chosen is not None
 
     def _make_room(self, seconds: float) -> bool:
         """Drop the connection that has been idle longest, for so many seconds at least. Return True if one was."""

@@ -6,11 +6,12 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from service.cli.http_limits import HttpLimits
@@ -93,18 +94,18 @@ def _whole(raw: bytes) -> int:
 
 
 @asynccontextmanager
-async def line_to(port: int) -> AsyncIterator[Line]:
-    """A connection to a port of loopback."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def line_to(port: int, caller: str = "127.0.0.1") -> AsyncIterator[Line]:
+    """A connection to a port of loopback, from any address of loopback."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(caller, 0))
     try:
         yield Line(reader, writer)
     finally:
         writer.close()
 
 
-async def ask(port: int, data: bytes, *, answers: int = 1, seconds: float = 5) -> Heard:
+async def ask(port: int, data: bytes, *, answers: int = 1, seconds: float = 5, caller: str = "127.0.0.1") -> Heard:
     """What comes back when `data` is sent at once."""
-    async with line_to(port) as line:
+    async with line_to(port, caller) as line:
         await line.say(data)
         return await line.hear(answers=answers, seconds=seconds)
 
@@ -134,20 +135,31 @@ async def _large(_request: Request) -> Response:
     return Response(b"x" * LARGE)
 
 
+async def _stream(_request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * (LARGE // 100)
+
+    return StreamingResponse(pieces())
+
+
 TELLING = [
     Route("/", _tell),
     Route("/tell", _tell, methods=["GET", "POST", "OPTIONS"]),
     Route("/livez", _livez),
     Route("/deaf", _deaf, methods=["POST"]),
     Route("/large", _large),
+    Route("/stream", _stream),
 ]
 """Routes that tell what has reached them, or do not look at it."""
 
 
 @asynccontextmanager
-async def telling(limits: HttpLimits | None = None) -> AsyncIterator[int]:
-    """The port of an application with those routes, served as every door of ours is."""
+async def telling(limits: HttpLimits | None = None, *, hops: int = 0) -> AsyncIterator[int]:
+    """The port of an application with those routes, served as every door of ours is, behind so many proxies."""
     bound = free_socket()
     port: int = bound.getsockname()[1]
-    async with serving(Starlette(routes=TELLING), bound, within(limits or HttpLimits())):
+    app = Starlette(routes=TELLING)
+    app.state.context = SimpleNamespace(trusted_proxy_hops=hops)
+    async with serving(app, bound, within(limits or HttpLimits())):
         yield port
