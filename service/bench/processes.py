@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 from service.bench.cpu import cpu_ms, database_cpu_ms
 from service.bench.load import VENDOR, BenchError
 from service.kit.database import normalise_url
+from service.kit.migrate import upgrade
 
 OPEN_GATE = 1_000_000
 _PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")  # settings of this shell must not change what is measured
@@ -71,6 +72,13 @@ class Deployment:
         if self.database.drivername != "sqlite":
             used["database"] = database_cpu_ms(self.database)
         return {name: spent for name, spent in used.items() if spent is not None}
+
+    def migrate(self) -> None:
+        """Bring the database to the version's schema; that of this version needs no process of its own."""
+        if self.version.folder is None:
+            upgrade(self.environment["DATABASE_URL"])
+        else:
+            self.run("migrate")
 
     def run(self, *command: str) -> str:
         """Return what a command that ends printed."""
@@ -177,7 +185,7 @@ async def deployed(
         **{f"{VENDOR.upper()}_{name}": value for name, value in vendor.items()},
     }
     one = Deployment(version, environment, folder, url, normalise_url(database_url))
-    await _to_its_end(lambda: one.run("migrate"))
+    await _to_its_end(one.migrate)
     await _to_its_end(lambda: prepare(one))
     try:
         one.start()
