@@ -1,4 +1,6 @@
-"""Ends a process that got no transaction through for minutes, so that its platform starts a new one.
+"""Ends a process that PostgreSQL leaves without an answer for minutes, so that its platform starts a new one.
+
+A refusal is an answer: a new process would get the same, would not even start, and so make the outage longer.
 
 It has a thread of its own: neither a blocked event loop nor a database thread that hangs can keep it from looking.
 """
@@ -8,14 +10,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 
+import psycopg
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from service.kit.database import Database, Overdue
-from service.kit.patience import Deadline
+from service.kit.faults import fault_of
+from service.kit.patience import Deadline, TooLate
 
 _LOOKS = 10  # in the time that may pass
 _STATUS = 1
@@ -24,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Watchdog:
-    """Looks whether `database` still serves. `end()` is called once nothing went well for `seconds`."""
+    """Looks whether `database` still answers. `end()` is called once it has not for `seconds`."""
 
     def __init__(self, database: Database, seconds: float, end: Callable[[], object]) -> None:
         self._database = database
@@ -40,7 +45,8 @@ class Watchdog:
             if self._asked is None or self._asked.done():
                 with contextlib.suppress(Overdue):  # the threads take nothing new: the process ends anyway
                     self._asked = self._database.call(self._ask, Deadline(self._seconds))
-                self._wait_a_moment()
+            if self._is_refused():
+                good_at = time.monotonic()
             good_at = max(good_at, self._database.good_at)
             if (silent := time.monotonic() - good_at) > self._seconds and not self._stopped.is_set():
                 log.critical(
@@ -57,15 +63,27 @@ class Watchdog:
         with self._database.reading() as session:
             session.connection().execute(text("SELECT 1"))
 
-    def _wait_a_moment(self) -> None:
-        if self._asked is not None:
-            with contextlib.suppress(Exception):  # what matters is what went well
-                self._asked.result(self._seconds / _LOOKS)
+    def _is_refused(self) -> bool:
+        """Return True if the last question was refused. Wait a moment for its end."""
+        if self._asked is None:
+            return False
+        try:
+            return _is_refusal(self._asked.exception(self._seconds / _LOOKS))
+        except (TimeoutError, CancelledError):
+            return False
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Return True if PostgreSQL, or the way there, has said no for a reason that passes. Silence is no answer."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error) or isinstance(cause, TooLate | psycopg.errors.ConnectionTimeout):
+        return False
+    return fault_of(cause) is not None
 
 
 @contextmanager
 def watched(database: Database, seconds: float) -> Iterator[None]:
-    """Inside, this process ends at once, as it would by `kill -9`, if PostgreSQL does not serve it for `seconds`."""
+    """Inside, this process ends at once, as it would by `kill -9`, if PostgreSQL does not answer for `seconds`."""
     if database.is_sqlite or not seconds:
         yield
         return

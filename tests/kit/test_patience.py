@@ -14,10 +14,11 @@ from sqlmodel import Session
 
 from service.kit.database import Database, Overdue, normalise_url
 from service.kit.listen import listen
-from service.kit.patience import FOREVER, UNHURRIED, Patience
+from service.kit.patience import FOREVER, UNHURRIED, Deadline, Patience, TooLate
 from service.kit.repeat import REPEATED
 from service.kit.wake import Wake
 from service.kit.watchdog import Watchdog
+from tests.api import troubles
 from tests.kit.things import THING, count, make_table, names, put
 from tests.proxy import Proxy, proxy_to
 from tests.waiting import until
@@ -264,3 +265,55 @@ async def test_the_watchdog_lets_a_process_be_that_is_served_again(postgres_url:
         dog.stop()
         await asyncio.to_thread(watch.join)
     assert not ended.is_set()
+
+
+QUICK = Patience(connect=0)  # for a watchdog that has less time than a connection may take
+REFUSALS = [
+    "connection failed: Connection refused",
+    "FATAL:  the database system is starting up",
+    'FATAL:  too many connections for role "relay"',
+    "failed to resolve host 'db': Name or service not known",
+]
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+async def test_the_watchdog_lets_a_process_be_that_is_plainly_refused(postgres_url: str, words: str) -> None:
+    ended = threading.Event()
+    with opened(postgres_url, QUICK) as database:
+        dog = Watchdog(database, 0.3, ended.set)
+        with troubles.refusing(database, psycopg.OperationalError(words)):
+            watch = threading.Thread(target=dog.watch)
+            watch.start()
+            assert not await asyncio.to_thread(ended.wait, 1)
+        before = database.good_at
+        await until(lambda: database.good_at > before)
+        dog.stop()
+        await asyncio.to_thread(watch.join)
+    assert not ended.is_set()
+
+
+@pytest.mark.parametrize(
+    "error", [psycopg.errors.ConnectionTimeout("connection timeout expired"), TooLate("no answer")]
+)
+async def test_the_watchdog_ends_a_process_whose_connections_are_never_answered(
+    postgres_url: str, error: Exception
+) -> None:
+    ended = threading.Event()
+    with opened(postgres_url, QUICK) as database, troubles.refusing(database, error):
+        watch = threading.Thread(target=Watchdog(database, 0.3, ended.set).watch)
+        watch.start()
+        assert await asyncio.to_thread(ended.wait, 10)
+        await asyncio.to_thread(watch.join)
+
+
+async def test_the_watchdog_ends_a_process_whose_threads_all_hang(postgres_url: str) -> None:
+    ended, go_on = threading.Event(), threading.Event()
+    with opened(postgres_url, QUICK, connections=2) as database:
+        for _ in range(2):
+            database.call(lambda: go_on.wait(10), Deadline(10))
+        with troubles.refusing(database, psycopg.OperationalError(REFUSALS[0])):
+            watch = threading.Thread(target=Watchdog(database, 0.3, ended.set).watch)
+            watch.start()
+            assert await asyncio.to_thread(ended.wait, 5)
+        go_on.set()
+        await asyncio.to_thread(watch.join)
