@@ -29,7 +29,7 @@ from service.kit.database import normalise_url
 from service.kit.failing import Failing
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
-from service.kit.listen import DEAF_SWEEP_SECONDS, can_hear, listen
+from service.kit.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
 from service.kit.skew import MOST_SECONDS, clock_skew
 from service.kit.wake import HEARD_SWEEP_SECONDS
@@ -197,9 +197,7 @@ class Worker:
         url = normalise_url(settings.database_listen_url or settings.database_url)
         hears = await can_hear(url, database.url, database.patience)
         if not hears:
-            log.warning(
-                "worker.deaf", advice="set DATABASE_LISTEN_URL to a session-mode address", sweep=DEAF_SWEEP_SECONDS
-            )
+            be_deaf(database.wake)
             return DEAF_SWEEP_SECONDS
         self._listener = asyncio.create_task(listen(url, database.wake, database.patience), name="listen")
         self._tasks.append(self._listener)

@@ -18,7 +18,7 @@ from service.cli.serving import how_to_serve
 from service.cli.start import ready_to_serve
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
-from service.kit.listen import listen
+from service.kit.listen import hear
 from service.kit.logs import set_up_logs
 from service.resources import Resources
 from service.settings import Settings, load_settings
@@ -84,9 +84,9 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 
 @contextlib.asynccontextmanager
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
-    """Who waits in this process for a detection or an event wakes when another process commits one."""
-    url = normalise_url(settings.database_listen_url or settings.database_url)
-    task = asyncio.create_task(listen(url, resources.database.wake, resources.database.patience), name="listen")
+    """Who waits in this process for a detection or an event wakes when another process commits one, or soon after."""
+    url, database = normalise_url(settings.database_listen_url or settings.database_url), resources.database
+    task = asyncio.create_task(hear(url, database.url, database.wake, database.patience), name="listen")
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from service.kit.wake import CHANNEL, HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Wake
 log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
+_HEARD_WITHIN_SECONDS = 2.0
 DEAF_SWEEP_SECONDS = 0.25
 
 
@@ -44,15 +45,52 @@ async def _listen_once(url: URL, wake: Wake, patience: Patience, failing: Failin
             await line.execute("SELECT 1")
 
 
-async def can_hear(listen_url: URL, notify_url: URL, patience: Patience, *, within: float = 2.0) -> bool:
-    """Whether a NOTIFY sent through `notify_url` is heard at `listen_url`. A transaction-mode pooler makes us deaf."""
+async def hear(listen_url: URL, notify_url: URL, wake: Wake, patience: Patience) -> None:
+    """Listen where a NOTIFY sent through `notify_url` arrives. Where none does, let sleepers look often instead.
+
+    What only may pass, such as a database that restarts, decides nothing: it is asked again.
+    """
+    failing = Failing("listen.check_failed", traceback=False)
+    while True:
+        try:
+            heard = await _is_heard(listen_url, notify_url, patience, _HEARD_WITHIN_SECONDS)
+        except (psycopg.Error, OSError) as error:
+            failing.failed(error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        else:
+            failing.well()
+            break
+    if heard:
+        await listen(listen_url, wake, patience)
+    else:
+        be_deaf(wake)
+
+
+def be_deaf(wake: Wake) -> None:
+    """Let the sleepers of this process look often: no commit of another process is heard of."""
+    wake.sweep_seconds = DEAF_SWEEP_SECONDS
+    wake.tell_everybody()  # who sleeps now sleeps for longer than that
+    advice = "set DATABASE_LISTEN_URL to a session-mode address"
+    log.warning("listen.deaf", advice=advice, sweep=DEAF_SWEEP_SECONDS)
+
+
+async def can_hear(
+    listen_url: URL, notify_url: URL, patience: Patience, *, within: float = _HEARD_WITHIN_SECONDS
+) -> bool:
+    """Return True if a NOTIFY sent through `notify_url` is heard at `listen_url`. Return False too if that fails."""
     try:
-        async with line_to(listen_url, patience) as ears:
-            await ears.execute(f"LISTEN {CHANNEL}_check")
-            async with line_to(notify_url, patience) as voice:
-                await voice.execute(f"NOTIFY {CHANNEL}_check")
-            async for _ in ears.notifies(timeout=within, stop_after=1):
-                return True
+        return await _is_heard(listen_url, notify_url, patience, within)
     except (psycopg.Error, OSError) as error:
         log.warning("listen.check_failed", error=str(error))
+    return False
+
+
+async def _is_heard(listen_url: URL, notify_url: URL, patience: Patience, within: float) -> bool:
+    """Ask. A transaction-mode pooler accepts a LISTEN, and delivers nothing."""
+    async with line_to(listen_url, patience) as ears:
+        await ears.execute(f"LISTEN {CHANNEL}_check")
+        async with line_to(notify_url, patience) as voice:
+            await voice.execute(f"NOTIFY {CHANNEL}_check")
+        async for _ in ears.notifies(timeout=within, stop_after=1):
+            return True
     return False

@@ -80,7 +80,7 @@ class Sleeper:
     """One that looks at the database again and again: at each wake, soon after it, and ever more rarely after that.
 
     All sleepers of one topic look at the same moments, so that they can share a look. `often`: not all that it looks
-    for wakes it, so it goes on looking every second.
+    for wakes it, so it goes on looking every second at least.
     """
 
     def __init__(self, wake: Wake, topic: str, *, often: bool = False) -> None:
@@ -115,7 +115,7 @@ class Sleeper:
     @property
     def every(self) -> float:
         """How many seconds lie between two looks without a wake."""
-        return SWEEP_SECONDS if self._often else min(self._pause, self._wake.sweep_seconds)
+        return min(SWEEP_SECONDS if self._often else self._pause, self._wake.sweep_seconds)
 
     def nothing(self) -> None:
         """Note that nothing woke it: the next look is later."""

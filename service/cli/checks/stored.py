@@ -95,7 +95,9 @@ async def check_listen(world: World) -> Finding:
     url = normalise_url(settings.database_listen_url or settings.database_url)
     if await can_hear(url, world.database.url, world.database.patience):
         return ok("NOTIFY is heard")
-    return warn("NOTIFY is not heard, so workers look every 250 ms; set DATABASE_LISTEN_URL to a session-mode address")
+    return warn(
+        "NOTIFY is not heard, so each process looks every 250 ms; set DATABASE_LISTEN_URL to a session-mode address"
+    )
 
 
 async def check_clock(world: World) -> Finding:
