@@ -19,9 +19,10 @@ from service.detectors.judged import Judged
 from service.detectors.objections import said_no
 from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode
+from service.detectors.words import Authenticity, ReasonCode, Verdict
 from service.vendors.aippim import callbacks
-from service.vendors.aippim.envelope import read_envelope
+from service.vendors.aippim.envelope import read_envelope, result_of
+from service.vendors.aippim.results import unheard_in
 
 _NOT_FOUND = 404
 _NO_TASK = "00000000-0000-0000-0000-000000000000"
@@ -66,9 +67,10 @@ class Aippim(Judged):
         return (self._config.api_key,)
 
     def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
-        """The models: where `real` is doubted if they contradict it, one without them is not taken either."""
-        del bodies
-        return None if said.sub_models or not self._config.doubt_real_on_ai_cover else "model_results"
+        """The models' words: where `real` is doubted if they contradict it, one without them is not taken either."""
+        if said.verdict is not Verdict.NO_AI_DETECTED or not self._config.doubt_real_on_ai_cover:
+            return None
+        return unheard_in(result_of(bodies[0])) if bodies else "result"
 
     def capabilities(self, detector: str) -> Capabilities:
         """What all the models take. Raises `ValueError` for a detector of someone else's."""

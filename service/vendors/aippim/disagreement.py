@@ -10,6 +10,7 @@ from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict
 from service.detectors.words import ConflictKind, Verdict
 from service.vendors.aippim.ensemble import AI_COVER, Member
+from service.vendors.aippim.roles import hears_roles, tells_roles
 
 _REAL, _FAKE = "real", "fake"
 
@@ -41,6 +42,25 @@ def own_models_against(members: Sequence[Member], verdict: Verdict | None, *, fi
     slight = [*(() if final else _heard(fakes, _FAKE)), *_named(members)]
     said = [*grave, *slight]
     return Against([_conflict(f"{_REAL}, but {'; '.join(said)}")] if said else [], doubts_it=bool(grave))
+
+
+def unheard(members: Sequence[Member]) -> str | None:
+    """Return what a look at the models lacks, so that a contradiction may be overlooked; `None` if it lacks nothing.
+
+    A model need not speak of the whole; where it does its prediction has to be a word, and one model has to speak.
+    Where none does, a real-or-fake one that hears `real` in some segment is enough: `lite` has one model only.
+    """
+    for index, each in enumerate(members):
+        if each.wordless and not (_is_source(each) or tells_roles(each)):
+            return f"model_results[{index}].overall_analysis.prediction"
+    spoken = any(each.label or hears_roles(each) or _hears_real(each) for each in members)
+    return None if spoken else "model_results"
+
+
+def _hears_real(member: Member) -> bool:
+    """Return True if a real-or-fake model says `real` of a segment."""
+    words = {folded(word) for part in member.sub_model.segments for word in part.labels}
+    return _REAL in words and member.sub_model.votes_in_final is not False
 
 
 def _heard(members: Sequence[Member], word: str) -> Iterator[str]:

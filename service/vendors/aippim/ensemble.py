@@ -26,6 +26,7 @@ class Member:
     probabilities: Mapping[str, Any]
     conflicts: list[Conflict]
     extras: dict[str, Any]
+    wordless: bool = False  # it speaks of the whole, but its prediction is no word
 
 
 def member(entry: Mapping[str, Any], default_id: str, described: Mapping[str, Any] | None = None) -> Member:
@@ -50,7 +51,9 @@ def member(entry: Mapping[str, Any], default_id: str, described: Mapping[str, An
     label = text_of(overall.get("prediction"))
     extras = _extras(entry, config, labels, model_id)
     probabilities = object_of(overall.get("all_probs"))
-    return Member(sub_model, None if label is None else folded(label), probabilities, conflicts, extras)
+    word = None if label is None else folded(label)
+    wordless = entry.get("overall_analysis") is not None and not word
+    return Member(sub_model, word, probabilities, conflicts, extras, wordless)
 
 
 def _segments(parts: Mapping[str, Any], model_id: str) -> tuple[list[Segment], list[Conflict]]:

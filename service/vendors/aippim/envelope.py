@@ -70,9 +70,14 @@ def read_envelope(
         failed = {"reason_code": ReasonCode.VENDOR_ERROR, "reason_text": reason(text, hide=hide)}
         return base.model_copy(update={"status": status, **failed})
     if status is RunStatus.SUCCEEDED:
-        result = inner.get("result") if inner else body.get("result")
-        return read_result(result, base, doubt_real_on_ai_cover=doubt_real_on_ai_cover)
+        return read_result(result_of(body), base, doubt_real_on_ai_cover=doubt_real_on_ai_cover)
     return base.model_copy(update={"status": status})
+
+
+def result_of(body: Mapping[str, Any]) -> object:
+    """Return the result of the analysis, whichever envelope it is in."""
+    inner = _inner(body)
+    return inner.get("result") if inner else body.get("result")
 
 
 def _inner(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ Shapes: `{file: {final_result, model_results}}` (current), `{file: [model, …]}
 without a file name (pro-v2). What pro-v2's role model says is read in `roles`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from service.detectors.answers import leftovers, number_of, object_of, reason, t
 from service.detectors.lexicon import folded, meaning_of
 from service.detectors.reading import Alternative, Attribution, Component, Reading, Score
 from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
-from service.vendors.aippim.disagreement import own_models_against
+from service.vendors.aippim.disagreement import own_models_against, unheard
 from service.vendors.aippim.ensemble import AI_COVER, Member, member
 from service.vendors.aippim.roles import components_of, role_conflicts
 
@@ -93,6 +93,15 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
     return base.model_copy(update=found | _outcome(decision))
 
 
+def unheard_in(result: object) -> str | None:
+    """Return what of the models cannot be looked at, so that a pass may stand against them; `None` if all can."""
+    shape = _shape(result)
+    if shape is None:
+        return "result"
+    strange = next((name for name in shape.extras if name.startswith("model_results")), None)
+    return strange or unheard(shape.members)
+
+
 def _outcome(decision: _Decision) -> dict[str, Any]:
     if decision.verdict is None:
         code = decision.reason_code or ReasonCode.SCHEMA_MISMATCH
@@ -124,13 +133,22 @@ def _decide(shape: _Shape) -> _Decision:
 
 
 def _from_members(members: Sequence[Member]) -> _Decision:
-    """The older shapes have no final result: only what all real-or-fake models agree on counts."""
+    """The older shapes have no final result: only what all real-or-fake models agree on counts.
+
+    One that is described as such and says nothing of the whole has not agreed, unless all its segments do.
+    """
     votes = {each.label for each in members if each.sub_model.votes_in_final is not False and each.label is not None}
     if not votes & set(VERDICTS):
         text = "there is neither a final_result nor a real-or-fake model"
         return _Decision(None, reason_code=ReasonCode.SCHEMA_MISMATCH, reason_text=text)
-    agreed = VERDICTS.get(votes.pop() or "") if len(votes) == 1 else None
+    silent = any(each.sub_model.votes_in_final and not each.label and not _agrees(each, votes) for each in members)
+    agreed = VERDICTS.get(votes.pop() or "") if len(votes) == 1 and not silent else None
     return _Decision(agreed or Verdict.INCONCLUSIVE, derived=True)
+
+
+def _agrees(each: Member, votes: Collection[str]) -> bool:
+    """Return True if a model that speaks of segments only says the same of all of them as the others of the whole."""
+    return not each.wordless and {folded(word) for part in each.sub_model.segments for word in part.labels} == {*votes}
 
 
 def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
@@ -231,9 +249,15 @@ def _named(filename: str, content: Mapping[str, Any]) -> _Shape | None:
     models = _models_in(content)
     if not models:
         return None
+    models |= {key: {} for key in _described_in(content) if content.get(key) in (None, {})}
     members = [member(each, key, object_of(content.get(f"{key}_config"))) for key, each in models.items()]
     known = set(models) | {f"{key}_config" for key in models}
     return _Shape(filename, None, members, leftovers(content, known))
+
+
+def _described_in(content: Mapping[str, Any]) -> list[str]:
+    """The models that have a configuration, whether or not they say anything."""
+    return [key.removesuffix("_config") for key in content if key.endswith("_config") and object_of(content[key])]
 
 
 def _models_in(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -52,6 +52,16 @@ def role_conflicts(members: Iterable[Member], verdict: Verdict | None) -> list[C
     return conflicts
 
 
+def tells_roles(member: Member) -> bool:
+    """Return True for the role model: its prediction is a list of roles, and no word."""
+    return bool(_judged(member))
+
+
+def hears_roles(member: Member) -> bool:
+    """Return True for the role model whose prediction of the whole can be read."""
+    return _played(member) is not None
+
+
 def _played(member: Member) -> set[str] | None:
     """The roles a machine played; `None` where this is no role model, or its prediction cannot be read."""
     words = [folded(word) if isinstance(word, str) else word for word in list_of(member.sub_model.verdict_raw)]
