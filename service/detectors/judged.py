@@ -26,6 +26,9 @@ class Judged(ABC):
     verdict_at: ClassVar[tuple[str, ...]] = ()
     """The names that lead to the vendor's verdict, as far as they are the same everywhere: `("prediction",)`."""
 
+    measured_at: ClassVar[frozenset[str]] = frozenset()
+    """Members that hold raw measurements, whose own names say nothing of the answer: no error, no second verdict."""
+
     asked_again: ClassVar[bool] = True
     """Whether an answer that contradicts itself is worth another look: not where a look is a new, billed analysis."""
 
@@ -76,7 +79,7 @@ class Judged(ABC):
     def _stands(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
         """The reading with its verdict, or without it where something in the answer takes it away."""
         bodies = bodies_of(raw)
-        against = objection(bodies)
+        against = objection(bodies, self.measured_at)
         if against is None and raw.status in _HTTP_FAILURES:
             against = f"HTTP {raw.status}"
         if against is not None:
@@ -93,9 +96,8 @@ class Judged(ABC):
         if not self.verdict_at:
             return set()
         *way, name = self.verdict_at
-        found = (
-            layer.members.get(name) for layer in layers_of(bodies) if [*layer.path][len(layer.path) - len(way) :] == way
-        )
+        layers = layers_of(bodies, self.measured_at)
+        found = (layer.members.get(name) for layer in layers if [*layer.path][len(layer.path) - len(way) :] == way)
         return {folded(word) if isinstance(word, str) else word for word in found if isinstance(word, str | bool)}
 
 

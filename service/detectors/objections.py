@@ -6,7 +6,8 @@ first; what stands here is what an adapter may have passed over.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from service.detectors.answers import error_text, json_object, reason, wants_money
@@ -18,7 +19,7 @@ from service.detectors.words import ReasonCode
 _ERRORS = re.compile(
     r"err(or)?s?(codes?|messages?|msg|reason|text|details?|description)?|exception|failure(reason|message)?"
 )
-"""Members that say what went wrong. Null, false, 0 and what is empty say that nothing did."""
+"""Members that say what went wrong. Null, false, 0, a rate, and what holds nothing but these say that nothing did."""
 
 _FLAGS = re.compile(r"(is)?(success(ful)?|succeeded|ok)")
 """Members that say whether it went well."""
@@ -33,6 +34,8 @@ _FAILING = re.compile(
 )
 _HTTP_ERRORS = range(400, 600)
 _NO = frozenset({"false", "no", "0"})
+_NOTHING = frozenset({*_NO, "", "none", "null", "nil", "n/a", "ok", "success", "no error", "no errors", "no_error"})
+_NEGATIONS = frozenset({"no", "without", "zero", "0"})
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
@@ -51,15 +54,21 @@ def bodies_of(raw: Raw) -> list[Mapping[str, Any]]:
     return [found for line in raw.body.splitlines() if (found := json_object(line)) is not None]
 
 
-def layers_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[Layer]:
-    """Every JSON object in these, the outer ones first. Places in a list have no name."""
+def layers_of(bodies: Iterable[Mapping[str, Any]], apart: Collection[str] = ()) -> Iterator[Layer]:
+    """Every JSON object in these, the outer ones first. Places in a list have no name.
+
+    What stands in a member named in `apart` is left out, at any layer.
+    """
     for body in bodies:
-        yield from _layers(body, ())
+        yield from _layers(body, (), apart)
 
 
-def objection(bodies: Sequence[Mapping[str, Any]]) -> str | None:
-    """The vendor's words for why a verdict in its answer does not count; `None` where nothing speaks against it."""
-    for _, members in layers_of(bodies):
+def objection(bodies: Sequence[Mapping[str, Any]], apart: Collection[str] = ()) -> str | None:
+    """The vendor's words for why a verdict in its answer does not count; `None` where nothing speaks against it.
+
+    `apart` are the names of members in which nothing speaks of the answer, such as raw measurements.
+    """
+    for _, members in layers_of(bodies, apart):
         for name, value in members.items():
             if (found := _against(name, value, members)) is not None:
                 return found
@@ -79,14 +88,15 @@ def failure(text: str, *, retryable: bool) -> Refused:
     return Refused(ReasonCode.VENDOR_ERROR, text, retryable)
 
 
-def _layers(value: object, path: tuple[str, ...]) -> Iterator[Layer]:
+def _layers(value: object, path: tuple[str, ...], apart: Collection[str]) -> Iterator[Layer]:
     if isinstance(value, Mapping):
         yield Layer(path, value)
         for name, each in value.items():
-            yield from _layers(each, (*path, name))
+            if name not in apart:
+                yield from _layers(each, (*path, name), apart)
     elif isinstance(value, list):
         for each in value:
-            yield from _layers(each, path)
+            yield from _layers(each, path, apart)
 
 
 def _against(name: str, value: object, beside: Mapping[str, Any]) -> str | None:
@@ -117,9 +127,14 @@ def _shown(name: str, value: object) -> str:
 
 
 def _says_something(value: object) -> bool:
+    """Return True if the value of an error's member tells of one. A number with a fraction is a rate, and no error."""
     if isinstance(value, str):
-        return bool(value.strip())
-    return bool(value)
+        return folded(value) not in _NOTHING
+    if isinstance(value, Mapping):
+        return any(_says_something(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_says_something(each) for each in value)
+    return bool(value) and not isinstance(value, float)
 
 
 def _denies(value: object) -> bool:
@@ -133,6 +148,7 @@ def _fails(value: object) -> bool:
     if isinstance(value, str):
         if value.strip().isdecimal():
             return value.strip() in map(str, _HTTP_ERRORS)
-        words = [word for word in _SEPARATORS.split(folded(value)) if word]
-        return words[:1] != ["no"] and any(_FAILING.fullmatch(word) for word in (*words, "".join(words)))
+        words = [word for word in _SEPARATORS.split(folded(value)) if word not in ("", "any")]
+        told = (word for before, word in pairwise(["", *words]) if before not in _NEGATIONS)
+        return any(_FAILING.fullmatch(word) for word in (*told, "".join(words)))
     return isinstance(value, int) and not isinstance(value, bool) and value in _HTTP_ERRORS

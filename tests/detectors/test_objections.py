@@ -35,6 +35,18 @@ BESIDE = {"message": "too busy"}
         ({"type": "error"}, "type: error"),
         ({"statusCode": 503}, "statusCode: 503"),
         ({"status": " 500"}, "status:  500"),
+        (
+            {"error": {"code": None, "message": None, "at": ["model_2"]}},
+            'error: {"code": null, "message": null, "at": ["model_2"]}',
+        ),
+        ({"errors": {"count": 2}}, 'errors: {"count": 2}'),
+        ({"error": [{}, {"text": "t"}]}, 'error: [{}, {"text": "t"}]'),
+        ({"error_code": "10"}, "10"),
+        ({"error": "none of the models answered"}, "none of the models answered"),
+        ({"error": "오류"}, "오류"),
+        ({"status": "failed_without_errors"}, "status: failed_without_errors"),
+        ({"status": "without_result_failed"}, "status: without_result_failed"),
+        ({"status": "no errors but it failed"}, "status: no errors but it failed"),
     ],
 )
 def test_an_error_a_flag_and_a_failing_status_speak_against_it_at_any_layer(member: dict[str, Any], words: str) -> None:
@@ -42,7 +54,12 @@ def test_an_error_a_flag_and_a_failing_status_speak_against_it_at_any_layer(memb
         assert objection([{"fine": 1}, body]) == words
 
 
-NOTHING: list[Any] = [None, False, 0, 0.0, "", " \n", [], {}]
+NOTHING: list[Any] = [
+    *(None, False, 0, 0.0, "", " \n", [], {}),
+    *({"code": None, "message": None}, {"count": 0, "list": []}, [None, {"text": ""}], {"code": "0", "text": "None"}),
+    *("0", "none", "NULL", " None ", "no", "false", "n/a", "no error", "ok"),
+    *(0.013, {"rate": 0.3}),
+]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +68,8 @@ NOTHING: list[Any] = [None, False, 0, 0.0, "", " \n", [], {}]
         *({"error": value} for value in NOTHING),
         *({"errors": []}, {"success": True}, {"success": None}, {"ok": "yes"}, {"ok": []}),
         *({"failed": 3}, {"failed": "0"}, {"status": "no_error"}, {"status": "completed"}, {"status": 200}),
+        *({"status": "completed_without_errors"}, {"status": "Done, no errors."}, {"state": "without any failure"}),
+        *({"status": "finished with 0 errors"}, {"status": "no_errors"}, {"error_code": "0"}, {"errors": {"count": 0}}),
         *({"status": 404.5}, {"status": True}, {"state": None}, {"type": "window"}, {"code": 5}),
         *({"terror": "x"}, {"error_rate": 0.3}, {"book": False}, {"statuses": "failed"}, {"message": "error"}),
     ],
@@ -58,6 +77,14 @@ NOTHING: list[Any] = [None, False, 0, 0.0, "", " \n", [], {}]
 def test_what_says_nothing_of_a_failure_does_not(member: dict[str, Any]) -> None:
     assert objection([member]) is None
     assert objection([{"a": [member]}]) is None
+
+
+def test_what_a_vendor_only_measured_is_not_walked() -> None:
+    features = {"error": 3, "status": "failed", "deep": [{"error": "e"}]}
+    for body in ({"features": features}, {"result": {"features": features}}, {"features": [features]}):
+        assert objection([body]) is not None
+        assert objection([body], apart={"features"}) is None
+        assert objection([{**body, "error": "e"}], apart={"features"}) == "e"
 
 
 def test_a_streams_messages_are_each_a_body_and_layers_know_their_way() -> None:

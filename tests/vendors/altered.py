@@ -37,7 +37,16 @@ FAILURES: list[tuple[str, Any]] = [
 HARMLESS: list[tuple[str, Any]] = [
     ("error", None),
     *(("error", ""), ("error", " "), ("error", False), ("error", []), ("error", {})),
-    *(("errors", []), ("success", True), ("ok", True), ("success", None), ("failed", False), ("failed", 3)),
+    *(("error", {"code": None, "message": None}), ("errors", {"count": 0}), ("error_code", "0"), ("error", "none")),
+    *(
+        ("error", 0.013),
+        ("errors", []),
+        ("success", True),
+        ("ok", True),
+        ("success", None),
+        ("failed", False),
+        ("failed", 3),
+    ),
 ]
 
 

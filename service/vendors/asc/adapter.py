@@ -37,6 +37,7 @@ class Asc(AscAccount, AscCertificates, Judged):
     vendor: str = "asc"
     detectors: Sequence[str] = ("asc", _SYNC)
     verdict_at: ClassVar[tuple[str, ...]] = ("prediction",)
+    measured_at: ClassVar[frozenset[str]] = frozenset({"features"})
 
     @property
     def secrets(self) -> Sequence[str]:
