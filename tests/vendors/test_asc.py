@@ -223,7 +223,9 @@ def test_a_value_of_another_kind_is_kept_but_not_used(field: str, value: object)
     assert found.extras == {field: value}
 
 
-@pytest.mark.parametrize("inside", [{"error": 0.013}, {"error": 3}, {"prediction": "human"}, {"bins": [{"failed": True}]}])
+@pytest.mark.parametrize(
+    "inside", [{"error": 0.013}, {"error": 3}, {"prediction": "human"}, {"bins": [{"failed": True}]}]
+)
 def test_raw_features_speak_against_no_verdict(inside: dict[str, Any]) -> None:
     for body in ({**ANALYSIS, "features": inside}, {"status": "completed", "result": {**ANALYSIS, "features": inside}}):
         assert read(body).verdict is read(ANALYSIS).verdict
