@@ -98,6 +98,37 @@ def test_trap_13_modulate_audio_that_cannot_be_read_is_the_contents_fault() -> N
     assert len(found.segments) == 2
 
 
+NEWER = (SAMPLES / "modulate" / "stream_new_windows.ndjson").read_bytes().strip().splitlines()[:-1]
+NO_INSTRUMENTS = {"instrumental_ai_percentage": None, "instrumental_ai_confidence": None}
+
+
+def test_in_the_newer_shape_a_stream_without_instruments_to_judge_is_whole() -> None:
+    human = {**DONE, "primary_verdict": "not-ai-music"}
+    found = reading(*NEWER, {**human, **NO_INSTRUMENTS})
+    assert (found.status, found.verdict) == (RunStatus.SUCCEEDED, Verdict.NO_AI_DETECTED)
+    assert found.components["instrumental"] == Component(evaluated=False)
+    for windows, said in (
+        (NEWER, {"instrumental_ai_percentage": None}),
+        (NEWER, {"instrumental_ai_confidence": None}),
+        (NEWER, {**NO_INSTRUMENTS, "silence_percentage": None}),
+        (NEWER, {"vocal_ai_percentage": None, "vocal_ai_confidence": None}),
+        (WINDOWS, NO_INSTRUMENTS),
+        ([*NEWER, WINDOWS[0]], NO_INSTRUMENTS),
+        ([], NO_INSTRUMENTS),
+    ):
+        assert reading(*windows, {**human, **said}).reason_code is ReasonCode.SCHEMA_MISMATCH
+    left_out = {name: value for name, value in human.items() if not name.startswith("instrumental_ai_")}
+    assert reading(*NEWER, left_out).reason_code is ReasonCode.SCHEMA_MISMATCH
+
+
+def test_in_the_newer_shape_a_stream_without_vocals_to_judge_is_whole() -> None:
+    unsung = [json.loads(line) for line in NEWER]
+    for each in unsung:
+        each["window"] |= {"vocal_ai_probability": None, "vocal_ai_confidence": None}
+    done = {**DONE, "primary_verdict": "not-ai-music", "vocal_ai_percentage": None, "vocal_ai_confidence": None}
+    assert reading(*unsung, done).verdict is Verdict.NO_AI_DETECTED
+
+
 def test_an_error_without_words_is_an_error() -> None:
     for said in ({}, {"error": None}, {"error": {"deep": 1}}):
         assert isinstance(read({"type": "error", **said}, DONE, code=1011), Refused)

@@ -1,7 +1,8 @@
 """What Modulate's schemas require of an answer, so that "not AI" is never taken from half of one.
 
 Documents: the OpenAPI description of the batch endpoint and the AsyncAPI one of the stream; all members are required.
-In the newer windows (August 2026) `null` says that there was nothing to judge, which is an answer too.
+In the newer windows (August 2026) `null` says that there was nothing to judge, which is an answer too. A stream's
+windows tell of vocals only; there `done` alone says it of the instruments.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from service.detectors.lexicon import folded
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, PERCENT, SHARE, TIMES
 
 Ranges = Mapping[str, tuple[float, float]]
+_VOCAL, _INSTRUMENTAL = PATHS
 _LONGEST: Final = float(LONGEST_MS)
 _BATCH: Final[Ranges] = {**MEASURES, "duration_s": (0.0, _LONGEST / 1000), "latency_ms": (0.0, _LONGEST)}
 _DONE: Final[Ranges] = {**MEASURES, "duration_ms": (0.0, _LONGEST), "window_count": (0.0, _LONGEST)}
@@ -35,12 +37,14 @@ def lacking(bodies: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _missing(clip: Mapping[str, Any], windows: Sequence[Any], ranges: Ranges, *, streamed: bool) -> Iterator[str]:
     silent = tuple(f"{path}_ai_" for path in PATHS if _never_judged(path, windows))
+    if streamed and _without_instruments(clip, windows):
+        silent += (f"{_INSTRUMENTAL}_ai_",)
     for name, span in ranges.items():
         nothing_there = name in clip and clip[name] is None and name.startswith(silent)
         if not nothing_there and number_of(clip.get(name), *span) is None:
             yield name
     for index, window in enumerate(windows):
-        for name in _missing_in(object_of(window), [*PATHS][:1] if streamed else [*PATHS]):
+        for name in _missing_in(object_of(window), [_VOCAL] if streamed else [*PATHS]):
             yield f"windows[{index}].{name}"
 
 
@@ -64,6 +68,13 @@ def _never_judged(path: str, windows: Sequence[Any]) -> bool:
     """Whether each window, in the newer shape, says that on this path there was nothing to judge."""
     name = f"{path}_ai_probability"
     return bool(windows) and all(name in object_of(each) and object_of(each)[name] is None for each in windows)
+
+
+def _without_instruments(done: Mapping[str, Any], windows: Sequence[Any]) -> bool:
+    """Whether a stream in the newer shape ended with no number at all for the instruments."""
+    newer = bool(windows) and all(f"{_VOCAL}_ai_probability" in object_of(each) for each in windows)
+    both = [f"{_INSTRUMENTAL}_ai_{what}" for what in ("percentage", "confidence")]
+    return newer and all(name in done and done[name] is None for name in both)
 
 
 def _is(message: Mapping[str, Any], kind: str) -> bool:
