@@ -129,6 +129,13 @@ def test_in_the_newer_shape_a_stream_without_vocals_to_judge_is_whole() -> None:
     assert reading(*unsung, done).verdict is Verdict.NO_AI_DETECTED
 
 
+@pytest.mark.parametrize("code", [1000, 1003, 1006, 1011, 4002])
+def test_audio_that_cannot_be_read_is_the_contents_fault_whatever_code_the_stream_ends_with(code: int) -> None:
+    words = "The audio could not be processed. It may be corrupted or in an unsupported format."
+    found = reading(*WINDOWS, {"type": "error", "error": words}, code=code)
+    assert (found.status, found.reason_code) == (RunStatus.NOT_APPLICABLE, ReasonCode.INVALID_FILE)
+
+
 def test_an_error_without_words_is_an_error() -> None:
     for said in ({}, {"error": None}, {"error": {"deep": 1}}):
         assert isinstance(read({"type": "error", **said}, DONE, code=1011), Refused)

@@ -69,6 +69,11 @@ def test_trap_13_modulate_what_is_over_for_the_moment_is_soon_asked_again_and_wh
         (1003, "Invalid audio_format='mp4'. Valid values: [...]", ReasonCode.BAD_REQUEST, False),
         (1003, "words nobody knows yet", ReasonCode.BAD_REQUEST, False),
         (1011, "Internal server error", ReasonCode.VENDOR_ERROR, True),
+        (1003, "Audio data does not match the declared audio_format.", ReasonCode.INVALID_FILE, False),
+        (1011, "Unsupported audio.", ReasonCode.UNSUPPORTED_FORMAT, False),
+        (1011, "Your request could not be processed.", ReasonCode.VENDOR_ERROR, True),
+        (4001, "The audio could not be processed.", ReasonCode.AUTH_FAILED, False),
+        (4003, "The audio could not be processed.", ReasonCode.ACCESS_DENIED, False),
         (4001, "No such key.", ReasonCode.AUTH_FAILED, False),
         (4002, "Audio data does not match the declared audio_format.", ReasonCode.INVALID_FILE, False),
         (4003, "This request is not permitted.", ReasonCode.ACCESS_DENIED, False),
@@ -85,7 +90,7 @@ def test_trap_13_modulate_what_is_over_for_the_moment_is_soon_asked_again_and_wh
         (1001, "Internal server error", ReasonCode.VENDOR_ERROR, True),
     ],
 )
-def test_trap_13_modulate_the_close_code_decides_before_the_words(
+def test_trap_13_modulate_a_key_or_a_permission_is_told_by_the_code_and_the_audio_by_words(
     code: int, text: str, reason_code: ReasonCode, retryable: bool
 ) -> None:
     found = closed(code, text, [])

@@ -1,4 +1,4 @@
-"""Why a stream ended without a verdict: by the WebSocket's close code first, then by the vendor's words.
+"""Why a stream ended without a verdict: by a close code of the vendor's own first, then by its words, then by the rest.
 
 Codes: the AsyncAPI description, docs.modulate.ai (authentication, troubleshooting), RFC 6455 §7.4.1.
 """
@@ -64,8 +64,8 @@ def closed(code: int, text: str | None, hide: list[str]) -> Refused:
     words = reason(text or "", hide=hide) or f"the vendor closed the stream with {code}"
     if code in _PRIVATE and code not in _MEANINGS:  # 4004, 4030, 4031 exist, and nobody says what they are
         return Refused(ReasonCode.VENDOR_ERROR, reason(f"closed with {code}: {words}"), retryable=False)
+    if code not in _PRIVATE and (of_audio := code_by_words(words, CONTENT)) is not None:
+        return Refused(of_audio, words, retryable=False)
     if code not in _MEANINGS:
-        if (of_audio := code_by_words(words, CONTENT)) is not None:
-            return Refused(of_audio, words, retryable=False)
         code = next((known for said, known in _SAID_WITH if said in words.lower()), _FAULT)
     return _MEANINGS[code](words)

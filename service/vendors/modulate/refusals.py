@@ -20,7 +20,8 @@ _BUSY = ("concurren", "simultaneous", "rate limit", "too many")
 _KEY = ("x-api-key", "api key", "api_key")
 CONTENT: Final[Mapping[str, ReasonCode]] = {
     "does not match the declared audio format": ReasonCode.INVALID_FILE,
-    "could not be processed": ReasonCode.INVALID_FILE,
+    "audio could not be processed": ReasonCode.INVALID_FILE,  # a request that could not be says nothing of the audio
+    "file could not be processed": ReasonCode.INVALID_FILE,
     "corrupt": ReasonCode.INVALID_FILE,
     "unsupported file": ReasonCode.UNSUPPORTED_FORMAT,  # documented for a 400, but not in which words
     "unsupported audio": ReasonCode.UNSUPPORTED_FORMAT,
