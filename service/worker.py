@@ -272,16 +272,20 @@ class Worker:
         await self._resources.database.write(beat, self.id, process_name(), counted(), self._resources.clock())
         return False
 
+    def _may_begin(self, loop: Loop) -> bool:
+        """Return True if a round may begin. Asked before each: a backlog is many rounds."""
+        return not self._closing.is_set() and (loop.name == _BEAT or not self._clock_is_wrong)
+
     async def _run(self, loop: Loop, event: asyncio.Event) -> None:
         """Rounds of one loop until the worker closes. A round that fails is logged; the loop goes on a little later."""
         failing = Failing("loop.failed", loop=loop.name)
         while not self._closing.is_set():
             await event.wait()
             event.clear()
-            if self._clock_is_wrong and loop.name != _BEAT:
+            if not self._may_begin(loop):
                 continue
             try:
-                while not self._closing.is_set() and await loop.step():
+                while await loop.step() and self._may_begin(loop):
                     pass
             except Exception as error:  # noqa: BLE001 - whatever it was, the loop goes on
                 LOOPS_FAILED.add(loop.name)

@@ -1,5 +1,6 @@
 """The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from sqlmodel import Session, select
 from structlog.testing import capture_logs
 
 from service import worker
+from service.callbacks.process import CallbackProcessor
 from service.detections.models import Detection, Run
 from service.kit.alone import ROWS_FAILED
 from service.kit.clock import system_clock
@@ -18,7 +20,7 @@ from service.kit.heartbeat import Worker as Row
 from service.resources import open_resources
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
-from service.worker import working
+from service.worker import Loop, Worker, working
 from tests.at_work import by_hand
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc
@@ -156,6 +158,40 @@ async def test_a_worker_whose_clock_is_wrong_claims_nothing_and_says_so(postgres
     told = [line for line in logs if line["event"].startswith("worker.clock")]
     assert (told[0]["event"], told[-1]["event"]) == ("worker.clock_wrong", "worker.clock_right")
     assert told[0]["seconds"] == pytest.approx(100, abs=2)
+
+
+async def test_a_clock_that_goes_wrong_in_the_middle_of_a_backlog_stops_the_claims(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timedelta(0)
+    begun = list[timedelta]()
+    beats = list[Loop]()
+    seen = asyncio.Event()
+
+    async def step(_: CallbackProcessor) -> bool:
+        nonlocal ahead
+        begun.append(ahead)
+        if len(begun) == 3:
+            ahead = timedelta(seconds=100)
+            await beats[0].step()
+            seen.set()
+        return len(begun) < 6
+
+    monkeypatch.setattr(CallbackProcessor, "step", step)
+    settings = load_settings(secret_keys=("k" * 40,), database_url=postgres_url, media_store="database:")
+    async with open_resources(settings, lambda: system_clock() + ahead) as resources:
+        at_work = Worker(resources)
+        beats += [loop for loop in at_work.loops() if loop.name == "beat"]
+        await beats[0].step()  # its row is there: two first beats at once would be one too many
+        await at_work.start()
+        try:
+            await asyncio.wait_for(seen.wait(), 10)
+            ahead = timedelta(0)
+            await beats[0].step()
+            await until(lambda: len(begun) >= 6)
+        finally:
+            await at_work.stop()
+    assert set(begun) == {timedelta(0)}
 
 
 async def _beats(database: Database) -> bool:
