@@ -88,8 +88,9 @@ class Pruner:
                 if gone < self.slice:
                     break
         except Exception as error:
-            if fault_of(error) in (Fault.UNAVAILABLE, Fault.OVERLOADED):
-                raise  # of all kinds; where only the disk is full, another may make room
+            if fault_of(error) is Fault.UNAVAILABLE:
+                raise  # of all kinds. A lock or a statement that takes too long is of one; of a full disk another may
+                # make room
             self._failing.setdefault(name, Failing("retention.failed", kind=name)).failed(error)
         else:
             if name in self._failing:

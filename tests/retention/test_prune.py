@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session, SQLModel, col, func, select
+from psycopg import errors
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlmodel import Session, SQLModel, col, func, select, text
+from structlog.testing import capture_logs
 
 from service.accounts.models import Audit, Idempotency
 from service.callbacks.models import Callback
 from service.detections.conclude import lock_detection
 from service.detections.models import Detection, Observation, RawBody, Revision
-from service.kit.database import Database
+from service.kit.database import Database, Overdue
 from service.kit.heartbeat import Worker
 from service.kit.ids import new_id
+from service.kit.patience import Patience
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.retention import rows
@@ -213,6 +219,59 @@ async def test_one_kind_that_fails_stops_no_other(database: Database) -> None:
     _put(database, _attempt(NOW - 31 * DAY))
     await Pruner(database, Broken(database), Retention(), Hands()).step()
     assert (_count(database, Attempt), _count(database, MediaChunk)) == (0, 1)
+
+
+def _broken(orig: Exception) -> OperationalError:
+    return OperationalError("DELETE", {}, orig)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Overdue("the database did not answer in time"),
+        NoConnectionError(),
+        _broken(errors.QueryCanceled()),
+        _broken(errors.DeadlockDetected()),
+        _broken(errors.DiskFull()),
+    ],
+    ids=lambda error: type(getattr(error, "orig", error)).__name__,
+)
+async def test_one_kind_that_takes_too_long_stops_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(rows, "drop_raw_bodies", fail)
+    _put(database, _attempt(NOW - 31 * DAY))
+    with capture_logs() as logs:
+        await _pruner(database, Hands()).step()
+    assert _count(database, Attempt) == 0
+    assert [line["kind"] for line in logs if line["event"] == "retention.failed"] == ["raw_bodies"]
+
+
+async def test_rows_locked_for_too_long_stop_no_other_kind(postgres_url: str) -> None:
+    patience = Patience(statement=0.5, lock=0)
+    with closing(Database(postgres_url)) as holding, closing(Database(postgres_url, patience=patience)) as database:
+        _put(database, _attempt(NOW - 31 * DAY))
+        with holding.writing() as session, capture_logs() as logs:
+            session.connection().execute(text("LOCK TABLE raw_body"))
+            await _pruner(database, Hands()).step()
+            assert [line["kind"] for line in logs if line["event"] == "retention.failed"] == ["raw_bodies"]
+        assert _count(database, Attempt) == 0
+
+
+async def test_while_the_database_is_away_no_further_kind_is_tried(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise _broken(errors.ConnectionFailure())
+
+    monkeypatch.setattr(rows, "drop_raw_bodies", fail)
+    _put(database, _attempt(NOW - 31 * DAY))
+    with pytest.raises(OperationalError):
+        await _pruner(database, Hands()).step()
+    assert _count(database, Attempt) == 1
 
 
 @pytest.mark.parametrize("size", [1, 10])
