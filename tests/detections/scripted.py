@@ -19,6 +19,7 @@ _READINGS = {
     "human": Reading(status=RunStatus.SUCCEEDED, verdict=Verdict.NO_AI_DETECTED, verdict_raw="human"),
     "short": Reading(status=RunStatus.NOT_APPLICABLE, reason_code=ReasonCode.TOO_SHORT),
     "broken": Reading(status=RunStatus.FAILED, reason_code=ReasonCode.VENDOR_ERROR, reason_text="broken"),
+    "unpaid": Reading(status=RunStatus.FAILED, reason_code=ReasonCode.QUOTA_EXCEEDED, reason_text="out of credit"),
     "running": Reading(status=RunStatus.RUNNING),
     "odd": Reading(status=RunStatus.RUNNING, extras={"unknown_status": "odd"}),
 }
@@ -36,7 +37,7 @@ def job(job_id: str, estimate: int | None = None) -> Raw:
 
 
 def said(word: str, **more: object) -> Raw:
-    """The vendor says how far it is: one of ai, human, short, broken, running, odd."""
+    """The vendor says how far it is: one of ai, human, short, broken, unpaid, running, odd."""
     return raw({"said": word, **more})
 
 

@@ -127,6 +127,17 @@ async def test_what_was_paid_for_is_still_asked_for_and_does_not_lift_the_pause(
     assert states(here) == [("succeeded", None), ("failed", None), ("queued", "quota_exceeded")]
 
 
+async def test_a_job_that_ended_for_want_of_credit_holds_up_the_submissions_after_it(database: Database) -> None:
+    vendor = asc(submits=[job("j1")], fetches=[said("unpaid")])
+    here = world(database, vendor)
+    await in_turn(here, "asc")
+    here.clock.turn(45)
+    await here.poll()
+    assert (here.run().state, here.run().reason_code) == ("failed", "quota_exceeded")
+    await in_turn(here, "asc")
+    assert (vendor.times("submit"), states(here)) == (1, [("failed", None), ("queued", "quota_exceeded")])
+
+
 async def test_a_poll_that_is_refused_for_credit_does_not_end_the_run_that_was_paid_for(database: Database) -> None:
     vendor = asc(submits=[job("j1")], fetches=[_UNPAID, said("ai")])
     here = world(database, vendor)
