@@ -1,7 +1,7 @@
 """The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,12 +12,15 @@ from structlog.testing import capture_logs
 
 from service import worker
 from service.callbacks.process import CallbackProcessor
+from service.detections.delay import untold_delays
+from service.detections.expire import overdue_runs
 from service.detections.models import Detection, Run
-from service.kit.alone import ROWS_FAILED
+from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.heartbeat import Worker as Row
 from service.resources import open_resources
+from service.retention.prune import mark_due_media, old_results
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
 from service.worker import Loop, Worker, working
@@ -73,6 +76,23 @@ async def test_a_hundred_unreadable_detections_keep_no_overdue_run_open(database
     here.clock.turn(3600 + 302)
     await _turn(here, "expire runs")
     assert here.detection(good).status == "expired"
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda session, but: overdue_runs(session, now=NOW, but=but),
+        lambda session, but: untold_delays(session, now=NOW, but=but),
+        lambda session, but: old_results(session, NOW, 9, but=but),
+        lambda session, but: mark_due_media(session, NOW, 9, but=but),
+    ],
+    ids=["overdue_runs", "untold_delays", "old_results", "mark_due_media"],
+)
+def test_as_many_rows_as_are_left_alone_can_be_left_out(
+    database: Database, find: Callable[[Session, Collection[str]], list[str]]
+) -> None:
+    with database.writing() as session:
+        assert find(session, {f"row_{n}" for n in range(MOST_LEFT_OUT)}) == []
 
 
 @pytest.mark.xfail(strict=True, reason="core: L2")

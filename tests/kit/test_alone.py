@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED, Alone
+from service.kit import alone as module
+from service.kit.alone import ROWS_FAILED, Alone
 from service.kit.database import Overdue
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -72,9 +73,75 @@ async def test_what_the_database_itself_fails_at_is_no_rows_fault(error: Excepti
     assert not alone.left_out(NOW)
 
 
-async def test_what_is_left_out_has_a_bound() -> None:
-    alone = Alone("here")
-    rows = [f"bad{n}" for n in range(MOST_LEFT_OUT + 5)]
+async def test_more_than_a_thousand_rows_that_fail_do_not_take_the_places_of_the_others() -> None:
+    rows, done, alone = [*(f"bad{n}" for n in range(1_100)), "good"], list[str](), Alone("here")
     with capture_logs():
+        rounds = 1
+        while rounds < 20 and await alone.deal(_among(rows), lambda row: _act(row, done), NOW):
+            rounds += 1
+    assert (done, rounds) == (["good"], 12)
+
+
+async def test_more_rows_than_can_be_left_out_are_left_alone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LEFT_OUT", 10)
+    rows, alone = [f"bad{n}" for n in range(30)], Alone("here")
+    for now, failures in ((NOW, 1), (_at(1), None), (_at(60), 2), (_at(120), None)):
+        with capture_logs() as logs:
+            rounds = 1
+            while rounds < 20 and await alone.deal(_among(rows, 5), lambda row: _act(row, []), now):
+                rounds += 1
+        assert rounds < 20
+        assert {line["failures"] for line in logs} == ({failures} if failures else set())
+        assert len({line["row_id"] for line in logs}) == len(logs)
+
+
+async def test_a_loop_that_can_note_no_more_rows_waits_for_its_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LEFT_OUT", 10)
+    monkeypatch.setattr(module, "MOST_RESTING", 10)
+    rows, alone = [f"bad{n}" for n in range(30)], Alone("here")
+    with capture_logs():
+        rounds = 1
+        while rounds < 20 and await alone.deal(_among(rows, 5), lambda row: _act(row, []), NOW):
+            rounds += 1
+    assert rounds == 3
+
+
+@pytest.mark.parametrize("ahead", [[], ["first"]])
+async def test_a_row_that_takes_too_long_each_time_is_left_alone_after_the_second(ahead: list[str]) -> None:
+    alone, done = Alone("here"), list[str]()
+
+    async def act(row: str) -> None:
+        if row == "slow":
+            raise Overdue("the database did not answer in time")
+        done.append(row)
+
+    for _ in range(2):
+        assert "good" not in done
+        with pytest.raises(Overdue), capture_logs():
+            await alone.deal(_among([*ahead, "slow", "good"]), act, NOW)
+    await alone.deal(_among([*ahead, "slow", "good"]), act, NOW)
+    assert done[-1] == "good"
+    assert alone.left_out(NOW) == {"slow"}
+
+
+async def test_a_database_that_is_too_slow_for_one_row_and_then_for_another_blames_neither() -> None:
+    alone = Alone("here")
+
+    async def act(_: str) -> None:
+        raise Overdue("the database did not answer in time")
+
+    for row in ("one", "other", "one", "other"):
+        with pytest.raises(Overdue):
+            await alone.deal(_among([row]), act, NOW)
+    assert not alone.left_out(NOW)
+
+
+async def test_what_is_left_out_and_what_is_known_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LEFT_OUT", 10)
+    monkeypatch.setattr(module, "MOST_RESTING", 20)
+    alone, rows = Alone("here"), [f"bad{n}" for n in range(25)]
+    with capture_logs() as logs:
         await alone.each(rows, lambda row: _act(row, []), NOW)
-    assert set(alone.left_out(NOW)) == set(rows[5:])
+        assert set(alone.left_out(NOW)) == set(rows[15:])
+        await alone.each(rows[4:6], lambda row: _act(row, []), NOW)
+    assert [line["failures"] for line in logs[25:]] == [1, 1]
