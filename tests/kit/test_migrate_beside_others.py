@@ -104,6 +104,7 @@ def test_an_index_is_built_while_others_write(postgres_url: str) -> None:
 
 def test_an_index_that_was_broken_off_is_built_again(postgres_url: str) -> None:
     broken = "SELECT 1 FROM pg_index WHERE indexrelid = 'ix_run_answer'::regclass AND NOT indisvalid"
+    downgrade(postgres_url, "20261128")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_run_answer'::regclass")
         connection.execute("UPDATE alembic_version SET version_num = '20261127'")
@@ -114,6 +115,7 @@ def test_an_index_that_was_broken_off_is_built_again(postgres_url: str) -> None:
 
 def test_a_deployment_that_has_the_indexes_keeps_them(postgres_url: str) -> None:
     found = "SELECT oid FROM pg_class WHERE relname LIKE 'ix_run_%' ORDER BY oid"
+    downgrade(postgres_url, "20261128")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         before = connection.execute(found).fetchall()
         connection.execute("UPDATE alembic_version SET version_num = '20261127'")
