@@ -5,6 +5,7 @@ in xdist's controller, which tells its workers where the server lives. A test pr
 emptied after each test. A test that changes the schema is marked `own_database` and gets a new one; so does a journey.
 """
 
+import gc
 import inspect
 import os
 import shutil
@@ -38,6 +39,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The server is gone, also after failures and Ctrl-C."""
     if _FOLDER in config.stash and not hasattr(config, "workerinput"):
         postgres.stop(config.stash[_FOLDER])
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what stays for the whole session: thousands of tests and all that they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

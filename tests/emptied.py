@@ -3,6 +3,7 @@
 Making and dropping one takes 400 ms; emptying takes a few. What a test must not leave behind is an error of that test.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from psycopg import sql
 from tests import postgres
 
 _VACUUM_EVERY = 50  # autovacuum is off, and deleted rows would be read by each later scan
-_PATIENCE_MS = 5000
+_PATIENCE_SECONDS = 5.0
+_LOOK_SECONDS = 0.002
 
 _OBJECTS = """
     SELECT relkind::text || ' ' || relname FROM pg_class
@@ -27,7 +29,7 @@ _OTHERS = """
     SELECT pid, state, query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 _END_OTHERS = """
-    SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
@@ -64,16 +66,26 @@ class SharedDatabase:
 
         Raise `AssertionError` where the schema is not as it was: the test needs the mark `own_database`.
         """
-        # A connection may end by itself while it is being ended: what counts is that none is left.
-        self._connection.execute(_END_OTHERS, [_PATIENCE_MS])
-        left = self._connection.execute(_OTHERS).fetchall()
-        assert not left, f"connections that do not end: {left}"
+        self._end_other_connections()
         found = self._read_schema()
         assert found == self._schema, f"the schema was changed by a test without the mark own_database: {found}"
         self._connection.execute(self._deletes)
         self._emptied += 1
         if self._emptied % _VACUUM_EVERY == 0:
             self._connection.execute("VACUUM")
+
+    def _end_other_connections(self) -> None:
+        """End them one by one as they are seen. A closed one is seen for a moment, and needs no ending.
+
+        The server's own wait for the end of a connection looks only ten times a second.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        others = self._connection.execute(_OTHERS).fetchall()
+        while others:
+            assert time.monotonic() < deadline, f"connections that do not end: {others}"
+            time.sleep(_LOOK_SECONDS)
+            self._connection.execute(_END_OTHERS)
+            others = self._connection.execute(_OTHERS).fetchall()
 
     def _read_schema(self) -> tuple[list[str], int]:
         names = [name for (name,) in self._connection.execute(_OBJECTS)]
