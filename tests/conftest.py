@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from service.kit.database import Database
 from service.kit.migrate import upgrade
@@ -23,6 +24,11 @@ from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
 
 _FOLDER = pytest.StashKey[Path]()
+
+
+# Short on a push. `HYPOTHESIS_PROFILE=default pytest` tries as many examples as the library would.
+settings.register_profile("short", max_examples=30)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
