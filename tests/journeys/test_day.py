@@ -16,7 +16,7 @@ from service.kit.database import Database
 from service.spending.models import Entry, Gate
 from tests.journeys.day import MIDNIGHT, Day, Plan
 
-SIZE = int(os.environ.get("DAY_DETECTIONS", "80"))
+SIZE = int(os.environ.get("DAY_DETECTIONS", "120"))
 _FINAL = {
     "completed": "detection.completed",
     "completed_partial": "detection.completed",
