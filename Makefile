@@ -33,7 +33,7 @@ demo: $(READY)
 	@$(BIN)/relay demo
 
 test: $(READY)
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # All that `check` looks at, but the tests. `make -k lint` goes on after the first that complains.
 lint: lint-format lint-rules lint-types lint-imports lint-dependencies

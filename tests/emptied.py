@@ -50,6 +50,7 @@ class SharedDatabase:
             ]
         )
         self._emptied = 0
+        self._revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
 
     @classmethod
     @contextmanager
@@ -70,6 +71,7 @@ class SharedDatabase:
         found = self._read_schema()
         assert found == self._schema, f"the schema was changed by a test without the mark own_database: {found}"
         self._connection.execute(self._deletes)
+        self._connection.execute("UPDATE alembic_version SET version_num = %s", self._revision)
         self._emptied += 1
         if self._emptied % _VACUUM_EVERY == 0:
             self._connection.execute("VACUUM")
