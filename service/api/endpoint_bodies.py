@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJsonSchema
 
 from service.api.bodies import invalid, parse_object, validated
-from service.events.types import EventType, is_filter, why_no_filter
+from service.events.types import FAMILIES, EventType, is_filter, why_no_filter
 from service.kit.errors import CallerError, Problem
 from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import RefusedUrl, check_url
@@ -20,7 +20,6 @@ _OURS = frozenset({
     "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
 })  # fmt: skip
 _MOST_HEADERS = 20
-_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventType})
 
 
 def _pattern(whole: re.Pattern[str]) -> dict[str, str]:
@@ -57,7 +56,7 @@ def _each_once(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-EventFilter = Annotated[str, AfterValidator(_event_filter), WithJsonSchema({"enum": ["*", *_FAMILIES, *EventType]})]
+EventFilter = Annotated[str, AfterValidator(_event_filter), WithJsonSchema({"enum": ["*", *FAMILIES, *EventType]})]
 HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema(_pattern(_HEADER_NAME))]
 HeaderValue = Annotated[str, AfterValidator(_header_value), WithJsonSchema(_pattern(_HEADER_VALUE))]
 

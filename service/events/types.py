@@ -22,6 +22,10 @@ class EventType(StrEnum):
     ENDPOINT_PING = "webhook_endpoint.ping"
 
 
+FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventType})
+"""The filters that take all types of one kind, such as `detection.*`."""
+
+
 def is_filter(text: str) -> bool:
     """Whether `text` is a type, or a family of types such as `detection.*`, or `*` for all."""
     return text == "*" or any(takes(text, known) for known in EventType)
@@ -29,8 +33,7 @@ def is_filter(text: str) -> bool:
 
 def why_no_filter(text: str) -> str:
     """Return what to tell a caller whose `text` is no filter, with the nearest that is one."""
-    families = sorted({f"{kind.partition('.')[0]}.*" for kind in EventType})
-    nearest = get_close_matches(text.strip().lower()[:100], [*EventType, *families], n=1)
+    nearest = get_close_matches(text.strip().lower()[:100], [*EventType, *FAMILIES], n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
     return f"{text[:100]!r} is no event type{hint} Use a type, a family such as detection.*, or * for all."
 
