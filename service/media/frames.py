@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 # ISO/IEC 11172-3 §2.4.2.3 and 13818-3: bit rates of layer III in kbit/s by version, sample rates in Hz.
 _MPEG1, _MPEG2, _MPEG25 = 0b11, 0b10, 0b00
@@ -19,6 +19,7 @@ _ADTS_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16
 _ADTS_BLOCK_SAMPLES = 1024
 
 HEADER_BYTES = 7  # of the longer header of the two
+_CHAIN = 3  # so many frames in a row are no accident
 
 
 class Frame(NamedTuple):
@@ -32,6 +33,26 @@ class Frame(NamedTuple):
 
 ReadFrame = Callable[[bytes], Frame | None]
 """The frame whose header begins the given bytes (`HEADER_BYTES` of them); `None` if there is none."""
+
+
+class Sliced(Protocol):
+    """Bytes, or what counts each look at them."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Return the bytes of `part`."""
+
+
+def is_chained(data: Sliced, at: int, read: ReadFrame, *, ends: Callable[[int], bool] = lambda _: False) -> bool:
+    """Return True if frames of one kind follow each other from `at` on: three, or fewer where `ends` says so."""
+    kind = None
+    for _ in range(_CHAIN):
+        frame = read(data[at : at + HEADER_BYTES])
+        if frame is None or kind not in (None, frame.kind):
+            return False
+        kind, at = frame.kind, at + frame.length
+        if ends(at):
+            return True
+    return True
 
 
 def mp3_frame(header: bytes) -> Frame | None:

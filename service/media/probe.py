@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from service.media.frames import HEADER_BYTES, ReadFrame, adts_frame, mp3_frame
+from service.media.frames import HEADER_BYTES, ReadFrame, adts_frame, is_chained, mp3_frame
 
 HEAD_BYTES = 64 * 1024  # enough to judge by; an ID3 tag with a picture is longer, and is believed
 
@@ -47,7 +47,6 @@ _ID3_HEADER_BYTES = 10
 _APE_HEADER_BYTES, _APE_HAS_HEADER = 32, 0x8000_0000
 _TWO_FRAMES_BYTES = 4096
 _STRAY_BYTES = 16 * 1024  # before the first frame: a frame cut in two is half of that at most
-_CHAIN = 3  # so many frames in a row are no accident
 # What these begin holds sound only in pieces, or other things beside it: frames somewhere in it make it no MP3.
 _FOREIGN = (
     *(b"RIFF", b"FORM", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75"),
@@ -123,7 +122,7 @@ def _frames_after_stray_bytes(head: bytes) -> Format | None:
     at = head.find(b"\xff", begin)
     while 0 <= at <= begin + _STRAY_BYTES:
         for read, found in ((mp3_frame, MP3), (adts_frame, AAC)):
-            if _is_chain(head, at, read):
+            if is_chained(head, at, read):
                 return found
         at = head.find(b"\xff", at + 1)
     return None
@@ -135,17 +134,6 @@ def _behind_ape(head: bytes) -> int:
         return 0
     has_header = int.from_bytes(head[20:24], "little") & _APE_HAS_HEADER
     return int.from_bytes(head[12:16], "little") + (_APE_HEADER_BYTES if has_header else 0)
-
-
-def _is_chain(data: bytes, at: int, read: ReadFrame) -> bool:
-    """Return True if frames of one kind follow each other from `at` on."""
-    kind = None
-    for _ in range(_CHAIN):
-        frame = read(data[at : at + HEADER_BYTES])
-        if frame is None or kind not in (None, frame.kind):
-            return False
-        kind, at = frame.kind, at + frame.length
-    return True
 
 
 def _frames(data: bytes) -> Format | None:

@@ -1,9 +1,8 @@
 """MP3 and ADTS: no header says how long they are, so their frames are counted."""
 
-from service.media.frames import HEADER_BYTES, Frame, ReadFrame, adts_frame, mp3_frame
+from service.media.frames import HEADER_BYTES, Frame, ReadFrame, adts_frame, is_chained, mp3_frame
 from service.media.lengths.bytes import Bytes
 
-_CHAIN = 3  # so many frames in a row are no accident
 _ID3_HEADER_BYTES = 10
 _LAME_DELAYS_AT = 21  # from the encoder's name on, in the tag that LAME and Lavc write
 
@@ -40,8 +39,12 @@ def _seconds(data: Bytes, at: int, read: ReadFrame) -> float | None:
 
 def _next_frame(data: Bytes, at: int, read: ReadFrame) -> int | None:
     """Return where frames go on at `at` or behind it. What is no frame is skipped: tags, stray bytes, zeros."""
+
+    def ends(at: int) -> bool:
+        return at >= len(data) or data[at : at + 3] == b"TAG"
+
     while (at := data.find(b"\xff", _behind_tag(data, at))) >= 0:
-        if _is_chained(data, at, read):
+        if is_chained(data, at, read, ends=ends):
             return at
         at += 1
     return None
@@ -52,19 +55,6 @@ def _behind_tag(data: Bytes, at: int) -> int:
         return at
     size = data[at + 6 : at + _ID3_HEADER_BYTES]
     return at + _ID3_HEADER_BYTES + sum((byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(size))
-
-
-def _is_chained(data: Bytes, at: int, read: ReadFrame) -> bool:
-    """Return True if frames of one kind follow each other from here on, three or to the end of the file."""
-    kind = None
-    for _ in range(_CHAIN):
-        frame = read(data[at : at + HEADER_BYTES])
-        if frame is None or kind not in (None, frame.kind):
-            return False
-        kind, at = frame.kind, at + frame.length
-        if at >= len(data) or data[at : at + 3] == b"TAG":
-            return True
-    return True
 
 
 def _unheard(tag: bytes, frame: Frame, seconds: float) -> float:
