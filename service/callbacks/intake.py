@@ -101,7 +101,11 @@ def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool
 def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """By run: how many authentic callbacks spoke of it, and how many of those were the same again."""
     rows = session.exec(
-        select(Callback.run_id, func.sum(Callback.seen + Callback.more), func.sum(Callback.seen - 1))
+        select(
+            Callback.run_id,
+            func.sum(Callback.times_received + Callback.overflow_count),
+            func.sum(Callback.times_received - 1),
+        )
         .where(col(Callback.run_id).in_(run_ids), col(Callback.state) != "quarantined")
         .group_by(col(Callback.run_id))
     )
@@ -138,8 +142,8 @@ def _row(arrived: Arrived) -> dict[str, Any]:
         "state": "quarantined" if arrived.quarantined else "due",
         "note": arrived.note,
         "received_at": arrived.received_at,
-        "seen": 1,
-        "more": 0,
+        "times_received": 1,
+        "overflow_count": 0,
         "tries": 0,
         "due_at": None if arrived.quarantined else arrived.received_at,
     }
@@ -151,9 +155,13 @@ def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) ->
     by_key = {"the_mode": table.c.mode, "the_vendor": table.c.vendor, "the_subject": table.c.subject}
     of_subject = [column == bindparam(name) for name, column in by_key.items()]
     same = update(table).where(*of_subject, table.c.body_sha256 == bindparam("the_digest"))
-    _execute(session, same.values(seen=table.c.seen + 1), (_binds(key) for key in sorted(again) if key not in beyond))
+    _execute(
+        session,
+        same.values(times_received=table.c.times_received + 1),
+        (_binds(key) for key in sorted(again) if key not in beyond),
+    )
     first = select(func.min(table.c.id)).where(*of_subject).scalar_subquery()
-    further = update(table).where(table.c.id == first).values(more=table.c.more + 1)
+    further = update(table).where(table.c.id == first).values(overflow_count=table.c.overflow_count + 1)
     _execute(session, further, (_binds(key, digest=False) for key in sorted(again) if key in beyond))
 
 

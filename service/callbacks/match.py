@@ -48,7 +48,7 @@ def names_of(session: Session, run: Run) -> list[str]:
     ours = select(Certificate.certificate_id).where(
         Certificate.detection_id == run.detection_id, Certificate.run_id == run.id
     )
-    return [name for name in (run.vendor_job_id, run.id, run.submitted_as, *session.exec(ours)) if name]
+    return [name for name in (run.vendor_job_id, run.id, run.submitted_as_run_id, *session.exec(ours)) if name]
 
 
 def merged(session: Session, callback: Callback, run: Run) -> bool:
@@ -63,8 +63,8 @@ def merged(session: Session, callback: Callback, run: Run) -> bool:
     before = session.exec(same).first()
     if before is None:
         return False
-    before.seen += callback.seen
-    before.more += callback.more
+    before.times_received += callback.times_received
+    before.overflow_count += callback.overflow_count
     session.delete(callback)
     return True
 

@@ -53,8 +53,8 @@ class Callback(SQLModel, table=True):
     note: str | None = None
     run_id: str | None = Field(default=None, index=True)
     received_at: datetime = Field(sa_type=UtcTime)
-    seen: int = 1
-    more: int = 0  # further bodies for this subject, beyond what is kept
+    times_received: int = 1
+    overflow_count: int = 0  # further bodies for this subject, beyond what is kept
     tries: int = 0
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None

@@ -138,7 +138,7 @@ def _meet(session: Session, callback: Callback, line: Line | None) -> Match:
 def match_parked(session: Session, run: Run) -> None:
     """Callbacks that came before the run knew its job, or whose run was between two steps, are due now."""
     subjects = names_of(session, run)
-    for subject in sorted(set(subjects) - {run.id, run.submitted_as}):
+    for subject in sorted(set(subjects) - {run.id, run.submitted_as_run_id}):
         serialise(session, meeting(run.mode, run.vendor, subject))
     found = session.connection().execute(
         update(table_of(Callback))
@@ -241,10 +241,10 @@ def _take(
 
 def _want_confirmation(run: Run, line: Line, now: datetime) -> datetime | None:
     """The run is due for one fetch, and when; if one is in flight, its recording sees the wish and plans the next."""
-    run.confirm_wanted_at = now
+    run.confirmation_requested_at = now
     in_flight = run.lease_token is not None and run.due_at is not None and run.due_at > now
     if run.state in (RunState.WAITING.value, RunState.TIMED_OUT.value) and not in_flight:
-        earliest = run.asked_at + timedelta(seconds=line.policy.confirm_spacing) if run.asked_at else now
+        earliest = run.polled_at + timedelta(seconds=line.policy.confirm_spacing) if run.polled_at else now
         wanted = max(now, earliest)
         if run.state == RunState.WAITING.value:  # a poll that is planned sooner serves as well
             wanted = min(wanted, run.deadline_at, run.due_at or wanted)

@@ -70,7 +70,7 @@ def claim_admitted(
         key = (one[0].mode, one[0].vendor)
         gated = _leaves(one[0], now) and _is_gated(catalogue.line(*key), as_they_are.get(key))
         (waiting[key] if gated else admitted).append(one)
-    with_line = {key for key, gate in as_they_are.items() if gate.line_until is not None}
+    with_line = {key for key, gate in as_they_are.items() if gate.queue_until is not None}
     lines = {key: line for key in with_line | waiting.keys() if (line := catalogue.line(*key))}
     gates = lock_gates(session, lines)
     for key in sorted(lines):
@@ -91,20 +91,20 @@ def _is_gated(line: Line | None, gate: Gate | None) -> bool:
         return True
     return gate is not None and (
         gate.circuit != Circuit.CLOSED
-        or any(told is not None for told in (gate.closed_until, gate.quota_left, gate.line_until))
+        or any(told is not None for told in (gate.closed_until, gate.quota_left, gate.queue_until))
     )
 
 
 def _admit(session: Session, place: Place, due: Sequence[Held], room: int) -> list[Held]:
     """Those who may go, the first come first. The rest of `due` stands in line."""
     under_way = _under_way(session, place, {run.id for run, *_ in due})
-    stood = {run.id for run, *_ in due if run.lined_up_at is not None}
-    if place.gate.line_until is None:
+    stood = {run.id for run, *_ in due if run.throttled_at is not None}
+    if place.gate.queue_until is None:
         gone, hold = _let_through(place, [run for run, *_ in due[:room]], under_way)
         _line_up(place, [run for run, *_ in due[len(gone) :]], stood, hold)
         return list(due[: len(gone)])
     for run, *_ in due:
-        run.lined_up_at, run.lease_token, run.due_at = run.lined_up_at or place.now, None, place.now
+        run.throttled_at, run.lease_token, run.due_at = run.throttled_at or place.now, None, place.now
     gone, hold = _from_the_line(session, place, room, under_way)
     went = {run.id for run in gone}
     _line_up(place, [run for run, *_ in due if run.id not in went], stood, hold)
@@ -132,7 +132,7 @@ def _let_through(place: Place, runs: Sequence[Run], under_way: int) -> tuple[lis
         if (hold := _held(place, requests, under_way + len(gone))) is not None:
             return gone, hold
         charge(place.gate, place.limits, place.now, requests=requests, purpose=Purpose.SUBMIT)
-        run.lined_up_at = None
+        run.throttled_at = None
         gone.append(run)
     return gone, None
 
@@ -147,12 +147,12 @@ def _from_the_line(session: Session, place: Place, room: int, under_way: int) ->
         return [], hold
     session.flush()
     ours = (Run.mode == place.gate.mode, Run.vendor == place.gate.vendor, Run.deadline_at > place.now)
-    first = select(Run).where(text(RUN_IN_LINE), *ours).order_by(col(Run.lined_up_at), col(Run.id)).limit(room)
+    first = select(Run).where(text(RUN_IN_LINE), *ours).order_by(col(Run.throttled_at), col(Run.id)).limit(room)
     # Whoever is being changed this moment, by a cancellation for example, is passed over.
     locked = first.with_for_update(skip_locked=True).execution_options(populate_existing=True)
     found = session.exec(locked).all()
     if not found:
-        place.gate.line_until = None
+        place.gate.queue_until = None
     return _let_through(place, found, under_way)
 
 
@@ -165,16 +165,16 @@ def _line_up(place: Place, runs: Sequence[Run], stood: Collection[str], hold: Ho
         return
     now, gap = place.now, seconds(step(place.gate, place.limits, place.now, place.requests(runs[0])))
     near = hold.until if hold is not None else now
-    tail = max(place.gate.line_until or near, near)
+    tail = max(place.gate.queue_until or near, near)
     for run in runs:
-        run.lined_up_at, run.lease_token = run.lined_up_at or now, None
+        run.throttled_at, run.lease_token = run.throttled_at or now, None
         if run.id in stood:
             run.due_at, near = min(near, run.deadline_at), near + gap
         else:
             run.due_at, tail = min(tail, run.deadline_at), tail + gap
         if hold is not None:
             hold_back(run, hold)
-    place.gate.line_until = max(tail, near)
+    place.gate.queue_until = max(tail, near)
 
 
 def hold_back(run: Run, hold: Hold) -> None:

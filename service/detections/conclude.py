@@ -59,7 +59,7 @@ def _tell_followers(session: Session, leader: Run, policy: DetectionPolicy, now:
     What is to be told of it. A follower whose time ran out takes a late answer as its leader does.
     """
     session.flush()
-    if leader.audio_key is None:
+    if leader.dedup_key is None:
         return []
     if not has_answer(leader):
         return [

@@ -51,7 +51,7 @@ def erase_detection_rows(session: Session, detection: Detection, now: datetime) 
     for run in runs:
         run.reason_text = None
         run.refs_json = "{}"
-        run.audio_key = None  # nobody takes its answer over
+        run.dedup_key = None  # nobody takes its answer over
     run_ids = [run.id for run in runs]
     session.exec(delete(RawBody).where(col(RawBody.owner_id).in_(run_ids)))
     drop_certificates_of(session, detection.id)

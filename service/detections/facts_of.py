@@ -27,10 +27,10 @@ def runs_of(session: Session, detection_id: str, *, every_round: bool = False) -
     """The detection's runs in the order asked for; of a re-checked one those of its latest round, or all."""
     if every_round:
         all_rounds = select(Run).where(Run.detection_id == detection_id)
-        return list(session.exec(all_rounds.order_by(col(Run.round), col(Run.place))))
+        return list(session.exec(all_rounds.order_by(col(Run.round), col(Run.position))))
     latest = select(Detection.round).where(Detection.id == detection_id).scalar_subquery()
     wanted = select(Run).where(Run.detection_id == detection_id, Run.round == latest)
-    return list(session.exec(wanted.order_by(col(Run.place))))
+    return list(session.exec(wanted.order_by(col(Run.position))))
 
 
 def detection_facts(

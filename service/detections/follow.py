@@ -14,7 +14,7 @@ from service.detections.lifecycle import RunState
 from service.detections.models import Detection, Run
 from service.detections.policy import TOPIC_RUNS, DetectionPolicy
 from service.detections.reuse import stored_answer, take_answer
-from service.detections.share import audio_key, shares
+from service.detections.share import dedup_key, shares
 from service.kit.database import wakes
 from service.media.models import Media
 
@@ -29,7 +29,7 @@ def join_runs(
 ) -> list[Run]:
     """The bytes are known, and each queued run among these has joined those that ask the same; which have ended."""
     for run in runs:
-        run.audio_key = audio_key(detection, run, media.sha256)
+        run.dedup_key = dedup_key(detection, run, media.sha256)
     session.flush()
     if not shares(detection):
         return []
@@ -39,14 +39,14 @@ def join_runs(
 
 def join(session: Session, run: Run, policy: DetectionPolicy, now: datetime) -> bool:
     """The queued run has ended with a stored answer: true; or it follows the run under way, or is to be followed."""
-    if run.audio_key is None:
+    if run.dedup_key is None:
         return False
     origin = stored_answer(session, run, now - policy.reuse)
     if origin is not None and take_answer(session, run, origin, now):
         return True
     leader = _leader(session, run)
     if leader is None:
-        run.leader_key = run.audio_key
+        run.leader_key = run.dedup_key
     else:
         _follow(run, leader, now)
     session.flush()
@@ -78,7 +78,7 @@ def followers(session: Session, leader: Run) -> Iterable[Run]:
 
 
 def _leader(session: Session, run: Run) -> Run | None:
-    leading = select(Run).where(Run.account_id == run.account_id, Run.mode == run.mode, Run.leader_key == run.audio_key)
+    leading = select(Run).where(Run.account_id == run.account_id, Run.mode == run.mode, Run.leader_key == run.dedup_key)
     return session.exec(leading.where(Run.id != run.id)).first()
 
 

@@ -15,7 +15,7 @@ _WORK = (
     "state",
     "due_at",
     "lease_token",
-    "lined_up_at",
+    "throttled_at",
     "prepared_ref",
     "submit_started_at",
     "submitted_at",
@@ -24,13 +24,13 @@ _WORK = (
     "media_fetches",
     "polls",
     "confirmations",
-    "asked_at",
-    "confirm_wanted_at",
+    "polled_at",
+    "confirmation_requested_at",
     "callback_authenticity",
     "reason_text",
     "waiting_for",
     "last_refusal",
-    "lined_up_at",
+    "throttled_at",
 )
 
 
@@ -56,7 +56,7 @@ def hand_over(session: Session, run: Run) -> None:
     if heir.lease_token is None and heir.due_at is not None:
         heir.due_at = min(heir.due_at, heir.deadline_at)
     heir.follows_run_id = None
-    heir.submitted_as = run.submitted_as or run.id
+    heir.submitted_as_run_id = run.submitted_as_run_id or run.id
     for other in others:
         other.follows_run_id = heir.id
     _note_status(session, heir)
@@ -66,7 +66,7 @@ def _move_keys(session: Session, run: Run, heir: Run) -> None:
     """The two keys that only one run may have, in two steps."""
     leader_key, job_id, refs = run.leader_key, run.vendor_job_id, json.loads(run.refs_json)
     run.leader_key = run.vendor_job_id = None
-    run.heir_run_id = heir.id
+    run.successor_run_id = heir.id
     note = {"handed_to_run_id": heir.id} | ({"handed_job_id": job_id} if job_id else {})
     run.refs_json = json.dumps(refs | note, ensure_ascii=False)
     session.flush()

@@ -108,7 +108,7 @@ def _standing(session: Session, under_way: Sequence[Detection], policy: Detectio
     runs: dict[str, list[Run]] = {detection.id: [] for detection in under_way}
     latest = (col(Run.detection_id) == Detection.id, col(Run.round) == Detection.round)
     wanted = select(Run).join(Detection, and_(*latest)).where(col(Run.detection_id).in_(runs))
-    for run in session.exec(wanted.order_by(col(Run.place))):
+    for run in session.exec(wanted.order_by(col(Run.position))):
         runs[run.detection_id].append(run)
     every = [run for some in runs.values() for run in some]
     facts: dict[str, RunFacts] = {one.run_id: one for one in run_facts(session, every, policy)}

@@ -45,7 +45,7 @@ def lock_detection(session: Session, detection_id: str, *, media_id: str | None 
 def lock_run(session: Session, run_id: str) -> tuple[Detection, Run]:
     """The run and its detection, as they are now, locked. Where another run took its work over, that one."""
     detection, run = lock_same_run(session, run_id)
-    return (detection, run) if run.heir_run_id is None else lock_run(session, run.heir_run_id)
+    return (detection, run) if run.successor_run_id is None else lock_run(session, run.successor_run_id)
 
 
 def lock_same_run(session: Session, run_id: str) -> tuple[Detection, Run]:

@@ -31,7 +31,7 @@ class Answered:
     resubmitted: bool
     submit_started_at: datetime | None
     answered_at: datetime
-    confirm_wanted_at: datetime | None
+    confirmation_requested_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Measured:
 def measure(session: Session, mode: str, detector: str, now: datetime) -> Measured:
     """The last week's answered runs, at most 500 of them. Reused and followed answers are none of the vendor's."""
     columns = (
-        Run.state, Run.via, Run.resubmitted, Run.submit_started_at, Run.answered_at, Run.confirm_wanted_at,
+        Run.state, Run.via, Run.resubmitted, Run.submit_started_at, Run.answered_at, Run.confirmation_requested_at,
     )  # fmt: skip
     ours = (Run.mode == mode, Run.detector == detector, text(RUN_ANSWERED), col(Run.answered_at) > now - SPAN)
     wanted = select(*(col(column) for column in columns)).where(*ours).order_by(col(Run.answered_at).desc()).limit(MOST)
@@ -76,7 +76,7 @@ def summed(answered: Sequence[Answered]) -> Measured:
 
 
 def _was_called_back(run: Answered) -> bool:
-    return run.via == Via.CALLBACK.value or run.confirm_wanted_at is not None
+    return run.via == Via.CALLBACK.value or run.confirmation_requested_at is not None
 
 
 class Measurements:

@@ -13,7 +13,7 @@ RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
 RUN_POLLABLE = "state IN ('waiting', 'timed_out') AND due_at IS NOT NULL"
 RUN_OPEN = "ended_at IS NULL"
 # A run that may not be submitted yet: its vendor's gate takes the first in line when it can.
-RUN_IN_LINE = "state IN ('queued', 'unknown') AND lined_up_at IS NOT NULL AND lease_token IS NULL"
+RUN_IN_LINE = "state IN ('queued', 'unknown') AND throttled_at IS NOT NULL AND lease_token IS NULL"
 # A run that takes up a place at its vendor. A lease that has ended takes up none.
 RUN_UNDER_WAY = "(state = 'waiting' OR (state IN ('queued', 'unknown') AND lease_token IS NOT NULL))"
 # An answer of the run's own, that later twins may take over.
@@ -108,7 +108,7 @@ class Run(SQLModel, table=True):
         Index("ix_run_unfinished", "deadline_at", postgresql_where=text(RUN_OPEN), sqlite_where=text(RUN_OPEN)),
         Index(
             "ix_run_line",
-            *("mode", "vendor", "lined_up_at", "id"),
+            *("mode", "vendor", "throttled_at", "id"),
             postgresql_where=text(RUN_IN_LINE),
             sqlite_where=text(RUN_IN_LINE),
         ),
@@ -122,7 +122,7 @@ class Run(SQLModel, table=True):
             "ix_run_answer",
             "account_id",
             "mode",
-            "audio_key",
+            "dedup_key",
             "ended_at",
             postgresql_where=text(RUN_ANSWERED),
             sqlite_where=text(RUN_ANSWERED),
@@ -135,13 +135,14 @@ class Run(SQLModel, table=True):
         ),
         UniqueConstraint("mode", "vendor", "vendor_job_id"),
         UniqueConstraint("account_id", "mode", "leader_key"),
-        UniqueConstraint("detection_id", "round", "place"),
+        # SQLite renames a column and no key, so the key is still called by the old one.
+        UniqueConstraint("detection_id", "round", "position", name="uq_run_detection_id_round_place"),
     )
 
     id: str = Field(primary_key=True)
     detection_id: str = Field(foreign_key="detection.id")
     round: int = 1  # of a detection that is asked again
-    place: int  # the order in which the detectors were named
+    position: int  # the order in which the detectors were named
     account_id: str
     mode: str
     vendor: str
@@ -152,14 +153,14 @@ class Run(SQLModel, table=True):
     deadline_at: datetime = Field(sa_type=UtcTime)
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
-    lined_up_at: datetime | None = Field(default=None, sa_type=UtcTime)  # its place before a gate; null: in no line
+    throttled_at: datetime | None = Field(default=None, sa_type=UtcTime)  # its place before a gate; null: in no line
     # detector, tier and audio: runs that have it in common ask the same. Null before the bytes are known, and erased
-    audio_key: str | None = None
+    dedup_key: str | None = None
     leader_key: str | None = None  # the same, of an unfinished run that later twins may follow; else null
     follows_run_id: str | None = Field(default=None, index=True)  # whose answer is waited for, instead of asking
     followed_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    heir_run_id: str | None = None  # who goes on with the work of this cancelled run
-    submitted_as: str | None = None  # an heir's vendor knows it by that run's id
+    successor_run_id: str | None = None  # who goes on with the work of this cancelled run
+    submitted_as_run_id: str | None = None  # an heir's vendor knows it by that run's id
     # how far the submission came
     prepared_ref: str | None = None
     submit_started_at: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -172,8 +173,8 @@ class Run(SQLModel, table=True):
     # asking
     polls: int = 0
     confirmations: int = 0
-    asked_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    confirm_wanted_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    polled_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    confirmation_requested_at: datetime | None = Field(default=None, sa_type=UtcTime)
     callback_authenticity: str | None = None
     # how it ended
     reason_code: str | None = None

@@ -22,7 +22,7 @@ def run_named_in(refs: Refs) -> str | None:
 def of_this_run(run: Run, said: Reading | Refused) -> Reading | Refused:
     """The answer, unless it names another run's audio: then it is none, whatever job it was asked by."""
     named = run_named_in(said.refs) if isinstance(said, Reading) else None
-    if named is None or named in (run.id, run.submitted_as):
+    if named is None or named in (run.id, run.submitted_as_run_id):
         return said
     return Refused(ReasonCode.SCHEMA_MISMATCH, "The answer is about another recording, by its name.", retryable=True)
 

@@ -31,6 +31,6 @@ def open_link(session: Session, run_id: str, mode: str, now: datetime, counts: b
 
 def _who_goes_on(session: Session, run_id: str) -> str:
     """The run itself, or the one that took over what the vendor was sent under its name."""
-    handed = select(Run.heir_run_id).where(Run.id == run_id)
+    handed = select(Run.successor_run_id).where(Run.id == run_id)
     heir_id = session.exec(handed).first()
     return run_id if heir_id is None else _who_goes_on(session, heir_id)

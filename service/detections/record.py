@@ -95,7 +95,7 @@ def adopt_job(
     run.waiting_for = None
     run.last_refusal = None
     _keep_refs(run, accepted.other)
-    settle_latest(session, [run.id, run.submitted_as or run.id])
+    settle_latest(session, [run.id, run.submitted_as_run_id or run.id])
     move(run, RunInput.ACCEPTED, now + timedelta(seconds=vendor.first_wait(accepted.estimate_seconds, usually)))
     _tell(session, run, policy)
     wakes(session, TOPIC_POLLS)
@@ -198,7 +198,7 @@ def expire_run(session: Session, detection: Detection, run: Run, policy: Detecti
         reason = ReasonCode(run.last_refusal or ReasonCode.VENDOR_ERROR)
         _fail(session, detection, run, reason, run.reason_text, policy, now)
         return
-    unverified = run.confirm_wanted_at is not None
+    unverified = run.confirmation_requested_at is not None
     reason = ReasonCode.UNVERIFIED_CALLBACK if unverified else ReasonCode.NO_CALLBACK_NO_RESULT
     run.reason_code = reason.value
     run.reason_text = _why_no_answer(run)
@@ -209,7 +209,7 @@ def expire_run(session: Session, detection: Detection, run: Run, policy: Detecti
 
 
 def _why_no_answer(run: Run) -> str:
-    if run.confirm_wanted_at is not None:
+    if run.confirmation_requested_at is not None:
         return "A callback claimed an end that the vendor did not confirm in time."
     if run.submit_started_at is not None and run.vendor_job_id is None:
         return "No answer came to the submission, nor a callback: whether the vendor took it, and charges, is unknown."

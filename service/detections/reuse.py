@@ -27,7 +27,7 @@ def stored_answer(session: Session, run: Run, since: datetime) -> Run | None:
     answered = select(Run).where(
         Run.account_id == run.account_id,
         Run.mode == run.mode,
-        col(Run.audio_key) == run.audio_key,
+        col(Run.dedup_key) == run.dedup_key,
         text(RUN_ANSWERED),
         col(Run.ended_at) > since,
     )

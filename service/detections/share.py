@@ -21,7 +21,7 @@ def shares(detection: Detection) -> bool:
     return not detection.force and detection.round == 1 and can_share(detection.mode, detection.source_name)
 
 
-def audio_key(detection: Detection, run: Run, sha256: str) -> str | None:
+def dedup_key(detection: Detection, run: Run, sha256: str) -> str | None:
     """What runs that ask the same have in common, once the bytes are known; `None` for one that shares nothing."""
     if not can_share(detection.mode, detection.source_name):
         return None

@@ -76,9 +76,11 @@ def claim_polls(
     claimed = []
     found = claim_with_media(session, RUN_POLLABLE, now=now, lease_until=lease_until, limit=limit)
     for (run, token, detection, media), asks in admit_polls(session, found, catalogue, now):
-        confirms = run.confirm_wanted_at is not None and (run.asked_at is None or run.confirm_wanted_at > run.asked_at)
+        confirms = run.confirmation_requested_at is not None and (
+            run.polled_at is None or run.confirmation_requested_at > run.polled_at
+        )
         if asks:
-            run.asked_at = now
+            run.polled_at = now
             run.confirmations += confirms
             run.polls += not confirms
         claimed.append(Claimed(run, token, media, detection.source_url, detection.source_name, confirms, asks))
@@ -198,7 +200,7 @@ def hand_back_poll(session: Session, one: Claimed, now: datetime) -> str:
     run.polls -= not one.confirms
     run.confirmations -= one.confirms
     if one.confirms:
-        run.asked_at = None  # so that the next look still confirms what the callback claimed
+        run.polled_at = None  # so that the next look still confirms what the callback claimed
     wakes(session, TOPIC_POLLS)
     return "handed_back"
 
@@ -286,4 +288,4 @@ def _next_due(run: Run, fetched: Fetched, vendor: VendorPolicy | None, random: R
 
 def _called_meanwhile(run: Run, fetched: Fetched) -> bool:
     """Whether a callback claimed an end while we were asking."""
-    return run.confirm_wanted_at is not None and run.confirm_wanted_at > fetched.asked_at
+    return run.confirmation_requested_at is not None and run.confirmation_requested_at > fetched.asked_at

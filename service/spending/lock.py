@@ -52,19 +52,19 @@ def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now:
     """
     if not limits.answers_tell_of_all:
         gate = session.get(Gate, key[::-1])
-        return gate is not None and gate.line_until is not None
+        return gate is not None and gate.queue_until is not None
     session.flush()
     mode, vendor = key
     gate = session.get(Gate, (vendor, mode), populate_existing=True)
     if told.plain and (gate is None or not _would_change(gate, told)):
-        return gate is not None and gate.line_until is not None
+        return gate is not None and gate.queue_until is not None
     gate = lock_gates(session, [key])[key]
     if (news := news_of(gate, told, now)) is not None:
         after_commit(session, lambda: _tell_news(key, news))
     if hear(gate, limits, told, now):
         after_commit(session, lambda: _tell_opened(key, told, gate))
     session.flush()
-    return gate.line_until is not None
+    return gate.queue_until is not None
 
 
 def note_leaving(session: Session, key: GateKey, limits: Limits, charged_at: datetime, now: datetime) -> None:

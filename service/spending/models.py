@@ -34,10 +34,10 @@ class Gate(SQLModel, table=True):
     failing_since: datetime | None = Field(default=None, sa_type=UtcTime)  # the first of `failures`
     last_error: str | None = None  # what the last of them was, a reason code
     # when the last in line can hope to go; null while nobody stands there
-    line_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    queue_until: datetime | None = Field(default=None, sa_type=UtcTime)
     # when the vendor was last asked what is left, and how many requests of that day had gone with that one
-    asked_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    asked_used: int | None = None
+    quota_checked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    quota_checked_used: int | None = None
 
 
 class Entry(SQLModel, table=True):

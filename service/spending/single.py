@@ -38,7 +38,7 @@ def let_quota_look(session: Session, key: GateKey, limits: Limits, now: datetime
     if held(gate, limits, Purpose.POLL, now) is not None:
         return False
     charge(gate, limits, now)
-    gate.asked_at, gate.asked_used = now, gate.window_used
+    gate.quota_checked_at, gate.quota_checked_used = now, gate.window_used
     session.flush()
     return True
 
@@ -61,6 +61,6 @@ def _worth_a_look(gate: Gate, now: datetime, apart: timedelta) -> bool:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if gate.window_started_at is None or gate.window_started_at < today or not gate.window_used:
         return False
-    if gate.asked_at is None or gate.asked_at < today:
-        return gate.asked_at is None or now - gate.asked_at >= apart
-    return now - gate.asked_at >= apart and gate.window_used > (gate.asked_used or 0)
+    if gate.quota_checked_at is None or gate.quota_checked_at < today:
+        return gate.quota_checked_at is None or now - gate.quota_checked_at >= apart
+    return now - gate.quota_checked_at >= apart and gate.window_used > (gate.quota_checked_used or 0)

@@ -18,7 +18,8 @@ _TABLE = table_of(Callback)
 _COLUMNS = tuple(
     _TABLE.c[name]
     for name in (
-        "id", "vendor", "subject", "job_id", "run_id", "received_at", "authenticity", "state", "note", "seen", "more",
+        "id", "vendor", "subject", "job_id", "run_id", "received_at", "authenticity", "state", "note",
+        "times_received", "overflow_count",
     )
 )  # fmt: skip
 
@@ -76,7 +77,7 @@ def _fact(row: Row[Any], run: Run, kind: str, **more: str) -> Fact:
         "job_id": row.job_id if row.job_id == run.vendor_job_id else None,  # another run's is not for this reader
         "authenticity": row.authenticity,
         "state": row.state,
-        "seen": row.seen + row.more,
+        "seen": row.times_received + row.overflow_count,
         "note": row.note,
         **more,
     }

@@ -52,7 +52,7 @@ def observed(run_id: str, rows: Iterable[Observation]) -> Iterable[Fact]:
 
 def _begun(run: Run, rule: str) -> Fact:
     """Queued; a run behind a cascade's first is reserved, and when its turn came is seen by its submission."""
-    kind = "run.reserved" if rule == Rule.CASCADE.value and run.place > 0 else "run.queued"
+    kind = "run.reserved" if rule == Rule.CASCADE.value and run.position > 0 else "run.queued"
     return Fact(run.created_at, kind, f"{run.id}/begun", run.id, {"round": run.round})
 
 

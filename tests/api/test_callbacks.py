@@ -140,7 +140,7 @@ async def test_a_duplicate_is_acknowledged_and_changes_nothing(door: Door) -> No
     for _ in range(3):
         assert (await door.said({"task_id": "t1"}, **signed("t1"))).status_code == 200
     (row,) = door.rows()
-    assert (row.seen, row.state) == (3, "due")
+    assert (row.times_received, row.state) == (3, "due")
 
 
 async def test_a_callback_of_an_unknown_run_is_parked(door: Door) -> None:
@@ -302,7 +302,7 @@ async def test_of_one_run_twenty_bodies_are_kept_and_all_are_acknowledged(door: 
     answers = [(await door.told({"job_id": "j1", "n": n})).status_code for n in range(23)]
     assert answers == [200] * 23
     rows = door.rows()
-    assert (len(rows), sum(row.more for row in rows)) == (20, 3)
+    assert (len(rows), sum(row.overflow_count for row in rows)) == (20, 3)
 
 
 async def test_what_is_quarantined_is_cut_and_shows_no_secret(door: Door) -> None:

@@ -42,7 +42,7 @@ def test_a_callback_is_stored_as_it_came_and_due_at_once(database: Database) -> 
     assert _store(database, _arrived(b'{"a":1}', job_id="j1", headers=headers)) == [True]
     (row,) = _rows(database)
     assert (row.body, row.body_sha256) == (b'{"a":1}', hashlib.sha256(b'{"a":1}').hexdigest())
-    assert (row.state, row.due_at, row.received_at, row.job_id, row.seen) == ("due", NOW, NOW, "j1", 1)
+    assert (row.state, row.due_at, row.received_at, row.job_id, row.times_received) == ("due", NOW, NOW, "j1", 1)
     assert row.headers_json == '{"content-type": "application/json", "x-mippia-timestamp": "1"}'
 
 
@@ -59,7 +59,7 @@ def test_the_time_of_any_vendors_signature_is_kept_and_not_a_crowd_of_them(datab
 def test_the_same_body_again_is_counted_and_not_stored(database: Database) -> None:
     assert _store(database, _arrived(), _arrived()) == [True, False]
     assert _store(database, _arrived()) == [False]
-    assert [(row.seen, row.more, row.state) for row in _rows(database)] == [(3, 0, "due")]
+    assert [(row.times_received, row.overflow_count, row.state) for row in _rows(database)] == [(3, 0, "due")]
 
 
 def test_two_bodies_of_one_second_are_two_callbacks(database: Database) -> None:
@@ -77,8 +77,8 @@ def test_twenty_bodies_a_subject_are_kept_and_the_rest_is_counted(database: Data
     assert _store(database, *batch[15:]) == [True] * 5 + [False] * 10
     assert _store(database, batch[29], batch[0]) == [False, False]
     rows = _rows(database)
-    assert (len(rows), sum(row.more for row in rows)) == (MAX_PER_SUBJECT, 11)
-    assert [row.body for row in rows if row.seen == 2] == [b"0"]
+    assert (len(rows), sum(row.overflow_count for row in rows)) == (MAX_PER_SUBJECT, 11)
+    assert [row.body for row in rows if row.times_received == 2] == [b"0"]
 
 
 def test_a_full_subject_takes_no_room_from_another(database: Database) -> None:
@@ -135,7 +135,9 @@ def test_strangers_have_a_small_share_that_costs_no_vendor_its_own(database: Dat
     assert _store(database, strange[0], strange[59]) == [False, False]
     rows = _rows(database)
     assert len([row for row in rows if row.note == STRANGER]) == MAX_FROM_STRANGERS
-    assert {(row.seen, row.more) for row in rows} == {(1, 0)}  # not even a count is written for them
+    assert {(row.times_received, row.overflow_count) for row in rows} == {
+        (1, 0)
+    }  # not even a count is written for them
     assert _store(database, *_rejected(200, 200 + MAX_QUARANTINED)) == [True] * MAX_QUARANTINED
     assert len([row for row in _rows(database) if row.note == STRANGER]) == MAX_FROM_STRANGERS
     assert _store(database, *_rejected(0, 1, note=STRANGER, vendor="aippim")) == [True]

@@ -299,14 +299,14 @@ async def test_a_callback_whose_lease_was_lost_is_left_to_the_other_worker(datab
         alter_to = session.exec(select(Callback).where(col(Callback.id) == callback_id)).one()
         alter_to.lease_token = "somebody else's"
     assert await database.write(process, callback_id, token, here.policy, NOW) == "lease_lost"
-    assert here.run().confirm_wanted_at is None
+    assert here.run().confirmation_requested_at is None
 
 
 async def test_a_callback_of_the_other_mode_finds_no_run(database: Database) -> None:
     here, _, _ = await _waiting(database)
     here.arrive(here.run().id, DONE, mode="test")
     await here.callbacks()
-    assert (here.callback_states(), here.run().confirm_wanted_at) == (["parked"], None)
+    assert (here.callback_states(), here.run().confirmation_requested_at) == (["parked"], None)
 
 
 async def test_a_run_that_ended_without_a_job_learns_it_from_a_late_callback_that_names_it(database: Database) -> None:

@@ -166,7 +166,7 @@ class World:
 
     def runs(self, detection_id: str | None = None) -> list[Run]:
         """The runs as they are now, in the order asked."""
-        wanted = select(Run).order_by(col(Run.detection_id), col(Run.round), col(Run.place))
+        wanted = select(Run).order_by(col(Run.detection_id), col(Run.round), col(Run.position))
         with self.database.reading() as session:
             found = session.exec(wanted if detection_id is None else wanted.where(Run.detection_id == detection_id))
             return list(found.all())

@@ -100,7 +100,7 @@ async def test_those_in_line_come_due_one_after_another_and_not_beyond_their_dea
         here.submit("asc")
     while (await database.write(claim_admitted, here.policy.catalogue, now=NOW, lease_until=at(95), limit=8))[1]:
         pass
-    line = sorted((run for run in here.runs() if run.lined_up_at), key=lambda run: run.id)
+    line = sorted((run for run in here.runs() if run.throttled_at), key=lambda run: run.id)
     assert len(line) == 34
     assert [run.due_at for run in line] == [at(61 + 10 * n) for n in range(34)]
     assert {run.lease_token for run in line} == {None}

@@ -135,7 +135,7 @@ def in_turn(here: World, names: list[str], answers: list[str], quorum: int) -> s
         due = [run for run in here.runs(detection_id) if run.state == "queued"]
         assert len(due) <= 1, "one after another"
         for run in due:
-            happen(here, detection_id, (run.place, answers[run.place]))
+            happen(here, detection_id, (run.position, answers[run.position]))
     return detection_id
 
 

@@ -25,7 +25,7 @@ class _Nothing:
 def _ask(adapter: Scripted, *, mode: str = "live", **plan: Any) -> Ask:
     store: Store = _Nothing()
     run = Run(
-        id="run_1", detection_id="det_1", place=0, account_id="acc_1", mode=mode, vendor=adapter.vendor,
+        id="run_1", detection_id="det_1", position=0, account_id="acc_1", mode=mode, vendor=adapter.vendor,
         detector=adapter.detectors[0], state="queued", created_at=NOW, deadline_at=NOW, prepared_ref="m",
     )  # fmt: skip
     media = Media(

@@ -26,10 +26,10 @@ def _runs(database: Database, detection_id: str, count: int, **changes: Any) -> 
 def _run(detection_id: str, n: int, **changes: Any) -> SQLModel:
     place = changes.pop("place", 100) + n
     row: dict[str, Any] = {
-        "id": f"run_{place}", "detection_id": detection_id, "place": place, "account_id": f"acc_{n}", "mode": "live",
+        "id": f"run_{place}", "detection_id": detection_id, "position": place, "account_id": f"acc_{n}", "mode": "live",
         "vendor": "asc", "detector": "asc", "state": "succeeded", "via": "callback", "created_at": NOW,
         "deadline_at": NOW, "submit_started_at": NOW - timedelta(seconds=n), "answered_at": NOW, "ended_at": NOW,
-        "confirm_wanted_at": NOW,
+        "confirmation_requested_at": NOW,
     }  # fmt: skip
     return Run(**(row | changes))
 
@@ -102,7 +102,7 @@ def test_the_answered_runs_are_found_by_an_index(database: Database, here: World
 
 def test_a_callback_is_lost_where_none_had_claimed_an_end_by_the_answer() -> None:
     by_callback = replace(_PLAIN, via="callback")
-    called_then_polled = replace(_PLAIN, confirm_wanted_at=NOW)
+    called_then_polled = replace(_PLAIN, confirmation_requested_at=NOW)
     refused = replace(_PLAIN, state="not_applicable")
     assert summed([_PLAIN, by_callback, called_then_polled, refused]).callback_loss_pct == 33.3
     assert summed([refused]).callback_loss_pct is None

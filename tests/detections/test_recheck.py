@@ -79,7 +79,7 @@ async def test_it_can_be_asked_again_and_again_but_not_while_it_runs(database: D
     here.clock.turn(45)
     await here.poll()
     _again(here, detection_id)
-    assert [(run.round, run.place) for run in sorted(here.runs(), key=lambda run: run.round)] == [
+    assert [(run.round, run.position) for run in sorted(here.runs(), key=lambda run: run.round)] == [
         (1, 0),
         (2, 0),
         (3, 0),

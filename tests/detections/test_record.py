@@ -132,7 +132,7 @@ def test_a_run_is_never_due_after_its_deadline(database: Database) -> None:
         ({}, ("timed_out", "no_callback_no_result")),
         ({"last_refusal": "rate_limited"}, ("failed", "rate_limited")),
         ({"state": "waiting", "last_refusal": "schema_mismatch"}, ("failed", "schema_mismatch")),
-        ({"state": "waiting", "confirm_wanted_at": NOW}, ("timed_out", "unverified_callback")),
+        ({"state": "waiting", "confirmation_requested_at": NOW}, ("timed_out", "unverified_callback")),
         ({"state": "unknown", "submit_started_at": NOW}, ("timed_out", "no_callback_no_result")),
     ],
 )

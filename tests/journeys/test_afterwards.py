@@ -158,8 +158,8 @@ def let_time_pass(database_url: str, detection_id: str) -> None:
     database = Database(database_url)
     with database.writing() as session:
         run = session.exec(select(Run).where(Run.detection_id == detection_id, Run.vendor == "aippim")).one()
-        assert run.asked_at is not None
-        run.asked_at -= LOOKS_APART
+        assert run.polled_at is not None
+        run.polled_at -= LOOKS_APART
         session.add(run)
     database.close()
 

@@ -135,7 +135,7 @@ async def test_a_run_being_asked_for_is_not_claimed_again(database: Database) ->
             claim_polls, here.policy.catalogue, now=here.clock(), lease_until=_at(140), limit=5
         )
     assert (claimed, more) == ([], False)
-    assert (here.run().asked_at, here.run().polls) == (_at(45), 1)
+    assert (here.run().polled_at, here.run().polls) == (_at(45), 1)
 
 
 async def test_after_drain_nobody_is_asked(database: Database) -> None:
