@@ -14,10 +14,10 @@ from sqlmodel import SQLModel
 
 import service.accounts.models
 import service.callbacks.models
-import service.detections.models
 import service.events.models
 import service.kit.heartbeat
 import service.media.models
+import service.runs.models
 import service.spending.models
 import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
 from service.kit.database import Database

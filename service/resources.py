@@ -18,7 +18,6 @@ from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
 from service.callbacks.process import match_parked
 from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detections.asks import AskBuilder
-from service.detections.policy import DetectionPolicy
 from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
 from service.detectors.echoes import cutting
 from service.detectors.exchange import Exchange
@@ -40,6 +39,7 @@ from service.kit.watchdog import watched
 from service.media.links import MediaLinks
 from service.media.room import Rooms
 from service.media.store import Store, store_from
+from service.runs.policy import DetectionPolicy
 from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
 from service.settings import Settings

@@ -23,7 +23,6 @@ from service.detections.delay import tell_delay, untold_delays
 from service.detections.dispatch import Dispatcher
 from service.detections.expire import expire_overdue, overdue_runs
 from service.detections.fetch_source import SourceFetcher
-from service.detections.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.kit.alone import Alone
 from service.kit.database import normalise_url
 from service.kit.failing import Failing
@@ -39,6 +38,7 @@ from service.polling.check_certificates import CertificateChecker
 from service.polling.poll import Poller
 from service.resources import Resources, open_resources
 from service.retention.prune import Pruner, Retention
+from service.runs.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.settings import Settings
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import TOPIC as DELIVERIES

@@ -14,13 +14,13 @@ from service import worker
 from service.callbacks.process import CallbackProcessor
 from service.detections.delay import untold_delays
 from service.detections.expire import overdue_runs
-from service.detections.models import Detection, Run
 from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.heartbeat import Worker as Row
 from service.resources import open_resources
 from service.retention.prune import mark_due_media, old_results
+from service.runs.models import Detection, Run
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
 from service.worker import Loop, Worker, working

@@ -26,7 +26,6 @@ from service.api.idempotent import answer_once, first_answer
 from service.detections.certificates import newest_certificate, shown
 from service.detections.certify import Wanted, give_up_certificate, record_certificate, want_certificate
 from service.detections.lock import lock_detection
-from service.detections.models import Certificate
 from service.detections.queries import find_detection
 from service.detectors import offers
 from service.detectors.catalogue import Line
@@ -35,6 +34,7 @@ from service.detectors.offers import Certifies, Checked
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
+from service.runs.models import Certificate
 from service.spending.gates import Hold
 from service.spending.hearing import Heard, heard
 from service.spending.lock import note_heard

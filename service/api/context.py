@@ -15,7 +15,6 @@ from service.api.waits import Gauges
 from service.api.writable import Writable
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers
-from service.detections.policy import DetectionPolicy
 from service.kit.clock import Clock
 from service.kit.closing import Closing
 from service.kit.database import Database
@@ -27,6 +26,7 @@ from service.media.ingest import MAX_BYTES
 from service.media.links import MediaGrant, MediaLinks
 from service.media.room import Rooms
 from service.media.store import Store
+from service.runs.policy import DetectionPolicy
 
 OpenLink = Callable[[Session, str, str, datetime, bool], MediaGrant | None]
 """`(session, run_id, mode, now, counts)`: what the run's link opens now, or `None`; `counts` uses up one fetch."""

@@ -31,14 +31,14 @@ from service.api.auth import require
 from service.api.bodies import check_media_type, invalid, parse_object, read_body, validated
 from service.api.context import Context, context_of
 from service.api.idempotent import answer_once, first_answer
-from service.detections.policy import topic_of
 from service.detections.queries import find_detection, has_ended, result_of
 from service.detections.submit import Question, submit, unknown_names
-from service.detections.votes import Rule
 from service.kit.errors import CallerError, Problem, bad_parameters, not_found
 from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
 from service.kit.wake import Sleeper
 from service.media.fetch import file_name
+from service.runs.policy import topic_of
+from service.verdicts.votes import Rule
 
 _METADATA_BYTES, _METADATA_KEYS = 2048, 50
 _LONGEST_WAIT = 25

@@ -15,9 +15,9 @@ from service.api.auth import require
 from service.api.context import Context, context_of
 from service.api.parameters import Parameters
 from service.detections.listing import Wanted, list_detections, page_of, summaries
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
 from service.kit.paging import Page, Place, listed
+from service.verdicts.verdict import DetectionStatus
 
 _DETECTOR = re.compile(r"[a-z0-9_-]{1,50}(/[a-z0-9_-]{1,50})?")
 _KNOWN = (

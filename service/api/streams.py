@@ -14,12 +14,12 @@ from service.api.events import cursor_given, read_mark, type_filter, write_mark
 from service.api.parameters import Parameters
 from service.api.sse import Look, reader_mark, said, stream
 from service.api.timeline import story_of
-from service.detections.policy import topic_of
 from service.events.feed import Mark, event_object, find_event, mark_of, newest_mark, next_mark, read_feed
 from service.events.outbox import topic_of_feed
 from service.events.types import takes
 from service.kit.errors import Problem, bad_parameters
 from service.kit.tokens import Tokens
+from service.runs.policy import topic_of
 from service.timeline.assemble import Timeline
 from service.timeline.seen import Seen
 

@@ -7,12 +7,12 @@ from sqlmodel import Session, col, or_, select
 
 from service.callbacks.models import Callback
 from service.detections.certificates import certificate_named
-from service.detections.models import Certificate, Run
-from service.detections.named import run_named_in
 from service.detectors.catalogue import Line
 from service.detectors.offers import Announced, Certifies
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
+from service.runs.filename_match import run_named_in
+from service.runs.models import Certificate, Run
 
 _SAID_BEFORE = ("applied", "late")
 

@@ -17,12 +17,8 @@ from service.callbacks.match import Match, match, meeting, merged, names_of, raw
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.detections.certificates import certificate_named
 from service.detections.certify import note_announced
-from service.detections.lifecycle import RunState
 from service.detections.lock import lock_run
-from service.detections.models import Detection, Run
-from service.detections.named import as_asked
 from service.detections.observe import Sighting, observe, write_observation
-from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import adopt_job, job_id_taken
 from service.detections.revise import may_still_answer
 from service.detectors.catalogue import Line
@@ -36,6 +32,10 @@ from service.kit.columns import table_of
 from service.kit.database import Database, serialise, wakes
 from service.kit.failing import Failing
 from service.kit.faults import fault_of
+from service.runs.filename_match import as_asked
+from service.runs.lifecycle import RunState
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_POLLS, DetectionPolicy
 
 log = structlog.get_logger()
 

@@ -1,1 +1,1 @@
-"""The question and its answer: submitting, dispatching, observing, deciding, ending."""
+"""What customers do with a detection: ask, cancel, ask again, erase, list, read."""

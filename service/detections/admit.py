@@ -15,11 +15,11 @@ from sqlalchemy import text
 from sqlmodel import Session, col, func, or_, select
 
 from service.detections.hold import Held, claim_with_media, with_media
-from service.detections.lifecycle import RunState
-from service.detections.models import RUN_DISPATCHABLE, RUN_IN_LINE, RUN_UNDER_WAY, Run
 from service.detectors.catalogue import Catalogue, Limits, Line
 from service.kit.clock import seconds
 from service.kit.metrics import Count
+from service.runs.lifecycle import RunState
+from service.runs.models import RUN_DISPATCHABLE, RUN_IN_LINE, RUN_UNDER_WAY, Run
 from service.spending.circuit import Circuit
 from service.spending.gates import Hold, Purpose, charge, held, step
 from service.spending.lock import GateKey, gates_as_they_are, lock_gates

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from service.detections.models import Run
 from service.detectors.catalogue import Line, sandbox_name
 from service.detectors.port import Ask, Needs
 from service.media.models import Media
 from service.media.store import Store
+from service.runs.models import Run
 
 _CALLBACK_GRACE = timedelta(hours=6)
 

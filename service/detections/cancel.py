@@ -5,15 +5,15 @@ from datetime import datetime
 from sqlmodel import Session
 
 from service.detections.conclude import conclude, skip_run
-from service.detections.facts_of import runs_of
-from service.detections.lifecycle import RunState
 from service.detections.lock import lock_runs
-from service.detections.models import Detection
-from service.detections.policy import DetectionPolicy
 from service.detections.revise import rest
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import ReasonCode
 from service.kit.errors import CallerError
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import runs_of
+from service.runs.models import Detection
+from service.runs.policy import DetectionPolicy
+from service.verdicts.verdict import DetectionStatus
 
 
 def cancel(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlmodel import Session, col, delete, select
 
-from service.detections.models import Certificate
 from service.kit.clock import rfc3339
+from service.runs.models import Certificate
 
 
 def certificate_named(session: Session, mode: str, vendor: str, certificate_id: str) -> Certificate | None:

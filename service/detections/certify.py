@@ -12,11 +12,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from service.detections.certificates import shown
-from service.detections.facts_of import runs_of
-from service.detections.lifecycle import RunState
 from service.detections.lock import lock_detection
-from service.detections.models import Certificate, Detection, Observation, Run
-from service.detections.policy import DetectionPolicy, topic_of
 from service.detectors import offers
 from service.detectors.catalogue import Line
 from service.detectors.offers import Announced, Certifies
@@ -27,6 +23,10 @@ from service.kit.clock import seconds
 from service.kit.database import wakes
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import runs_of
+from service.runs.models import Certificate, Detection, Observation, Run
+from service.runs.policy import DetectionPolicy, topic_of
 
 TOPIC = "certificates"
 _MOST_ANNOUNCED = 5  # of one run: a callback's word costs the vendor and us a look

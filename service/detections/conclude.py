@@ -9,26 +9,26 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.detections.cascade import Ask, Stop, next_step
-from service.detections.detector_result import compose_detector
 from service.detections.end import end_run, skip_run
-from service.detections.facts import RunFacts
-from service.detections.facts_of import run_facts, runs_of
 from service.detections.follow import followers, join, rejoin
-from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.lock import lock_detection, lock_runs
-from service.detections.models import Detection, Run
-from service.detections.policy import TOPIC_RUNS, DetectionPolicy, topic_of
-from service.detections.result import summary
 from service.detections.reuse import has_answer, take_answer
 from service.detections.revise import may_still_answer, write_revision
-from service.detections.share import shares
-from service.detections.verdict import DetectionStatus
-from service.detections.votes import Rule
 from service.detectors.words import ReasonCode
 from service.events.outbox import Draft
 from service.events.types import EventType
 from service.kit.database import wakes
+from service.runs.dedup_key import shares
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.load_facts import run_facts, runs_of
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_RUNS, DetectionPolicy, topic_of
+from service.verdicts.cascade import Ask, Stop, next_step
+from service.verdicts.detector_result import compose_detector
+from service.verdicts.facts import RunFacts
+from service.verdicts.result import summary
+from service.verdicts.verdict import DetectionStatus
+from service.verdicts.votes import Rule
 
 __all__ = ["conclude", "conclude_late", "end_run", "lock_detection", "run_summary", "skip_run"]
 

@@ -8,16 +8,16 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from service.detections.conclude import lock_detection
-from service.detections.facts_of import detection_facts, run_facts, runs_of
-from service.detections.lifecycle import RunState
-from service.detections.models import DELAY_UNTOLD, Detection, Run
-from service.detections.policy import DetectionPolicy, topic_of
-from service.detections.result import compose, summary
-from service.detections.verdict import DetectionStatus
 from service.events.outbox import Draft
 from service.events.types import EventType
 from service.kit.clock import rfc3339
 from service.kit.database import wakes
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import detection_facts, run_facts, runs_of
+from service.runs.models import DELAY_UNTOLD, Detection, Run
+from service.runs.policy import DetectionPolicy, topic_of
+from service.verdicts.result import compose, summary
+from service.verdicts.verdict import DetectionStatus
 
 
 def untold_delays(session: Session, *, now: datetime, but: Collection[str] = (), limit: int = 100) -> list[str]:

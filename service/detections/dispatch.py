@@ -16,10 +16,7 @@ from sqlmodel import Session
 from service.detections.admit import claim_admitted
 from service.detections.asks import AskBuilder
 from service.detections.hand_back import hand_back_run
-from service.detections.lifecycle import RunState
-from service.detections.models import Run
 from service.detections.note_try import Outcome, Try
-from service.detections.policy import DetectionPolicy
 from service.detections.record import give_up, record_deferred
 from service.detections.send import Came, Claimed, Sender
 from service.detectors.catalogue import Catalogue, Line
@@ -29,6 +26,9 @@ from service.kit.clock import Clock, milliseconds_between, seconds
 from service.kit.database import Database
 from service.kit.metrics import Count
 from service.kit.talks import Cut, Talks
+from service.runs.lifecycle import RunState
+from service.runs.models import Run
+from service.runs.policy import DetectionPolicy
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from sqlmodel import Session
 
 from service.detections.hand_over import hand_over
-from service.detections.lifecycle import RunInput, RunState, advance
-from service.detections.models import Run
 from service.detectors.words import ReasonCode
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.models import Run
 
 
 def end_run(session: Session, run: Run, happening: RunInput, now: datetime) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 from sqlmodel import Session, col, delete, select, update
 
 from service.detections.certificates import drop_certificates_of
-from service.detections.display import without_promise
-from service.detections.facts_of import runs_of
 from service.detections.lock import lock_runs
-from service.detections.models import Detection, Observation, RawBody, Revision
 from service.detections.revise import rest
-from service.detections.verdict import DetectionStatus
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError
+from service.runs.load_facts import runs_of
+from service.runs.models import Detection, Observation, RawBody, Revision
+from service.verdicts.display import without_promise
+from service.verdicts.verdict import DetectionStatus
 
 _EMPTY: dict[str, Any] = {"external_id": None, "metadata": {}, "declared": None, "conflicts": []}
 _EMPTY_ATTRIBUTION: dict[str, Any] = {"family": None, "version": None, "agreement": "none", "candidates": []}

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from service.detections.lifecycle import RunState
 from service.detections.lock import lock_same_run
-from service.detections.models import Run
-from service.detections.policy import DetectionPolicy
 from service.detections.record import expire_run
+from service.runs.lifecycle import RunState
+from service.runs.models import Run
+from service.runs.policy import DetectionPolicy
 
 _GRACE = timedelta(minutes=5)  # longer than any lease: the run's own last poll comes first
 

@@ -16,15 +16,8 @@ import structlog
 from sqlmodel import Session, col, select
 
 from service.detections.conclude import conclude, lock_detection, skip_run
-from service.detections.facts_of import runs_of
 from service.detections.follow import join_runs
-from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.lock import lock_runs
-from service.detections.models import SOURCE_WAITING, Detection, Run
-from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
-from service.detections.takes import hopeless
-from service.detections.verdict import DetectionStatus
-from service.detections.votes import OutcomeReason
 from service.detectors.words import ReasonCode
 from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
@@ -42,6 +35,13 @@ from service.media.models import Media
 from service.media.room import CODE as NO_ROOM
 from service.media.room import Rooms
 from service.media.store import Store
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.load_facts import runs_of
+from service.runs.models import SOURCE_WAITING, Detection, Run
+from service.runs.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.runs.takes import hopeless
+from service.verdicts.verdict import DetectionStatus
+from service.verdicts.votes import OutcomeReason
 
 log = structlog.get_logger()
 

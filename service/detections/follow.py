@@ -10,13 +10,13 @@ from datetime import datetime
 from sqlmodel import Session, col, or_, select
 
 from service.detections.hand_over import open_followers
-from service.detections.lifecycle import RunState
-from service.detections.models import Detection, Run
-from service.detections.policy import TOPIC_RUNS, DetectionPolicy
 from service.detections.reuse import stored_answer, take_answer
-from service.detections.share import dedup_key, shares
 from service.kit.database import wakes
 from service.media.models import Media
+from service.runs.dedup_key import dedup_key, shares
+from service.runs.lifecycle import RunState
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_RUNS, DetectionPolicy
 
 FOLLOWING = "following"
 """What a run waits for that another run asks for."""

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from service.detections.hold import hold_run
-from service.detections.policy import TOPIC_RUNS
 from service.kit.database import wakes
+from service.runs.policy import TOPIC_RUNS
 
 
 def hand_back_run(session: Session, run_id: str, token: str, now: datetime) -> bool:

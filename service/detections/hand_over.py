@@ -5,10 +5,10 @@ import json
 from sqlmodel import Session, col, select
 
 from service.detections.lock import lock_detection
-from service.detections.models import Run
-from service.detections.policy import topic_of
-from service.detections.verdict import DetectionStatus
 from service.kit.database import wakes
+from service.runs.models import Run
+from service.runs.policy import topic_of
+from service.verdicts.verdict import DetectionStatus
 
 # What is known of a run's way to its vendor and of our asking. Whoever holds the lease goes on with the heir.
 _WORK = (

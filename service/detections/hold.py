@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.lock import lock_run
-from service.detections.models import Detection, Run
 from service.detections.revise import may_still_answer
 from service.detectors.port import Refused
 from service.kit.claims import claim
 from service.kit.columns import table_of
 from service.media.models import Media
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.models import Detection, Run
 
 Held = tuple[Run, str, Detection, Media]
 """A run that is ours for now: the run, its lease token, its detection and its audio."""

@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, tuple_
 from sqlmodel import Session, col, select
 
-from service.detections.facts import RunFacts
-from service.detections.facts_of import detection_facts, run_facts
-from service.detections.models import Detection, Revision, Run
-from service.detections.policy import DetectionPolicy
 from service.detections.queries import has_ended
-from service.detections.result import compose, summary
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
 from service.kit.columns import table_of
 from service.kit.paging import Page, windowed, within
 from service.media.models import Media
+from service.runs.load_facts import detection_facts, run_facts
+from service.runs.models import Detection, Revision, Run
+from service.runs.policy import DetectionPolicy
+from service.verdicts.facts import RunFacts
+from service.verdicts.result import compose, summary
+from service.verdicts.verdict import DetectionStatus
 
 _OPEN = tuple(status.value for status in DetectionStatus if not status.ended)
 

@@ -9,10 +9,10 @@ same audio, so who passes the audio's lock may lock those detections in any orde
 
 from sqlmodel import Session, col, select
 
-from service.detections.models import Detection, Run
-from service.detections.share import can_share
 from service.kit.database import serialise
 from service.media.models import Media
+from service.runs.dedup_key import can_share
+from service.runs.models import Detection, Run
 
 
 def lock_audio(session: Session, account_id: str, mode: str, sha256: str) -> None:

@@ -10,12 +10,12 @@ from enum import StrEnum
 
 from sqlmodel import Session
 
-from service.detections.models import Observation, Run
 from service.detections.observe import keep_raw, next_number
-from service.detections.policy import topic_of
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.database import wakes
+from service.runs.models import Observation, Run
+from service.runs.policy import topic_of
 
 
 class Errand(StrEnum):

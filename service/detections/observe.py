@@ -11,15 +11,15 @@ from datetime import datetime
 from sqlmodel import Session, func, select
 
 from service.detections.conclude import conclude, conclude_late, end_run
-from service.detections.lifecycle import RunInput, RunState
 from service.detections.lock import lock_run
-from service.detections.models import Observation, RawBody, Run
-from service.detections.policy import DetectionPolicy
 from service.detections.revise import may_still_answer
-from service.detections.verdict import DetectionStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, RunStatus, Via
+from service.runs.lifecycle import RunInput, RunState
+from service.runs.models import Observation, RawBody, Run
+from service.runs.policy import DetectionPolicy
+from service.verdicts.verdict import DetectionStatus
 
 PARTIAL = "partial"
 """The effect of a look at a part of an answer that is still coming."""

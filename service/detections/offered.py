@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.detections.policy import DetectionPolicy
 from service.detectors.catalogue import Limits, Line, tier_of
 from service.detectors.port import Capabilities
 from service.kit.clock import rfc3339
+from service.runs.policy import DetectionPolicy
 from service.spending.lock import gates_as_they_are
 from service.spending.standing import Standing, standing_of
 

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select, update
 
-from service.detections.models import Detection, Run
 from service.media.links import MediaGrant
 from service.media.models import Media
+from service.runs.models import Detection, Run
 
 MAX_FETCHES = 20
 

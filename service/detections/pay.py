@@ -10,14 +10,14 @@ from sqlmodel import Session
 from service.detections.conclude import conclude
 from service.detections.end import end_run
 from service.detections.hold import hold_unsent, move
-from service.detections.lifecycle import RunInput, RunState
 from service.detections.lock import lock_run
-from service.detections.models import Detection, Run
-from service.detections.policy import TOPIC_RUNS, DetectionPolicy
 from service.detections.record import begin_submit
 from service.detectors.catalogue import Line
 from service.detectors.words import ReasonCode
 from service.kit.database import wakes
+from service.runs.lifecycle import RunInput, RunState
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_RUNS, DetectionPolicy
 from service.spending.budgets import over_budget
 from service.spending.hearing import Heard
 from service.spending.ledger import Spender, open_charge, settle_charge

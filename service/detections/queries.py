@@ -7,13 +7,13 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from service.detections.certificates import with_certificates
-from service.detections.facts_of import detection_facts, run_facts, runs_of
-from service.detections.models import Detection, RawBody, Revision
-from service.detections.policy import DetectionPolicy
-from service.detections.result import compose, summary
-from service.detections.verdict import DetectionStatus
 from service.kit.errors import not_found
 from service.kit.ids import is_id
+from service.runs.load_facts import detection_facts, run_facts, runs_of
+from service.runs.models import Detection, RawBody, Revision
+from service.runs.policy import DetectionPolicy
+from service.verdicts.result import compose, summary
+from service.verdicts.verdict import DetectionStatus
 
 
 def find_detection(session: Session, account_id: str, mode: str, detection_id: str) -> Detection | None:

@@ -4,17 +4,17 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from service.detections.facts_of import runs_of
 from service.detections.follow import join_runs
 from service.detections.lock import lock_runs
-from service.detections.models import Detection
-from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy, topic_of
 from service.detections.revise import rest
 from service.detections.submit import first_runs, plan_reminder
-from service.detections.verdict import DetectionStatus
 from service.kit.database import wakes
 from service.kit.errors import CallerError
 from service.media.models import Media
+from service.runs.load_facts import runs_of
+from service.runs.models import Detection
+from service.runs.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy, topic_of
+from service.verdicts.verdict import DetectionStatus
 
 
 def recheck(session: Session, detection: Detection, policy: DetectionPolicy, now: datetime) -> None:

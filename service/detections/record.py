@@ -9,18 +9,18 @@ from sqlmodel import Session, select
 
 from service.detections.conclude import conclude, end_run
 from service.detections.hold import defer, hold_run, hold_unsent, move
-from service.detections.lifecycle import RunInput, RunState, advance
-from service.detections.models import Detection, Run
 from service.detections.note_try import Outcome, Try, note_try
 from service.detections.observe import PARTIAL, Sighting, observe, write_observation
-from service.detections.policy import TOPIC_POLLS, DetectionPolicy, topic_of
-from service.detections.verdict import DetectionStatus
 from service.detectors.catalogue import VendorPolicy
 from service.detectors.port import Accepted, Prepared, Refused
 from service.detectors.words import ReasonCode
 from service.kit.backoff import growing
 from service.kit.database import wakes
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_POLLS, DetectionPolicy, topic_of
 from service.spending.ledger import settle_latest
+from service.verdicts.verdict import DetectionStatus
 
 IN_FLIGHT = "answer"
 """What a run waits for while its submission is at the vendor and nothing has come back."""

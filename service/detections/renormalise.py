@@ -13,19 +13,19 @@ from datetime import datetime
 import structlog
 from sqlmodel import Session, col, func, or_, select
 
-from service.detections.facts_of import REREAD, detection_facts, run_facts, runs_of
-from service.detections.lifecycle import RunInput, RunState, advance
 from service.detections.lock import lock_detection, lock_runs
-from service.detections.models import Detection, Observation, Run
-from service.detections.policy import DetectionPolicy
 from service.detections.reread import Left, Reread, answer_of, facts_today, reread
-from service.detections.result import compose
 from service.detections.revise import revise
-from service.detections.verdict import DetectionStatus
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, RunStatus, Via
 from service.kit.clock import Clock
 from service.kit.database import Database
+from service.runs.lifecycle import RunInput, RunState, advance
+from service.runs.load_facts import REREAD, detection_facts, run_facts, runs_of
+from service.runs.models import Detection, Observation, Run
+from service.runs.policy import DetectionPolicy
+from service.verdicts.result import compose
+from service.verdicts.verdict import DetectionStatus
 
 _SLICE = 100
 _INPUT = {

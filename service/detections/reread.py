@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.detections.facts import RunFacts
-from service.detections.lifecycle import RunState
-from service.detections.models import Observation, RawBody, Run
-from service.detections.named import as_asked
 from service.detections.observe import PARTIAL
 from service.detectors.catalogue import Catalogue
 from service.detectors.port import Accepted, Adapter, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus, Via
+from service.runs.filename_match import as_asked
+from service.runs.lifecycle import RunState
+from service.runs.models import Observation, RawBody, Run
+from service.verdicts.facts import RunFacts
 
 ANSWER = (
     "status", "verdict", "outcome_reason", "agreement", "votes", "components", "attribution", "review", "conflicts",

@@ -7,9 +7,9 @@ from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from service.detections.end import end_run
-from service.detections.lifecycle import RunInput, RunState
-from service.detections.models import RUN_ANSWERED, Observation, RawBody, Run
 from service.detectors.words import Via
+from service.runs.lifecycle import RunInput, RunState
+from service.runs.models import RUN_ANSWERED, Observation, RawBody, Run
 
 _INPUT = {
     RunState.SUCCEEDED.value: RunInput.SUCCEEDED,

@@ -11,17 +11,17 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.detections.facts_of import detection_facts, run_facts, runs_of
-from service.detections.lifecycle import RunState
-from service.detections.models import Detection, Revision, Run
-from service.detections.policy import DetectionPolicy, topic_of
-from service.detections.result import compose, settle, summary
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import ReasonCode
 from service.events.outbox import Draft
 from service.events.types import EventType
 from service.kit.database import wakes
 from service.media.models import Media
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import detection_facts, run_facts, runs_of
+from service.runs.models import Detection, Revision, Run
+from service.runs.policy import DetectionPolicy, topic_of
+from service.verdicts.result import compose, settle, summary
+from service.verdicts.verdict import DetectionStatus
 
 _FINAL_EVENT = {
     DetectionStatus.COMPLETED: EventType.DETECTION_COMPLETED,

@@ -13,11 +13,9 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 from sqlmodel import Session
 
 from service.detections.asks import AskBuilder
-from service.detections.models import Run
 from service.detections.note_try import Errand, Outcome, Try
 from service.detections.observe import Sighting
 from service.detections.pay import Aftermath, begin_paid_submit, fail_over_budget, is_over_budget, with_aftermath
-from service.detections.policy import DetectionPolicy
 from service.detections.record import (
     record_accepted,
     record_answer,
@@ -26,7 +24,6 @@ from service.detections.record import (
     record_partial,
     record_prepared,
 )
-from service.detections.takes import objection
 from service.detectors.answers import is_success
 from service.detectors.catalogue import Line
 from service.detectors.exchange import NotSent, OutcomeUnknown
@@ -38,6 +35,9 @@ from service.kit.clock import Clock, seconds
 from service.kit.database import Database
 from service.kit.talks import Cut, Talks
 from service.media.models import Media
+from service.runs.models import Run
+from service.runs.policy import DetectionPolicy
+from service.runs.takes import objection
 from service.spending.hearing import heard
 
 P = ParamSpec("P")

@@ -10,19 +10,19 @@ from sqlmodel import Session
 
 from service.detections.conclude import conclude
 from service.detections.follow import join_runs
-from service.detections.lifecycle import RunState
 from service.detections.lock import lock_audio
-from service.detections.models import Detection, Run
-from service.detections.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
-from service.detections.share import can_share
-from service.detections.takes import hopeless, what_each_takes
-from service.detections.verdict import DetectionStatus
-from service.detections.votes import Rule
 from service.detectors.catalogue import Catalogue, tier_of
 from service.kit.database import wakes
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.media.models import Media
+from service.runs.dedup_key import can_share
+from service.runs.lifecycle import RunState
+from service.runs.models import Detection, Run
+from service.runs.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.runs.takes import hopeless, what_each_takes
+from service.verdicts.verdict import DetectionStatus
+from service.verdicts.votes import Rule
 
 
 @dataclass(frozen=True, slots=True)

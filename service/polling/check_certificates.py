@@ -12,8 +12,6 @@ from sqlmodel import Session, select
 
 from service.detections.certify import make_ready
 from service.detections.lock import lock_detection
-from service.detections.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
-from service.detections.policy import DetectionPolicy
 from service.detectors.exchange import VendorError
 from service.detectors.offers import Certifies, Checked
 from service.detectors.port import Refused
@@ -24,6 +22,8 @@ from service.kit.claims import claim
 from service.kit.clock import Clock, seconds
 from service.kit.columns import table_of
 from service.kit.database import Database
+from service.runs.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
+from service.runs.policy import DetectionPolicy
 from service.spending.hearing import Heard, heard
 from service.spending.lock import note_heard
 from service.spending.single import let_one

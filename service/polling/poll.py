@@ -15,12 +15,8 @@ from sqlmodel import Session
 from service.detections.admit import admit_polls
 from service.detections.asks import AskBuilder
 from service.detections.hold import claim_with_media, hold_run
-from service.detections.lifecycle import RunState
-from service.detections.models import RUN_POLLABLE, Run
-from service.detections.named import as_asked, of_this_run
 from service.detections.observe import Sighting, observe
 from service.detections.pay import Aftermath, with_aftermath
-from service.detections.policy import TOPIC_POLLS, DetectionPolicy
 from service.detections.record import expire_run
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
@@ -34,6 +30,10 @@ from service.kit.database import Database, wakes
 from service.kit.metrics import Count
 from service.kit.talks import Cut, Talks
 from service.media.models import Media
+from service.runs.filename_match import as_asked, of_this_run
+from service.runs.lifecycle import RunState
+from service.runs.models import RUN_POLLABLE, Run
+from service.runs.policy import TOPIC_POLLS, DetectionPolicy
 from service.spending.hearing import heard
 
 log = structlog.get_logger()

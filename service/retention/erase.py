@@ -6,11 +6,11 @@ from sqlmodel import Session, col, select
 
 from service.callbacks.erase import erase_callbacks_of
 from service.detections.erase import erase_detection_rows
-from service.detections.models import Detection
 from service.events.erase import erase_events_of
 from service.kit.errors import CallerError
 from service.media.erase import mark_erased
 from service.media.models import Media
+from service.runs.models import Detection
 from service.webhooks.erase import drop_deliveries_of
 
 

@@ -8,9 +8,9 @@ from sqlmodel import Session, SQLModel, col, select
 
 from service.accounts.models import Idempotency
 from service.callbacks.models import CALLBACK_SET_ASIDE, CALLBACK_SETTLED, Callback
-from service.detections.models import Detection, Observation, RawBody, Run
 from service.kit.columns import table_of
 from service.kit.heartbeat import Worker
+from service.runs.models import Detection, Observation, RawBody, Run
 from service.webhooks.models import DELIVERY_ENDED, Attempt, Delivery
 
 _QUARANTINE = timedelta(days=30)

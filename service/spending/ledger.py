@@ -10,19 +10,9 @@ from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
+from service.spending.charge import Charge
 from service.spending.models import Entry
 from service.spending.prices import Basis, Price
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What one submission costs. `billed`: the vendor took it; `None`: perhaps it did."""
-
-    amount_micros: int | None
-    currency: str | None
-    basis: Basis
-    billed: bool | None = None
-    possible_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from sqlalchemy.orm import defer
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import Session, col, select
 
-from service.detections.facts_of import runs_of
-from service.detections.models import Detection, Observation, Revision, Run
 from service.detections.queries import has_ended
 from service.events.models import Event
+from service.runs.load_facts import runs_of
+from service.runs.models import Detection, Observation, Revision, Run
 from service.timeline.callbacks import called_back
 from service.timeline.fact import Fact, in_order
 from service.timeline.runs import observed, run_facts

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Row, and_, or_, select
 from sqlmodel import Session
 
 from service.callbacks.models import Callback
-from service.detections.models import Run
 from service.kit.clock import rfc3339
 from service.kit.columns import table_of
+from service.runs.models import Run
 from service.timeline.fact import Fact
 
 _TABLE = table_of(Callback)

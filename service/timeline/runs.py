@@ -4,15 +4,15 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from service.detections.facts_of import REREAD
-from service.detections.lifecycle import RunState
-from service.detections.models import Observation, Run
 from service.detections.observe import PARTIAL
-from service.detections.votes import Rule
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, Via
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import REREAD
+from service.runs.models import Observation, Run
 from service.timeline.fact import Fact
+from service.verdicts.votes import Rule
 
 
 def run_facts(run: Run, rule: str) -> Iterable[Fact]:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.detections.lifecycle import RunState
-from service.detections.models import Observation, Run
 from service.detections.note_try import Errand, Outcome
 from service.detectors.words import Via
 from service.kit.clock import rfc3339
+from service.runs.lifecycle import RunState
+from service.runs.models import Observation, Run
 from service.timeline.fact import Fact
 from service.timeline.waits import Span
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.detections.models import Revision
 from service.events.models import Event
 from service.kit.clock import rfc3339
+from service.runs.models import Revision
 from service.timeline.fact import Fact
 from service.webhooks.models import Attempt, Delivery
 

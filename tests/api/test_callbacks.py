@@ -19,11 +19,11 @@ from service.callbacks.addresses import address_token
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.run_addresses import RunAddress, sign_address
-from service.detections.models import Run
 from service.detectors.exchange import Exchange
 from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.sealing import Sealer
+from service.runs.models import Run
 from service.timeline.callbacks import called_back
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig

@@ -13,11 +13,11 @@ from sqlmodel import select
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.api import certificates, detection_actions, detections, events
-from service.detections.models import Certificate
 from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
 from service.kit.database import Database
 from service.kit.sealing import Sealer
+from service.runs.models import Certificate
 from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.certifying import HOLDS, ISSUED, Certifying, analysed, certifying

@@ -9,9 +9,9 @@ from sqlmodel import col, select
 
 from service.callbacks.models import Callback
 from service.callbacks.process import claim_callbacks, process
-from service.detections.models import Observation
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
+from service.runs.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, raw, said
 

@@ -9,7 +9,6 @@ from sqlmodel import select
 from typer.testing import CliRunner, Result
 
 from service.cli.commands import app
-from service.detections.models import Observation, Run
 from service.detections.observe import Sighting, observe
 from service.detections.submit import submit
 from service.detectors.port import Raw
@@ -19,6 +18,7 @@ from service.events.models import Event
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.sealing import Sealer
+from service.runs.models import Observation, Run
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.detections.rows import add_media, policy_of, question

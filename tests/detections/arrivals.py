@@ -20,7 +20,7 @@ from service.kit.database import Database
 from service.kit.errors import CallerError
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import Scripted, raw
-from tests.detections.votes_cast import VERDICTS
+from tests.verdicts.votes_cast import VERDICTS
 
 _REASONS = {"too_short": ReasonCode.TOO_SHORT, "error": ReasonCode.VENDOR_ERROR}
 _ENDS = {"too_short": RunStatus.NOT_APPLICABLE, "error": RunStatus.FAILED}

@@ -15,10 +15,7 @@ from service.callbacks.models import Callback
 from service.callbacks.process import CallbackProcessor, match_parked
 from service.detections.asks import AskBuilder
 from service.detections.dispatch import Dispatcher
-from service.detections.models import Detection, Revision, Run
-from service.detections.policy import DetectionPolicy
 from service.detections.submit import Question, submit
-from service.detections.votes import Rule
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
 from service.detectors.port import Adapter
 from service.detectors.words import Authenticity
@@ -29,6 +26,9 @@ from service.kit.ids import new_id
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.polling.poll import Poller
+from service.runs.models import Detection, Revision, Run
+from service.runs.policy import DetectionPolicy
+from service.verdicts.votes import Rule
 from tests.detections.scripted import NOW, Scripted
 from tests.media.sounds import wav
 

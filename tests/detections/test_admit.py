@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from service.detections.admit import claim_admitted
 from service.detections.dispatch import claim_runs
-from service.detections.models import Run
 from service.detectors.catalogue import Limits
 from service.kit.database import Database
 from service.polling.poll import claim_polls
+from service.runs.models import Run
 from service.spending.models import Gate
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, aippim, asc, job, lost, not_sent, raw, said

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.detections.votes import Rule
 from service.detectors.words import Via
 from service.kit.database import Database
+from service.verdicts.votes import Rule
 from tests.detections.arrivals import ANSWERS, Arrival, Model, finals, happen, lease, vendors
 from tests.detections.rows import World
-from tests.detections.rule_book import by_the_book
 from tests.detections.scripted import aippim, asc
-from tests.detections.test_cascade import decided, played
-from tests.detections.votes_cast import FREE_RULES
+from tests.verdicts.rule_book import by_the_book
+from tests.verdicts.test_cascade import decided, played
+from tests.verdicts.votes_cast import FREE_RULES
 
 _BOUNDED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _ENDS = (*ANSWERS, "timeout")

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from service.detections.asks import AskBuilder
-from service.detections.models import Run
 from service.detectors.catalogue import Line
 from service.detectors.port import Ask
 from service.media.models import Media
 from service.media.store import Store
+from service.runs.models import Run
 from tests.detections.rows import PLAN, Addresses
 from tests.detections.scripted import NOW, Scripted, aippim, asc
 

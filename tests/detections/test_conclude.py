@@ -9,13 +9,13 @@ import pytest
 from sqlmodel import Session, col, select
 
 from service.detections.conclude import conclude, lock_detection
-from service.detections.models import Revision
 from service.detections.observe import Sighting, observe
-from service.detections.votes import Rule
 from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.media.models import Media
+from service.runs.models import Revision
+from service.verdicts.votes import Rule
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, aippim, asc, said
 

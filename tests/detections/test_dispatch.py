@@ -7,9 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.detections.dispatch import claim_runs
-from service.detections.models import Run
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
+from service.runs.models import Run
 from tests.detections.rows import SOUND, World, alter, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said
 

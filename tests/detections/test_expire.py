@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from service.detections.expire import expire_overdue, overdue_runs
-from service.detections.lifecycle import RunState
 from service.kit.database import Database
+from service.runs.lifecycle import RunState
 from tests.detections.rows import PLAN, alter, world
 from tests.detections.scripted import NOW, asc
 

@@ -12,13 +12,13 @@ import pytest
 
 from service.detections.expire import expire_overdue
 from service.detections.fetch_source import Failure, SourceFetcher, claim_sources, record_failure, record_source
-from service.detections.votes import OutcomeReason, Rule
 from service.kit.database import Database
 from service.kit.guard import GuardPolicy
 from service.kit.guarded_http import guarded_session
 from service.media import ingest
 from service.media.models import Media
 from service.media.store import DatabaseStore
+from service.verdicts.votes import OutcomeReason, Rule
 from tests.detections.rows import SOUND, World, add_media, world
 from tests.detections.scripted import NOW, aippim, asc
 from tests.loopback import Peer, Script, answer, peer, read_request

@@ -10,11 +10,11 @@ from sqlmodel import select
 
 from service.detections.fetch_source import claim_sources, record_source
 from service.detections.lock import lock_detection
-from service.detections.models import Run
 from service.detections.observe import Sighting, observe
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.runs.models import Run
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, aippim, asc, job, said
 from tests.detections.sharing import ask, call_off, only, outcome, recording

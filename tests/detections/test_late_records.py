@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 from structlog.testing import capture_logs
 
-from service.detections.models import Observation
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
+from service.runs.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, Scripted, aippim, asc, job, lost, not_sent, raw, said
 

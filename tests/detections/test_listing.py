@@ -9,10 +9,10 @@ from sqlalchemy import event
 
 from service.detections.listing import Wanted, list_detections, summaries
 from service.detections.queries import find_detection, result_of
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
 from service.kit.database import Database
 from service.kit.paging import Page, Place
+from service.verdicts.verdict import DetectionStatus
 from tests.detections.rows import ACCOUNT, World, policy_of
 from tests.detections.scripted import NOW, aippim, asc, job, said
 

@@ -17,7 +17,6 @@ from service.callbacks.process import claim_callbacks, process
 from service.detections.dispatch import claim_runs
 from service.detections.fetch_source import claim_sources, record_source
 from service.detections.lock import lock_detection, lock_run
-from service.detections.models import Detection, Run
 from service.detections.observe import Sighting, observe
 from service.detectors.catalogue import Limits, Line
 from service.detectors.words import Authenticity, Via
@@ -25,6 +24,7 @@ from service.events.outbox import Outbox, Recorded
 from service.kit.database import Database
 from service.media.models import Media
 from service.polling.poll import claim_polls
+from service.runs.models import Detection, Run
 from tests.detections.rows import PLAN, World, policy_of, world
 from tests.detections.scripted import NOW, asc, job, said
 from tests.detections.sharing import ask, only, recording

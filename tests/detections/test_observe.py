@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
-from service.detections.models import Observation, RawBody
 from service.detections.observe import Sighting, observe
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
+from service.runs.models import Observation, RawBody
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Scripted, asc, raw, said
 

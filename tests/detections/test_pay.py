@@ -9,11 +9,11 @@ from sqlmodel import col, select
 
 from service.accounts.register import account_named
 from service.detections.hold import claim_with_media
-from service.detections.models import RUN_DISPATCHABLE
 from service.detections.pay import begin_paid_submit
 from service.detectors.port import Capabilities, Needs
 from service.kit.clock import seconds
 from service.kit.database import Database
+from service.runs.models import RUN_DISPATCHABLE
 from service.spending.budgets import set_budget
 from service.spending.models import Entry
 from service.spending.prices import load_prices

@@ -5,12 +5,12 @@ import json
 import pytest
 from sqlmodel import delete
 
-from service.detections.models import Detection, RawBody
 from service.detections.observe import Sighting, observe
 from service.detections.queries import find_detection, has_ended, result_of
 from service.detectors.port import Raw
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
+from service.runs.models import Detection, RawBody
 from tests.detections.rows import ACCOUNT, World, alter, world
 from tests.detections.scripted import NOW, asc, said
 

@@ -8,7 +8,6 @@ import pytest
 from sqlmodel import Session, select
 
 from service.detections.hold import hold_run
-from service.detections.models import Observation, Run
 from service.detections.note_try import Outcome, Try
 from service.detections.observe import Sighting
 from service.detections.record import (
@@ -24,6 +23,7 @@ from service.detections.record import (
 from service.detectors.port import Accepted, Prepared, Refused
 from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.database import Database
+from service.runs.models import Observation, Run
 from tests.detections.rows import PLAN, World, alter, world
 from tests.detections.scripted import NOW, asc, said
 

@@ -10,7 +10,6 @@ import pytest
 from sqlmodel import col, delete, select
 
 from service.detections.conclude import lock_detection
-from service.detections.models import Observation, RawBody
 from service.detections.renormalise import Tally, Wanted, renormalise
 from service.detections.reread import ANSWER, DETECTOR_ANSWER
 from service.detectors.port import Accepted, Raw, Refused
@@ -19,6 +18,7 @@ from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
 from service.events.models import Event
 from service.kit.database import Database
 from service.retention.erase import erase_detection
+from service.runs.models import Observation, RawBody
 from service.timeline.assemble import assemble
 from tests.detections.rows import World, alter, policy_of, world
 from tests.detections.scripted import NOW, Scripted, aippim, asc, job, raw, said

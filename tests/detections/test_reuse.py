@@ -9,13 +9,13 @@ from sqlmodel import select
 
 from service.detections.fetch_source import claim_sources, record_source
 from service.detections.lock import lock_detection
-from service.detections.models import RawBody
 from service.detections.recheck import recheck
-from service.detections.votes import Rule
 from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.media.models import Media
+from service.runs.models import RawBody
 from service.timeline.assemble import assemble
+from service.verdicts.votes import Rule
 from tests.detections.rows import ACCOUNT, World, add_media, policy_of, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, raw, said
 from tests.detections.sharing import ask, call_off, erase, only, outcome, part, recording

@@ -16,9 +16,9 @@ from sqlmodel import select
 from service.callbacks.process import claim_callbacks, process
 from service.detections.dispatch import claim_runs
 from service.detections.expire import expire_overdue
-from service.detections.models import Run
 from service.detections.pay import begin_paid_submit
 from service.kit.database import Database
+from service.runs.models import Run
 from service.spending.models import Entry
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import Scripted, asc, lost

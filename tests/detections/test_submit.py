@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from service.detections.policy import DetectionPolicy
 from service.detections.submit import submit
-from service.detections.votes import Rule
 from service.detectors.catalogue import Catalogue
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
+from service.runs.policy import DetectionPolicy
+from service.verdicts.votes import Rule
 from tests.detections.rows import PLAN, add_media, alter, policy_of, question, world
 from tests.detections.scripted import NOW, aippim, asc
 

@@ -6,10 +6,10 @@ Only what stands between the two marks is drawn; the words around it are written
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.detections.lifecycle import TABLE, RunInput, RunState
+from service.runs.lifecycle import TABLE, RunInput, RunState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
-_BEGIN = "<!-- drawn by tests/house/draw_states.py from service/detections/lifecycle.py -->"
+_BEGIN = "<!-- drawn by tests/house/draw_states.py from service/runs/lifecycle.py -->"
 _END = "<!-- end of what is drawn -->"
 
 Table = Mapping[tuple[RunState, RunInput], RunState]

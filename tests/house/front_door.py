@@ -20,13 +20,13 @@ from service.accounts.register import account_named
 from service.api.context import Context
 from service.api.routes import ROUTES
 from service.app import create
-from service.detections.models import Run
 from service.detections.observe import Sighting, observe
 from service.detections.submit import submit
 from service.detectors.vendor import VendorSettings
 from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
+from service.runs.models import Run
 from service.settings import load_settings
 from service.vendors import VENDORS
 from service.webhooks.endpoints import NewEndpoint, create_endpoint

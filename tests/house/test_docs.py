@@ -12,10 +12,10 @@ import pytest
 import typer
 
 from service.cli.commands import app
-from service.detections.lifecycle import TABLE, RunInput, RunState
 from service.events.types import EventType
 from service.kit.clock import system_clock
 from service.kit.signatures import new_secret, sign
+from service.runs.lifecycle import TABLE, RunInput, RunState
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.vendors import VENDORS

@@ -21,8 +21,6 @@ from service.callbacks.intake import callbacks_seen, store_callbacks
 from service.callbacks.process import CallbackProcessor, match_parked
 from service.detections.asks import AskBuilder
 from service.detections.dispatch import Dispatcher
-from service.detections.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
-from service.detections.policy import TOPIC_POLLS, TOPIC_RUNS, DetectionPolicy
 from service.detections.submit import submit
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
 from service.detectors.vendor import VendorSettings
@@ -30,6 +28,8 @@ from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.media.store import DatabaseStore
 from service.polling.poll import Poller
+from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
+from service.runs.policy import TOPIC_POLLS, TOPIC_RUNS, DetectionPolicy
 from service.vendors.aippim.settings import AippimSettings
 from service.vendors.asc.settings import AscSettings
 from tests.detections.rows import Addresses, add_media, question

@@ -20,8 +20,8 @@ from sqlmodel import select
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.detections.models import Run
 from service.kit.database import Database
+from service.runs.models import Run
 from service.sandbox.track import write_track
 from tests.journeys.at_once import on_both
 from tests.journeys.customer import Customer, customer

@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 from sqlmodel import col, select
 
-from service.detections.models import Detection, Revision
 from service.events.models import Event
 from service.kit.database import Database
+from service.runs.models import Detection, Revision
 from service.spending.models import Entry, Gate
 from tests.journeys.day import MIDNIGHT, Day, Plan
 

@@ -14,9 +14,9 @@ import pytest
 from sqlmodel import col, select
 from starlette.types import Scope
 
-from service.detections.models import Run
 from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.runs.models import Run
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.at_once import on_both
 from tests.journeys.customer import Customer, customer

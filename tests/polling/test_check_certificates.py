@@ -9,11 +9,11 @@ from sqlmodel import select
 
 from service.detections.certify import Wanted, record_certificate, want_certificate
 from service.detections.lock import lock_detection
-from service.detections.models import Certificate
 from service.detectors.catalogue import Limits
 from service.detectors.offers import Certificate as Issued
 from service.kit.database import Database
 from service.polling.check_certificates import CertificateChecker
+from service.runs.models import Certificate
 from tests.detections.certifying import HOLDS, ISSUED, Certifying, analysed, certifying
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, job, lost, raw, said

@@ -11,7 +11,6 @@ from sqlmodel import Session, SQLModel, select
 from service.detections.cancel import cancel
 from service.detections.conclude import lock_detection
 from service.detections.erase import without_content
-from service.detections.models import Detection
 from service.detections.queries import result_of
 from service.events.models import Event
 from service.events.outbox import Outbox
@@ -20,6 +19,7 @@ from service.kit.errors import CallerError
 from service.media.erase import find_media
 from service.media.models import Media
 from service.retention.erase import erase_detection, erase_media
+from service.runs.models import Detection
 from service.webhooks.fanout import fan_out
 from service.webhooks.record import record_attempts
 from tests.detections.rows import ACCOUNT, World, world

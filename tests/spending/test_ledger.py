@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from service.kit.database import Database
-from service.spending.ledger import Charge, Spender, charges_of, open_charge, settle_charge, settle_latest, spent
+from service.spending.charge import Charge
+from service.spending.ledger import Spender, charges_of, open_charge, settle_charge, settle_latest, spent
 from service.spending.prices import Basis, Price
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

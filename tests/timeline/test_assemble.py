@@ -9,9 +9,9 @@ from sqlalchemy import event
 from service.detections.conclude import lock_detection
 from service.detections.fetch_source import Failure, record_failure, record_source
 from service.detections.recheck import recheck
-from service.detections.votes import OutcomeReason, Rule
 from service.kit.database import Database
 from service.timeline.assemble import Timeline, assemble
+from service.verdicts.votes import OutcomeReason, Rule
 from service.webhooks.models import Endpoint
 from service.webhooks.record import record_attempts
 from tests.detections.rows import World, add_media, alter, policy_of

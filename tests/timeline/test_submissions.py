@@ -9,11 +9,11 @@ from sqlmodel import col, select
 
 from service.detections.cancel import cancel
 from service.detections.conclude import lock_detection
-from service.detections.models import Observation, RawBody
-from service.detections.policy import topic_of
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
 from service.retention.erase import erase_detection
+from service.runs.models import Observation, RawBody
+from service.runs.policy import topic_of
 from service.timeline.assemble import Timeline, assemble
 from service.timeline.seen import Seen
 from tests.detections.rows import World, alter, world

@@ -7,8 +7,8 @@ from service.api.described.everywhere import EXAMPLE_BASE
 from service.api.detections import DetectionIn
 from service.api.schemas.detections import Detection, DetectionPage, DetectionSummary
 from service.api.schemas.timeline import Timeline
-from service.detections.verdict import DetectionStatus
 from service.detectors.words import Verdict
+from service.verdicts.verdict import DetectionStatus
 
 _READ, _WRITE = "detections:read", "detections:write"
 _NOTHING_IN = Body(model=NothingIn, required=False)

@@ -1,0 +1,49 @@
+"""What was said of a run before the answer that decided it: names and times that this one may leave out.
+
+They stand where that answer is silent, and decide nothing. A callback proves little, so of its names none is taken
+that could be taken for a proof: no id, and nothing of a certificate.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from service.detectors.reading import Reading
+from service.runs.models import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The vendor's names, and its own times."""
+
+    other: dict[str, str] = field(default_factory=dict)
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+def said_beside(rows: Iterable[Observation], deciding: int | None) -> Beside:
+    """What callbacks and the answers to submissions said before look number `deciding`; `None`: until now."""
+    other: dict[str, str] = {}
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+    for row in rows:
+        tells = row.callback_id is not None or row.outcome is not None
+        if not tells or row.reading is None or (deciding is not None and row.n >= deciding):
+            continue
+        told: dict[str, Any] = json.loads(row.reading)
+        said = Reading.model_validate(
+            {"status": told["status"]}
+            | {name: told[name] for name in ("refs", "vendor_submitted_at", "vendor_completed_at") if name in told}
+        )
+        other |= {
+            name: value for name, value in said.refs.other.items() if row.callback_id is None or _proves_nothing(name)
+        }
+        submitted_at = submitted_at or said.vendor_submitted_at
+        completed_at = said.vendor_completed_at or completed_at
+    return Beside(other, submitted_at, completed_at)
+
+
+def _proves_nothing(name: str) -> bool:
+    return "." not in name and not name.lower().endswith("id")
