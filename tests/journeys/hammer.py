@@ -1,0 +1,233 @@
+"""A deployment under the hammer: clients, vendors and workers at once on a clock that leaps, until all has settled.
+
+Everything goes through the API, the worker's table of loops and the rows; nothing here knows how a run is moved.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import httpx
+
+from service.api.routes import ROUTES
+from service.app import context_from
+from service.callbacks.addresses import address_token
+from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
+from service.kit.database import Database
+from service.resources import Resources, open_resources
+from service.settings import load_settings
+from service.worker import Loop, Worker
+from tests.api.doors import app_of, bearer, client_of
+from tests.detections.scripted import NOW
+from tests.journeys.day_vendors import SimulatedTime
+from tests.journeys.hammer_log import listening
+from tests.journeys.hammer_rows import Look, look
+from tests.journeys.hammer_target import Target, target
+from tests.journeys.hammer_vendors import Erratic, vendors
+
+BASE = "http://relay.test"
+DEADLINE_SECONDS = 300.0
+_PLAN = VendorPolicy(
+    first_poll=30,
+    poll=15,
+    poll_max=60,
+    deadline=DEADLINE_SECONDS,
+    resubmit_after=45,
+    timeout=60,
+    first_poll_is_set=True,
+)
+_PLANS = {
+    "asc": replace(_PLAN, limits=Limits(concurrency=8)),
+    "aippim": replace(_PLAN, trust="payload", limits=Limits(per_minute=600)),
+    "pex": _PLAN,
+}
+# The one measures our clock against the database's; the other goes by the time in ids, which no test turns.
+_LEFT_OUT = ("beat", "prune")
+_FEW, _MANY = 0.005, 0.1  # seconds between two looks of a loop that is woken, and of one that is not
+_MOST_LEAPS = 600
+_STUCK_SECONDS = 20.0
+# The clock may leap over a deadline and the time that is given after it; vendors may fail five times running.
+_EXPECTED = frozenset({"run.overdue", "vendor.circuit_opened"})
+
+
+@dataclass
+class Process:
+    """One process of ours: a web half that a client speaks to, and a worker whose loops all turn."""
+
+    resources: Resources
+    worker: Worker
+    client: httpx.AsyncClient
+
+
+@dataclass
+class Hammer:
+    """A deployment, what stands around it, and what went wrong so far."""
+
+    seed: int
+    time: SimulatedTime
+    vendors: Sequence[Erratic]
+    target: Target
+    processes: list[Process] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    lines: Sequence[Mapping[str, Any]] = ()
+    done: Counter[str] = field(default_factory=Counter)
+    unsettled: Look | None = None
+    _ended: bool = False
+
+    @property
+    def logged(self) -> Counter[str]:
+        """How often each event stands in the log."""
+        return Counter(str(line["event"]) for line in self.lines)
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong: answers, loops, and lines of the log that no operator should ever see."""
+        bad = (line for line in self.lines if line["log_level"] in ("error", "critical"))
+        return self.faults + [f"logged: {line}"[:3000] for line in bad if line["event"] not in _EXPECTED]
+
+    @property
+    def database(self) -> Database:
+        return self.processes[0].resources.database
+
+    def random(self, name: str) -> Random:
+        """Return chance of its own for this part, the same for the same seed."""
+        return Random(f"{self.seed}:{name}")
+
+    def leap(self, seconds: float) -> None:
+        self.time.turn_to(self.time() + timedelta(seconds=seconds))
+
+    async def ask(self, client: httpx.AsyncClient, expected: Sequence[int], method: str, path: str, **more: Any) -> Any:
+        """Return the answer. A status that is not expected is a fault."""
+        response = await client.request(method, path, **more)
+        self.done[f"{method} {_verb(path)} {response.status_code}"] += 1
+        if response.status_code not in expected:
+            self.faults.append(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        return response.json() if response.content else None
+
+    async def call(self, url: str, body: bytes) -> None:
+        """A vendor calls back, at any of the processes."""
+        client = self.processes[len(body) % len(self.processes)].client
+        headers = {"content-type": "application/json"}
+        # The address of a run dies some hours after its deadline.
+        await self.ask(client, (200, 401), "POST", url.removeprefix(BASE), content=body, headers=headers)
+
+    async def settle(self) -> None:
+        """Let the clock leap from one due time to the next until nothing is left to be done, or nothing moves."""
+        for vendor in self.vendors:
+            vendor.calm = True
+        loop = asyncio.get_running_loop()
+        leaps, stands_since = 0, loop.time()
+        while True:
+            now = await self.database.read(look, self.time())
+            if not now.open and not any(vendor.talking for vendor in self.vendors):
+                return
+            waited = loop.time() - stands_since
+            # What is due is some loop's to take; what is leased is under way, or its holder waits for the clock.
+            if waited < (_STUCK_SECONDS if now.due else 0.15 if now.leased else 0.02):
+                await asyncio.sleep(0.01)
+                continue
+            if now.due or leaps >= _MOST_LEAPS:
+                self.unsettled = now
+                return
+            leaps, stands_since = leaps + 1, loop.time()
+            later = (now.next_at - self.time()).total_seconds() if now.next_at else 0
+            self.leap(max(later, 10.0))
+
+    async def run_loops(self, process: Process, number: int) -> None:
+        """Turn every loop of this process's worker until the hammer has ended."""
+        turning = [
+            self._turn(loop, process, self.random(f"{number}:{loop.name}"))
+            for loop in process.worker.loops()
+            if loop.name not in _LEFT_OUT
+        ]
+        await asyncio.gather(*turning)
+
+    async def _turn(self, loop: Loop, process: Process, random: Random) -> None:
+        wake = process.resources.database.wake
+        woken = wake.subscribe(loop.topic or loop.name)
+        while not self._ended:
+            woken.clear()
+            try:
+                while await loop.step() and not self._ended:
+                    pass
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is told
+                self.faults.append(f"loop {loop.name}: {type(error).__name__}: {str(error)[:300]}")
+            pause = random.uniform(_FEW, 4 * _FEW) if loop.topic else random.uniform(_FEW, _MANY)
+            try:
+                async with asyncio.timeout(pause):
+                    await woken.wait()
+            except TimeoutError:
+                pass
+
+    async def all_of(self, work: Sequence[Awaitable[None]]) -> None:
+        """Do the work while all loops turn, then let everything settle."""
+        before = asyncio.all_tasks()
+        loops = [asyncio.create_task(self.run_loops(one, number)) for number, one in enumerate(self.processes)]
+        try:
+            await asyncio.gather(*work)
+            await self.target.calm_down(self)
+            await self.settle()
+        finally:
+            self._ended = True
+            await asyncio.wait(loops, timeout=_STUCK_SECONDS)
+            left = asyncio.all_tasks() - before
+            if left:
+                await asyncio.wait(left, timeout=_STUCK_SECONDS)
+
+
+def _verb(path: str) -> str:
+    """Return the path without what differs each time."""
+    parts = [part for part in path.split("/") if part.replace("-", "").isalnum() and len(part) < 20]
+    return "/".join(parts)
+
+
+@asynccontextmanager
+async def hammer(database_url: str, seed: int) -> AsyncIterator[Hammer]:
+    """Yield a deployment of two processes on PostgreSQL, of one on SQLite."""
+    time = SimulatedTime(NOW)
+    async with AsyncExitStack() as stack:
+        here = Hammer(
+            seed, time, vendors(time, Random(f"{seed}:vendors")), await stack.enter_async_context(target(seed))
+        )
+        here.lines = stack.enter_context(listening(here.faults))
+        for number in range(1 if database_url.startswith("sqlite") else 2):
+            here.processes.append(await _process(stack, here, database_url, number))
+        headers = bearer(here.database)
+        for process in here.processes:
+            process.client.headers.update(headers)
+        first = here.processes[0].resources
+        for vendor in here.vendors:
+            token = await first.database.write(address_token, "live", vendor.vendor, first.sealer, time())
+            vendor.account_url = first.links.account_callback("live", vendor.vendor, token)
+            vendor.call = here.call
+        yield here
+
+
+async def _process(stack: AsyncExitStack, here: Hammer, database_url: str, number: int) -> Process:
+    settings = load_settings(
+        secret_keys=("k" * 40,),
+        database_url=database_url,
+        media_store="database:",
+        public_url=BASE,
+        outbound_allow=("127.0.0.0/8",),
+        outbound_https_only=False,
+        api_per_minute=1_000_000,
+        webhook_retry_seconds=(0, 5, 30, 60, 60),
+        webhook_throttled_floor_seconds=5,
+        webhook_timeout_seconds=5,
+        media_retention_hours=10_000,
+    )
+    opened = await stack.enter_async_context(open_resources(settings, here.time))
+    lines = {("live", one.vendor): Line(one, _PLANS[one.vendor]) for one in here.vendors}
+    chance = here.random(f"policy {number}").random
+    resources = replace(opened, policy=replace(opened.policy, catalogue=Catalogue(lines), random=chance))
+    worker = Worker(resources)
+    if number == 0:
+        opened.hand_off = worker._deliverer  # as a worker does that has started
+    client = await stack.enter_async_context(client_of(app_of(ROUTES, context_from(resources))))
+    return Process(resources, worker, client)

@@ -1,0 +1,68 @@
+"""What the rows of a deployment say is left to be done. The columns' names stand here and in `hammer_rules` alone."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from service.callbacks.models import CALLBACK_WAITING, Callback
+from service.detections.models import RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
+from service.webhooks.models import DELIVERY_WAITING, Delivery
+
+# Longer than a run may wait; then callbacks that nobody's run knows are put aside, and a belt ends what stands.
+_AT_LAST = timedelta(seconds=310)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is open, by table and state; how much of it is due now or leased; and when something is due next."""
+
+    open: Counter[str]
+    due: Counter[str]
+    leased: Counter[str]
+    next_at: datetime | None
+
+
+def look(session: Session, now: datetime) -> Look:
+    """Return what is left to be done at this moment."""
+    found = Look(Counter(), Counter(), Counter(), None)
+    times: list[datetime] = []
+    for name, due_at, token, at_last in _open_rows(session):
+        found.open[name] += 1
+        if token is not None:
+            found.leased[name] += 1
+        if due_at is not None and due_at <= now:
+            found.due[name] += 1
+        times += [at for at in (due_at, at_last) if at is not None and at > now]
+    return Look(found.open, found.due, found.leased, min(times, default=None))
+
+
+def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | None, datetime | None]]:
+    """Yield every row that is not at its end: its name, when it is due, whose it is, when it ends at the latest."""
+    for source in session.exec(select(Detection).where(text(SOURCE_WAITING))):
+        yield "source due", source.due_at, source.lease_token, None
+    for detection in session.exec(select(Detection).where(col(Detection.completed_at).is_(None))):
+        yield f"detection {detection.status}", None, None, detection.deadline_at + _AT_LAST
+    for waiting in (RUN_DISPATCHABLE, RUN_POLLABLE):
+        for run in session.exec(select(Run).where(text(waiting))):
+            yield f"run {run.state}", run.due_at, run.lease_token, None
+    for run in session.exec(select(Run).where(col(Run.ended_at).is_(None), col(Run.due_at).is_(None))):
+        yield f"run {run.state}", None, run.lease_token, run.deadline_at + _AT_LAST
+    for callback in session.exec(select(Callback).where(text(CALLBACK_WAITING))):
+        yield "callback due", callback.due_at, callback.lease_token, None
+    for parked in session.exec(select(Callback).where(Callback.state == "parked")):
+        yield "callback parked", None, None, parked.received_at + _AT_LAST
+    for delivery in session.exec(select(Delivery).where(text(DELIVERY_WAITING))):
+        yield "delivery due", delivery.due_at, delivery.lease_token, None
+    unfinished = col(Delivery.state).in_(("blocked", "held"))
+    for delivery in session.exec(select(Delivery).where(unfinished)):
+        yield f"delivery {delivery.state}", None, delivery.lease_token, None
+
+
+def all_of(session: Session, model: Any) -> list[Any]:
+    """Return every row of this table."""
+    return list(session.exec(select(model)).all())
