@@ -45,7 +45,8 @@ async def _by_hand(database_url: str, seed: int, seconds: float) -> tuple[list[s
     async with hammer(database_url, seed) as here:
         asked = await strike(here, seconds=seconds)
         happened = [
-            f"{len(asked.detections)} detections, {sum(here.done.values())} requests: {dict(sorted(here.done.items()))}",
+            f"detections: {len(asked.detections)}",
+            f"{sum(here.done.values())} requests: {dict(sorted(here.done.items()))}",
             f"in the log: {dict(here.logged.most_common())}",
             f"submissions taken: {sum(sum(one.taken_of.values()) for one in here.vendors)}",
             f"answers to webhooks: {dict(here.target.answered)}",
