@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.detections.models import RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
+from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
 from service.webhooks.models import DELIVERY_WAITING, Delivery
 
 # Longer than a run may wait; then callbacks that nobody's run knows are put aside, and a belt ends what stands.

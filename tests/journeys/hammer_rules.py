@@ -7,11 +7,11 @@ from typing import Any
 from sqlmodel import Session
 
 from service.callbacks.models import Callback
-from service.detections.lifecycle import RunState
-from service.detections.models import Certificate, Detection, Observation, Revision, Run
-from service.detections.verdict import DetectionStatus
 from service.events.models import Event
+from service.runs.lifecycle import RunState
+from service.runs.models import Certificate, Detection, Observation, Revision, Run
 from service.spending.models import Entry
+from service.verdicts.verdict import DetectionStatus
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.hammer import Hammer
 from tests.journeys.hammer_rows import all_of
