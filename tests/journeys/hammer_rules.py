@@ -43,7 +43,7 @@ class Rows:
         self.deliveries: list[Delivery] = all_of(session, Delivery)
         self.attempts: list[Attempt] = all_of(session, Attempt)
         self.ledger: list[Entry] = all_of(session, Entry)
-        heirs = {run.id: run.heir_run_id for run in self.runs}
+        heirs = {run.id: run.successor_run_id for run in self.runs}
         self.chains = {run.id: _last(run.id, heirs) for run in self.runs}
         """By run, which one went on with its work in the end: itself, mostly."""
 
