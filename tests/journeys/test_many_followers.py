@@ -1,0 +1,162 @@
+"""One answer for a crowd that asked the same: each of them has it once, whoever dies while they are told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import product
+
+import pytest
+
+from service.kit.database import Database
+from tests.detections.rows import World
+from tests.detections.scripted import asc, job, said
+from tests.detections.sharing import call_off
+from tests.journeys.followers import (
+    after_each_commit,
+    assert_at_rest,
+    assert_one_answer,
+    assert_told_once,
+    crowd,
+    let_die,
+    multiply,
+    open_detections,
+    outcomes,
+    process,
+)
+
+MANY = 1000
+SOME = 120  # more than two slices of them
+
+DONE = {"said": "ai"}
+
+
+def _leader(here: World) -> str:
+    (leader,) = [run.id for run in here.runs() if run.leader_key is not None]
+    return leader
+
+
+def _ends(here: World) -> Sequence[datetime | None]:
+    return [run.ended_at for run in here.runs()]
+
+
+async def _asked(here: World, count: int) -> str:
+    """Have the leader submitted and `count` runs follow it; return the leader's id."""
+    async with process(here) as first:
+        await first.until(lambda: any(run.vendor_job_id for run in here.runs()))
+    multiply(here, count - 1)
+    return _leader(here)
+
+
+@pytest.mark.timeout(240)
+async def test_a_thousand_followers_have_the_leaders_answer_once(database: Database) -> None:
+    vendor = asc(submits=[job("j1")])
+    here = crowd(database, vendor)
+    here.arrive(await _asked(here, MANY), DONE, job_id="j1")
+    async with process(here) as one:
+        await one.until(lambda: open_detections(here) == 0)
+    assert outcomes(here) == {("completed", "ai_generated", 1): MANY + 1}
+    assert_told_once(here, "detection.completed")
+    assert_one_answer(here)
+    assert_at_rest(here)
+    assert vendor.times("submit") == 1
+
+
+@pytest.mark.xfail(strict=True, reason="core: followers")
+async def test_callbacks_are_stored_while_followers_are_told(database: Database) -> None:
+    """The leader's end is committed, some followers do not know it yet, and whatever comes in is kept."""
+    here = crowd(database, asc(submits=[job("j1")]))
+    leader = await _asked(here, SOME)
+    here.arrive(leader, DONE, job_id="j1")
+    meanwhile = []
+
+    def store() -> None:
+        ended = sum(at is not None for at in _ends(here))
+        if 0 < ended < SOME + 1:
+            here.arrive("nobody", {"said": "human", "n": ended}, job_id=f"stranger {ended}")
+            meanwhile.append(ended)
+
+    async with process(here) as one:
+        with after_each_commit(one.database, store):
+            await one.until(lambda: open_detections(here) == 0)
+    assert meanwhile
+    assert here.callback_states().count("parked") == len(meanwhile)
+    assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1}
+
+
+@pytest.mark.parametrize(
+    ("since", "commits"), [*product(["the callback"], (1, 2, 3)), *product(["the end"], (0, 1, 2))]
+)
+async def test_a_process_that_dies_among_the_followers_loses_none(database: Database, since: str, commits: int) -> None:
+    """Some commits after the callback came, or after the leader's end."""
+    vendor = asc(submits=[job("j1")])
+    here = crowd(database, vendor)
+    here.arrive(await _asked(here, SOME), DONE, job_id="j1")
+    async with process(here) as one:
+        counts = let_die(one.database, commits, lambda: since == "the callback" or any(_ends(here)))
+        await one.turn_until_it_dies(counts)
+    here.clock.turn(200)  # whatever it had leased is free again
+    async with process(here) as other:
+        await other.until(lambda: open_detections(here) == 0)
+    assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1}
+    assert_told_once(here, "detection.completed")
+    assert_one_answer(here)
+    assert_at_rest(here)
+    assert vendor.times("submit") == 1
+
+
+async def test_a_crowd_whose_leader_fails_asks_once_more(database: Database) -> None:
+    vendor = asc(submits=[job("j1"), job("j2")])
+    here = crowd(database, vendor)
+    leader = await _asked(here, SOME)
+    here.arrive(leader, {"said": "broken"}, job_id="j1")
+    async with process(here) as one:
+        await one.until(lambda: any(run.vendor_job_id == "j2" for run in here.runs()))
+        heir = _leader(here)
+        await one.until(lambda: all(run.id in (leader, heir) or run.follows_run_id == heir for run in here.runs()))
+        here.arrive(heir, DONE, job_id="j2")
+        await one.until(lambda: open_detections(here) == 0)
+    assert outcomes(here) == {("completed", "ai_generated", 1): SOME, ("failed", "not_analyzed", 1): 1}
+    assert_one_answer(here, [run.id for run in here.runs() if run.id != leader])
+    assert_at_rest(here)
+    assert vendor.times("submit") == 2
+
+
+async def test_a_crowd_whose_leader_is_cancelled_waits_for_the_same_job(database: Database) -> None:
+    vendor = asc(submits=[job("j1")])
+    here = crowd(database, vendor)
+    leader = await _asked(here, SOME)
+    (detection_id,) = [run.detection_id for run in here.runs() if run.id == leader]
+    call_off(here, detection_id)
+    here.arrive(leader, DONE, job_id="j1")  # the vendor knows no other address
+    async with process(here) as one:
+        await one.until(lambda: open_detections(here) == 0)
+    assert outcomes(here) == {("completed", "ai_generated", 1): SOME, ("cancelled", "not_analyzed", 1): 1}
+    assert_one_answer(here, [run.id for run in here.runs() if run.id != leader])
+    assert_at_rest(here)
+    assert vendor.times("submit") == 1
+
+
+@pytest.mark.parametrize("commits", [None, 1])
+async def test_an_answer_that_comes_too_late_for_all_revises_each_once(database: Database, commits: int | None) -> None:
+    """Also where the process dies so many commits after the first of them was revised."""
+    vendor = asc(submits=[job("j1")], fetches=[said("running")] * 50)
+    here = crowd(database, vendor)
+    leader = await _asked(here, SOME)
+    here.clock.turn(3700)
+    async with process(here) as one:
+        await one.until(lambda: open_detections(here) == 0)
+        assert outcomes(here) == {("expired", "not_analyzed", 1): SOME + 1}
+        here.arrive(leader, DONE, job_id="j1")
+        if commits is not None:
+            counts = let_die(one.database, commits, lambda: _revised(here) > 0)
+            await one.turn_until_it_dies(counts)
+    here.clock.turn(200)
+    async with process(here) as other:
+        await other.until(lambda: _revised(here) == SOME + 1)
+    assert outcomes(here) == {("completed", "ai_generated", 2): SOME + 1}
+    assert_told_once(here, "detection.failed", "detection.revised")
+    assert_one_answer(here)
+    assert_at_rest(here)
+
+
+def _revised(here: World) -> int:
+    return sum(count for (_, _, revision), count in outcomes(here).items() if revision > 1)
