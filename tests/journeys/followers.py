@@ -98,8 +98,12 @@ class Process:
 async def process(here: World) -> AsyncIterator[Process]:
     """Yield a new process on the world's database."""
     url = here.database.url.render_as_string(hide_password=False)
-    patient = {"database_statement_seconds": 200}  # how long a crowd takes is not asked here
-    settings = load_settings(secret_keys=("k" * 40,), database_url=url, media_store="database:", **patient)
+    settings = load_settings(
+        secret_keys=("k" * 40,),
+        database_url=url,
+        media_store="database:",
+        database_statement_seconds=200,  # how long a crowd takes is not asked here
+    )
     async with open_resources(settings, here.clock) as resources:
         worker = Worker(replace(resources, policy=here.policy))
         yield Process(here, resources.database, worker)

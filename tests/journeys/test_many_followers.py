@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.detections.rows import World
 from tests.detections.scripted import asc, job, said
 from tests.detections.sharing import call_off
 from tests.journeys.followers import (
+    SLICE,
     after_each_commit,
     assert_at_rest,
     assert_one_answer,
@@ -80,6 +81,18 @@ async def test_callbacks_are_stored_while_followers_are_told(database: Database)
     assert meanwhile
     assert here.callback_states().count("parked") == len(meanwhile)
     assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1}
+
+
+@pytest.mark.xfail(strict=True, reason="core: followers")
+async def test_no_transaction_tells_more_than_a_slice_of_them(database: Database) -> None:
+    """A crowd of thousands would take longer than a call to the database may, at each try."""
+    here = crowd(database, asc(submits=[job("j1")]))
+    here.arrive(await _asked(here, SOME), DONE, job_id="j1")
+    ended = [0]
+    async with process(here) as one:
+        with after_each_commit(one.database, lambda: ended.append(sum(at is not None for at in _ends(here)))):
+            await one.until(lambda: open_detections(here) == 0)
+    assert max(after - before for before, after in pairwise(ended)) <= SLICE
 
 
 @pytest.mark.parametrize(
