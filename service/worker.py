@@ -1,30 +1,19 @@
-"""The working half of a process: a table of loops, each woken by its topic and swept by the clock.
+"""The working half of a process: it runs the loops of `loops`, each when woken, when a row is due, or by the clock.
 
-This table is the contents page of the service. APScheduler only says "look now"; what is due, and when, stands in
-the database.
+APScheduler only says "look now"; what is due, and when, stands in the database.
 """
 
 import asyncio
 import contextlib
-import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.callbacks.intake import TOPIC as CALLBACKS
-from service.callbacks.process import CallbackProcessor
-from service.detections.certify import TOPIC as CERTIFICATES
-from service.detections.delay import tell_delay, untold_delays
-from service.detections.dispatch import Dispatcher
-from service.detections.expire import expire_overdue, overdue_runs
-from service.detections.fetch_source import SourceFetcher
-from service.kit.alone import Alone
 from service.kit.database import normalise_url
+from service.kit.due import NextDue, due_now, seconds_until_next
 from service.kit.failing import Failing
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
@@ -32,21 +21,9 @@ from service.kit.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
 from service.kit.skew import MOST_SECONDS, clock_skew
 from service.kit.wake import HEARD_SWEEP_SECONDS
-from service.media.leftovers import Leftovers
-from service.polling.ask_quotas import QuotaAsker
-from service.polling.check_certificates import CertificateChecker
-from service.polling.poll import Poller
+from service.loops import Loop, Loops
 from service.resources import Resources, open_resources
-from service.retention.prune import Pruner, Retention
-from service.runs.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.settings import Settings
-from service.webhooks.deliver import Deliverer, DeliveryPolicy
-from service.webhooks.fanout import TOPIC as DELIVERIES
-from service.webhooks.hold import hold_deliveries, standing_endpoints
-from service.webhooks.redeliver import endpoints_to_release, release_held
-from service.webhooks.retry import RetryPolicy
-from service.webhooks.standing import StandingPolicy
-from service.webhooks.trouble import endpoints_to_judge, judge
 
 log = structlog.get_logger()
 
@@ -56,17 +33,10 @@ DRAIN_SECONDS = 14.0  # with the web half's grace before it and the last words a
 HURRY_SECONDS = 5.0  # for a call of the database in a process that ends
 _LOOP_SECONDS = 5.0
 _STUMBLE_SECONDS = 1.0
+_SWEEP_SECONDS = 1.0  # how often it is asked what is due, where commits are heard of
+_BEAT_SECONDS = 5.0
 _BEAT = "beat"  # goes on whatever our clock shows: it is what looks at it
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """One duty. `step` does a round and says whether there may be more; `every` is the sweep, in seconds."""
-
-    name: str
-    topic: str | None
-    every: float
-    step: Callable[[], Awaitable[bool]]
+_DUE = "find due rows"
 
 
 class Worker:
@@ -75,96 +45,40 @@ class Worker:
     def __init__(self, resources: Resources) -> None:
         self.id = new_id("wrk")
         self._resources = resources
-        database, clock = resources.database, resources.clock
-        settings = resources.settings
-        self._sources = SourceFetcher(
-            database,
-            resources.policy,
-            resources.store,
-            resources.source_session,
-            resources.guard,
-            clock,
-            rooms=resources.rooms,
-        )
-        self._dispatcher = Dispatcher(database, resources.policy, resources.asks, clock=clock)
-        self._poller = Poller(database, resources.policy, resources.asks, clock=clock)
-        self._callbacks = CallbackProcessor(database, resources.policy, clock)
-        self._certificates = CertificateChecker(database, resources.policy, clock)
-        self._quotas = QuotaAsker(database, resources.policy.catalogue, clock)
-        self._deliverer = Deliverer(
-            database,
-            resources.webhook_session,
-            resources.attempts,
-            resources.sealer,
-            DeliveryPolicy(
-                RetryPolicy(settings.webhook_retry_seconds, settings.webhook_throttled_floor_seconds),
-                timeout=settings.webhook_timeout_seconds,
-            ),
-            clock=clock,
-            random=random.random,
-            kick=lambda: database.wake.tell([DELIVERIES]),
-        )
-        self._pruner = Pruner(
-            database,
-            resources.store,
-            Retention(
-                raw=timedelta(days=settings.raw_retention_days),
-                attempts=timedelta(days=settings.attempt_retention_days),
-                results=timedelta(days=settings.retention_days),
-            ),
-            clock,
-            leftovers=Leftovers(database, resources.store),
-        )
-        self._alone = {
-            name: Alone(name)
-            for name in ("hold deliveries", "release deliveries", "judge endpoints", "tell delays", "expire runs")
-        }
+        self._loops = Loops(resources)
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
-        self._events: list[asyncio.Event] = []
+        self._events: dict[str, asyncio.Event] = {}
+        self._next_due = NextDue(resources.database, {loop.name: loop.due for loop in self.loops() if loop.due})
+        self._sweep = _SWEEP_SECONDS
+        self._tick = asyncio.Event()
+        self._finding = Failing("loop.failed", loop=_DUE)
         self._closing = asyncio.Event()
         self._clock_is_wrong = False
 
     def loops(self) -> Sequence[Loop]:
-        """What this process does, in the order a detection passes through."""
-        return (
-            Loop("fetch sources", TOPIC_SOURCES, 1, self._sources.step),
-            Loop("dispatch runs", TOPIC_RUNS, 1, self._dispatcher.step),
-            Loop("process callbacks", CALLBACKS, 1, self._callbacks.step),
-            Loop("expire callbacks", None, 60, self._callbacks.expire),
-            Loop("poll vendors", TOPIC_POLLS, 1, self._poller.step),
-            Loop("check certificates", CERTIFICATES, 5, self._certificates.step),
-            Loop("ask quotas", None, 60, self._quotas.step),
-            Loop("deliver webhooks", DELIVERIES, 1, self._deliverer.step),
-            Loop("hold deliveries", None, 5, self._hold),
-            Loop("release deliveries", None, 5, self._release),
-            Loop("judge endpoints", None, 60, self._judge),
-            Loop("tell delays", None, 2, self._tell_delays),
-            Loop("expire runs", None, 15, self._expire),
-            Loop("prune", None, 60, self._pruner.step),
-            Loop(_BEAT, None, 5, self._beat),
-        )
+        """Return what this process does, in the order a detection passes through."""
+        return [*self._loops.table(), Loop(_BEAT, self._beat, every=_BEAT_SECONDS)]
 
     async def start(self) -> None:
-        """Every loop runs; deliveries committed in this process are handed straight to it, while its clock is right."""
-        self._resources.hand_off = self._deliverer
+        """Run every loop. Deliveries committed in this process are handed straight to it, while its clock is right."""
+        self._resources.hand_off = self._loops.deliverer
         with contextlib.suppress(SQLAlchemyError):  # the first beat looks again
             await self._look_at_clock()
-        sweep = await self._listen()
-        for loop in self.loops():
-            wake = self._resources.database.wake
-            event = wake.subscribe(loop.topic or loop.name)
+        self._sweep = await self._listen()
+        loops = self.loops()
+        for loop in loops:
+            event = self._resources.database.wake.subscribe(loop.topic or loop.name)
             event.set()
-            self._events.append(event)
-            every = min(loop.every, sweep) if loop.topic else loop.every
-            self._scheduler.add_job(
-                event.set, "interval", seconds=every, id=loop.name, coalesce=True, max_instances=1,
-                misfire_grace_time=None,
-            )  # fmt: skip
+            self._events[loop.name] = event
+            if loop.every is not None:
+                self._at_intervals(loop.name, loop.every, event)
             self._tasks.append(asyncio.create_task(self._run(loop, event), name=loop.name))
+        self._at_intervals(_DUE, self._sweep, self._tick)
+        self._tasks.append(asyncio.create_task(self._find_due(), name=_DUE))
         self._scheduler.start()
-        log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in self.loops()])
+        log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in loops])
 
     async def stop(self, within: float = DRAIN_SECONDS) -> None:
         """Nothing new is begun; what is under way has `within` seconds. The rest is handed back, and due at once.
@@ -176,10 +90,10 @@ class Worker:
         self._scheduler.shutdown(wait=False)
         self._resources.hand_off = None
         self._closing.set()
-        for event in self._events:
-            event.set()
-        parts = (self._sources, self._dispatcher, self._poller, self._deliverer)
-        await asyncio.gather(*(part.drain(within) for part in parts))
+        self._start_rounds(self._events)
+        self._tick.set()
+        await asyncio.gather(*(part.drain(within) for part in self._loops.drained))
+        self._next_due.end()
         if self._listener is not None:
             self._listener.cancel()
         await asyncio.wait(self._tasks, timeout=_LOOP_SECONDS)
@@ -193,7 +107,7 @@ class Worker:
         database, settings = self._resources.database, self._resources.settings
         if database.is_sqlite:
             database.wake.sweep_seconds = HEARD_SWEEP_SECONDS  # all writers are in this process
-            return 1.0
+            return _SWEEP_SECONDS
         url = normalise_url(settings.database_listen_url or settings.database_url)
         hears = await can_hear(url, database.url, database.patience)
         if not hears:
@@ -201,53 +115,41 @@ class Worker:
             return DEAF_SWEEP_SECONDS
         self._listener = asyncio.create_task(listen(url, database.wake, database.patience), name="listen")
         self._tasks.append(self._listener)
-        return 1.0
+        return _SWEEP_SECONDS
 
-    async def _hold(self) -> bool:
-        database, now = self._resources.database, self._resources.clock()
-        return await self._alone["hold deliveries"].deal(
-            lambda _: database.read(standing_endpoints),
-            lambda endpoint_id: database.write(hold_deliveries, endpoint_id, now),
-            now,
+    def _at_intervals(self, name: str, seconds: float, event: asyncio.Event) -> None:
+        self._scheduler.add_job(
+            event.set, "interval", seconds=seconds, id=name, coalesce=True, max_instances=1, misfire_grace_time=None
         )
 
-    async def _tell_delays(self) -> bool:
-        database, now = self._resources.database, self._resources.clock()
+    def _start_rounds(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._events[name].set()
 
-        async def tell(detection_id: str) -> None:
-            if await database.write(tell_delay, detection_id, self._resources.policy, now):
-                log.info("detection.delayed", detection_id=detection_id)
+    async def find_due(self) -> tuple[Sequence[str], float]:
+        """Return the loops that have a row due now, and how many seconds later to ask again at the latest.
 
-        return await self._alone["tell delays"].deal(
-            lambda left_out: database.read(untold_delays, now=now, but=left_out), tell, now
-        )
+        Where that cannot be read, return every loop that has a queue: each finds out for itself.
+        """
+        try:
+            due = await self._next_due.read(within=min(self._sweep, _SWEEP_SECONDS))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the loops go on
+            LOOPS_FAILED.add(_DUE)
+            self._finding.failed(error)
+            return self._next_due.names, self._sweep
+        self._finding.well()
+        now = self._resources.clock()
+        return due_now(due, now), seconds_until_next(due, now, self._sweep)
 
-    async def _release(self) -> bool:
-        database, now = self._resources.database, self._resources.clock()
-        return await self._alone["release deliveries"].deal(
-            lambda _: database.read(endpoints_to_release),
-            lambda endpoint_id: database.write(release_held, endpoint_id, now),
-            now,
-        )
-
-    async def _judge(self) -> bool:
-        database, now, policy = self._resources.database, self._resources.clock(), StandingPolicy()
-        return await self._alone["judge endpoints"].deal(
-            lambda _: database.read(endpoints_to_judge, policy, now),
-            lambda endpoint_id: database.write(judge, endpoint_id, self._resources.outbox, policy, now),
-            now,
-        )
-
-    async def _expire(self) -> bool:
-        database, now = self._resources.database, self._resources.clock()
-
-        async def expire(run_id: str) -> None:
-            log.error("run.overdue", run_id=run_id)
-            await database.write(expire_overdue, run_id, self._resources.policy, now)
-
-        return await self._alone["expire runs"].deal(
-            lambda left_out: database.read(overdue_runs, now=now, but=left_out), expire, now
-        )
+    async def _find_due(self) -> None:
+        """Start rounds where a row is due: at each tick, and when the next row is due that is known of."""
+        while not self._closing.is_set():
+            names, pause = await self.find_due()
+            self._start_rounds(names)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._tick.wait()
+            self._tick.clear()
 
     async def _look_at_clock(self) -> None:
         """Nothing is claimed while our clock is far from the database's, and that is said."""
@@ -263,9 +165,8 @@ class Worker:
             )
         elif was_wrong:
             log.info("worker.clock_right", seconds=round(skew, 1))
-            self._resources.hand_off = None if self._closing.is_set() else self._deliverer
-            for event in self._events:
-                event.set()
+            self._resources.hand_off = None if self._closing.is_set() else self._loops.deliverer
+            self._start_rounds(self._events)
 
     async def _beat(self) -> bool:
         await self._look_at_clock()

@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import Session, select
 from structlog.testing import capture_logs
 
-from service import worker
+from service import loops
 from service.callbacks.process import CallbackProcessor
 from service.detections.delay import untold_delays
 from service.detections.expire import overdue_runs
@@ -18,12 +18,13 @@ from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED
 from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.heartbeat import Worker as Row
+from service.loops import Loop
 from service.resources import open_resources
 from service.retention.prune import mark_due_media, old_results
 from service.runs.models import Detection, Run
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
-from service.worker import Loop, Worker, working
+from service.worker import Worker, working
 from tests.at_work import by_hand
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc
@@ -147,14 +148,14 @@ async def test_one_endpoint_that_cannot_be_judged_holds_up_no_other(
 
 
 def _fail_for(monkeypatch: pytest.MonkeyPatch, verb: str, row_id: str) -> None:
-    real: _Verb = getattr(worker, verb)
+    real: _Verb = getattr(loops, verb)
 
     def failing(session: Session, endpoint_id: str, *args: object) -> object:
         if endpoint_id == row_id:
             raise ValueError("unreadable")
         return real(session, endpoint_id, *args)
 
-    monkeypatch.setattr(worker, verb, failing)
+    monkeypatch.setattr(loops, verb, failing)
 
 
 async def test_a_worker_whose_clock_is_wrong_claims_nothing_and_says_so(postgres_url: str) -> None:

@@ -23,10 +23,11 @@ from service.bench.stages import ATTEMPT_RECORDED
 from service.bench.statements import Counts, counting
 from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.loops import Loop
 from service.resources import Resources, open_resources
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS
-from service.worker import Loop, Worker
+from service.worker import Worker
 
 Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]
 """Serves the application that is made for an address, and gives the address."""

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import bindparam, update
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
-from service.kit.columns import UtcTime
+from service.kit.columns import UtcTime, table_of
 
 
 class Worker(SQLModel, table=True):
@@ -22,11 +24,20 @@ class Worker(SQLModel, table=True):
 
 
 def beat(session: Session, worker_id: str, kind: str, counts: Mapping[str, float], now: datetime) -> None:
-    """The process's row shows `now`; it is made at the first beat."""
-    row = session.get(Worker, worker_id) or Worker(id=worker_id, kind=kind, started_at=now, heartbeat_at=now)
-    row.heartbeat_at = now
-    row.counts_json = json.dumps(dict(counts), sort_keys=True)
-    session.add(row)
+    """Let the process's row show `now`; make it at the first beat."""
+    counts_json = json.dumps(dict(counts), sort_keys=True)
+    beaten = session.connection().execute(_BEAT, {"row_id": worker_id, "now": now, "counts": counts_json})
+    if not beaten.rowcount:
+        session.add(Worker(id=worker_id, kind=kind, started_at=now, heartbeat_at=now, counts_json=counts_json))
+
+
+def _beat_statement() -> Any:
+    worker = table_of(Worker)
+    beaten = update(worker).where(worker.c.id == bindparam("row_id"))
+    return beaten.values(heartbeat_at=bindparam("now"), counts_json=bindparam("counts"))
+
+
+_BEAT = _beat_statement()
 
 
 def last_beat(session: Session, host: str) -> datetime | None:

@@ -18,7 +18,7 @@ from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.spending.lock import note_heard
-from service.spending.single import let_quota_look, told_by
+from service.spending.single import let_quota_look, quota_look_is_due, told_by
 
 log = structlog.get_logger()
 
@@ -40,8 +40,10 @@ class QuotaAsker:
 
         async def ask(vendor: str) -> None:
             line, adapter = tellers[vendor]
-            limits = line.policy.limits
-            if await self.database.write(let_quota_look, ("live", vendor), limits, self.clock(), apart=APART):
+            key, limits = ("live", vendor), line.policy.limits
+            if not await self.database.read(quota_look_is_due, key, self.clock(), apart=APART):
+                return
+            if await self.database.write(let_quota_look, key, limits, self.clock(), apart=APART):
                 await self._ask(line, adapter)
 
         await self._alone.each(list(tellers), ask, self.clock())

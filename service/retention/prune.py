@@ -65,15 +65,15 @@ class Pruner:
         return {
             "media": lambda: self._media(now),
             "leftovers": lambda: self._leftovers(now),
-            "raw_bodies": lambda: self.database.write(rows.drop_raw_bodies, now - keep.raw, self.slice),
-            "callbacks": lambda: self.database.write(rows.drop_callbacks, now - keep.raw, self.slice),
-            "ignored": lambda: self.database.write(rows.drop_ignored, now, self.slice),
-            "quarantined": lambda: self.database.write(rows.drop_quarantined, now, self.slice),
-            "attempts": lambda: self.database.write(rows.drop_attempts, now - keep.attempts, self.slice),
-            "observations": lambda: self.database.write(rows.drop_observations, now - keep.results, self.slice),
-            "deliveries": lambda: self.database.write(rows.drop_deliveries, now - keep.results, self.slice),
-            "idempotency": lambda: self.database.write(rows.drop_idempotency, now, self.slice),
-            "workers": lambda: self.database.write(rows.drop_workers, now, self.slice),
+            "raw_bodies": lambda: self._rows(rows.raw_bodies(now - keep.raw)),
+            "callbacks": lambda: self._rows(rows.callbacks(now - keep.raw)),
+            "ignored": lambda: self._rows(rows.ignored(now)),
+            "quarantined": lambda: self._rows(rows.quarantined(now)),
+            "attempts": lambda: self._rows(rows.attempts(now - keep.attempts)),
+            "observations": lambda: self._rows(rows.observations(now - keep.results)),
+            "deliveries": lambda: self._rows(rows.deliveries(now - keep.results), rows.drop_deliveries),
+            "idempotency": lambda: self._rows(rows.idempotency(now)),
+            "workers": lambda: self._rows(rows.workers(now)),
             "results": lambda: self._results(now),
         }
 
@@ -97,7 +97,14 @@ class Pruner:
                 self._failing[name].well()
         return total
 
+    async def _rows(self, old: rows.Old, drop: Callable[[Session, rows.Old, int], int] | None = None) -> int:
+        if not await self.database.read(rows.any_of, old):
+            return 0
+        return await self.database.write(drop or rows.drop, old, self.slice)
+
     async def _media(self, now: datetime) -> int:
+        if not await self.database.read(rows.any_of, rows.due_media(now)):
+            return 0
         marked: list[str] = []
 
         async def find(left_out: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ from service.detectors.port import Raw, Refused
 from service.spending.circuit import Circuit
 from service.spending.gates import Hold, Purpose, charge, held
 from service.spending.hearing import Heard, Said, heard, said_limits
-from service.spending.lock import GateKey, lock_gates
+from service.spending.lock import GateKey, gates_as_they_are, lock_gates
 from service.spending.models import Gate
 
 _DAY = timedelta(days=1)
@@ -25,6 +25,12 @@ def let_one(session: Session, key: GateKey, limits: Limits, now: datetime) -> Ho
         charge(gate, limits, now)
         session.flush()
     return hold
+
+
+def quota_look_is_due(session: Session, key: GateKey, now: datetime, *, apart: timedelta) -> bool:
+    """Return True if `let_quota_look` may let one through: read without a lock, for most rounds it would not."""
+    gate = gates_as_they_are(session).get(key)
+    return gate is not None and _worth_a_look(gate, now, apart)
 
 
 def let_quota_look(session: Session, key: GateKey, limits: Limits, now: datetime, *, apart: timedelta) -> bool:

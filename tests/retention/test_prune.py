@@ -141,7 +141,7 @@ async def test_a_callback_that_waits_is_kept_whatever_its_age(database: Database
 async def test_it_goes_in_slices_as_far_as_the_time_allows(database: Database) -> None:
     _put(database, *(_attempt(NOW - (31 + n) * DAY) for n in range(5)))
     with database.writing() as session:
-        assert rows.drop_attempts(session, NOW - 30 * DAY, 2) == 2
+        assert rows.drop(session, rows.attempts(NOW - 30 * DAY), 2) == 2
     with database.reading() as session:
         assert max(session.exec(select(Attempt.started_at))) == NOW - 31 * DAY, "the oldest go first"
     await _pruner(database, Hands(), slice=2, seconds_a_kind=0).step()
@@ -225,6 +225,17 @@ def _broken(orig: Exception) -> OperationalError:
     return OperationalError("DELETE", {}, orig)
 
 
+def _fail_for_raw_bodies(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    real = rows.drop
+
+    def failing(session: Session, old: rows.Old, limit: int) -> int:
+        if old.model is RawBody:
+            raise error
+        return real(session, old, limit)
+
+    monkeypatch.setattr(rows, "drop", failing)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -239,11 +250,8 @@ def _broken(orig: Exception) -> OperationalError:
 async def test_one_kind_that_takes_too_long_stops_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*_: object) -> int:
-        raise error
-
-    monkeypatch.setattr(rows, "drop_raw_bodies", fail)
-    _put(database, _attempt(NOW - 31 * DAY))
+    _fail_for_raw_bodies(monkeypatch, error)
+    _put(database, _attempt(NOW - 31 * DAY), _raw(NOW - 91 * DAY))
     with capture_logs() as logs:
         await _pruner(database, Hands()).step()
     assert _count(database, Attempt) == 0
@@ -264,11 +272,8 @@ async def test_rows_locked_for_too_long_stop_no_other_kind(postgres_url: str) ->
 async def test_while_the_database_is_away_no_further_kind_is_tried(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> int:
-        raise _broken(errors.ConnectionFailure())
-
-    monkeypatch.setattr(rows, "drop_raw_bodies", fail)
-    _put(database, _attempt(NOW - 31 * DAY))
+    _fail_for_raw_bodies(monkeypatch, _broken(errors.ConnectionFailure()))
+    _put(database, _attempt(NOW - 31 * DAY), _raw(NOW - 91 * DAY))
     with pytest.raises(OperationalError):
         await _pruner(database, Hands()).step()
     assert _count(database, Attempt) == 1
