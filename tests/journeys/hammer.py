@@ -32,12 +32,13 @@ from tests.journeys.hammer_vendors import Erratic, vendors
 
 BASE = "http://relay.test"
 DEADLINE_SECONDS = 300.0
+REPEATED_AFTER_SECONDS = 45.0
 _PLAN = VendorPolicy(
     first_poll=30,
     poll=15,
     poll_max=60,
     deadline=DEADLINE_SECONDS,
-    resubmit_after=45,
+    resubmit_after=REPEATED_AFTER_SECONDS,
     timeout=60,
     first_poll_is_set=True,
 )

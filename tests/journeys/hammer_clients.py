@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.hammer import Hammer
+from tests.journeys.hammer import REPEATED_AFTER_SECONDS, Hammer
 from tests.journeys.hammer_target import recording
 
 _DETECTORS = ("asc", "aippim/standard", "aippim/pro", "pex")
@@ -18,11 +18,12 @@ _RECENT = 30
 _ACTS = {
     "submit": 24,
     "submit_twice": 3,
-    "upload": 4,
+    "upload": 8,
     "cancel": 8,
     "recheck": 6,
     "erase": 5,
     "call_back": 22,
+    "race_a_repetition": 4,
     "leap": 12,
     "read": 6,
     "switch_endpoint": 4,
@@ -82,8 +83,15 @@ class Client:
     async def call_back(self) -> None:
         """A vendor calls back about one of its last jobs, finished or not, called about or not."""
         vendor = self.random.choice([one for one in self.here.vendors if one.taken.callbacks is not None])
-        if jobs := [*vendor.jobs.values()][-_RECENT:]:
+        if jobs := [*vendor.jobs.values()][-self.random.choice([3, _RECENT]) :]:
             await vendor.call_back(self.random.choice(jobs))
+
+    async def race_a_repetition(self) -> None:
+        """Call about a job of which its sender does not know, the moment it is to be submitted once more."""
+        lost = [(vendor, vendor.lost.pop()) for vendor in self.here.vendors if vendor.lost]
+        if lost:
+            self.here.leap(REPEATED_AFTER_SECONDS)
+            await asyncio.gather(*(vendor.call_back(job, "plain") for vendor, job in lost))
 
     async def leap(self) -> None:
         """Let the clock go on, seldom beyond a lease or a deadline."""
@@ -119,7 +127,7 @@ class Client:
         detectors = random.sample(_DETECTORS, random.choices([1, 2, 3, 4], [45, 30, 15, 10])[0])
         cascade = len({name.partition("/")[0] for name in detectors}) > 1 and random.random() < 0.5
         url = f"{self.here.target.url}/sounds/{random.randrange(6)}.wav"
-        shared = random.choice(self.asked.recordings[-3:])  # so that many ask about the same
+        shared = random.choice(self.asked.recordings[-2:])  # so that many ask about the same
         return {
             "source": {"url": url} if random.random() < 0.15 else {"media_id": shared},
             "detectors": detectors,

@@ -10,8 +10,19 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
-from service.webhooks.models import DELIVERY_WAITING, Delivery
+from service.events.models import Event
+from service.runs.models import (
+    RUN_DISPATCHABLE,
+    RUN_POLLABLE,
+    SOURCE_WAITING,
+    Certificate,
+    Detection,
+    Observation,
+    Revision,
+    Run,
+)
+from service.spending.models import Entry
+from service.webhooks.models import DELIVERY_WAITING, Attempt, Delivery
 
 # Longer than a run may wait; then callbacks that nobody's run knows are put aside, and a belt ends what stands.
 _AT_LAST = timedelta(seconds=310)
@@ -66,3 +77,40 @@ def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | N
 def all_of(session: Session, model: Any) -> list[Any]:
     """Return every row of this table."""
     return list(session.exec(select(model)).all())
+
+
+class Rows:
+    """All rows that the rules look at, read at one moment."""
+
+    def __init__(self, session: Session) -> None:
+        self.detections: list[Detection] = all_of(session, Detection)
+        self.runs: list[Run] = all_of(session, Run)
+        self.revisions: list[Revision] = all_of(session, Revision)
+        self.observations: list[Observation] = all_of(session, Observation)
+        self.certificates: list[Certificate] = all_of(session, Certificate)
+        self.callbacks: list[Callback] = all_of(session, Callback)
+        self.events: list[Event] = all_of(session, Event)
+        self.deliveries: list[Delivery] = all_of(session, Delivery)
+        self.attempts: list[Attempt] = all_of(session, Attempt)
+        self.ledger: list[Entry] = all_of(session, Entry)
+        successors = {run.id: run.successor_run_id for run in self.runs}
+        self.chains = {run.id: _last(run.id, successors) for run in self.runs}
+        """By run, which one went on with its work in the end: itself, mostly."""
+
+        self._by_id = {detection.id: detection for detection in self.detections}
+        self._detection_ids = {run.id: run.detection_id for run in self.runs}
+
+    def detection(self, run: Run) -> Detection:
+        """Return the detection that the run is a part of."""
+        return self._by_id[run.detection_id]
+
+    def erased_at(self, run_id: str | None) -> datetime | None:
+        """Return when the run's detection was erased, if it was."""
+        detection_id = self._detection_ids.get(run_id or "")
+        return None if detection_id is None else self._by_id[detection_id].erased_at
+
+
+def _last(run_id: str, successors: dict[str, str | None]) -> str:
+    while (successor := successors[run_id]) is not None:
+        run_id = successor
+    return run_id

@@ -1,5 +1,6 @@
 """What must be true of the rows once a hammered deployment has settled: each rule yields what breaks it."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,14 +8,12 @@ from typing import Any
 from sqlmodel import Session
 
 from service.callbacks.models import Callback
-from service.events.models import Event
 from service.runs.lifecycle import RunState
-from service.runs.models import Certificate, Detection, Observation, Revision, Run
-from service.spending.models import Entry
+from service.runs.models import Run
 from service.verdicts.verdict import DetectionStatus
-from service.webhooks.models import Attempt, Delivery
 from tests.journeys.hammer import Hammer
-from tests.journeys.hammer_rows import all_of
+from tests.journeys.hammer_answers import ANSWERS
+from tests.journeys.hammer_rows import Rows, all_of
 from tests.journeys.hammer_target import TOLD
 
 _FIRST = {
@@ -27,31 +26,6 @@ _FIRST = {
 _ANSWERED = ("succeeded", "not_applicable", "failed", "timed_out")
 _CALLBACK_ENDS = ("applied", "late", "conflict", "ignored")
 _DELIVERY_ENDS = ("succeeded", "exhausted", "skipped")
-
-
-class Rows:
-    """All rows that the rules look at, read at one moment."""
-
-    def __init__(self, session: Session) -> None:
-        self.detections: list[Detection] = all_of(session, Detection)
-        self.runs: list[Run] = all_of(session, Run)
-        self.revisions: list[Revision] = all_of(session, Revision)
-        self.observations: list[Observation] = all_of(session, Observation)
-        self.certificates: list[Certificate] = all_of(session, Certificate)
-        self.callbacks: list[Callback] = all_of(session, Callback)
-        self.events: list[Event] = all_of(session, Event)
-        self.deliveries: list[Delivery] = all_of(session, Delivery)
-        self.attempts: list[Attempt] = all_of(session, Attempt)
-        self.ledger: list[Entry] = all_of(session, Entry)
-        heirs = {run.id: run.successor_run_id for run in self.runs}
-        self.chains = {run.id: _last(run.id, heirs) for run in self.runs}
-        """By run, which one went on with its work in the end: itself, mostly."""
-
-
-def _last(run_id: str, heirs: dict[str, str | None]) -> str:
-    while (heir := heirs[run_id]) is not None:
-        run_id = heir
-    return run_id
 
 
 def everything_ended(rows: Rows, here: Hammer) -> Iterator[str]:
@@ -93,10 +67,20 @@ def revisions_have_no_gap_and_one_last_word_each(rows: Rows, here: Hammer) -> It
 
 
 def the_last_revision_is_what_the_detection_says(rows: Rows, here: Hammer) -> Iterator[str]:
-    last = {(one.detection_id, one.n): (one.status, one.verdict) for one in rows.revisions}
+    last = {(one.detection_id, one.n): one for one in rows.revisions}
     for detection in rows.detections:
-        if last.get((detection.id, detection.revision)) != (detection.status, detection.verdict):
+        row = last.get((detection.id, detection.revision))
+        if row is None or (row.status, row.verdict) != (detection.status, detection.verdict):
             yield f"{detection.id} is {detection.status}, {detection.verdict}"
+            continue
+        result = json.loads(row.result)
+        if (result["revision"], result["status"], result["verdict"]) != (row.n, row.status, row.verdict):
+            yield f"{detection.id} has a result of {result['revision']}, {result['status']}, {result['verdict']}"
+        parts = [(part["run_id"], part["status"]) for part in result["detectors"]]
+        runs = [one for one in rows.runs if (one.detection_id, one.round) == (detection.id, detection.round)]
+        states = [(run.id, run.state) for run in sorted(runs, key=lambda run: run.position)]
+        if parts != states:
+            yield f"{detection.id} says {parts}, and its runs are {states}"
 
 
 def each_end_of_a_run_is_told_once(rows: Rows, here: Hammer) -> Iterator[str]:
@@ -119,53 +103,17 @@ def observations_are_numbered_from_one(rows: Rows, here: Hammer) -> Iterator[str
 
 
 def callbacks_came_to_an_end(rows: Rows, here: Hammer) -> Iterator[str]:
+    looks = Counter(row.callback_id for row in rows.observations)
+    jobs = {(run.vendor, run.vendor_job_id) for run in rows.runs}
     for callback in rows.callbacks:
         if callback.state not in _CALLBACK_ENDS or callback.due_at is not None:
             yield f"{callback.id} is {callback.state} after {callback.tries} tries: {callback.note}"
-
-
-def nothing_was_submitted_twice_unmarked(rows: Rows, here: Hammer) -> Iterator[str]:
-    """And nothing more often than twice: after an unknown outcome once more, and never again."""
-    marked = {rows.chains[run.id] for run in rows.runs if run.resubmitted}
-    for chain, times in _taken(rows, here).items():
-        if times > 1 and chain not in marked:
-            yield f"{chain} was submitted {times} times, unmarked"
-        if times > 2:
-            yield f"{chain} was submitted {times} times"
-
-
-def the_ledger_has_each_submission(rows: Rows, here: Hammer) -> Iterator[str]:
-    taken, entries, doubled = _taken(rows, here), Counter[str](), Counter[str]()
-    for entry in rows.ledger:
-        chain = rows.chains[entry.run_id]
-        entries[chain] += 1
-        doubled[chain] += entry.kind == "possible_duplicate"
-    for chain in {*taken, *entries}:
-        # One may be marked whose forerunner turned out not to be taken after all.
-        if taken[chain] != entries[chain] or not taken[chain] - 1 <= doubled[chain] <= entries[chain]:
-            yield f"{chain}: {taken[chain]} submissions, {entries[chain]} entries, {doubled[chain]} of them doubled"
-
-
-def _taken(rows: Rows, here: Hammer) -> Counter[str]:
-    taken: Counter[str] = Counter()
-    for vendor in here.vendors:
-        for run_id, times in vendor.taken_of.items():
-            taken[rows.chains[run_id]] += times
-    return taken
-
-
-def answers_are_the_ones_that_were_given(rows: Rows, here: Hammer) -> Iterator[str]:
-    """A reused answer is that of a run which asked itself; a job's answer is one of those its vendor has."""
-    states = {run.id: run.state for run in rows.runs}
-    seen = {(row.run_id, row.n): row.body_sha256 for row in rows.observations}
-    bodies = defaultdict(set)
-    for row in rows.observations:
-        bodies[row.body_sha256].add(row.run_id)
-    for run in rows.runs:
-        if run.via == "reuse":
-            body = seen[run.id, run.observation_n or 0]
-            if len(bodies[body]) < 2 or run.state not in states.values():
-                yield f"{run.id} has an answer that no other run has"
+        if callback.state == "ignored" and (callback.vendor, callback.job_id) in jobs:
+            yield f"{callback.id} was put aside, though a run has its job {callback.job_id}"
+        # One that comes after its run was erased is no observation any more.
+        least = callback.state in ("applied", "late") and rows.erased_at(callback.run_id) is None
+        if not least <= looks[callback.id] <= (callback.state in ("applied", "late")):
+            yield f"{callback.id} ({callback.state}) is {looks[callback.id]} observations of {callback.run_id}"
 
 
 def deliveries_end_and_are_one_for_each_event(rows: Rows, here: Hammer) -> Iterator[str]:
@@ -195,10 +143,8 @@ RULES: tuple[Callable[[Rows, Hammer], Iterator[str]], ...] = (
     each_end_of_a_run_is_told_once,
     observations_are_numbered_from_one,
     callbacks_came_to_an_end,
-    nothing_was_submitted_twice_unmarked,
-    the_ledger_has_each_submission,
-    answers_are_the_ones_that_were_given,
     deliveries_end_and_are_one_for_each_event,
+    *ANSWERS,
 )
 
 
@@ -207,3 +153,14 @@ def broken(here: Hammer) -> list[str]:
     with here.database.reading() as session:
         rows = Rows(session)
     return [f"{rule.__name__}: {line}" for rule in RULES for line in rule(rows, here)]
+
+
+def run_ends(session: Session) -> Counter[str]:
+    """Return how the runs ended, to see that there was something of each."""
+    runs = all_of(session, Run)
+    return Counter(f"{run.state} {run.via or run.reason_code or ''}".strip() for run in runs)
+
+
+def callback_ends(session: Session) -> Counter[str]:
+    """Return what became of the callbacks."""
+    return Counter(callback.state for callback in all_of(session, Callback))

@@ -56,6 +56,8 @@ class Erratic(Scripted):
     jobs: dict[str, Job] = field(default_factory=dict)
     taken_of: Counter[str] = field(default_factory=Counter)
     """By run: how many of its submissions were taken, or may have been, as far as the sender can know."""
+    lost: list[Job] = field(default_factory=list)
+    """Jobs that their sender does not know of."""
     talking: int = 0
     _numbers: "count[int]" = field(default_factory=count)
 
@@ -84,6 +86,7 @@ class Erratic(Scripted):
                 await self.call_back(job)  # before anybody here knows the job
             await self._dawdle()
             if fate == "lost_after":
+                self.lost.append(job)
                 raise lost()
             return self._say({"job": job.id, "estimate": None})
 
@@ -122,10 +125,11 @@ class Erratic(Scripted):
         return CallbackRefs(job if isinstance(job, str) else None)
 
     def _take(self, ask: Ask) -> Job:
+        spent = self.random.uniform(0, 120)
         job = Job(
             id=f"{self.vendor}-{next(self._numbers)}",
             run_id=ask.run_id,
-            done_at_seconds=self._now() + self.random.uniform(0, 120),
+            done_at_seconds=self._now() + (self.random.uniform(280, 500) if self._happens(0.1) else spent),
             word=self._word(),
             callback_url=ask.callback_url or self.account_url,
         )

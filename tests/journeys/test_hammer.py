@@ -19,7 +19,7 @@ from service.kit.migrate import upgrade
 from tests import postgres
 from tests.journeys.hammer import Hammer, hammer
 from tests.journeys.hammer_clients import strike
-from tests.journeys.hammer_rules import broken
+from tests.journeys.hammer_rules import broken, callback_ends, run_ends
 
 ACTS = 100
 
@@ -49,6 +49,8 @@ async def _by_hand(database_url: str, seed: int, seconds: float) -> tuple[list[s
             f"{sum(here.done.values())} requests: {dict(sorted(here.done.items()))}",
             f"in the log: {dict(here.logged.most_common())}",
             f"submissions taken: {sum(sum(one.taken_of.values()) for one in here.vendors)}",
+            f"runs: {dict(await here.database.read(run_ends))}",
+            f"callbacks: {dict(await here.database.read(callback_ends))}",
             f"answers to webhooks: {dict(here.target.answered)}",
         ]
         return [*here.errors, *broken(here)], happened
