@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.hammer import REPEATED_AFTER_SECONDS, Hammer
+from tests.journeys.hammer import DEADLINE_SECONDS, REPEATED_AFTER_SECONDS, Hammer
 from tests.journeys.hammer_target import recording
 
 _DETECTORS = ("asc", "aippim/standard", "aippim/pro", "pex")
@@ -18,12 +18,14 @@ _RECENT = 30
 _ACTS = {
     "submit": 24,
     "submit_twice": 3,
+    "submit_as_a_crowd": 4,
     "upload": 8,
     "cancel": 8,
     "recheck": 6,
     "erase": 5,
     "call_back": 22,
     "race_a_repetition": 4,
+    "race_a_deadline": 3,
     "leap": 12,
     "read": 6,
     "switch_endpoint": 4,
@@ -63,6 +65,13 @@ class Client:
         if len({one for one in made if one is not None}) != 1:
             self.here.faults.append(f"one key, several answers: {made}")
 
+    async def submit_as_a_crowd(self) -> None:
+        """The same question several times at once: one of them leads. Perhaps it is called off."""
+        body = self._question() | {"detectors": [self.random.choice(_DETECTORS)], "decision": {}, "force": False}
+        made = await asyncio.gather(*(self._post(body, {}) for _ in range(self.random.randrange(3, 7))))
+        if self.random.random() < 0.4:
+            await self.here.ask(self.client, (200, 409), "POST", f"/v1/detections/{made[0]}/cancel")
+
     async def upload(self) -> None:
         sound = {"file": ("song.wav", recording(next(self.asked.numbers)))}
         made = await self.here.ask(self.client, (200, 201), "POST", "/v1/media", files=sound)
@@ -83,7 +92,10 @@ class Client:
     async def call_back(self) -> None:
         """A vendor calls back about one of its last jobs, finished or not, called about or not."""
         vendor = self.random.choice([one for one in self.here.vendors if one.taken.callbacks is not None])
-        if jobs := [*vendor.jobs.values()][-self.random.choice([3, _RECENT]) :]:
+        jobs = [*vendor.jobs.values()][-self.random.choice([3, _RECENT, 2 * _RECENT]) :]
+        if self.random.random() < 0.3:  # as late as can be
+            jobs = [job for job in jobs if job.taken_at_seconds < self.here.time().timestamp() - DEADLINE_SECONDS]
+        if jobs:
             await vendor.call_back(self.random.choice(jobs))
 
     async def race_a_repetition(self) -> None:
@@ -92,6 +104,18 @@ class Client:
         if lost:
             self.here.leap(REPEATED_AFTER_SECONDS)
             await asyncio.gather(*(vendor.call_back(job, "plain") for vendor, job in lost))
+
+    async def race_a_deadline(self) -> None:
+        """Call about a job about when its time is up: a little before, at once, or a little after."""
+        vendor = self.random.choice([one for one in self.here.vendors if one.taken.callbacks is not None])
+        slow = [job for job in [*vendor.jobs.values()][-_RECENT:] if job.is_slow]
+        if slow:
+            job = slow[-1]
+            left = job.taken_at_seconds + DEADLINE_SECONDS - self.here.time().timestamp()
+            self.here.leap(max(0.0, left + self.random.uniform(-5, 5)))
+            if self.random.random() < 0.5:
+                await asyncio.sleep(self.random.uniform(0, 0.1))
+            await vendor.call_back(job, "plain")
 
     async def leap(self) -> None:
         """Let the clock go on, seldom beyond a lease or a deadline."""

@@ -19,6 +19,7 @@ Call = Callable[[str, bytes], Awaitable[None]]
 
 WORDS = ("ai", "human", "short", "broken")
 _ODDS = (45, 45, 6, 4)
+_SLOW_SECONDS = 250.0
 _OPPOSITE = {"ai": "human", "human": "ai", "short": "ai", "broken": "human"}
 # What becomes of a submission, and how often in a hundred.
 _FATES = {
@@ -35,13 +36,19 @@ _WAYS = {"plain": 50, "doubled": 15, "contradicting": 15, "unfinished": 10, "of_
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One analysis at a vendor. `seconds` are what it takes there."""
+    """One analysis at a vendor, and when it began and is done there, in seconds since the epoch."""
 
     id: str
     run_id: str
+    taken_at_seconds: float
     done_at_seconds: float
     word: str
     callback_url: str
+
+    @property
+    def is_slow(self) -> bool:
+        """Return True if it may take longer than the one who asks will wait."""
+        return self.done_at_seconds - self.taken_at_seconds >= _SLOW_SECONDS
 
 
 @dataclass
@@ -129,7 +136,8 @@ class Erratic(Scripted):
         job = Job(
             id=f"{self.vendor}-{next(self._numbers)}",
             run_id=ask.run_id,
-            done_at_seconds=self._now() + (self.random.uniform(280, 500) if self._happens(0.1) else spent),
+            taken_at_seconds=self._now(),
+            done_at_seconds=self._now() + (self.random.uniform(_SLOW_SECONDS, 400) if self._happens(0.2) else spent),
             word=self._word(),
             callback_url=ask.callback_url or self.account_url,
         )
