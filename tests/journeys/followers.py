@@ -18,13 +18,12 @@ from service.media.models import Media
 from service.resources import open_resources
 from service.runs.models import Detection, Observation, Run
 from service.settings import load_settings
-from service.worker import Loop, Worker
+from service.worker import Worker
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted
 from tests.detections.sharing import ask, recording
+from tests.journeys.hammer_loops import turned
 
-# The one measures our clock against the database's; the other goes by the time in ids, which no test turns.
-_LEFT_OUT = ("beat", "prune")
 _MOST_ROUNDS = 60
 
 SLICE = 50
@@ -66,19 +65,16 @@ class Process:
         self.database = database
         self._worker = worker
 
-    def _loops(self) -> list[Loop]:
-        return [loop for loop in self._worker.loops() if loop.name not in _LEFT_OUT]
-
     async def turn(self) -> None:
         """Turn each loop once."""
-        for loop in self._loops():
+        for loop in turned(self._worker):
             await loop.step()
 
     async def turn_until_it_dies(self, counts: Counter[str]) -> None:
         """Turn all loops until a commit was refused, and once more; or for so long that none will be."""
         for _ in range(_MOST_ROUNDS):
             died = counts["refused"] > 0
-            for loop in self._loops():
+            for loop in turned(self._worker):
                 with suppress(DiedError):
                     await loop.step()
             if died:

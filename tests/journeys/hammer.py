@@ -21,11 +21,12 @@ from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
 from service.kit.database import Database
 from service.resources import Resources, open_resources
 from service.settings import load_settings
-from service.worker import Loop, Worker
+from service.worker import Worker
 from tests.api.doors import app_of, bearer, client_of
 from tests.detections.scripted import NOW
 from tests.journeys.day_vendors import SimulatedTime
 from tests.journeys.hammer_log import listening
+from tests.journeys.hammer_loops import Turning
 from tests.journeys.hammer_rows import Look, look
 from tests.journeys.hammer_target import Target, target
 from tests.journeys.hammer_vendors import Erratic, vendors
@@ -47,9 +48,6 @@ _PLANS = {
     "aippim": replace(_PLAN, trust="payload", limits=Limits(per_minute=600)),
     "pex": _PLAN,
 }
-# The one measures our clock against the database's; the other goes by the time in ids, which no test turns.
-_LEFT_OUT = ("beat", "prune")
-_FEW, _MANY = 0.005, 0.1  # seconds between two looks of a loop that is woken, and of one that is not
 _MOST_LEAPS = 600
 _STUCK_SECONDS = 20.0
 # The clock may leap over a deadline and the time that is given after it; vendors may fail five times running.
@@ -78,7 +76,6 @@ class Hammer:
     lines: Sequence[Mapping[str, Any]] = ()
     done: Counter[str] = field(default_factory=Counter)
     unsettled: Look | None = None
-    _ended: bool = False
 
     @property
     def logged(self) -> Counter[str]:
@@ -139,42 +136,21 @@ class Hammer:
             later = (now.next_at - self.time()).total_seconds() if now.next_at else 0
             self.leap(max(later, 10.0))
 
-    async def run_loops(self, process: Process, number: int) -> None:
-        """Turn every loop of this process's worker until the hammer has ended."""
-        turning = [
-            self._turn(loop, process, self.random(f"{number}:{loop.name}"))
-            for loop in process.worker.loops()
-            if loop.name not in _LEFT_OUT
-        ]
-        await asyncio.gather(*turning)
-
-    async def _turn(self, loop: Loop, process: Process, random: Random) -> None:
-        wake = process.resources.database.wake
-        woken = wake.subscribe(loop.topic or loop.name)
-        while not self._ended:
-            woken.clear()
-            try:
-                while await loop.step() and not self._ended:
-                    pass
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is told
-                self.faults.append(f"loop {loop.name}: {type(error).__name__}: {str(error)[:300]}")
-            pause = random.uniform(_FEW, 4 * _FEW) if loop.topic else random.uniform(_FEW, _MANY)
-            try:
-                async with asyncio.timeout(pause):
-                    await woken.wait()
-            except TimeoutError:
-                pass
-
     async def all_of(self, work: Sequence[Awaitable[None]]) -> None:
         """Do the work while all loops turn, then let everything settle."""
         before = asyncio.all_tasks()
-        loops = [asyncio.create_task(self.run_loops(one, number)) for number, one in enumerate(self.processes)]
+        turning = [
+            Turning(one.worker, one.resources.database.wake, self.random(f"loops {number}"), self.faults)
+            for number, one in enumerate(self.processes)
+        ]
+        loops = [asyncio.create_task(one.turn()) for one in turning]
         try:
             await asyncio.gather(*work)
             await self.target.calm_down(self)
             await self.settle()
         finally:
-            self._ended = True
+            for one in turning:
+                one.ended = True
             await asyncio.wait(loops, timeout=_STUCK_SECONDS)
             left = asyncio.all_tasks() - before
             if left:
@@ -229,6 +205,6 @@ async def _process(stack: AsyncExitStack, here: Hammer, database_url: str, numbe
     resources = replace(opened, policy=replace(opened.policy, catalogue=Catalogue(lines), random=chance))
     worker = Worker(resources)
     if number == 0:
-        opened.hand_off = worker._deliverer  # as a worker does that has started
+        opened.hand_off = worker._loops.deliverer  # as a worker does that has started
     client = await stack.enter_async_context(client_of(app_of(ROUTES, context_from(resources))))
     return Process(resources, worker, client)
