@@ -104,12 +104,14 @@ def observations_are_numbered_from_one(rows: Rows, here: Hammer) -> Iterator[str
 
 def callbacks_came_to_an_end(rows: Rows, here: Hammer) -> Iterator[str]:
     looks = Counter(row.callback_id for row in rows.observations)
-    jobs = {(run.vendor, run.vendor_job_id) for run in rows.runs}
+    runs = {(run.vendor, run.vendor_job_id): run.id for run in rows.runs}
     for callback in rows.callbacks:
         if callback.state not in _CALLBACK_ENDS or callback.due_at is not None:
             yield f"{callback.id} is {callback.state} after {callback.tries} tries: {callback.note}"
-        if callback.state == "ignored" and (callback.vendor, callback.job_id) in jobs:
-            yield f"{callback.id} was put aside, though a run has its job {callback.job_id}"
+        run_id = runs.get((callback.vendor, callback.job_id))
+        to_it = rows.chains.get(callback.subject) == run_id or callback.subject == callback.job_id
+        if callback.state == "ignored" and run_id is not None and to_it:
+            yield f"{callback.id} was put aside, though {run_id} has its job {callback.job_id}"
         # One that comes after its run was erased is no observation any more.
         least = callback.state in ("applied", "late") and rows.erased_at(callback.run_id) is None
         if not least <= looks[callback.id] <= (callback.state in ("applied", "late")):

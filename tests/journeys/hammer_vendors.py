@@ -60,6 +60,8 @@ class Erratic(Scripted):
     call: Call | None = None
     account_url: str = ""
     calm: bool = False
+    twins: bool = False
+    """Whether it now and then names a job that it named before."""
     jobs: dict[str, Job] = field(default_factory=dict)
     taken_of: Counter[str] = field(default_factory=Counter)
     """By run: how many of its submissions were taken, or may have been, as far as the sender can know."""
@@ -95,7 +97,8 @@ class Erratic(Scripted):
             if fate == "lost_after":
                 self.lost.append(job)
                 raise lost()
-            return self._say({"job": job.id, "estimate": None})
+            named = self.random.choice([*self.jobs]) if self.twins and self._happens(0.05) else job.id
+            return self._say({"job": named, "estimate": None})
 
     async def fetch(self, ask: Ask) -> Raw:
         with self._talk():
@@ -177,9 +180,9 @@ class Erratic(Scripted):
         return raw(body, status, at=self.time(), **headers)
 
 
-def vendors(time: SimulatedTime, random: Random) -> list[Erratic]:
+def vendors(time: SimulatedTime, random: Random, *, twins: bool = False) -> list[Erratic]:
     """Return three: one address for each run, one for all runs with a first step, and one that answers at once."""
-    more: dict[str, Any] = {"time": time, "random": random}
+    more: dict[str, Any] = {"time": time, "random": random, "twins": twins}
     by_run = Capabilities(frozenset({"wav"}), Needs.LINK, callbacks="run")
     by_account = Capabilities(frozenset({"wav"}), Needs.UPLOAD, prepares=True, callbacks="account")
     at_once = Capabilities(frozenset({"wav"}), Needs.UPLOAD)

@@ -20,6 +20,7 @@ from tests import postgres
 from tests.journeys.hammer import Hammer, hammer
 from tests.journeys.hammer_clients import strike
 from tests.journeys.hammer_rules import broken, callback_ends, run_ends
+from tests.journeys.hammer_weather import Weather
 
 ACTS = 100
 
@@ -40,9 +41,9 @@ def assert_it_was_work(here: Hammer) -> None:
     assert sum(sum(vendor.taken_of.values()) for vendor in here.vendors) > 10
 
 
-async def _by_hand(database_url: str, seed: int, seconds: float) -> tuple[list[str], list[str]]:
+async def _by_hand(database_url: str, seed: int, seconds: float, weather: Weather) -> tuple[list[str], list[str]]:
     """Return what is wrong, and what happened."""
-    async with hammer(database_url, seed) as here:
+    async with hammer(database_url, seed, weather) as here:
         asked = await strike(here, seconds=seconds)
         happened = [
             f"detections: {len(asked.detections)}",
@@ -79,9 +80,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or the address of a migrated one")
+    parser.add_argument("--cuts", action="store_true", help="end connections to PostgreSQL amid their work")
+    parser.add_argument("--skew", type=float, default=0.0, help="how many seconds the second clock is ahead")
+    parser.add_argument("--twins", action="store_true", help="vendors now and then name a job twice")
     chosen = parser.parse_args()
+    weather = Weather(chosen.cuts, chosen.skew, chosen.twins)
     with _database(chosen.database) as url:
-        wrong, happened = asyncio.run(_by_hand(url, chosen.seed, chosen.seconds))
+        wrong, happened = asyncio.run(_by_hand(url, chosen.seed, chosen.seconds, weather))
     sys.stdout.write("\n".join([*happened, *(f"WRONG {line}" for line in wrong[:50]), f"{len(wrong)} wrong", ""]))
     return min(len(wrong), 99)
 
