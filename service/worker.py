@@ -129,7 +129,7 @@ class Worker:
     async def find_due(self) -> tuple[Sequence[str], float]:
         """Return the loops that have a row due now, and how many seconds later to ask again at the latest.
 
-        Where that cannot be read, return every loop that has a queue: each finds out for itself.
+        Where that cannot be read, or not in time, return every loop that has a queue: each finds out for itself.
         """
         try:
             due = await self._next_due.read(within=min(self._sweep, _SWEEP_SECONDS))
@@ -138,6 +138,8 @@ class Worker:
             self._finding.failed(error)
             return self._next_due.names, self._sweep
         self._finding.well()
+        if due is None:
+            return self._next_due.names, self._sweep
         now = self._resources.clock()
         return due_now(due, now), seconds_until_next(due, now, self._sweep)
 

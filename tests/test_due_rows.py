@@ -92,6 +92,19 @@ async def test_where_it_cannot_be_told_what_is_due_each_loop_finds_out(
         assert LOOPS_FAILED.value("find due rows") == before + 1
 
 
+async def test_an_answer_that_does_not_come_is_no_failure_and_no_loop_waits_for_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*_: object, **__: object) -> None:
+        return None
+
+    async with by_hand(world(database, asc())) as worker:
+        monkeypatch.setattr(NextDue, "read", late)
+        before = LOOPS_FAILED.value("find due rows")
+        assert await worker.find_due() == ([loop.name for loop in worker.loops() if loop.due], 1)
+        assert LOOPS_FAILED.value("find due rows") == before
+
+
 async def test_each_queue_is_read_through_an_index(database: Database) -> None:
     """However many rows wait or have ended: only the first of each queue is read."""
     statements: list[tuple[str, Any]] = []

@@ -46,8 +46,8 @@ class NextDue:
         firsts = [first.scalar_subquery() for selects in queues.values() for first in selects]
         self._statement = select(*(first.label(f"due_{n}") for n, first in enumerate(firsts)))
 
-    async def read(self, within: float) -> Due:
-        """Return when the first row of each queue is due. Raise `TimeoutError` if that takes longer than `within`.
+    async def read(self, within: float) -> Due | None:
+        """Return when the first row of each queue is due; `None` if that takes longer than `within` seconds.
 
         One table that is locked must not keep the rows of the others waiting. There is never a second question beside
         one that is not answered yet: it is only looked at whether its answer has come.
@@ -57,7 +57,7 @@ class NextDue:
             self._asked = asyncio.create_task(self._database.read(self.find))
         done, _ = await asyncio.wait({self._asked}, timeout=within if is_new else 0)
         if not done:
-            raise TimeoutError("the database did not say in time which rows are due")
+            return None
         asked, self._asked = self._asked, None
         return await asked
 
