@@ -17,7 +17,6 @@ from starlette.routing import Route
 from service.api.bodies import check_media_type, parse_object, read_beginning, read_body
 from service.api.context import Context, context_of
 from service.api.problems import problem
-from service.callbacks.addresses import mode_of_address
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import QUARANTINED_BYTES, STRANGER
 from service.callbacks.run_addresses import read_address
@@ -145,7 +144,7 @@ async def _addressed(context: Context, vendor: str, kind: str, token: str, now: 
         with contextlib.suppress(BadToken):
             address = read_address(context.tokens, token, now)
             return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
-    mode = await context.database.read(mode_of_address, vendor, token, now)
+    mode = await context.addresses.mode(context.database, vendor, token, now)
     return Addressed(mode, None) if mode else None
 
 

@@ -13,6 +13,7 @@ from service.api.held import Held
 from service.api.limits import Limits
 from service.api.waits import Gauges
 from service.api.writable import Writable
+from service.callbacks.addresses import KnownAddresses
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers
 from service.kit.clock import Clock
@@ -49,6 +50,7 @@ class Context:
     closing: Closing
     heartbeat_seconds: float = 15.0  # a stream is never silent for longer
     max_media_bytes: int = MAX_BYTES
+    addresses: KnownAddresses = field(default_factory=KnownAddresses)
     strangers: Strangers = field(default_factory=Strangers)
     limits: Limits = field(default_factory=Limits)
     held: Held = field(default_factory=Held)

@@ -63,19 +63,26 @@ async def measure_ingest(server: str | None, size: Size) -> list[Round]:
         one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
         address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
         bare_url, bare = await stack.enter_async_context(running_bare())
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)))
         rounds = []
         for _ in range(size.rounds):
-            product = await send_callbacks(session, address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
-            limit = await send_callbacks(session, bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
+            product = await send_callbacks(address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
+            limit = await send_callbacks(bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
             rounds.append(Round(product, limit))
         return rounds
 
 
-async def send_callbacks(
+async def send_callbacks(url: str, secret: str, count: int, used_ms: Callable[[], float | None]) -> Taken:
+    """Send so many callbacks, 64 at once; `used_ms` tells what CPU the server has used so far.
+
+    Connections are new ones: what was kept from the last round the server may have closed meanwhile.
+    """
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+        return await _send_callbacks(session, url, secret, count, used_ms)
+
+
+async def _send_callbacks(
     session: aiohttp.ClientSession, url: str, secret: str, count: int, used_ms: Callable[[], float | None]
 ) -> Taken:
-    """Send so many callbacks, 64 at once; `used_ms` tells what CPU the server has used so far."""
     requests = iter([_callback(secret) for _ in range(count)])
     times: list[float] = []
     now = asyncio.get_running_loop().time

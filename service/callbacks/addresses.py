@@ -5,16 +5,19 @@ Stored, not derived, so that rotating `SECRET_KEYS` does not silently cut a vend
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, or_, select
 
 from service.callbacks.models import CallbackAddress
-from service.kit.database import serialise
+from service.kit.database import Database, serialise
 from service.kit.ids import new_id
 from service.kit.sealing import Sealer
 
 PURPOSE = "callback-address"
+_REMEMBERED = timedelta(minutes=1)
+_MOST_REMEMBERED = 1_000
 
 
 def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
@@ -36,12 +39,45 @@ def rotate_address(
 
 def mode_of_address(session: Session, vendor: str, token: str, now: datetime) -> str | None:
     """The mode this token is an address of, or `None` if it is none, or one that was retired."""
-    statement = select(CallbackAddress.mode).where(
+    found = find_address(session, vendor, token, now)
+    return found[0] if found else None
+
+
+def find_address(session: Session, vendor: str, token: str, now: datetime) -> tuple[str, datetime | None] | None:
+    """Return the mode this token is an address of and when it ends; `None` if it is none, or one that was retired."""
+    statement = select(CallbackAddress.mode, CallbackAddress.valid_until).where(
         CallbackAddress.token_sha256 == _digest(token),
         CallbackAddress.vendor == vendor,
         or_(col(CallbackAddress.valid_until).is_(None), col(CallbackAddress.valid_until) > now),
     )
     return session.exec(statement).first()
+
+
+class KnownAddresses:
+    """The account addresses at which callbacks came lately: each is looked up once a minute, and not for each callback.
+
+    Only good ones are remembered, so that strangers fill nothing up. One that is retired at once is taken for up to a
+    minute more.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], tuple[str, datetime, datetime]] = OrderedDict()
+
+    async def mode(self, database: Database, vendor: str, token: str, now: datetime) -> str | None:
+        """Return the mode this token is an address of, or `None`."""
+        known = self._known.get((vendor, token))
+        if known is not None and known[1] <= now < known[2]:  # a clock that was set back has it looked up again
+            return known[0]
+        found = await database.read(find_address, vendor, token, now)
+        if found is None:
+            self._known.pop((vendor, token), None)
+            return None
+        mode, ends_at = found
+        until = now + _REMEMBERED
+        self._known[vendor, token] = mode, now, until if ends_at is None else min(until, ends_at)
+        while len(self._known) > _MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        return mode
 
 
 def _present(session: Session, mode: str, vendor: str) -> CallbackAddress | None:

@@ -24,7 +24,7 @@ from service.callbacks.quarantine import (
     room_for_strangers,
 )
 from service.kit.columns import table_of
-from service.kit.database import insert_ignoring_conflicts, wakes
+from service.kit.database import insert_ignoring_conflicts_on, wakes
 from service.kit.ids import new_id
 
 TOPIC = "callbacks"
@@ -80,21 +80,23 @@ class Arrived:
 
 
 def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool]:
-    """A flush for `GroupCommit`: each answer says whether the callback is new. Others are counted."""
-    kept = _within_limits(session, batch)
-    fresh = _insert(session, {arrived.key: _row(arrived) for arrived in kept})
+    """Write a batch of `GroupCommit`; each answer says whether the callback is new. Others are counted."""
+    keyed = [(arrived, arrived.key) for arrived in batch]
+    kept = _within_limits(session, keyed)
+    fresh = _insert(session, {key: _row(arrived, key) for arrived, key in kept})
     if any(not arrived.quarantined for arrived in batch):
         wakes(session, TOPIC)
-    rejected = (arrived for arrived in kept if arrived.quarantined and not arrived.stranger)
-    drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived in rejected if arrived.key in fresh))
+    rejected = ((arrived, key) for arrived, key in kept if arrived.quarantined and not arrived.stranger)
+    drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived, key in rejected if key in fresh))
     unclaimed, again = set(fresh), list[Key]()
     answers = []
-    for arrived in batch:
-        answers.append(arrived.key in unclaimed)
-        if arrived.key not in unclaimed and not arrived.stranger:
-            again.append(arrived.key)
-        unclaimed.discard(arrived.key)
-    _count_again(session, again, beyond={arrived.key for arrived in batch} - {arrived.key for arrived in kept})
+    for arrived, key in keyed:
+        answers.append(key in unclaimed)
+        if key not in unclaimed and not arrived.stranger:
+            again.append(key)
+        unclaimed.discard(key)
+    if again:
+        _count_again(session, again, beyond={key for _, key in keyed} - {key for _, key in kept})
     return answers
 
 
@@ -115,17 +117,15 @@ def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[
 def _insert(session: Session, rows: Mapping[Key, dict[str, Any]]) -> set[Key]:
     if not rows:
         return set()
-    table = table_of(Callback)
-    insert = insert_ignoring_conflicts(session.connection(), table)
-    names = (table.c.mode, table.c.vendor, table.c.subject, table.c.body_sha256)
     # In one order, here and below: of two batches with the same callbacks neither waits for a row and holds another.
     ordered = [rows[key] for key in sorted(rows)]
-    stored = session.connection().execute(insert.returning(*names), ordered)
+    connection = session.connection()
+    stored = connection.execute(_INSERT[connection.dialect.name], ordered)
     return {(row[0], row[1], row[2], row[3]) for row in stored}
 
 
-def _row(arrived: Arrived) -> dict[str, Any]:
-    mode, vendor, subject, digest = arrived.key
+def _row(arrived: Arrived, key: Key) -> dict[str, Any]:
+    mode, vendor, subject, digest = key
     kept = [(name, value[:200]) for name, value in arrived.headers.items() if _KEPT_HEADERS.fullmatch(name)]
     headers = dict(kept[:_MOST_HEADERS])
     return {
@@ -151,18 +151,8 @@ def _row(arrived: Arrived) -> dict[str, Any]:
 
 def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) -> None:
     """The same body counts on its row; a further body, beyond what is kept, on all rows' behalf on the first."""
-    table = table_of(Callback)
-    by_key = {"the_mode": table.c.mode, "the_vendor": table.c.vendor, "the_subject": table.c.subject}
-    of_subject = [column == bindparam(name) for name, column in by_key.items()]
-    same = update(table).where(*of_subject, table.c.body_sha256 == bindparam("the_digest"))
-    _execute(
-        session,
-        same.values(times_received=table.c.times_received + 1),
-        (_binds(key) for key in sorted(again) if key not in beyond),
-    )
-    first = select(func.min(table.c.id)).where(*of_subject).scalar_subquery()
-    further = update(table).where(table.c.id == first).values(overflow_count=table.c.overflow_count + 1)
-    _execute(session, further, (_binds(key, digest=False) for key in sorted(again) if key in beyond))
+    _execute(session, _SAME_BODY, (_binds(key) for key in sorted(again) if key not in beyond))
+    _execute(session, _FURTHER_BODY, (_binds(key, digest=False) for key in sorted(again) if key in beyond))
 
 
 def _execute(session: Session, statement: Any, binds: Iterable[dict[str, str]]) -> None:
@@ -175,39 +165,63 @@ def _binds(key: Key, *, digest: bool = True) -> dict[str, str]:
     return binds | {"the_digest": key[3]} if digest else binds
 
 
-def _within_limits(session: Session, batch: Sequence[Arrived]) -> list[Arrived]:
+def _within_limits(session: Session, keyed: Sequence[tuple[Arrived, Key]]) -> list[tuple[Arrived, Key]]:
     """Those there is still room for: so many a subject, so many strangers' ones a vendor. Known bodies pass.
 
     Of the other rejected ones all pass: the oldest make room.
     """
-    stored = _stored(session, {arrived.about for arrived in batch if not arrived.quarantined})
-    vendors = {arrived.vendor for arrived in batch if arrived.stranger}
+    stored = _stored(session, {arrived.about for arrived, _ in keyed if not arrived.quarantined})
+    vendors = {arrived.vendor for arrived, _ in keyed if arrived.stranger}
     room = Counter({vendor: room_for_strangers(session, vendor) for vendor in vendors})
-    return [arrived for arrived in batch if _fits(arrived, stored, room)]
+    return [(arrived, key) for arrived, key in keyed if _fits(arrived, key, stored, room)]
 
 
-def _fits(arrived: Arrived, stored: dict[Subject, set[str]], room: Counter[str]) -> bool:
+def _fits(arrived: Arrived, key: Key, stored: dict[Subject, set[str]], room: Counter[str]) -> bool:
     if arrived.stranger:
         room[arrived.vendor] -= 1
         return room[arrived.vendor] >= 0
     if arrived.quarantined:
         return True
     bodies = stored.setdefault(arrived.about, set())
-    bodies.add(arrived.key[3])
+    bodies.add(key[3])
     if len(bodies) <= MAX_PER_SUBJECT:
         return True
-    bodies.discard(arrived.key[3])
+    bodies.discard(key[3])
     return False
 
 
 def _stored(session: Session, subjects: set[Subject]) -> dict[Subject, set[str]]:
-    columns = (Callback.mode, Callback.vendor, Callback.subject, Callback.body_sha256)
-    # Mode and vendor stand first in the unique index: without them every callback ever stored would be looked at.
-    about = [
-        column.in_({subject[place] for subject in subjects})
-        for place, column in enumerate((col(Callback.mode), col(Callback.vendor), col(Callback.subject)))
-    ]
     found: dict[Subject, set[str]] = {}
-    for mode, vendor, subject, digest in session.exec(select(*columns).where(*about)):
-        found.setdefault((mode, vendor, subject), set()).add(digest)
+    if subjects:
+        modes, vendors, names = (sorted({subject[place] for subject in subjects}) for place in range(3))
+        rows = session.connection().execute(_STORED, {"modes": modes, "vendors": vendors, "subjects": names})
+        for mode, vendor, subject, digest in rows:
+            found.setdefault((mode, vendor, subject), set()).add(digest)
     return found
+
+
+# Built once: to build them anew would cost more than all else that a batch does.
+_CALLBACK = table_of(Callback)
+_KEY = (_CALLBACK.c.mode, _CALLBACK.c.vendor, _CALLBACK.c.subject, _CALLBACK.c.body_sha256)
+_INSERT = {name: insert_ignoring_conflicts_on(name, _CALLBACK).returning(*_KEY) for name in ("postgresql", "sqlite")}
+# Mode and vendor stand first in the unique index: without them every callback ever stored would be looked at.
+_STORED = select(*_KEY).where(
+    _CALLBACK.c.mode.in_(bindparam("modes", expanding=True)),
+    _CALLBACK.c.vendor.in_(bindparam("vendors", expanding=True)),
+    _CALLBACK.c.subject.in_(bindparam("subjects", expanding=True)),
+)
+_OF_SUBJECT = (
+    _CALLBACK.c.mode == bindparam("the_mode"),
+    _CALLBACK.c.vendor == bindparam("the_vendor"),
+    _CALLBACK.c.subject == bindparam("the_subject"),
+)
+_SAME_BODY = (
+    update(_CALLBACK)
+    .where(*_OF_SUBJECT, _CALLBACK.c.body_sha256 == bindparam("the_digest"))
+    .values(times_received=_CALLBACK.c.times_received + 1)
+)
+_FURTHER_BODY = (
+    update(_CALLBACK)
+    .where(_CALLBACK.c.id == select(func.min(_CALLBACK.c.id)).where(*_OF_SUBJECT).scalar_subquery())
+    .values(overflow_count=_CALLBACK.c.overflow_count + 1)
+)

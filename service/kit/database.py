@@ -233,7 +233,12 @@ def try_serialise(session: Session, key: str) -> bool:
 
 def insert_ignoring_conflicts(connection: Connection, table: Table) -> Insert:
     """An INSERT that leaves rows that are there already as they are; `RETURNING` names only the new."""
-    if connection.dialect.name == "postgresql":
+    return insert_ignoring_conflicts_on(connection.dialect.name, table)
+
+
+def insert_ignoring_conflicts_on(dialect: str, table: Table) -> Insert:
+    """Return the same for a statement that is built once, before there is a connection."""
+    if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlmodel import col, select
 
+from service.bench.statements import Counts, counting
 from service.callbacks.intake import MAX_PER_SUBJECT, Arrived, callbacks_seen, store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.quarantine import (
@@ -79,6 +80,14 @@ def test_twenty_bodies_a_subject_are_kept_and_the_rest_is_counted(database: Data
     rows = _rows(database)
     assert (len(rows), sum(row.overflow_count for row in rows)) == (MAX_PER_SUBJECT, 11)
     assert [row.body for row in rows if row.times_received == 2] == [b"0"]
+
+
+def test_a_batch_is_two_statements_however_many_it_holds(database: Database) -> None:
+    counts = Counts()
+    with counting(database.engine, counts):
+        assert _store(database, *(_arrived(b"%d" % n, f"run_{n}") for n in range(50))) == [True] * 50
+    # On PostgreSQL the third wakes who thinks about them.
+    assert counts.total == (2 if database.is_sqlite else 3, 1)
 
 
 def test_a_full_subject_takes_no_room_from_another(database: Database) -> None:
