@@ -1,10 +1,8 @@
 """`relay bench ingest` sends what the product takes, and tells ratios. No time is looked at, only that it is told."""
 
 import json
-from collections.abc import AsyncIterator
 from itertools import count
 
-import aiohttp
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,13 +21,7 @@ from service.vendors.aippim.callbacks import verify
 _SECRET = "a made-up webhook secret"
 
 
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as one:
-        yield one
-
-
-async def test_what_is_sent_is_signed_and_of_the_size_that_is_told(session: aiohttp.ClientSession) -> None:
+async def test_what_is_sent_is_signed_and_of_the_size_that_is_told() -> None:
     seen: list[tuple[bytes, Authenticity | None]] = []
 
     async def take(request: Request) -> Response:
@@ -38,21 +30,21 @@ async def test_what_is_sent_is_signed_and_of_the_size_that_is_told(session: aioh
         return Response(status_code=200)
 
     async with serve(lambda _: Starlette(routes=[Route("/", take, methods=["POST"])])) as url:
-        await send_callbacks(session, url, _SECRET, 3, lambda: None)
+        await send_callbacks(url, _SECRET, 3, lambda: None)
     assert len({body for body, _ in seen}) == 3
     assert {(len(body), verified) for body, verified in seen} == {(BODY_BYTES, Authenticity.PARTIAL_HMAC)}
 
 
-async def test_a_callback_that_is_not_taken_ends_the_measurement(session: aiohttp.ClientSession) -> None:
+async def test_a_callback_that_is_not_taken_ends_the_measurement() -> None:
     async with serve(lambda _: Starlette()) as url:
         with pytest.raises(BenchError, match="404"):
-            await send_callbacks(session, url, _SECRET, 3, lambda: None)
+            await send_callbacks(url, _SECRET, 3, lambda: None)
 
 
-async def test_the_report_tells_the_ratios(session: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_report_tells_the_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     used = count(step=20)
     async with serve(lambda _: bare_application()) as url:
-        taken = await send_callbacks(session, url, _SECRET, 80, lambda: next(used))
+        taken = await send_callbacks(url, _SECRET, 80, lambda: next(used))
     assert (len(taken.seconds), taken.cpu_us) == (80, 250)
     report = ingest_report([Round(taken, taken)], Size(callbacks=80, bare=80, rounds=1), "SQLite")
     assert (report["rate_ratio"], report["cpu_ratio"]) == (1, 1)

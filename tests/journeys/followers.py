@@ -14,7 +14,6 @@ from service.events.models import Event
 from service.kit.columns import table_of
 from service.kit.database import Database
 from service.kit.ids import new_id
-from service.loops import Loop
 from service.media.models import Media
 from service.resources import open_resources
 from service.runs.models import Detection, Observation, Run

@@ -19,7 +19,6 @@ from service.app import context_from
 from service.callbacks.addresses import address_token
 from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
 from service.kit.database import Database
-from service.loops import Loop
 from service.resources import Resources, open_resources
 from service.settings import load_settings
 from service.worker import Worker
