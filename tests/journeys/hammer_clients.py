@@ -62,7 +62,8 @@ class Client:
         """The same question at once under one key: one detection, whoever comes first."""
         body, key = self._question(), {"Idempotency-Key": f"key-{next(self.asked.numbers)}"}
         made = await asyncio.gather(self._post(body, key, 409), self._post(body, key, 409))
-        if len({one for one in made if one is not None}) > 1:
+        different = {one for one in made if one is not None}
+        if len(different) > 1 or not (different or self.here.weather.cuts):
             self.here.faults.append(f"one key, several answers: {made}")
 
     async def submit_as_a_crowd(self) -> None:
