@@ -26,6 +26,8 @@ from service.webhooks.models import DELIVERY_WAITING, Attempt, Delivery
 
 # Longer than a run may wait; then callbacks that nobody's run knows are put aside, and a belt ends what stands.
 _AT_LAST = timedelta(seconds=310)
+KEPT_PARKED = timedelta(seconds=300)
+"""So long a callback of a job that no run knows is kept: the longest deadline."""
 
 
 @dataclass(frozen=True, slots=True)
