@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import event, insert
 from sqlmodel import col, select
 
+from service.detections.lock import lock_detection
+from service.detections.recheck import recheck
 from service.events.models import Event
 from service.kit.columns import table_of
 from service.kit.database import Database
@@ -178,3 +180,9 @@ def assert_at_rest(here: World) -> None:
     assert Counter(left) == {(None, None, None, None): len(left)}
     with here.database.reading() as session:
         assert None not in session.exec(select(Media.delete_after)).all()
+
+
+def ask_again(here: World, detection_id: str) -> None:
+    """Have the detection run again."""
+    with here.database.writing() as session:
+        recheck(session, lock_detection(session, detection_id), here.policy, here.clock())

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.events.models import Event
+from service.media.models import Media
 from service.runs.models import (
     RUN_DISPATCHABLE,
     RUN_POLLABLE,
@@ -94,6 +95,7 @@ class Rows:
         self.events: list[Event] = all_of(session, Event)
         self.deliveries: list[Delivery] = all_of(session, Delivery)
         self.attempts: list[Attempt] = all_of(session, Attempt)
+        self.media: list[Media] = all_of(session, Media)
         self.ledger: list[Entry] = all_of(session, Entry)
         successors = {run.id: run.successor_run_id for run in self.runs}
         self.chains = {run.id: _last(run.id, successors) for run in self.runs}

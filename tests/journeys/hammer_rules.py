@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from service.callbacks.models import Callback
 from service.runs.lifecycle import RunState
-from service.runs.models import Run
+from service.runs.models import Detection, Run
 from service.verdicts.verdict import DetectionStatus
 from tests.journeys.hammer import Hammer
 from tests.journeys.hammer_answers import ANSWERS
@@ -127,6 +127,18 @@ def callbacks_are_not_put_aside_while_their_run_knows_them(rows: Rows, here: Ham
             yield f"{callback.id} was put aside, though {run.id} has its job {callback.job_id}"
 
 
+def audio_that_nobody_needs_may_go(rows: Rows, here: Hammer) -> Iterator[str]:
+    # Audio that came after its detection's end: tests/detections/test_audio_kept.py.
+    late = {one.media_id for one in rows.detections if _ended_before_its_audio_came(one)}
+    for media in rows.media:
+        if media.delete_after is None and media.erased_at is None and media.id not in late:
+            yield f"{media.id} is kept for ever"
+
+
+def _ended_before_its_audio_came(one: Detection) -> bool:
+    return bool(one.source_ended_at and one.completed_at and one.completed_at <= one.source_ended_at)
+
+
 def deliveries_end_and_are_one_for_each_event(rows: Rows, here: Hammer) -> Iterator[str]:
     tries = defaultdict(list)
     for attempt in rows.attempts:
@@ -155,6 +167,7 @@ RULES: tuple[Callable[[Rows, Hammer], Iterator[str]], ...] = (
     observations_are_numbered_from_one,
     callbacks_came_to_an_end,
     callbacks_are_not_put_aside_while_their_run_knows_them,
+    audio_that_nobody_needs_may_go,
     deliveries_end_and_are_one_for_each_event,
     *ANSWERS,
 )

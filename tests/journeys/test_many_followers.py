@@ -1,5 +1,6 @@
 """One answer for a crowd that asked the same: each of them has it once, whoever dies while they are told."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise, product
@@ -9,10 +10,11 @@ import pytest
 from service.kit.database import Database
 from tests.detections.rows import World
 from tests.detections.scripted import asc, job, said
-from tests.detections.sharing import call_off
+from tests.detections.sharing import ask, call_off, erase
 from tests.journeys.followers import (
     SLICE,
     after_each_commit,
+    ask_again,
     assert_at_rest,
     assert_one_answer,
     assert_told_once,
@@ -173,3 +175,63 @@ async def test_an_answer_that_comes_too_late_for_all_revises_each_once(database:
 
 def _revised(here: World) -> int:
     return sum(count for (_, _, revision), count in outcomes(here).items() if revision > 1)
+
+
+@pytest.mark.parametrize("deed", ["erased", "asked again", "asked by one more"])
+async def test_what_is_done_right_after_the_leaders_end_leaves_no_follower_behind(
+    database: Database, deed: str
+) -> None:
+    """Between its end and what its followers are told there may be a moment, and somebody may use it."""
+    vendor = asc(submits=[job("j1"), said("ai")])
+    here = crowd(database, vendor)
+    leader = await _asked(here, SOME)
+    (detection,) = [here.detection(run.detection_id) for run in here.runs() if run.id == leader]
+    done: list[str] = []
+
+    def do() -> None:
+        if not done and here.detection(detection.id).completed_at is not None:
+            done.append(deed)
+            if deed == "erased":
+                erase(here, detection.id)
+            elif deed == "asked again":
+                ask_again(here, detection.id)
+            else:
+                ask(here, detection.media_id or "")
+
+    here.arrive(leader, DONE, job_id="j1")
+    async with process(here) as one:
+        with after_each_commit(one.database, do):
+            await one.until(lambda: bool(done) and open_detections(here) == 0)
+    expected = Counter({("completed", "ai_generated", 1): SOME + 1})
+    if deed == "asked again":
+        expected += {("completed", "ai_generated", 2): 1}
+        expected -= {("completed", "ai_generated", 1): 1}
+    elif deed == "asked by one more":
+        expected += {("completed", "ai_generated", 1): 1}
+    assert outcomes(here) == expected
+    assert_at_rest(here)
+    assert vendor.times("submit") <= 2
+
+
+async def test_one_who_asks_right_after_the_leader_failed_does_not_ask_beside_the_others(database: Database) -> None:
+    vendor = asc(submits=[job("j1"), job("j2")])
+    here = crowd(database, vendor)
+    leader = await _asked(here, SOME)
+    (detection,) = [here.detection(run.detection_id) for run in here.runs() if run.id == leader]
+    asked: list[str] = []
+
+    def one_more() -> None:
+        if not asked and here.detection(detection.id).completed_at is not None:
+            asked.append("")
+            asked[0] = ask(here, detection.media_id or "")
+
+    here.arrive(leader, {"said": "broken"}, job_id="j1")
+    async with process(here) as one:
+        with after_each_commit(one.database, one_more):
+            await one.until(lambda: any(run.vendor_job_id == "j2" for run in here.runs()))
+            (second,) = [run.id for run in here.runs() if run.vendor_job_id == "j2"]
+            here.arrive(second, DONE, job_id="j2")
+            await one.until(lambda: open_detections(here) == 0)
+    assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1, ("failed", "not_analyzed", 1): 1}
+    assert_at_rest(here)
+    assert vendor.times("submit") == 2
