@@ -14,6 +14,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
+# Compiled code is kept: who keeps none compiles everything anew in each test process and at each start of the service.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test lint check format lock snapshots clean
 .PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
 
