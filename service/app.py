@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from service.api.addresses import without_redirects
+from service.api.callbacks import ROUTE as CALLBACKS
 from service.api.context import Context
 from service.api.faults import PassingFaults
 from service.api.limits import Limits
@@ -18,6 +19,7 @@ from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES
 from service.api.security import secured
+from service.api.straight import Straight
 from service.detections.open_link import open_link
 from service.kit.clock import Clock, system_clock
 from service.media.leftovers import drop_staged
@@ -53,7 +55,12 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
     app = Starlette(
         routes=[*ROUTES, sandbox_mount],
         exception_handlers=HANDLERS,
-        middleware=[Middleware(Measured), Middleware(RequestIds), Middleware(PassingFaults)],
+        middleware=[
+            Middleware(Measured),
+            Middleware(RequestIds),
+            Middleware(Straight, CALLBACKS),
+            Middleware(PassingFaults),
+        ],
         lifespan=lifespan,
     )
     return secured(without_redirects(app), https=(settings.public_url or "").startswith("https://"))

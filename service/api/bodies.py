@@ -103,9 +103,10 @@ def check_media_type(request: Request) -> None:
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object that `raw` is. Raises `CallerError`: 400 if it is none, 422 for text that cannot be kept."""
     try:
-        document = json.loads(
-            raw.decode(), object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        text = raw.decode()
+        if text.startswith("\ufeff"):
+            raise _NotStrictError("it begins with a BOM")
+        document = _DECODER.decode(text)
     except RecursionError as error:
         raise _malformed(f"it is nested more than {MAX_DEPTH} deep") from error
     except ValueError as error:
@@ -137,6 +138,10 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise _NotStrictError("a number is too large")
     return number
+
+
+# `json.loads` would make one for each body.
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _faults(document: dict[str, Any]) -> Iterator[Problem]:

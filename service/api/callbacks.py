@@ -223,4 +223,5 @@ async def _set_aside(
     )
 
 
-ROUTES = [Route("/callbacks/{vendor}/{token}", take, methods=["POST"])]
+ROUTE = Route("/callbacks/{vendor}/{token}", take, methods=["POST"])
+ROUTES = [ROUTE]

@@ -28,11 +28,14 @@ class PassingFaults:
             if not started or fault_of(error) is None:
                 raise
             FAULTS.failed(error)
-        if FAULTS.fails:
-            _look_whether_it_is_over(getattr(scope["app"].state, "context", None))
+        end_of_fault(scope)
 
 
-def _look_whether_it_is_over(context: Context | None) -> None:
+def end_of_fault(scope: Scope) -> None:
+    """Note that a fault is over, if one was there and the database has answered since."""
+    if not FAULTS.fails:
+        return
+    context: Context | None = getattr(scope["app"].state, "context", None)
     if context is None:
         return
     database = context.database

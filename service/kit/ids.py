@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SUFFIX = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -43,4 +44,4 @@ def created_at(text: str) -> datetime | None:
 
 
 def _base32(value: int) -> str:
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -19,11 +19,13 @@ from starlette.routing import Route
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
 from service.api.addresses import without_redirects
+from service.api.callbacks import ROUTE as CALLBACKS
 from service.api.context import Context, OpenLink
 from service.api.faults import PassingFaults
 from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
 from service.api.security import secured
+from service.api.straight import Straight
 from service.kit.closing import Closing
 from service.kit.database import Database
 from service.kit.tokens import Tokens
@@ -60,9 +62,9 @@ def context_on(database: Database, staging: Path, *, open_link: OpenLink = opens
 
 def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette:
     """The routes behind the same middleware and handlers as the product's."""
-    app = Starlette(
-        routes=list(routes), middleware=[Middleware(RequestIds), Middleware(PassingFaults)], exception_handlers=HANDLERS
-    )
+    short = [Middleware(Straight, CALLBACKS)] if CALLBACKS in routes else []
+    middleware = [Middleware(RequestIds), *short, Middleware(PassingFaults)]
+    app = Starlette(routes=list(routes), middleware=middleware, exception_handlers=HANDLERS)
     app.state.context = context
     return secured(without_redirects(app), https=False)
 
