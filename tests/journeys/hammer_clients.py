@@ -126,7 +126,8 @@ class Client:
 
     async def switch_endpoint(self) -> None:
         to = self.random.choice(["enable", "disable"])
-        body = {"release": self.random.choice(["all", "newest", "none"])} if to == "enable" else {}
+        # Not "none", which may block others: tests/webhooks/test_release_beside_events.py.
+        body = {"release": self.random.choice(["all", "newest"])} if to == "enable" else {}
         await self.here.ask(self.client, (200,), "POST", f"{self._endpoint()}/{to}", json=body)
 
     async def send_again(self) -> None:
