@@ -46,7 +46,6 @@ from service.settings import Settings
 from service.spending.prices import load_prices
 from service.vendors import VENDORS
 from service.webhooks.fanout import HandOff, fan_out
-from service.webhooks.phases import phase_tracing
 from service.webhooks.record import Tried, record_attempts
 
 _CONNECT_SECONDS = 5.0
@@ -125,7 +124,7 @@ async def open_resources(
         connect_seconds=_CONNECT_SECONDS,
         limit=0,
         resolver=names,
-        trace_configs=[phase_tracing()],
+        watch_redirects=False,
     )
     try:
         resources = _tie(settings, clock, database, exchanges, guard, source_session, webhook_session)

@@ -70,6 +70,9 @@ async def start_of_body(response: aiohttp.ClientResponse, max_bytes: int, patien
     A body that breaks off, or never ends, is kept as far as it came. A task that is cancelled meanwhile ends the
     reading and goes on: the head has been read, and what it said has to be written down.
     """
+    content = response.content
+    if content.is_eof() and content.exception() is None:
+        return content.read_nowait(max_bytes)  # it came with the head, as most do: there is nothing to wait for
     body = bytearray()
     try:
         async with asyncio.timeout(patience_seconds):

@@ -18,7 +18,6 @@ from service.kit.guarded_http import guarded_session
 from service.kit.sealing import Sealer
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import fan_out
-from service.webhooks.phases import phase_tracing
 from service.webhooks.record import record_attempts
 from service.webhooks.retry import RetryPolicy
 from tests.loopback import Peer, answer, peer, read_request
@@ -166,7 +165,7 @@ async def session_on(
         connect_seconds=2,
         limit=0,
         resolver=resolver,
-        trace_configs=[phase_tracing()],
+        watch_redirects=False,
     )
     async with session:
         yield session
