@@ -18,6 +18,7 @@ from service.cli.serving import how_to_serve
 from service.cli.start import ready_to_serve
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
+from service.kit.garbage import settle_collector
 from service.kit.listen import hear
 from service.kit.logs import set_up_logs
 from service.resources import Resources
@@ -52,8 +53,10 @@ def run_web(*, with_worker: bool) -> None:
             **how_to_serve(),
         )
     else:
+        application = create(settings.for_process(works=with_worker), beside=_beside(settings, with_worker=with_worker))
+        settle_collector()
         uvicorn.run(
-            create(settings.for_process(works=with_worker), beside=_beside(settings, with_worker=with_worker)),
+            application,
             host=host,
             port=port,
             timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -67,7 +70,9 @@ def from_environment() -> Starlette:
     with_worker = os.environ.get(_WITH_WORKER) == "1"
     settings = load_settings().for_process(works=with_worker)
     set_up_logs(settings.log_format)
-    return create(settings, beside=_beside(settings, with_worker=with_worker))
+    application = create(settings, beside=_beside(settings, with_worker=with_worker))
+    settle_collector()
+    return application
 
 
 def _beside(settings: Settings, *, with_worker: bool) -> Beside:

@@ -5,6 +5,7 @@ import asyncio
 from service.cli.ending import end_well
 from service.cli.start import ready_to_serve, wait_for_schema
 from service.kit.errors import SettingsError
+from service.kit.garbage import settle_collector
 from service.kit.logs import set_up_logs
 from service.settings import load_settings
 from service.worker import work
@@ -25,4 +26,5 @@ def run_worker(*, wait_seconds: float = 0) -> None:
     end_well()
     wait_for_schema(settings, wait_seconds)
     ready_to_serve(settings, listens=False)
+    settle_collector()
     asyncio.run(work(settings.for_process(works=True)))
