@@ -79,14 +79,7 @@ class GroupCommit(Generic[Row, Answer]):
 
         A row whose caller has waited too long may still be written, if its commit was under way.
         """
-        size = self._size(row)
-        if self._rows >= self._most_waiting or self._bytes + size > self._most_bytes:
-            raise Overfull(f"{self._rows} rows wait to be written")
-        waiting: _Waiting[Row, Answer] = _Waiting(row, size, asyncio.get_running_loop().create_future())
-        self._gathered.append(waiting)
-        self._rows, self._bytes = self._rows + 1, self._bytes + size
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+        waiting = self._gather(row)
         try:
             async with asyncio.timeout(self._within):
                 return await waiting.future
@@ -96,10 +89,25 @@ class GroupCommit(Generic[Row, Answer]):
                 self._forget(waiting)
             raise Overfull(f"not written within {self._within} s") from error
 
+    def put(self, row: Row) -> "asyncio.Future[Answer]":
+        """Return at once what will hold the answer, for a caller with all the time. Raise `Overfull`."""
+        return self._gather(row).future
+
     async def drain(self) -> None:
         """Everything added so far is committed or has failed."""
         while self._writer is not None and not self._writer.done():
             await asyncio.wait({self._writer})
+
+    def _gather(self, row: Row) -> _Waiting[Row, Answer]:
+        size = self._size(row)
+        if self._rows >= self._most_waiting or self._bytes + size > self._most_bytes:
+            raise Overfull(f"{self._rows} rows wait to be written")
+        waiting: _Waiting[Row, Answer] = _Waiting(row, size, asyncio.get_running_loop().create_future())
+        self._gathered.append(waiting)
+        self._rows, self._bytes = self._rows + 1, self._bytes + size
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        return waiting
 
     async def _write(self) -> None:
         while self._gathered:

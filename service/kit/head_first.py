@@ -6,7 +6,7 @@ raises, and the head it has just read is lost.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -52,8 +52,14 @@ class HeadFirst(ResponseHandler):
             super().data_received(piece)
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
+def _pieces(data: bytes) -> Iterable[bytes]:
     """Cut `data` behind each empty line."""
+    if data.find(b"\n\r\n") == len(data) - 3 and b"\n\n" not in data and not data.startswith((b"\r\n", b"\n")):
+        return (data,)  # a head and no more, as most come
+    return _cut(data)
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
     begin = 0
     for count, found in enumerate(_EMPTY_LINE.finditer(data)):
         if count == _MOST_PIECES:

@@ -13,17 +13,22 @@ class Shares:
         self._capacity = capacity
         self._at_least = at_least
         self._held: Counter[str] = Counter()
+        self._total = 0
         self.refused: set[str] = set()
 
     @property
     def room(self) -> int:
         """How many places are free."""
-        return max(0, self._capacity - self._held.total())
+        return max(0, self._capacity - self._total)
 
     def left_for(self, owner: str) -> int:
         """Return how many more places `owner` may take now."""
         held, room = self._held[owner], self.room
         return max(0, min(room, max(self._at_least - held, (room - held + 1) // 2)))
+
+    def may_go_on(self, owner: str) -> bool:
+        """Return True if `owner` could take a good many more: as many as it holds."""
+        return self.left_for(owner) >= max(1, self._held[owner])
 
     def take(self, owner: str) -> bool:
         """Return True if `owner` has one place more; otherwise it is among the refused."""
@@ -36,13 +41,15 @@ class Shares:
     def hold(self, owner: str) -> None:
         """Count one place more for `owner`, whatever its share."""
         self._held[owner] += 1
+        self._total += 1
 
     def release(self, owner: str) -> bool:
         """Give one place of `owner` back. Return True if it was refused before and could now go on with a good many."""
         self._held[owner] -= 1
+        self._total -= 1
         if not self._held[owner]:
             del self._held[owner]
-        if owner not in self.refused or self.left_for(owner) < self._held[owner]:
+        if owner not in self.refused or not self.may_go_on(owner):
             return False
         self.refused.discard(owner)
         return True
@@ -50,5 +57,5 @@ class Shares:
     def copy(self) -> "Shares":
         """Return the same standing, to be counted on elsewhere; no owner is refused in it yet."""
         twin = Shares(self._capacity, self._at_least)
-        twin._held = self._held.copy()
+        twin._held, twin._total = self._held.copy(), self._total
         return twin

@@ -5,8 +5,7 @@ tracing tells less, and costs a request more than all that is told here.
 """
 
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -20,14 +19,19 @@ _NO_FAULTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError, ssl.
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
-@contextmanager
-def steps_told_to(listener: Callable[[str], None]) -> Iterator[None]:
-    """Tell `listener` each step of the requests that are made inside, perhaps more than once."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
+class steps_told_to:  # noqa: N801 - used as a function is; as a generator it costs three times as much
+    """Tell a listener each step of the requests that are made inside, perhaps more than once."""
+
+    __slots__ = ("_token", "_told")
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told = told
+
+    def __enter__(self) -> None:
+        self._token = _listener.set(self._told)
+
+    def __exit__(self, *_: object) -> None:
+        _listener.reset(self._token)
 
 
 def tell(step: str) -> None:

@@ -20,7 +20,10 @@ class Cut(RelayError):  # noqa: N818 - it says what happened
 
 
 class Talks:
-    """The requests of one kind. `closed` says that nothing new may be claimed, `is_cut` that none may go on."""
+    """The requests of one kind. `closed` says that nothing new may be claimed, `is_cut` that none may go on.
+
+    A request is made in its caller's task, which is cancelled only while it talks.
+    """
 
     def __init__(self) -> None:
         self.closed = False
@@ -29,18 +32,20 @@ class Talks:
 
     async def talk(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returned. Raises `Cut` where the process ends first."""
-        if self.is_cut:
+        task = asyncio.current_task()
+        if self.is_cut or task is None:
             work.close()
             raise Cut
-        task = asyncio.create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
         try:
-            return await task
+            return await work
         except asyncio.CancelledError:
             if not self.is_cut:
                 raise
+            task.uncancel()  # only the talking ends: the task itself goes on, to write down what that means
             raise Cut from None
+        finally:
+            self._under_way.discard(task)
 
     def cut(self) -> None:
         """Every request under way has ended or is about to, and no further one begins."""
