@@ -46,7 +46,7 @@ from service.settings import Settings
 from service.spending.prices import load_prices
 from service.vendors import VENDORS
 from service.webhooks.fanout import HandOff, fan_out
-from service.webhooks.record import Tried, record_attempts
+from service.webhooks.turn import Done, Step, turns
 
 _CONNECT_SECONDS = 5.0
 _DOOR_SECONDS = 10.0  # a vendor that calls back hears from us by then
@@ -91,7 +91,7 @@ class Resources:
     asks: AskBuilder
     outbox: Outbox
     intake: GroupCommit[Arrived, bool]
-    attempts: GroupCommit[Tried, bool]
+    attempts: GroupCommit[Step, Done]
     source_session: aiohttp.ClientSession
     webhook_session: aiohttp.ClientSession
     sandbox: SandboxSettings
@@ -206,7 +206,7 @@ def _tie(
         intake=GroupCommit(
             database, store_callbacks, name="callbacks", size=lambda arrived: len(arrived.body), within=_DOOR_SECONDS
         ),
-        attempts=GroupCommit(database, record_attempts(outbox), name="attempts"),
+        attempts=GroupCommit(database, turns(outbox), name="attempts"),
         source_session=source_session,
         webhook_session=webhook_session,
         sandbox=SandboxSettings(

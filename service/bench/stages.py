@@ -31,6 +31,7 @@ STAGES: Mapping[str, str] = {
     "callbacks.process.claim_callbacks": "callbacks claimed",
     "callbacks.process": "decided",
     "webhooks.claim": "delivery loaded",
+    "webhooks.parcels": "delivery loaded",
     "webhooks.record": ATTEMPT_RECORDED,
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, insert
+from sqlalchemy import func, insert, select, text
 from sqlmodel import Session
 
 from service.events.models import Event
@@ -49,7 +49,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A fact written: what recorders need of it. `position` is its place in the feed."""
+    """A fact written: what recorders need of it. `position` is its place in the feed, `body` is what is signed."""
 
     position: int
     id: str
@@ -57,6 +57,7 @@ class Recorded:
     mode: str
     type: EventType
     detection_id: str | None
+    body: bytes
     not_to: str | None = None
     only_to: str | None = None
 
@@ -75,11 +76,12 @@ class Outbox:
 
         Raises `IntegrityError` at a second final event of one revision: the transaction must fail then.
         """
-        recorded = [_insert(session, draft, now) for draft in drafts]
-        if recorded:
-            wakes(session, TOPIC, *{topic_of_feed(draft.account_id, draft.mode) for draft in drafts})
-            for recorder in self._recorders:
-                recorder(session, recorded, now)
+        if not drafts:
+            return []
+        recorded = _insert(session, drafts, now)
+        wakes(session, TOPIC, *{topic_of_feed(draft.account_id, draft.mode) for draft in drafts})
+        for recorder in self._recorders:
+            recorder(session, recorded, now)
         return recorded
 
 
@@ -89,29 +91,54 @@ def event_body(event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _insert(session: Session, draft: Draft, now: datetime) -> Recorded:
-    event_id = new_id("evt")
-    values = {
-        "id": event_id,
-        "account_id": draft.account_id,
-        "mode": draft.mode,
-        "type": draft.type.value,
-        "detection_id": draft.detection_id,
-        "run_id": draft.run_id,
-        "revision": draft.revision,
-        "final_revision": draft.revision if draft.final else None,
-        "body": event_body(draft.type.value, draft.data, now),
-        "created_at": now,
-        "transaction_id": _transaction_id(session),
-    }
-    table = table_of(Event)
-    position: int = session.connection().execute(insert(table).values(values).returning(table.c.position)).scalar_one()
-    return Recorded(
-        position, event_id, draft.account_id, draft.mode, draft.type, draft.detection_id, draft.not_to, draft.only_to
-    )
+def _insert(session: Session, drafts: Sequence[Draft], now: datetime) -> list[Recorded]:
+    """Write all of them in two statements, however many there are."""
+    positions, transaction_id = _reserve(session, len(drafts))
+    recorded = [_recorded(draft, position, now) for draft, position in zip(drafts, positions, strict=True)]
+    rows = [
+        {
+            "position": fact.position,
+            "id": fact.id,
+            "account_id": draft.account_id,
+            "mode": draft.mode,
+            "type": draft.type.value,
+            "detection_id": draft.detection_id,
+            "run_id": draft.run_id,
+            "revision": draft.revision,
+            "final_revision": draft.revision if draft.final else None,
+            "body": fact.body,
+            "created_at": now,
+            "transaction_id": transaction_id,
+        }
+        for draft, fact in zip(drafts, recorded, strict=True)
+    ]
+    session.connection().execute(_INSERT, rows)
+    return recorded
 
 
-def _transaction_id(session: Session) -> ColumnElement[int] | int:
-    if session.connection().dialect.name != "postgresql":
-        return 0
-    return cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+def _recorded(draft: Draft, position: int, now: datetime) -> Recorded:
+    body = event_body(draft.type.value, draft.data, now)
+    fields = (draft.account_id, draft.mode, draft.type, draft.detection_id, body, draft.not_to, draft.only_to)
+    return Recorded(position, new_id("evt"), *fields)
+
+
+def _reserve(session: Session, count: int) -> tuple[Sequence[int], int]:
+    """Return so many free positions, in order, and PostgreSQL's number of this transaction.
+
+    They are reserved before the rows are written: what RETURNING gives back of many rows has no order.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        drawn = connection.execute(_DRAW, {"count": count}).all()
+        return sorted(position for position, _ in drawn), drawn[0][1]
+    newest: int = connection.execute(_NEWEST).scalar_one() or 0  # SQLite has one writer, and this transaction is it
+    return range(newest + 1, newest + 1 + count), 0
+
+
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+_INSERT = insert(table_of(Event))
+_NEWEST = select(func.max(table_of(Event).c.position))
+_DRAW = text(
+    "SELECT nextval(pg_get_serial_sequence('event', 'position')), pg_current_xact_id()::text::bigint"
+    " FROM generate_series(1, :count)"
+)

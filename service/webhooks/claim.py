@@ -1,100 +1,100 @@
 """Claiming deliveries, fresh before retries, with all an attempt needs: the signed bytes, the URL, the secrets."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, update
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import Row, bindparam, select, text, update
+from sqlmodel import Session
 
-from service.events.models import Event
-from service.kit.claims import claim
+from service.kit.among import among
+from service.kit.claims import claim_these
 from service.kit.columns import table_of
 from service.kit.shares import Shares
-from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint, EndpointSecret
+from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
+from service.webhooks.parcels import Leased, Parcel, load_events, load_targets, parcels_of
 
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One delivery, ready to be attempted. Secrets and headers are still sealed."""
-
-    delivery_id: str
-    lease_token: str
-    attempts: int
-    account_id: str
-    mode: str
-    endpoint_id: str
-    url: str
-    rate_limit_per_second: int | None
-    detection_id: str | None
-    event_id: str
-    event_position: int
-    event_type: str
-    body: bytes
-    sealed_headers: bytes | None
-    sealed_secrets: tuple[tuple[str, bytes], ...]  # (secret's id, sealed), the newest first
-    attempts_before: int = 0  # made before it was last sent again: the schedule counts from there
+_TABLE = table_of(Delivery)
+_COLUMNS = (  # as `Leased` has them, behind the id and the token
+    "attempts",
+    "attempts_before",
+    "account_id",
+    "mode",
+    "endpoint_id",
+    "detection_id",
+    "event_id",
+    "event_position",
+)
+LANES = {lane: f"{DELIVERY_WAITING} AND lane = '{lane}'" for lane in ("fresh", "retry")}
+_MOST_ENDPOINTS = 200
 
 
 def claim_deliveries(
     session: Session, *, now: datetime, lease_until: datetime, limit: int, shares: Shares | None = None
 ) -> list[Parcel]:
-    """At most `limit` due deliveries, leased to us. Retries get what fresh ones leave."""
-    tokens: dict[str, str] = {}
-    for lane in ("fresh", "retry"):
-        waiting = f"{DELIVERY_WAITING} AND lane = '{lane}'"
-        if limit > len(tokens):
-            rows = claim(
-                session,
-                table_of(Delivery),
-                waiting,
-                now=now,
-                lease_until=lease_until,
-                limit=limit - len(tokens),
-                shares=shares,
-            )
-            tokens |= {row["id"]: row["lease_token"] for row in rows}
-    if not tokens:
-        return []
-    parcels = load_parcels(session, tokens, now)
-    standing = tokens.keys() - {parcel.delivery_id for parcel in parcels}
-    put_aside(session, {delivery_id: tokens[delivery_id] for delivery_id in standing}, now)
+    """Lease at most `limit` due deliveries; return those that can be attempted. Retries get what fresh ones leave."""
+    rows: list[Row[Any]] = []
+    for lane in LANES:
+        left = limit - len(rows)
+        if left:
+            chosen = _shared(session, lane, now, left, shares)
+            rows += claim_these(session, _TABLE, chosen, *_COLUMNS, lease_until=lease_until)
+    return _loaded(session, rows, now) if rows else []
+
+
+def _shared(session: Session, lane: str, now: datetime, limit: int, shares: Shares | None) -> list[str]:
+    """Return due rows of this lane, locked, of which no account has more than its share.
+
+    Where an account's backlog is all that is seen, the others' rows are looked for by their endpoints: to walk past a
+    million rows to what lies behind them would take longer than to deliver what was found.
+    """
+    run = session.connection().execute
+    taken: list[str] = []
+    found = run(_DUE[lane], {"now": now, "most": limit}).all()
+    while True:
+        wanted = limit - len(taken)
+        fitting = [row_id for row_id, account_id in found if shares is None or _takes(shares, account_id)]
+        taken += fitting
+        if shares is None or len(found) < wanted or len(fitting) == len(found):
+            return taken
+        others = run(_OTHERS[lane], {"now": now, "refused": sorted(shares.refused)}).scalars().all()
+        if not others:
+            return taken
+        how = {"now": now, "most": wanted - len(fitting), "taken": taken, "endpoints": others}
+        found = run(_DUE_AT[lane], how).all()
+
+
+def _takes(shares: Shares, account_id: str) -> bool:
+    """Return True if the account has one place more. One that was refused in this claim is not asked again."""
+    return account_id not in shares.refused and shares.take(account_id)
+
+
+def _loaded(session: Session, rows: Sequence[Row[Any]], now: datetime) -> list[Parcel]:
+    """Return the parcels of rows just claimed. Those of endpoints that stand are put aside."""
+    events = load_events(session, {row.event_id for row in rows})
+    targets = load_targets(session, {row.endpoint_id for row in rows}, now)
+    leased = [Leased._make((*row, *events[row.event_id])) for row in rows if row.event_id in events]
+    parcels = parcels_of(leased, targets)
+    if len(parcels) < len(rows):
+        ready = {parcel.delivery_id for parcel in parcels}
+        put_aside(session, {row.id: row.lease_token for row in rows if row.id not in ready}, now)
     return parcels
 
 
-def load_parcels(session: Session, tokens: dict[str, str], now: datetime) -> list[Parcel]:
-    """The parcels of deliveries that are leased under `tokens` (id → lease token), but for standing endpoints'."""
-    found = session.exec(
-        select(Delivery, Event, Endpoint)
-        .join(Event, col(Event.id) == Delivery.event_id)
-        .join(Endpoint, col(Endpoint.id) == Delivery.endpoint_id)
-        .where(col(Delivery.id).in_(tokens))
-        .order_by(col(Delivery.event_position))
-    ).all()
-    secrets = _secrets(session, {endpoint.id for _, _, endpoint in found}, now)
-    return [
-        _parcel(delivery, event, endpoint, secrets.get(endpoint.id, ()), tokens[delivery.id])
-        for delivery, event, endpoint in found
-        if delivery.lease_token == tokens[delivery.id] and endpoint.status == "enabled" and endpoint.deleted_at is None
-    ]
-
-
-def put_aside(session: Session, tokens: dict[str, str], now: datetime) -> None:
+def put_aside(session: Session, tokens: Mapping[str, str], now: datetime) -> None:
     """These leased deliveries (id → lease token) are held, or skipped where the endpoint is gone."""
-    found = session.exec(
-        select(Delivery, Endpoint.deleted_at)
-        .join(Endpoint, col(Endpoint.id) == Delivery.endpoint_id)
-        .where(col(Delivery.id).in_(tokens))
-        .order_by(col(Delivery.event_position), col(Delivery.id))
-        .with_for_update(of=Delivery)
-        .execution_options(populate_existing=True)
-    )
-    for delivery, deleted_at in found.all():
-        if delivery.lease_token == tokens[delivery.id]:
-            delivery.state = "held" if deleted_at is None else "skipped"
-            delivery.ended_at = deleted_at and now
-            delivery.due_at = delivery.lease_token = None
+    found = session.connection().execute(_TO_PUT_ASIDE, {"ids": list(tokens)}).all()
+    rows = [
+        {
+            "row_id": delivery_id,
+            "new_state": "held" if deleted_at is None else "skipped",
+            "new_end": deleted_at and now,
+        }
+        for delivery_id, token, deleted_at in found
+        if token == tokens[delivery_id]
+    ]
+    if rows:
+        session.connection().execute(_PUT_ASIDE, rows)
 
 
 def hand_back(session: Session, parcels: Iterable[tuple[Parcel, datetime]]) -> None:
@@ -107,46 +107,65 @@ def hand_back(session: Session, parcels: Iterable[tuple[Parcel, datetime]]) -> N
         session.connection().execute(_HAND_BACK, rows)
 
 
-def _hand_back_statement() -> Any:
-    delivery = table_of(Delivery)
-    ours = (delivery.c.id == bindparam("row_id")) & (delivery.c.lease_token == bindparam("row_token"))
-    return update(delivery).where(ours).values(due_at=bindparam("new_due"), lease_token=None)
+# Built once: SQLAlchemy takes longer to build a statement than to run it. States and lanes are literal, because with
+# a bound parameter PostgreSQL's generic plan cannot use the index of what waits.
 
 
-_HAND_BACK = _hand_back_statement()
-
-
-def _secrets(session: Session, endpoint_ids: set[str], now: datetime) -> dict[str, tuple[tuple[str, bytes], ...]]:
-    rows = session.exec(
-        select(EndpointSecret)
-        .where(col(EndpointSecret.endpoint_id).in_(endpoint_ids), EndpointSecret.valid_from <= now)
-        .where(or_(col(EndpointSecret.valid_until).is_(None), col(EndpointSecret.valid_until) > now))
-        .order_by(col(EndpointSecret.valid_from).desc())
+def _due(waiting: str, *where: Any) -> Any:
+    return (
+        select(_TABLE.c.id, _TABLE.c.account_id)
+        .where(text(waiting), _TABLE.c.due_at <= bindparam("now"), *where)
+        .order_by(_TABLE.c.due_at)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
     )
-    found: dict[str, tuple[tuple[str, bytes], ...]] = {}
-    for row in rows:
-        found[row.endpoint_id] = (*found.get(row.endpoint_id, ()), (row.id, row.sealed))
-    return found
 
 
-def _parcel(
-    delivery: Delivery, event: Event, endpoint: Endpoint, secrets: Sequence[tuple[str, bytes]], token: str
-) -> Parcel:
-    return Parcel(
-        delivery_id=delivery.id,
-        lease_token=token,
-        attempts=delivery.attempts,
-        account_id=delivery.account_id,
-        mode=delivery.mode,
-        endpoint_id=endpoint.id,
-        url=endpoint.url,
-        rate_limit_per_second=endpoint.rate_limit_per_second,
-        detection_id=delivery.detection_id,
-        event_id=event.id,
-        event_position=delivery.event_position,
-        event_type=event.type,
-        body=event.body,
-        sealed_headers=endpoint.sealed_headers,
-        sealed_secrets=tuple(secrets),
-        attempts_before=delivery.attempts_before,
+def _others(lane: str) -> Any:
+    """Endpoints of accounts that were not refused, with something due. A scalar, not EXISTS: one look for each."""
+    endpoint = table_of(Endpoint)
+    one = select(_TABLE.c.id).where(_TABLE.c.endpoint_id == endpoint.c.id, text(LANES[lane]))
+    return (
+        select(endpoint.c.id)
+        .where(~among(endpoint.c.account_id, "refused"))
+        .where(one.where(_TABLE.c.due_at <= bindparam("now")).limit(1).scalar_subquery().is_not(None))
+        .limit(_MOST_ENDPOINTS)
     )
+
+
+def _put_aside_statements() -> tuple[Any, Any]:
+    endpoint = table_of(Endpoint)
+    found = (
+        select(_TABLE.c.id, _TABLE.c.lease_token, endpoint.c.deleted_at)
+        .join(endpoint, endpoint.c.id == _TABLE.c.endpoint_id)
+        .where(among(_TABLE.c.id, "ids"))
+        .order_by(_TABLE.c.event_position, _TABLE.c.id)
+        .with_for_update(of=_TABLE)
+    )
+    stands = update(_TABLE).where(_TABLE.c.id == bindparam("row_id"))
+    values: dict[str, Any] = {
+        "state": bindparam("new_state"),
+        "ended_at": bindparam("new_end"),
+        "due_at": None,
+        "lease_token": None,
+    }
+    return found, stands.values(values)
+
+
+_DUE = {lane: _due(waiting) for lane, waiting in LANES.items()}
+# An expression instead of the lane: else SQLite goes through all that is due in the lane, as it comes in order there.
+_DUE_AT = {
+    lane: _due(
+        f"{DELIVERY_WAITING} AND lane || '' = '{lane}'",
+        among(_TABLE.c.endpoint_id, "endpoints"),
+        ~among(_TABLE.c.id, "taken"),
+    )
+    for lane in LANES
+}
+_OTHERS = {lane: _others(lane) for lane in LANES}
+_TO_PUT_ASIDE, _PUT_ASIDE = _put_aside_statements()
+_HAND_BACK = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("row_id"), _TABLE.c.lease_token == bindparam("row_token"))
+    .values(due_at=bindparam("new_due"), lease_token=None)
+)

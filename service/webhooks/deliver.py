@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import aiohttp
 import structlog
 from sqlmodel import Session
 
 from service.kit.backoff import Random
-from service.kit.clock import Clock, milliseconds_between, seconds
+from service.kit.clock import Clock, seconds
 from service.kit.database import Database, wakes
-from service.kit.errors import RelayError
 from service.kit.groupcommit import GroupCommit
 from service.kit.ids import new_id
 from service.kit.metrics import Count
@@ -26,15 +26,18 @@ from service.kit.sealing import Sealer
 from service.kit.shares import Shares
 from service.kit.talks import Cut, Talks
 from service.webhooks.attempt import Outcome, attempt
-from service.webhooks.claim import Parcel, claim_deliveries, hand_back, load_parcels, put_aside
-from service.webhooks.explain import explain
+from service.webhooks.claim import hand_back, put_aside
 from service.webhooks.fanout import TOPIC
+from service.webhooks.finish import judge, log_attempt
 from service.webhooks.lineup import bring_forward, defer, due_deliveries, line_up
 from service.webhooks.pace import Pace
+from service.webhooks.parcels import Leased, Parcel, load_parcels
 from service.webhooks.phases import PHASES
 from service.webhooks.record import Tried
-from service.webhooks.retry import RetryPolicy, next_attempt_at
-from service.webhooks.signing import open_headers, open_secrets, webhook_headers
+from service.webhooks.retry import RetryPolicy
+from service.webhooks.senders import Senders
+from service.webhooks.signing import own_headers
+from service.webhooks.turn import Claimed, Done, Step, Wanted
 
 log = structlog.get_logger()
 
@@ -43,6 +46,8 @@ ATTEMPTS = Count("relay_attempts_total", "Tries to deliver an event, by the clas
 _CROWD = 20  # so many turned away in one round: more of that endpoint's must be waiting right behind
 _FORGETS_EVERY = timedelta(minutes=1)
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
+# Under a backlog attempts are recorded with the claim that follows, so many or so long after the first at the latest.
+_GATHERED, _GATHER_SECONDS = 128, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class DeliveryPolicy:
 
     retry: RetryPolicy
     timeout: float
-    capacity: int = 200
+    capacity: int = 256
     per_endpoint: int = 32
 
     @property
@@ -67,7 +72,7 @@ class Deliverer:
         self,
         database: Database,
         session: aiohttp.ClientSession,
-        recorder: GroupCommit[Tried, bool],
+        writer: GroupCommit[Step, Done],
         sealer: Sealer,
         policy: DeliveryPolicy,
         *,
@@ -77,8 +82,7 @@ class Deliverer:
     ) -> None:
         self._database = database
         self._session = session
-        self._recorder = recorder
-        self._sealer = sealer
+        self._writer = writer
         self._policy = policy
         self._clock = clock
         self._random = random
@@ -86,58 +90,89 @@ class Deliverer:
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = Shares(policy.capacity)
+        self._senders = Senders(sealer)
         self._paces: dict[str, Pace] = {}
         self._forgets_at = clock() + _FORGETS_EVERY
         self._talks = Talks()
+        self._handed: list[Leased] = []
+        self._arriving = 0  # handed over, and not begun
+        self._attempting = 0
+        self._tried: list[tuple[Tried, bool]] = []  # and whether it closed its endpoint's circuit
+        self._unrecorded = 0  # those, and what is being recorded
+        self._backlog = False  # more was due than there were places for
+        self._recording_soon: asyncio.TimerHandle | None = None
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
-        room = self._room()
-        if self._talks.closed or room < self._policy.capacity // 4:
-            return False  # refilled at a low-water mark: `_finish` kicks again
-        now, shares = self._clock(), self._places.copy()
+        if self._talks.closed or self._room() < self._policy.capacity // 4:
+            return False  # refilled at a low-water mark: `_leave` kicks again
+        now = self._clock()
         self._forget(now)
-        parcels = await self._database.write(
-            claim_deliveries, now=now, lease_until=now + self._policy.lease, limit=room, shares=shares
-        )
-        self._places.refused |= shares.refused
-        await self._start(parcels)
-        return len(parcels) == room or any(self._places.left_for(account_id) for account_id in shares.refused)
+        room = self._room()
+        claimed = await self._claim(now, room)
+        self._places.refused |= claimed.refused
+        await self._start(claimed.parcels)
+        self._backlog = len(claimed.parcels) == room or bool(claimed.refused)
+        return len(claimed.parcels) == room or any(self._places.may_go_on(account) for account in claimed.refused)
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
         """A lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
-        many = len(self._under_way) + len(account_ids) > self._policy.capacity * _RESERVABLE_SHARE
-        if self._talks.closed or many:
+        many = self._attempting + self._arriving + len(account_ids) > self._policy.capacity * _RESERVABLE_SHARE
+        if self._talks.closed or many or self._unrecorded >= self._policy.capacity:
             return None
         if any(count > self._places.left_for(account_id) for account_id, count in Counter(account_ids).items()):
             return None
         return new_id("lease"), now + self._policy.lease
 
-    def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:
+    def take(self, leased: Sequence[Leased]) -> None:
         """Rows reserved before are committed: their attempts start at once."""
-        tokens = dict.fromkeys(delivery_ids, lease_token)
-        self._loop.call_soon_threadsafe(lambda: self._spawn(self._take(tokens)))
+        self._loop.call_soon_threadsafe(self._taken, leased)
 
     async def drain(self, within: float) -> None:
         """Nothing new starts; what is under way has `within` seconds to finish. What is cut then is handed back.
 
         A delivery that is handed back is due at once and no attempt is on record, though the endpoint may have seen it.
         """
+        self._talks.closed = True
+        self._record_now()
         await self._talks.drain(self._under_way, within)
-        await self._recorder.drain()
+        await self._writer.drain()
 
     def _room(self) -> int:
-        return self._policy.capacity - len(self._under_way)
+        """How many more may be claimed: none while the database is slower than the endpoints."""
+        return self._places.room if self._unrecorded < self._policy.capacity else 0
 
-    async def _take(self, tokens: dict[str, str]) -> None:
+    async def _claim(self, now: datetime, room: int) -> Claimed:
+        wanted = Wanted(now, now + self._policy.lease, room, self._places.copy())
+        self._record_now()  # in the same transaction
+        return cast("Claimed", await self._writer.put(wanted))
+
+    def _taken(self, leased: Sequence[Leased]) -> None:
+        """What comes while one look is on its way is looked at together by the next."""
+        if not self._arriving:
+            self._spawn(self._take())
+        self._handed += leased
+        self._arriving += len(leased)
+
+    async def _take(self) -> None:
+        while self._handed:
+            leased, self._handed = self._handed, []
+            try:
+                parcels = await self._ready(leased)
+            finally:
+                self._arriving -= len(leased)
+            await self._start(parcels)
+
+    async def _ready(self, leased: Sequence[Leased]) -> Sequence[Parcel]:
         now = self._clock()
-        parcels = await self._database.read(load_parcels, tokens, now)
-        standing = tokens.keys() - {parcel.delivery_id for parcel in parcels}
-        if standing:
-            await self._database.write(put_aside, {each: tokens[each] for each in standing}, now)
-        await self._start(parcels)
+        parcels = await self._database.read(load_parcels, leased, now)
+        if len(parcels) < len(leased):
+            ready = {parcel.delivery_id for parcel in parcels}
+            standing = {each.delivery_id: each.lease_token for each in leased if each.delivery_id not in ready}
+            await self._database.write(put_aside, standing, now)
+        return parcels
 
     async def _start(self, parcels: Sequence[Parcel]) -> None:
         """Each parcel's attempt is under way, or the parcel is handed back: its endpoint is busy, or we are closing.
@@ -150,15 +185,16 @@ class Deliverer:
             pace = self._paces.setdefault(parcel.endpoint_id, Pace(self._policy.per_endpoint))
             if self._talks.closed:
                 too_many.append((parcel, now))
-            elif pace.begin(parcel.rate_limit_per_second, now):
+            elif pace.begin(parcel.target.rate_limit_per_second, now):
                 self._places.hold(parcel.account_id)
+                self._attempting += 1
                 self._spawn(self._deliver(parcel, pace))
             else:
-                too_many.append((parcel, pace.next_place(parcel.rate_limit_per_second, now)))
+                too_many.append((parcel, pace.next_place(parcel.target.rate_limit_per_second, now)))
         if too_many:
             await self._database.write(hand_back, too_many)
         if not self._talks.closed:
-            turned_away = Counter((parcel.endpoint_id, parcel.rate_limit_per_second) for parcel, _ in too_many)
+            turned_away = Counter((parcel.endpoint_id, parcel.target.rate_limit_per_second) for parcel, _ in too_many)
             for (endpoint_id, per_second), count in turned_away.items():
                 if count >= _CROWD:
                     await self._line_up(endpoint_id, per_second)
@@ -178,43 +214,81 @@ class Deliverer:
         if now < self._forgets_at:
             return
         self._forgets_at = now + _FORGETS_EVERY
+        self._senders.forget(now)
         self._paces = {endpoint_id: pace for endpoint_id, pace in self._paces.items() if not pace.is_idle(now)}
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._finish)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            # The row's lease runs out and it is tried again; nothing is lost, but somebody must hear of it.
-            log.error("delivery.crashed", exc_info=error)
-        if len(self._under_way) == self._policy.capacity // 2:
-            self.kick()
+            self._crashed(error)
+
+    def _crashed(self, error: BaseException) -> None:
+        """The row's lease runs out and it is tried again; nothing is lost, but somebody must hear of it."""
+        log.error("delivery.crashed", exc_info=error)
 
     async def _deliver(self, parcel: Parcel, pace: Pace) -> None:
+        """One attempt, up to where it waits to be put on record."""
         try:
             started_at = self._clock()
             outcome = await self._attempt(parcel, started_at)
-            tried = self._judge(parcel, started_at, outcome)
+            tried = judge(parcel, started_at, outcome, self._policy.retry, self._clock(), self._random)
             closed = tried.charged and pace.note(tried.ended_at, succeeded=tried.error_class is None)
-            recorded = await self._recorder.add(tried)
-            if closed:
-                await self._database.write(bring_forward, parcel.endpoint_id, self._clock())
-                self.kick()
         except Cut:
             await self._give_back(parcel)
             return
         finally:
-            pace.end()
-            if self._places.release(parcel.account_id):
-                self.kick()  # more of its deliveries may be due than it had places for
-            if pace.is_idle(self._clock()):
-                self._paces.pop(parcel.endpoint_id, None)
-        self.counts[tried.state] += 1
-        ATTEMPTS.add(tried.error_class or "taken")
-        _log_attempt(tried, recorded=recorded)
+            self._leave(parcel, pace)
+        self._unrecorded += 1
+        self._tried.append((tried, closed))
+        more_to_come = self._backlog and self._attempting and not self._talks.closed
+        if closed or not more_to_come or len(self._tried) >= _GATHERED:
+            self._record_now()
+        elif self._recording_soon is None:
+            self._recording_soon = self._loop.call_later(_GATHER_SECONDS, self._record_now)
+
+    def _leave(self, parcel: Parcel, pace: Pace) -> None:
+        """Give the place to another: it need not wait until this attempt is on record."""
+        self._attempting -= 1
+        pace.end()
+        half_empty = self._places.room == self._policy.capacity - self._policy.capacity // 2 - 1
+        # One that was refused may have more due than it had places for.
+        if self._places.release(parcel.account_id) or half_empty:
+            self.kick()
+        if pace.is_idle(self._clock()):
+            self._paces.pop(parcel.endpoint_id, None)
+
+    def _record_now(self) -> None:
+        if self._recording_soon is not None:
+            self._recording_soon.cancel()
+            self._recording_soon = None
+        if self._tried:
+            batch, self._tried = self._tried, []
+            self._spawn(self._record(batch))
+
+    async def _record(self, batch: Sequence[tuple[Tried, bool]]) -> None:
+        """Put attempts on record; beside each: whether it closed its endpoint's circuit."""
+        was_full = self._unrecorded >= self._policy.capacity
+        try:
+            answers = await asyncio.gather(*[self._writer.put(tried) for tried, _ in batch], return_exceptions=True)
+        finally:
+            self._unrecorded -= len(batch)
+        for (tried, _), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, BaseException):
+                self._crashed(answer)
+            else:
+                self.counts[tried.state] += 1
+                ATTEMPTS.add(tried.error_class or "taken")
+                log_attempt(tried, recorded=bool(answer))
+        reopened = {tried.parcel.endpoint_id for tried, closed in batch if closed}
+        for endpoint_id in reopened:
+            await self._database.write(bring_forward, endpoint_id, self._clock())
+        if reopened or was_full:
+            self.kick()
 
     async def _give_back(self, parcel: Parcel) -> None:
         self.counts["handed_back"] += 1
@@ -232,71 +306,16 @@ class Deliverer:
 
     async def _attempt(self, parcel: Parcel, now: datetime) -> Outcome:
         try:
-            headers = self._headers(parcel, now)
+            sender = self._senders.of(parcel.target, now)
+            headers = {**sender.headers, **own_headers(parcel.event_id, parcel.body, sender.keys, now)}
             with on_behalf_of(parcel.account_id):
-                return await self._talks.talk(attempt(self._session, parcel.url, parcel.body, headers))
+                return await self._talks.talk(attempt(self._session, sender.url, parcel.body, headers))
         except Cut:
             raise
         except Exception:
             # A broken seal, or a bug: it counts as a try, so that it goes on by the schedule and comes to an end.
             log.exception("delivery.internal_fault", delivery_id=parcel.delivery_id, endpoint_id=parcel.endpoint_id)
             return Outcome(None, "internal", dict.fromkeys(PHASES))
-
-    def _headers(self, parcel: Parcel, now: datetime) -> dict[str, str]:
-        """All headers in clear. Raises where there is nothing to sign with: unsigned, nothing may go out."""
-        secrets = open_secrets(self._sealer, parcel.sealed_secrets)
-        if not secrets:
-            raise RelayError("the endpoint has no valid secret")
-        headers = open_headers(self._sealer, parcel.endpoint_id, parcel.sealed_headers)
-        return headers | webhook_headers(parcel.event_id, parcel.body, secrets, now)
-
-    def _judge(self, parcel: Parcel, started_at: datetime, outcome: Outcome) -> Tried:
-        now = self._clock()
-        failed = outcome.error_class is not None
-        return Tried(
-            parcel=parcel,
-            started_at=started_at,
-            status_code=outcome.status_code,
-            error_class=outcome.error_class,
-            phases_ms=outcome.phases_ms,
-            excerpt=outcome.excerpt,
-            explanation=explain(outcome),
-            next_at=self._next(parcel, outcome, now) if failed else None,
-            ended_at=now,
-            charged=not outcome.is_ours,
-        )
-
-    def _next(self, parcel: Parcel, outcome: Outcome, now: datetime) -> datetime | None:
-        return next_attempt_at(
-            self._policy.retry,
-            attempts=parcel.attempts - parcel.attempts_before + 1,
-            status_code=outcome.status_code,
-            error_class=outcome.error_class,
-            retry_after=outcome.retry_after,
-            now=now,
-            random=self._random,
-        )
-
-
-def _log_attempt(tried: Tried, *, recorded: bool) -> None:
-    parcel = tried.parcel
-    log.info(
-        "delivery.attempted",
-        delivery_id=parcel.delivery_id,
-        endpoint_id=parcel.endpoint_id,
-        event_id=parcel.event_id,
-        event_type=parcel.event_type,
-        detection_id=parcel.detection_id,
-        account_id=parcel.account_id,
-        mode=parcel.mode,
-        n=parcel.attempts + 1,
-        status_code=tried.status_code,
-        error_class=tried.error_class,
-        phases_ms=dict(tried.phases_ms),
-        state=tried.state,
-        recorded=recorded,
-        took_ms=milliseconds_between(tried.started_at, tried.ended_at),
-    )
 
 
 def give_back(session: Session, parcel: Parcel, now: datetime) -> None:

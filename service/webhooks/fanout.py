@@ -1,23 +1,27 @@
 """From a fact to its deliveries, in the fact's own transaction: a recorder for the outbox."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import insert
-from sqlmodel import Session, col, select, true
+from sqlalchemy import insert, literal_column, select
+from sqlmodel import Session
 
 from service.events.outbox import Recorded
 from service.events.types import EventType, takes
+from service.kit.among import among
 from service.kit.columns import table_of
 from service.kit.database import after_commit, wakes
 from service.kit.ids import new_id
 from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.parcels import Leased
 
 TOPIC = "deliveries"
 UNORDERED_AFTER_TRIES = 3
 UNFINISHED = ("due", "blocked", "held")
+IS_UNFINISHED = [literal_column(f"'{state}'") for state in UNFINISHED]  # as SQL, so that statements stay the same
 
 
 class HandOff(Protocol):
@@ -29,63 +33,67 @@ class HandOff(Protocol):
         May be asked in any thread.
         """
 
-    def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:
-        """These committed rows are ours to deliver now. May be called in any thread."""
+    def take(self, leased: Sequence[Leased]) -> None:
+        """These committed deliveries are ours to carry now. May be called in any thread."""
 
 
 def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequence[Recorded], datetime], None]:
     """A recorder: each event has a delivery for every endpoint that wants it.
 
-    `hand_off` names the deliverer of this process, if it has one by then.
+    `hand_off` names the deliverer of this process, if it has one by then. The number of statements does not depend on
+    how many events there are.
     """
 
     def record(session: Session, events: Sequence[Recorded], now: datetime) -> None:
-        rows = [row for event in events for row in _rows(session, event, now)]
+        session.flush()  # what the caller changed of its endpoints counts
+        rows = _rows(session, events, now)
+        if not rows:
+            return
         _mark_order(session, rows)
-        if rows:
-            _lease(session, [row for row in rows if row["state"] == "due"], hand_off(), now)
-            session.connection().execute(insert(table_of(Delivery)), rows)
-            if any(row["state"] == "due" and row["lease_token"] is None for row in rows):
-                wakes(session, TOPIC)  # what was handed over needs nobody else
+        _lease(session, [row for row in rows if row["state"] == "due"], events, hand_off(), now)
+        session.connection().execute(_INSERT, rows)
+        if any(row["state"] == "due" and row["lease_token"] is None for row in rows):
+            wakes(session, TOPIC)  # what was handed over needs nobody else
 
     return record
 
 
-def _rows(session: Session, event: Recorded, now: datetime) -> list[dict[str, Any]]:
-    # FOR KEY SHARE: whoever deletes the endpoint either has committed, or waits for us and skips our rows too.
-    wanted = (
-        select(Endpoint)
-        .where(Endpoint.account_id == event.account_id, Endpoint.mode == event.mode)
-        .where(col(Endpoint.deleted_at).is_(None), col(Endpoint.id).is_distinct_from(event.not_to))
-        .where(true() if event.only_to is None else col(Endpoint.id) == event.only_to)
-        .order_by(col(Endpoint.id))
-        .with_for_update(read=True, key_share=True)
-    )
+def _rows(session: Session, events: Sequence[Recorded], now: datetime) -> list[dict[str, Any]]:
+    """Return a delivery for each event and each endpoint of its account and mode that wants it."""
+    whose = {"accounts": list({event.account_id for event in events}), "modes": list({event.mode for event in events})}
+    endpoints: dict[tuple[str, str], list[Any]] = {}
+    for endpoint in session.connection().execute(_ENDPOINTS, whose):
+        endpoints.setdefault((endpoint.account_id, endpoint.mode), []).append(endpoint)
     return [
-        _row(event, endpoint, now) for endpoint in session.exec(wanted) if endpoint_takes(endpoint.events_json, event)
+        _row(event, endpoint.id, endpoint.status, now)
+        for event in events
+        for endpoint in endpoints.get((event.account_id, event.mode), ())
+        if _is_told(endpoint.id, endpoint.events_json, event)
     ]
 
 
-def endpoint_takes(events_json: str, event: Recorded) -> bool:
-    """Whether an endpoint with these filters wants the event. One run's end is told only to who named it.
-
-    What is meant for one endpoint alone passes its filters.
-    """
+def _is_told(endpoint_id: str, events_json: str, event: Recorded) -> bool:
     if event.only_to is not None:
-        return True
+        return endpoint_id == event.only_to  # it passes that endpoint's filters
+    return endpoint_id != event.not_to and endpoint_takes(events_json, event.type)
+
+
+@lru_cache(2_000)
+def endpoint_takes(events_json: str, event_type: EventType) -> bool:
+    """Whether an endpoint with these filters wants the type. One run's end is told only to who named it."""
     filters: list[str] = json.loads(events_json)
-    if event.type is EventType.DETECTOR_COMPLETED:
+    if event_type is EventType.DETECTOR_COMPLETED:
         filters = [pattern for pattern in filters if pattern != "*"]
-    return any(takes(pattern, event.type) for pattern in filters)
+    return any(takes(pattern, event_type) for pattern in filters)
 
 
-def _row(event: Recorded, endpoint: Endpoint, now: datetime) -> dict[str, Any]:
-    enabled = endpoint.status == "enabled"
+def _row(event: Recorded, endpoint_id: str, status: str, now: datetime) -> dict[str, Any]:
+    enabled = status == "enabled"
     return {
         "id": new_id("dlv"),
         "account_id": event.account_id,
         "mode": event.mode,
-        "endpoint_id": endpoint.id,
+        "endpoint_id": endpoint_id,
         "event_id": event.id,
         "event_position": event.position,
         "detection_id": event.detection_id,
@@ -112,24 +120,72 @@ def _mark_order(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def _busy(session: Session, detections: set[str]) -> set[tuple[str, str | None]]:
-    # FOR UPDATE: whoever records the older delivery either has committed, and it no longer counts, or waits
-    # for us, and then sees and releases the row we are about to block.
-    older = (
-        select(Delivery.endpoint_id, Delivery.detection_id)
-        .where(col(Delivery.detection_id).in_(detections), col(Delivery.state).in_(UNFINISHED))
-        .where(Delivery.attempts < UNORDERED_AFTER_TRIES)
-        .order_by(col(Delivery.event_position), col(Delivery.id))  # the recorder's order: no deadlock
-        .with_for_update()
-    )
-    return {(endpoint_id, detection_id) for endpoint_id, detection_id in session.exec(older)}
+    older = session.connection().execute(_BUSY, {"detections": list(detections)})
+    return {(endpoint_id, detection_id) for endpoint_id, detection_id in older}
 
 
-def _lease(session: Session, due: list[dict[str, Any]], hand_off: HandOff | None, now: datetime) -> None:
+def _lease(
+    session: Session,
+    due: Sequence[dict[str, Any]],
+    events: Sequence[Recorded],
+    hand_off: HandOff | None,
+    now: datetime,
+) -> None:
+    """Hand what is due to this process's deliverer, if it has room: leased, and as it is written here."""
     lease = hand_off.reserve([row["account_id"] for row in due], now) if hand_off and due else None
     if hand_off is None or lease is None:
         return
     token, until = lease
     for row in due:
         row.update(lease_token=token, due_at=until)
-    ids = [row["id"] for row in due]
-    after_commit(session, lambda: hand_off.take(ids, token))
+    facts = {event.id: event for event in events}
+    leased = [_leased(row, facts[row["event_id"]]) for row in due]
+    after_commit(session, lambda: hand_off.take(leased))
+
+
+def _leased(row: Mapping[str, Any], event: Recorded) -> Leased:
+    return Leased(
+        delivery_id=row["id"],
+        lease_token=row["lease_token"],
+        attempts=0,
+        attempts_before=0,
+        account_id=event.account_id,
+        mode=event.mode,
+        endpoint_id=row["endpoint_id"],
+        detection_id=event.detection_id,
+        event_id=event.id,
+        event_position=event.position,
+        event_type=event.type.value,
+        body=event.body,
+    )
+
+
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+
+
+def _endpoints_statement() -> Any:
+    endpoint = table_of(Endpoint)
+    # FOR KEY SHARE: whoever deletes the endpoint either has committed, or waits for us and skips our rows too.
+    return (
+        select(endpoint.c.id, endpoint.c.account_id, endpoint.c.mode, endpoint.c.events_json, endpoint.c.status)
+        .where(among(endpoint.c.account_id, "accounts"))
+        .where(among(endpoint.c.mode, "modes"), endpoint.c.deleted_at.is_(None))
+        .order_by(endpoint.c.id)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def _busy_statement() -> Any:
+    delivery = table_of(Delivery)
+    # FOR UPDATE: whoever records the older delivery either has committed, and it no longer counts, or waits
+    # for us, and then sees and releases the row we are about to block.
+    return (
+        select(delivery.c.endpoint_id, delivery.c.detection_id)
+        .where(among(delivery.c.detection_id, "detections"))
+        .where(delivery.c.state.in_(IS_UNFINISHED), delivery.c.attempts < UNORDERED_AFTER_TRIES)
+        .order_by(delivery.c.event_position, delivery.c.id)  # the recorder's order: no deadlock
+        .with_for_update()
+    )
+
+
+_ENDPOINTS, _BUSY, _INSERT = _endpoints_statement(), _busy_statement(), insert(table_of(Delivery))

@@ -2,27 +2,28 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, update
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, select, text, update
+from sqlmodel import Session
 
 from service.events.outbox import Outbox
+from service.kit.among import among
 from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.kit.ids import new_id
-from service.webhooks.claim import Parcel
-from service.webhooks.fanout import TOPIC, UNFINISHED, UNORDERED_AFTER_TRIES
-from service.webhooks.models import Attempt, Delivery, Endpoint
+from service.kit.many import InsertMany, UpdateMany
+from service.webhooks.fanout import IS_UNFINISHED, TOPIC, UNORDERED_AFTER_TRIES
+from service.webhooks.models import DELIVERY_BLOCKED, Attempt, Delivery, Endpoint
+from service.webhooks.parcels import Parcel
 from service.webhooks.trouble import charge, in_order, lock_endpoints, switch_off
 
 GONE = 410
+_TABLE = table_of(Delivery)
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """One finished attempt. `next_at` is `None` where no further try is planned.
 
     `charged` is false where a failure was a fault of ours: it says nothing about the endpoint.
@@ -57,8 +58,8 @@ def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[Tried]], Sequ
         ours = _still_ours(session, batch)
         kept = [tried for tried in batch if tried.parcel.delivery_id in ours]
         if kept:
-            session.connection().execute(insert(table_of(Attempt)), [_attempt_row(tried) for tried in kept])
-            session.connection().execute(_MOVE, [_delivery_row(tried) for tried in kept])
+            _ADD.run(session.connection(), [_attempt_row(tried) for tried in kept])
+            _MOVE.run(session.connection(), [_delivery_row(tried) for tried in kept])
             _release(session, kept)
             _settle(session, kept, endpoints, outbox)
         return [tried.parcel.delivery_id in ours for tried in batch]
@@ -66,96 +67,61 @@ def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[Tried]], Sequ
     return flush
 
 
-def _still_ours(session: Session, batch: Sequence[Tried]) -> set[str]:
-    """The deliveries whose lease token is still the parcel's. Locked in one order, so batches cannot deadlock."""
-    tokens = {tried.parcel.delivery_id: tried.parcel.lease_token for tried in batch}
-    rows = session.exec(
-        select(Delivery.id, Delivery.lease_token)
-        .where(col(Delivery.id).in_(tokens))
-        .order_by(col(Delivery.event_position), col(Delivery.id))
-        .with_for_update()
-    )
-    return {delivery_id for delivery_id, token in rows if tokens[delivery_id] == token}
-
-
-def _attempt_row(tried: Tried) -> dict[str, Any]:
-    return {
-        "id": new_id("att"),
-        "delivery_id": tried.parcel.delivery_id,
-        "endpoint_id": tried.parcel.endpoint_id,
-        "n": tried.parcel.attempts + 1,
-        "started_at": tried.started_at,
-        "status_code": tried.status_code,
-        "error_class": tried.error_class,
-        "phases_json": json.dumps(dict(tried.phases_ms)),
-        "response_excerpt": tried.excerpt or None,
-        "explanation": tried.explanation,
-    }
-
-
-def _delivery_row(tried: Tried) -> dict[str, Any]:
-    state = tried.state
-    return {
-        "row_id": tried.parcel.delivery_id,
-        "new_state": state,
-        "new_lane": "fresh" if state == "succeeded" and not tried.parcel.attempts else "retry",
-        "new_due": tried.next_at if state == "due" else None,
-        "new_attempts": tried.parcel.attempts + 1,
-        "new_end": tried.ended_at if state in ("succeeded", "exhausted") else None,
-    }
-
-
-def _move_statement() -> Any:
-    delivery = table_of(Delivery)
-    return (
-        update(delivery)
-        .where(delivery.c.id == bindparam("row_id"))
-        .values(
-            state=bindparam("new_state"),
-            lane=bindparam("new_lane"),
-            due_at=bindparam("new_due"),
-            attempts=bindparam("new_attempts"),
-            ended_at=bindparam("new_end"),
-            lease_token=None,
-        )
-    )
-
-
-_MOVE = _move_statement()
-
-
-def _release(session: Session, kept: Sequence[Tried]) -> None:
-    """Newer events of these detections that waited for what is now done, or has failed often enough, are due."""
-    places = {tried.parcel.detection_id for tried in kept if _lets_newer_pass(tried)} - {None}
-    if not places:
-        return
-    blocked, older = table_of(Delivery), table_of(Delivery).alias("older")
-    still_first = (
-        select(older.c.id)
-        .where(older.c.detection_id == blocked.c.detection_id, older.c.endpoint_id == blocked.c.endpoint_id)
-        .where(older.c.event_position < blocked.c.event_position)
-        .where(older.c.state.in_(UNFINISHED), older.c.attempts < UNORDERED_AFTER_TRIES)
-        .exists()
-    )
-    now = max(tried.ended_at for tried in kept)
-    wanted = select(blocked.c.id).where(blocked.c.state == "blocked", blocked.c.detection_id.in_(places), ~still_first)
-    # Locked in the order of all: one that is set off again, or erased, must not wait for us while we wait for it.
-    in_order = wanted.order_by(blocked.c.event_position, blocked.c.id).with_for_update(of=blocked)
-    released = list(session.connection().execute(in_order).scalars())
-    if released:
-        session.connection().execute(update(blocked).where(blocked.c.id.in_(released)).values(state="due", due_at=now))
-        wakes(session, TOPIC)
-
-
-def _lets_newer_pass(tried: Tried) -> bool:
-    return tried.state in ("succeeded", "exhausted") or tried.parcel.attempts + 1 >= UNORDERED_AFTER_TRIES
-
-
 def _lock(session: Session, batch: Sequence[Tried]) -> dict[str, Endpoint]:
     """The endpoints that this batch may change."""
     counted = [tried for tried in batch if tried.charged]
     failed = {tried.parcel.endpoint_id for tried in counted if tried.error_class is not None}
     return lock_endpoints(session, failed, {tried.parcel.endpoint_id for tried in counted} - failed)
+
+
+def _still_ours(session: Session, batch: Sequence[Tried]) -> set[str]:
+    """The deliveries whose lease token is still the parcel's. Locked in one order, so batches cannot deadlock."""
+    tokens = {tried.parcel.delivery_id: tried.parcel.lease_token for tried in batch}
+    rows = session.connection().execute(_TOKENS, {"ids": list(tokens)})
+    return {delivery_id for delivery_id, token in rows if tokens[delivery_id] == token}
+
+
+def _attempt_row(tried: Tried) -> tuple[Any, ...]:
+    return (
+        new_id("att"),
+        tried.parcel.delivery_id,
+        tried.parcel.endpoint_id,
+        tried.parcel.attempts + 1,
+        tried.started_at,
+        tried.status_code,
+        tried.error_class,
+        json.dumps(tried.phases_ms),
+        tried.excerpt or None,
+        tried.explanation,
+    )
+
+
+def _delivery_row(tried: Tried) -> tuple[Any, ...]:
+    state = tried.state
+    return (
+        state,
+        "fresh" if state == "succeeded" and not tried.parcel.attempts else "retry",
+        tried.next_at if state == "due" else None,
+        tried.parcel.attempts + 1,
+        tried.ended_at if state in ("succeeded", "exhausted") else None,
+        tried.parcel.delivery_id,
+    )
+
+
+def _release(session: Session, kept: Sequence[Tried]) -> None:
+    """Newer events of these detections that waited for what is now done, or has failed often enough, are due."""
+    detections = {tried.parcel.detection_id for tried in kept if _lets_newer_pass(tried)} - {None}
+    if not detections:
+        return
+    released = session.connection().execute(_UNBLOCKED, {"detections": list(detections)}).scalars().all()
+    if released:
+        now = max(tried.ended_at for tried in kept)
+        session.connection().execute(_RELEASE, {"ids": released, "new_due": now})
+        wakes(session, TOPIC)
+
+
+def _lets_newer_pass(tried: Tried) -> bool:
+    return tried.state in ("succeeded", "exhausted") or tried.parcel.attempts + 1 >= UNORDERED_AFTER_TRIES
 
 
 def _settle(session: Session, kept: Sequence[Tried], endpoints: Mapping[str, Endpoint], outbox: Outbox) -> None:
@@ -172,3 +138,52 @@ def _is_gone(tried: Tried, endpoint: Endpoint) -> bool:
     """Whether the endpoint said 410, and was not enabled again since the question left."""
     asked_since = endpoint.enabled_at is None or tried.started_at >= endpoint.enabled_at
     return tried.status_code == GONE and asked_since and endpoint.status == "enabled"
+
+
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+
+
+def _unblocked_statement() -> Any:
+    """Blocked rows of these detections that nothing older holds up any more."""
+    older = _TABLE.alias("older")
+    still_first = (
+        select(older.c.id)
+        .where(older.c.detection_id == _TABLE.c.detection_id, older.c.endpoint_id == _TABLE.c.endpoint_id)
+        .where(older.c.event_position < _TABLE.c.event_position)
+        .where(
+            older.c.state.in_(IS_UNFINISHED),
+            older.c.attempts < UNORDERED_AFTER_TRIES,
+        )
+        .exists()
+    )
+    wanted = select(_TABLE.c.id).where(among(_TABLE.c.detection_id, "detections"))
+    # Locked in the order of all: one that is set off again, or erased, must not wait for us while we wait for it.
+    return (
+        wanted.where(text(f"delivery.{DELIVERY_BLOCKED}"), ~still_first)
+        .order_by(_TABLE.c.event_position, _TABLE.c.id)
+        .with_for_update(of=_TABLE)
+    )
+
+
+_ADD = InsertMany(
+    table_of(Attempt),
+    "id",
+    "delivery_id",
+    "endpoint_id",
+    "n",
+    "started_at",
+    "status_code",
+    "error_class",
+    "phases_json",
+    "response_excerpt",
+    "explanation",
+)
+_MOVE = UpdateMany(_TABLE, "state", "lane", "due_at", "attempts", "ended_at", "id", fixed=["lease_token = NULL"])
+_UNBLOCKED = _unblocked_statement()
+_TOKENS = (
+    select(_TABLE.c.id, _TABLE.c.lease_token)
+    .where(among(_TABLE.c.id, "ids"))
+    .order_by(_TABLE.c.event_position, _TABLE.c.id)
+    .with_for_update()
+)
+_RELEASE = update(_TABLE).where(among(_TABLE.c.id, "ids")).values(state="due", due_at=bindparam("new_due"))

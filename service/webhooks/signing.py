@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.kit.sealing import Sealer
-from service.kit.signatures import sign
+from service.kit.signatures import key_of, sign_with
 
 SECRET_PURPOSE = "endpoint-secret"  # noqa: S105 - the name of a purpose, not a secret
 HEADERS_PURPOSE = "endpoint-headers"
@@ -13,15 +13,22 @@ SIGNING_KEY_PURPOSE = "signing-key"
 USER_AGENT = "VerdictRelay/1 (+webhooks)"
 
 
+FIXED_HEADERS = {"content-type": "application/json", "user-agent": USER_AGENT}
+"""What every webhook carries, whatever its endpoint."""
+
+
 def webhook_headers(event_id: str, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    """What every attempt of this event carries. The id stays the same; the time is this attempt's."""
+    """What every attempt of this event carries."""
+    return FIXED_HEADERS | own_headers(event_id, body, [key_of(secret) for secret in secrets], now)
+
+
+def own_headers(event_id: str, body: bytes, keys: Sequence[bytes], now: datetime) -> dict[str, str]:
+    """What is an attempt's own of that. The id stays the same; the time is this attempt's."""
     timestamp = int(now.timestamp())
     return {
-        "content-type": "application/json",
-        "user-agent": USER_AGENT,
         "webhook-id": event_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(sign(secret, event_id, timestamp, body) for secret in secrets),
+        "webhook-signature": " ".join([sign_with(key, event_id, timestamp, body) for key in keys]),
     }
 
 

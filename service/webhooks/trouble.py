@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, or_, select
 
 from service.events.outbox import Draft, Outbox
 from service.events.types import EventType
+from service.kit.among import among
 from service.kit.clock import rfc3339
+from service.kit.columns import table_of
 from service.webhooks.models import Endpoint
 from service.webhooks.standing import (
     DISABLED_PERCENT,
@@ -29,16 +32,12 @@ def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> d
 
     A healthy endpoint is never written. They are locked before any delivery is, in the order of who deletes one.
     """
-    troubled = or_(col(Endpoint.failing_since).is_not(None), col(Endpoint.in_trouble))
-    wanted = (
-        select(Endpoint)
-        .where(or_(col(Endpoint.id).in_(failed), col(Endpoint.id).in_(succeeded) & troubled))
-        .order_by(col(Endpoint.id))
-        # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return {endpoint.id: endpoint for endpoint in session.exec(wanted)}
+    how = {"failed": list(failed), "succeeded": list(succeeded)}
+    locked = list(session.connection().execute(_TO_CHANGE, how).scalars())
+    if not locked:
+        return {}
+    found = select(Endpoint).where(col(Endpoint.id).in_(locked)).order_by(col(Endpoint.id))
+    return {endpoint.id: endpoint for endpoint in session.exec(found.execution_options(populate_existing=True))}
 
 
 def charge(session: Session, outbox: Outbox, endpoint: Endpoint, outcomes: Sequence[tuple[datetime, bool]]) -> None:
@@ -114,3 +113,17 @@ def _tell(
 ) -> None:
     data = {"endpoint_id": endpoint.id, "url": endpoint.url, **more}
     outbox.record(session, [Draft(endpoint.account_id, endpoint.mode, kind, data, not_to=endpoint.id)], now)
+
+
+def _to_change_statement() -> Any:
+    """Built once: every batch of attempts asks it, and mostly finds none."""
+    endpoint = table_of(Endpoint)
+    failed = among(endpoint.c.id, "failed")
+    recovering = or_(endpoint.c.failing_since.is_not(None), endpoint.c.in_trouble)
+    succeeded = among(endpoint.c.id, "succeeded") & recovering
+    # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
+    wanted = core_select(endpoint.c.id).where(or_(failed, succeeded)).order_by(endpoint.c.id)
+    return wanted.with_for_update(key_share=True)
+
+
+_TO_CHANGE = _to_change_statement()

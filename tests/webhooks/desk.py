@@ -18,8 +18,8 @@ from service.kit.guarded_http import guarded_session
 from service.kit.sealing import Sealer
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import fan_out
-from service.webhooks.record import record_attempts
 from service.webhooks.retry import RetryPolicy
+from service.webhooks.turn import turns
 from tests.loopback import Peer, answer, peer, read_request
 from tests.webhooks.rows import NOW, SEALER
 
@@ -142,7 +142,7 @@ async def desk(
         deliverer = Deliverer(
             database,
             session,
-            GroupCommit(database, record_attempts(outbox)),
+            GroupCommit(database, turns(outbox)),
             sealer,
             DeliveryPolicy(RETRY, timeout_seconds, capacity=capacity, per_endpoint=per_endpoint),
             clock=clock,

@@ -10,10 +10,11 @@ from service.events.outbox import Draft, Outbox, Recorded
 from service.events.types import EventType
 from service.kit.database import Database
 from service.kit.sealing import Sealer
-from service.webhooks.claim import Parcel, claim_deliveries
+from service.webhooks.claim import claim_deliveries
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.fanout import HandOff, fan_out
 from service.webhooks.models import Attempt, Delivery, Endpoint
+from service.webhooks.parcels import Parcel
 from service.webhooks.record import Tried
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -1,6 +1,7 @@
 """Who claims gets what is due, fresh before retries, with all an attempt needs; nobody else gets it meanwhile."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,11 @@ from sqlmodel import select
 from service.events.models import Event
 from service.kit.columns import table_of
 from service.kit.database import Database
-from service.webhooks.claim import claim_deliveries, hand_back, load_parcels, put_aside
+from service.kit.shares import Shares
+from service.webhooks.claim import claim_deliveries, hand_back, put_aside
 from service.webhooks.endpoints import delete_endpoint
 from service.webhooks.models import Delivery, Endpoint, EndpointSecret
+from service.webhooks.parcels import Leased, load_parcels
 from service.webhooks.signing import HEADERS_PURPOSE, SECRET_PURPOSE, open_headers, open_secrets
 from tests.webhooks.rows import (
     LEASE,
@@ -48,15 +51,15 @@ def test_a_parcel_holds_all_that_an_attempt_needs(database: Database) -> None:
     with database.reading() as session:
         body = session.exec(select(Event.body)).one()
     assert (parcel.event_id, parcel.event_type, parcel.body) == (told.id, "detection.completed", body)
-    assert (parcel.endpoint_id, parcel.url, parcel.rate_limit_per_second) == (
+    assert (parcel.endpoint_id, parcel.target.url, parcel.target.rate_limit_per_second) == (
         endpoint_id,
         "https://customer.example/in",
         7,
     )
     assert (parcel.account_id, parcel.mode, parcel.detection_id, parcel.attempts) == ("acc_1", "live", "det_1", 0)
-    assert open_secrets(SEALER, parcel.sealed_secrets) == [secret]
-    assert open_headers(SEALER, endpoint_id, parcel.sealed_headers) == {"X-Key": "sesame"}
-    assert SEALER.open(HEADERS_PURPOSE, endpoint_id, parcel.sealed_headers or b"")
+    assert open_secrets(SEALER, parcel.target.sealed_secrets) == [secret]
+    assert open_headers(SEALER, endpoint_id, parcel.target.sealed_headers) == {"X-Key": "sesame"}
+    assert SEALER.open(HEADERS_PURPOSE, endpoint_id, parcel.target.sealed_headers or b"")
 
 
 def test_every_valid_secret_comes_along_and_no_other(database: Database) -> None:
@@ -80,7 +83,7 @@ def test_every_valid_secret_comes_along_and_no_other(database: Database) -> None
             )
     put(database, draft())
     (parcel,) = claimed(database)
-    assert open_secrets(SEALER, parcel.sealed_secrets) == [first, "next", "ending"]
+    assert open_secrets(SEALER, parcel.target.sealed_secrets) == [first, "next", "ending"]
 
 
 def test_retries_get_what_fresh_ones_leave(database: Database) -> None:
@@ -145,8 +148,9 @@ def test_what_is_no_longer_leased_to_us_is_no_parcel_and_is_not_touched(database
     (parcel,) = claimed(database)
     lost = {parcel.delivery_id: "an older token"}
     with database.reading() as session:
-        assert load_parcels(session, lost, NOW) == []
-        assert len(load_parcels(session, {parcel.delivery_id: parcel.lease_token}, NOW)) == 1
+        leased = Leased(*parcel[:-1])
+        assert load_parcels(session, [leased._replace(lease_token="an older token")], NOW) == []
+        assert load_parcels(session, [leased], NOW) == [parcel]
     set_endpoint(database, endpoint_id, status="disabled")
     with database.writing() as session:
         put_aside(session, lost, NOW)
@@ -187,7 +191,7 @@ def test_a_deletion_between_claim_and_attempt_ends_the_lease(database: Database)
     with database.writing() as session:
         delete_endpoint(session, session.get_one(Endpoint, endpoint_id), NOW)
     with database.reading() as session:
-        assert load_parcels(session, {parcel.delivery_id: parcel.lease_token}, NOW) == []
+        assert load_parcels(session, [Leased(*parcel[:-1])], NOW) == []
     assert states(database) == ["skipped"]
 
 
@@ -208,10 +212,50 @@ def test_the_claim_reads_the_index_of_what_waits_only(database: Database) -> Non
     event.listen(database.engine, "before_cursor_execute", listen)
     with database.writing() as session:
         assert len(claim_deliveries(session, now=NOW, lease_until=NOW + LEASE, limit=50)) == 3
-        claims = [each for each in statements if each[0].startswith("UPDATE")]
+        claims = [each for each in statements if each[0].endswith("SKIP LOCKED")]
         plans = [
             "\n".join(session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
             for statement, parameters in claims
         ]
     assert len(plans) == 2
     assert all("ix_delivery_due" in plan and "Seq Scan" not in plan for plan in plans), plans
+
+
+def test_one_accounts_backlog_hides_no_other_account(database: Database) -> None:
+    for account_id, count in (("acc_1", 30), ("acc_2", 3), ("acc_3", 1)):
+        put_endpoint(database, account_id=account_id)
+        put(database, *(draft(f"det_{account_id}_{n}", account_id=account_id) for n in range(count)))
+    shares = Shares(8)
+    with database.writing() as session:
+        parcels = claim_deliveries(session, now=NOW, lease_until=NOW + LEASE, limit=8, shares=shares)
+    assert Counter(parcel.account_id for parcel in parcels) == {"acc_1": 4, "acc_2": 2, "acc_3": 1}
+    assert {"acc_1", "acc_2"} <= shares.refused
+
+
+def test_a_look_past_a_backlog_does_not_walk_through_it(database: Database) -> None:
+    put_endpoint(database)
+    many(database, 3)
+    other, _ = put_endpoint(database, account_id="acc_2")
+    template = deliveries(database)[0].model_dump()
+    backlog = [template | {"id": f"dlv_{n}", "event_id": f"evt_{n}"} for n in range(3000)]
+    behind = template | {"id": "dlv_behind", "event_id": "evt_behind", "endpoint_id": other, "account_id": "acc_2"}
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    with database.writing() as session:
+        session.connection().execute(insert(table_of(Delivery)), [*backlog, behind])
+        if not database.is_sqlite:  # there nobody analyses: it goes by its rules
+            session.connection().execute(text("ANALYZE"))
+    event.listen(database.engine, "before_cursor_execute", listen)
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    with database.writing() as session:
+        claim_deliveries(session, now=NOW, lease_until=NOW + LEASE, limit=8, shares=Shares(8))
+        looks = [(statement, how) for statement, how in asked if "lane ||" in statement]
+        plans = [
+            "\n".join(str(row) for row in session.connection().exec_driver_sql(f"{explain} {statement}", how))
+            for statement, how in looks
+        ]
+    assert plans
+    assert all("ix_delivery_endpoint_due" in plan for plan in plans), plans

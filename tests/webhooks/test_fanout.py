@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlalchemy import event
+from sqlmodel import Session, select
 
+from service.events.models import Event
 from service.events.types import EventType
 from service.kit.database import Database
 from service.webhooks.fanout import TOPIC
 from service.webhooks.models import Delivery
+from service.webhooks.parcels import Leased
 from tests.waiting import until
-from tests.webhooks.rows import LEASE, NOW, deliveries, draft, put, put_endpoint, set_endpoint, states, tell
+from tests.webhooks.rows import ACCOUNT, LEASE, NOW, deliveries, draft, put, put_endpoint, set_endpoint, states, tell
 
 
 class Desk:
@@ -19,14 +23,14 @@ class Desk:
 
     def __init__(self, *, room: bool = True) -> None:
         self.room = room
-        self.taken: list[tuple[list[str], str]] = []
+        self.taken: list[Leased] = []
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
         assert account_ids
         return ("lease_1", now + LEASE) if self.room else None
 
-    def take(self, delivery_ids: Sequence[str], lease_token: str) -> None:
-        self.taken.append((list(delivery_ids), lease_token))
+    def take(self, leased: Sequence[Leased]) -> None:
+        self.taken += leased
 
 
 def set_deliveries(database: Database, **values: object) -> None:
@@ -143,7 +147,11 @@ def test_what_is_handed_over_is_leased_and_taken_after_the_commit(database: Data
         tell(session, draft(), draft(kind=EventType.REVIEW_REQUIRED), hand_off=desk)
         assert desk.taken == []
     due, blocked = deliveries(database)
-    assert desk.taken == [([due.id], "lease_1")]
+    (taken,) = desk.taken
+    with database.reading() as session:
+        event = session.exec(select(Event).where(Event.id == due.event_id)).one()
+    facts = (due.event_id, due.event_position, event.type, event.body)
+    assert taken == Leased(due.id, "lease_1", 0, 0, ACCOUNT, "live", due.endpoint_id, "det_1", *facts)
     assert (due.state, due.lease_token, due.due_at) == ("due", "lease_1", NOW + LEASE)
     assert (blocked.state, blocked.lease_token) == ("blocked", None)
 
@@ -177,3 +185,28 @@ def test_what_was_handed_over_wakes_nobody_else(database: Database) -> None:
     with database.writing() as session:
         tell(session, draft(), hand_off=Desk())
         assert TOPIC not in session.info["topics"]
+
+
+def _statements_of(database: Database, count: int) -> list[str]:
+    """What the driver is asked for so many facts of as many accounts, each with two endpoints, in one transaction."""
+    for n in range(count):
+        for events in (["*"], ["detection.*"]):
+            put_endpoint(database, account_id=f"acc_{count}_{n}", events=events)
+    asked: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    put(database, *(draft(f"det_{count}_{n}", account_id=f"acc_{count}_{n}") for n in range(count)))
+    event.remove(database.engine, "before_cursor_execute", listen)
+    return asked
+
+
+def test_fifty_events_take_as_many_statements_as_one(database: Database) -> None:
+    one, fifty = _statements_of(database, 1), _statements_of(database, 50)
+    assert one == fifty
+    assert len(deliveries(database)) == 2 * 51
+    assert {delivery.state for delivery in deliveries(database)} == {"due"}
+    work = [statement for statement in one if not statement.startswith(("BEGIN", "SELECT pg_notify"))]
+    assert len(work) == 5  # positions, events, endpoints, older deliveries, deliveries

@@ -23,7 +23,7 @@ def signing(database: Database, now: datetime) -> list[str]:
     """The secrets a delivery would be signed with."""
     put(database, draft(f"det_{now.timestamp()}"), now=now)
     parcel = claimed(database, now=now)[-1]
-    return open_secrets(SEALER, parcel.sealed_secrets)
+    return open_secrets(SEALER, parcel.target.sealed_secrets)
 
 
 def test_both_sign_until_the_overlap_is_over(database: Database) -> None:

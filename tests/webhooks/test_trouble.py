@@ -80,8 +80,7 @@ def test_a_fault_of_ours_is_not_charged_and_ends_nothing(database: Database) -> 
     endpoint_id, _ = put_endpoint(database)
     put(database, draft())
     (parcel,) = claimed(database)
-    fine = tried(parcel, None)
-    record(database, Tried(**{name: getattr(fine, name) for name in fine.__slots__} | {"charged": False}))
+    record(database, tried(parcel, None)._replace(charged=False))
     assert standing(database, endpoint_id).failing_since is None
     assert [delivery.attempts for delivery in deliveries(database)] == [1]
 

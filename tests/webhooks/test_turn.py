@@ -1,0 +1,96 @@
+"""Recording and claiming in one transaction."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+
+from service.kit.database import Database
+from service.kit.shares import Shares
+from service.webhooks import deliver
+from service.webhooks.turn import Claimed, Done, Step, Wanted, turns
+from tests.webhooks.desk import customer, desk
+from tests.webhooks.rows import LEASE, NOW, claimed, draft, outbox, put, put_endpoint, states, tried
+
+LATER = NOW + timedelta(seconds=1)
+
+
+def turn(database: Database, *batch: Step) -> list[Done]:
+    with database.writing() as session:
+        return list(turns(outbox())(session, batch))
+
+
+def wanted(limit: int = 10, capacity: int = 100) -> Wanted:
+    return Wanted(LATER, LATER + LEASE, limit, Shares(capacity))
+
+
+def ids(done: Done) -> list[str | None]:
+    assert isinstance(done, Claimed)
+    return [parcel.detection_id for parcel in done.parcels]
+
+
+def test_each_step_has_its_own_answer_in_one_transaction(database: Database) -> None:
+    put_endpoint(database)
+    put(database, *(draft(f"det_{n}") for n in range(4)))
+    first, second = claimed(database, limit=2)
+    lost = tried(second)._replace(parcel=second._replace(lease_token="another's"))
+    commits: list[object] = []
+    event.listen(database.engine, "commit", commits.append)
+    recorded, claim, not_ours = turn(database, tried(first), wanted(), lost)
+    assert (recorded, not_ours) == (True, False)
+    assert ids(claim) == ["det_2", "det_3"]
+    assert len(commits) == 1
+
+
+def test_what_a_record_lets_pass_is_claimed_in_the_same_turn(database: Database) -> None:
+    put_endpoint(database)
+    put(database, draft(), draft())
+    (older,) = claimed(database)
+    claim, recorded = turn(database, wanted(), tried(older))
+    assert recorded is True
+    assert ids(claim) == ["det_1"]
+    assert states(database) == ["succeeded", "due"]
+
+
+def test_a_turn_that_is_repeated_begins_with_the_same_places(database: Database) -> None:
+    for n in range(4):
+        put_endpoint(database, account_id=f"acc_{n % 2}")
+    put(database, *(draft(f"det_{n}", account_id=f"acc_{n % 2}") for n in range(4)))
+    want = wanted(capacity=4)
+    for _ in range(2):
+        with database.writing() as session:
+            (done,) = turns(outbox())(session, [want])
+            assert isinstance(done, Claimed)
+            assert (len(done.parcels), set(done.refused)) == (4, {"acc_0", "acc_1"})
+            session.rollback()
+    assert (want.shares.room, want.shares.refused) == (4, set())
+
+
+async def test_under_a_backlog_attempts_go_on_record_with_the_claim_that_follows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "_GATHER_SECONDS", 600)
+    async with customer() as receiver, desk(database, capacity=16) as sender:
+        put_endpoint(database, url=receiver.url)
+        told = await sender.tell(*(draft(f"det_{n}") for n in range(40)))
+        commits: list[object] = []
+        event.listen(database.engine, "commit", commits.append)
+        turns_made = 0
+        while sender.deliverer.counts["succeeded"] < len(told):
+            await sender.work()
+            turns_made += 1
+        assert sorted(receiver.ids) == sorted(told)
+    assert turns_made <= len(commits) <= 20
+    assert states(database) == ["succeeded"] * 40
+
+
+async def test_nothing_more_is_claimed_while_a_whole_capacity_waits_to_be_recorded(database: Database) -> None:
+    async with customer() as receiver, desk(database, capacity=8) as sender:
+        put_endpoint(database, url=receiver.url)
+        await sender.tell(draft())
+        sender.deliverer._unrecorded = 8
+        assert not await sender.deliverer.step()
+        assert sender.deliverer.reserve(["acc_1"], NOW) is None
+        sender.deliverer._unrecorded = 0
+        await sender.work()
+        assert len(receiver.got) == 1
