@@ -90,8 +90,16 @@ class GroupCommit(Generic[Row, Answer]):
             raise Overfull(f"not written within {self._within} s") from error
 
     def put(self, row: Row) -> "asyncio.Future[Answer]":
-        """Return at once what will hold the answer, for a caller with all the time. Raise `Overfull`."""
+        """Return at once what will hold the answer, for a caller with all the time. Raise `Overfull`.
+
+        Answers come in the order in which their rows were put.
+        """
         return self._gather(row).future
+
+    @property
+    def gathers(self) -> bool:
+        """Return True if a batch waits for the commit before it: a row that is put now goes with it."""
+        return bool(self._gathered)
 
     async def drain(self) -> None:
         """Everything added so far is committed or has failed."""

@@ -6,9 +6,13 @@ column, in binary: psycopg escapes arrays of text in Python, and rows one by one
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy.types import TypeEngine
+
+from service.kit.columns import UtcTime
 
 Row = Sequence[Any]
 _Process = Callable[[Any], Any]
@@ -46,7 +50,7 @@ class _Many:
 
     def _speak(self, dialect: Dialect) -> _Spoken:
         types = [self._table.c[name].type for name in self._columns]
-        processes = [(place, process) for place, kind in enumerate(types) if (process := kind.bind_processor(dialect))]
+        processes = [(place, process) for place, kind in enumerate(types) if (process := _processor(kind, dialect))]
         if dialect.name == "postgresql":
             arrays = ", ".join(f"%b::{kind.compile(dialect)}[]" for kind in types)
             spoken = _Spoken(self._from_arrays(f"unnest({arrays})"), processes, by_column=True)
@@ -60,6 +64,20 @@ class _Many:
 
     def _one_by_one(self) -> str:
         raise NotImplementedError
+
+
+def _processor(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
+    if isinstance(kind, UtcTime) and dialect.name == "sqlite":
+        return _utc_text  # as SQLAlchemy writes it, in a third of its time
+    return kind.bind_processor(dialect)
+
+
+def _utc_text(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class InsertMany(_Many):

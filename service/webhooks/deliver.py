@@ -47,7 +47,7 @@ _CROWD = 20  # so many turned away in one round: more of that endpoint's must be
 _FORGETS_EVERY = timedelta(minutes=1)
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
 # Under a backlog attempts are recorded with the claim that follows, so many or so long after the first at the latest.
-_GATHERED, _GATHER_SECONDS = 128, 0.1
+_GATHERED, _GATHER_SECONDS = 128, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class Deliverer:
         self._handed: list[Leased] = []
         self._arriving = 0  # handed over, and not begun
         self._attempting = 0
+        self._claiming = False
         self._tried: list[tuple[Tried, bool]] = []  # and whether it closed its endpoint's circuit
         self._unrecorded = 0  # those, and what is being recorded
         self._backlog = False  # more was due than there were places for
@@ -114,6 +115,8 @@ class Deliverer:
         self._places.refused |= claimed.refused
         await self._start(claimed.parcels)
         self._backlog = len(claimed.parcels) == room or bool(claimed.refused)
+        if not self._attempting:
+            self._record_now()
         return len(claimed.parcels) == room or any(self._places.may_go_on(account) for account in claimed.refused)
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
@@ -147,7 +150,11 @@ class Deliverer:
     async def _claim(self, now: datetime, room: int) -> Claimed:
         wanted = Wanted(now, now + self._policy.lease, room, self._places.copy())
         self._record_now()  # in the same transaction
-        return cast("Claimed", await self._writer.put(wanted))
+        self._claiming = True
+        try:
+            return cast("Claimed", await self._writer.put(wanted))
+        finally:
+            self._claiming = False
 
     def _taken(self, leased: Sequence[Leased]) -> None:
         """What comes while one look is on its way is looked at together by the next."""
@@ -182,7 +189,7 @@ class Deliverer:
         too_many: list[tuple[Parcel, datetime]] = []
         for parcel in parcels:
             now = self._clock()
-            pace = self._paces.setdefault(parcel.endpoint_id, Pace(self._policy.per_endpoint))
+            pace = self._pace(parcel.endpoint_id)
             if self._talks.closed:
                 too_many.append((parcel, now))
             elif pace.begin(parcel.target.rate_limit_per_second, now):
@@ -199,9 +206,14 @@ class Deliverer:
                 if count >= _CROWD:
                     await self._line_up(endpoint_id, per_second)
 
+    def _pace(self, endpoint_id: str) -> Pace:
+        if (pace := self._paces.get(endpoint_id)) is None:
+            pace = self._paces[endpoint_id] = Pace(self._policy.per_endpoint)
+        return pace
+
     async def _line_up(self, endpoint_id: str, per_second: int | None) -> None:
         """The endpoint's due rows, up to a slice, ask again later: it must not delay what others wait for."""
-        now, pace = self._clock(), self._paces.setdefault(endpoint_id, Pace(self._policy.per_endpoint))
+        now, pace = self._clock(), self._pace(endpoint_id)
         if pace.is_open:
             await self._database.write(defer, endpoint_id, now, now + pace.farthest)
         else:
@@ -245,11 +257,15 @@ class Deliverer:
             self._leave(parcel, pace)
         self._unrecorded += 1
         self._tried.append((tried, closed))
-        more_to_come = self._backlog and self._attempting and not self._talks.closed
-        if closed or not more_to_come or len(self._tried) >= _GATHERED:
+        if closed or not self._more_to_come() or len(self._tried) >= _GATHERED:
             self._record_now()
         elif self._recording_soon is None:
             self._recording_soon = self._loop.call_later(_GATHER_SECONDS, self._record_now)
+
+    def _more_to_come(self) -> bool:
+        """Return True if others go on record soon, and no batch is gathered already that would take these along."""
+        coming = self._attempting or self._claiming
+        return bool(self._backlog and coming) and not self._talks.closed and not self._writer.gathers
 
     def _leave(self, parcel: Parcel, pace: Pace) -> None:
         """Give the place to another: it need not wait until this attempt is on record."""
@@ -274,16 +290,17 @@ class Deliverer:
         """Put attempts on record; beside each: whether it closed its endpoint's circuit."""
         was_full = self._unrecorded >= self._policy.capacity
         try:
-            answers = await asyncio.gather(*[self._writer.put(tried) for tried, _ in batch], return_exceptions=True)
+            answers = [self._writer.put(tried) for tried, _ in batch]
+            await asyncio.wait(answers[-1:])  # with the last all have come
         finally:
             self._unrecorded -= len(batch)
         for (tried, _), answer in zip(batch, answers, strict=True):
-            if isinstance(answer, BaseException):
-                self._crashed(answer)
+            if error := answer.exception():
+                self._crashed(error)
             else:
                 self.counts[tried.state] += 1
                 ATTEMPTS.add(tried.error_class or "taken")
-                log_attempt(tried, recorded=bool(answer))
+                log_attempt(tried, recorded=bool(answer.result()))
         reopened = {tried.parcel.endpoint_id for tried, closed in batch if closed}
         for endpoint_id in reopened:
             await self._database.write(bring_forward, endpoint_id, self._clock())

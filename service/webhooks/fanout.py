@@ -21,7 +21,9 @@ from service.webhooks.parcels import Leased
 TOPIC = "deliveries"
 UNORDERED_AFTER_TRIES = 3
 UNFINISHED = ("due", "blocked", "held")
-IS_UNFINISHED = [literal_column(f"'{state}'") for state in UNFINISHED]  # as SQL, so that statements stay the same
+IS_UNFINISHED: list[Any] = [
+    literal_column(f"'{state}'") for state in UNFINISHED
+]  # as SQL, so that statements stay the same
 
 
 class HandOff(Protocol):

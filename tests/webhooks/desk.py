@@ -129,7 +129,7 @@ async def desk(
     clock: StillClock | None = None,
     sealer: Sealer = SEALER,
     hand_off: bool = False,
-    capacity: int = 200,
+    capacity: int = 256,
     per_endpoint: int = 32,
     timeout_seconds: float = 5,
 ) -> AsyncIterator[Desk]:
