@@ -54,6 +54,12 @@ class Watched:
     answer_first: bool = False
     struck: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def arm(self, at: Callable[[Scope], bool], strike: Strike, *, answer_first: bool = False) -> asyncio.Event:
+        """Let it strike once more, at the next such request; the event is set as it does."""
+        self.at, self.strike, self.answer_first = at, strike, answer_first
+        self.struck = asyncio.Event()
+        return self.struck
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The request is answered; if it is the one, lightning strikes before the answer leaves, or right after."""
         path = f"{scope['path']}?{scope.get('query_string', b'').decode()}"
