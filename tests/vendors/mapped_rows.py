@@ -169,7 +169,7 @@ MODULATE: Rows = {
 _MATRIX = "vendors/test_every_row::test_a_refusal_means_the_same_at_every_vendor"
 
 ANY_VENDOR: Rows = {
-    "http 400, 413, 415, 422": (_MATRIX, "detections/test_cascade::test_a_cascade_played_to_its_end"),
+    "http 400, 413, 415, 422": (_MATRIX, "verdicts/test_cascade::test_a_cascade_played_to_its_end"),
     "http 401": (
         *(
             _MATRIX,
