@@ -22,6 +22,7 @@ from service.kit.migrate import upgrade
 from tests import postgres
 from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
+from tests.order import shared_out
 
 _FOLDER = pytest.StashKey[Path]()
 
@@ -45,6 +46,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The server is gone, also after failures and Ctrl-C."""
     if _FOLDER in config.stash and not hasattr(config, "workerinput"):
         postgres.stop(config.stash[_FOLDER])
+
+
+@pytest.hookimpl(trylast=True)  # after those that were not asked for are gone
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the long ones come first."""
+    told: dict[str, int] = getattr(config, "workerinput", {})
+    items[:] = shared_out(items, told.get("workercount", 1))
 
 
 def pytest_collection_finish() -> None:
