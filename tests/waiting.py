@@ -8,15 +8,18 @@ from collections.abc import Callable
 import pytest
 
 _PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.08  # who waits long looks seldom: a look may be a request to a process that is busy starting
 
 
 async def until(predicate: Callable[[], object], *, seconds: float = 10) -> None:
     """`predicate()`, plain or async, has come true. The test fails if it has not after `seconds`."""
     deadline = time.monotonic() + seconds
+    pause = _PAUSE_SECONDS
     while not await _holds(predicate):
         if time.monotonic() > deadline:
             pytest.fail(f"still not true after {seconds} s: {_source(predicate)}")
-        await asyncio.sleep(_PAUSE_SECONDS)  # the predicate may ask a database or a socket: there is no event
+        await asyncio.sleep(pause)  # the predicate may ask a database or a socket: there is no event
+        pause = min(1.2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 async def _holds(predicate: Callable[[], object]) -> bool:

@@ -156,7 +156,7 @@ class Deployment:
                 except httpx.TransportError:
                     return False
 
-            await until(answers, seconds=30)
+            await until(answers, seconds=90)
 
 
 def _key(session: Session, mode: str) -> str:
