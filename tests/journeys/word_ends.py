@@ -99,22 +99,19 @@ def later(end: End, tries: int, *, twice: bool = False) -> End:
     return replace(end, tries=tries, maybe_billed_twice=twice)
 
 
-PATIENT = [
+HEARD_OF = [
     Row("ai", at()),
     Row("human", ALL_HUMAN, NO_AI),
     Row("cover", at()),  # of an AI cover AIPPIM speaks in other tiers
     Row("slow.ai", at()),
-    Row("lost-callback.ai", at(POLLED, POLLED)),
     Row("duplicate-callback.ai", at()),
-    Row("late-callback.slow.ai", at(POLLED, POLLED)),
     Row("early-callback.ai", at()),
     Row("reordered-callback.ai", at()),
-    # On a busy machine the true callback may come after the poll; `slow.ai` holds that it usually wins.
+    # The look that the lie causes may find the end.
     Row("forged-callback.slow.ai", at(End(via=EITHER_WAY), End(via=EITHER_WAY))),
-    # Two refusals in, a busy machine may look before the callback is there: what counts is the third try.
     Row(
         "rate-limited.ai",
-        at(End(via=EITHER_WAY, tries=3), End(via=EITHER_WAY, tries=3), later(PEX, 3), later(MODULATE, 3)),
+        at(later(HEARD, 3), later(HEARD, 3), later(PEX, 3), later(MODULATE, 3)),
     ),
     # The fetch that should confirm the callback meets the 500.
     Row(
@@ -126,8 +123,6 @@ PATIENT = [
             later(MODULATE, 3, twice=True),
         ),
     ),
-    # A callback tells that the submission was taken; who calls nobody back is asked again.
-    Row("silence.ai", at(pex=later(PEX, 2, twice=True), modulate=later(MODULATE, 2, twice=True))),
     Row("reuse.ai", at()),
     Row("too-short.ai", at(pex=declined("too_short")), PARTLY),
     Row("too-short", {"pex": declined("too_short")}, NOT_FIT),
@@ -139,27 +134,6 @@ PATIENT = [
     ),
     Row("too-long.ai", at(pex=declined("too_long")), PARTLY),
     Row("not-enough-music.ai", at(pex=declined("not_enough_music")), PARTLY),
-    # ASC calls nobody back about a failure.
-    Row(
-        "no-audio.ai",
-        at(
-            broken("vendor_error", "callback"),
-            broken("unsupported_format", "poll"),
-            declined("no_audio"),
-            declined("invalid_file"),
-        ),
-        NO_ANSWER,
-    ),
-    Row(
-        "invalid.ai",
-        at(
-            broken("vendor_error", "callback"),
-            broken("unsupported_format", "poll"),
-            declined("invalid_file"),
-            declined("invalid_file"),
-        ),
-        NO_ANSWER,
-    ),
     Row("invalid.ai", {"pex": declined("invalid_file"), "modulate/streaming": declined("invalid_file")}, NOT_FIT),
     Row("null-model.ai", at(pex=replace(PEX, generator=False))),
     Row("instrumental", at(modulate=replace(MODULATE, kind="ai_instrumental"))),
@@ -189,7 +163,36 @@ PATIENT = [
         Outcome(verdict="no_ai_detected", agreement="single"),
     ),
 ]
-"""Asked of a deployment that has time."""
+"""Asked of a deployment that has time, and looks by itself when everything must long be over."""
+
+LOOKED_AT = [
+    Row("lost-callback.ai", at(POLLED, POLLED)),
+    Row("late-callback.slow.ai", at(POLLED, POLLED)),
+    # A callback tells that the submission was taken; who calls nobody back is asked again.
+    Row("silence.ai", at(pex=later(PEX, 2, twice=True), modulate=later(MODULATE, 2, twice=True))),
+    # ASC calls nobody back about a failure; that AIPPIM does, `fail` holds.
+    Row(
+        "no-audio.ai",
+        at(
+            broken("vendor_error", EITHER_WAY),
+            broken("unsupported_format", "poll"),
+            declined("no_audio"),
+            declined("invalid_file"),
+        ),
+        NO_ANSWER,
+    ),
+    Row(
+        "invalid.ai",
+        at(
+            broken("vendor_error", EITHER_WAY),
+            broken("unsupported_format", "poll"),
+            declined("invalid_file"),
+            declined("invalid_file"),
+        ),
+        NO_ANSWER,
+    ),
+]
+"""Asked of a deployment that has time, and looks by itself soon."""
 
 BROKEN_FOR_EVER = broken("vendor_error", None, tries=2)
 """What a vendor fails at in its answer is tried until the deadline."""
