@@ -20,12 +20,13 @@ from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES
 from service.api.security import secured
 from service.api.straight import Straight
-from service.detections.open_link import open_link
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.media.leftovers import drop_staged
 from service.resources import Resources, open_resources
 from service.sandbox.app import create as create_sandbox
 from service.settings import Settings
+from service.vendor_calls.media_link import open_link
 
 Beside = Callable[[Resources], AbstractAsyncContextManager[object]]
 

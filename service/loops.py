@@ -16,23 +16,21 @@ from sqlalchemy import Select
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.process import CallbackProcessor
-from service.detections.certify import TOPIC as CERTIFICATES
+from service.certificates.check import CertificateChecker
+from service.certificates.issue import TOPIC as CERTIFICATES
 from service.detections.delay import tell_delay, untold_delays
-from service.detections.dispatch import Dispatcher
 from service.detections.expire import expire_overdue, overdue_runs
-from service.detections.fetch_source import SourceFetcher
 from service.kit.alone import Alone
 from service.kit.columns import table_of
 from service.kit.due import at_once_where, first_due
 from service.media.leftovers import Leftovers
-from service.polling.ask_quotas import QuotaAsker
-from service.polling.check_certificates import CertificateChecker
-from service.polling.poll import Poller
 from service.resources import Resources
 from service.retention.prune import Pruner, Retention
+from service.runs.followers import FollowerTeller
 from service.runs.models import (
     CERTIFICATE_ANNOUNCED,
     DELAY_UNTOLD,
+    FOLLOWERS_DUE,
     RUN_DISPATCHABLE,
     RUN_POLLABLE,
     SOURCE_WAITING,
@@ -40,8 +38,13 @@ from service.runs.models import (
     Detection,
     Run,
 )
-from service.runs.policy import TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
+from service.runs.runner import Runner
+from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.spending.models import Gate
+from service.vendor_calls.ask_quotas import QuotaAsker
+from service.vendor_calls.dispatch import Dispatcher
+from service.vendor_calls.fetch_source import SourceFetcher
+from service.vendor_calls.poll import Poller
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import TOPIC as DELIVERIES
 from service.webhooks.hold import hold_deliveries, standing_endpoints
@@ -82,6 +85,7 @@ _RUN_DUE = first_due(_RUNS, RUN_DISPATCHABLE)
 _AT_A_GATE = at_once_where(table_of(Gate), "queue_until IS NOT NULL")  # it may let one through before that one is due
 _CALLBACK_DUE = first_due(table_of(Callback), CALLBACK_WAITING)
 _POLL_DUE = first_due(_RUNS, RUN_POLLABLE)
+_FOLLOWERS_DUE = first_due(_RUNS, FOLLOWERS_DUE, "followers_due_at")
 _CERTIFICATE_DUE = first_due(table_of(Certificate), CERTIFICATE_ANNOUNCED)
 _FRESH_DUE = first_due(_DELIVERIES, f"{DELIVERY_WAITING} AND lane = 'fresh'")
 _RETRY_DUE = first_due(_DELIVERIES, f"{DELIVERY_WAITING} AND lane = 'retry'")
@@ -91,7 +95,8 @@ _DELAY_DUE = first_due(table_of(Detection), DELAY_UNTOLD, "delay_due_at")
 class Loops:
     """The loops of one process, and what they are made of."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, holder: str = "") -> None:
+        """`holder` begins the lease tokens of the runs that this process claims."""
         self._resources = resources
         database, clock = resources.database, resources.clock
         settings = resources.settings
@@ -104,8 +109,12 @@ class Loops:
             clock,
             rooms=resources.rooms,
         )
-        self.dispatcher = Dispatcher(database, resources.policy, resources.asks, clock=clock)
-        self.poller = Poller(database, resources.policy, resources.asks, clock=clock)
+        runner = Runner(database, resources.policy, clock)
+        self.dispatcher = Dispatcher(
+            database, resources.policy, resources.asks, clock=clock, runner=runner, holder=holder
+        )
+        self.poller = Poller(database, resources.policy, resources.asks, clock=clock, runner=runner, holder=holder)
+        self._followers = FollowerTeller(database, resources.policy, clock)
         self._callbacks = CallbackProcessor(database, resources.policy, clock)
         self._certificates = CertificateChecker(database, resources.policy, clock)
         self._quotas = QuotaAsker(database, resources.policy.catalogue, clock)
@@ -151,6 +160,7 @@ class Loops:
             _queue("process callbacks", CALLBACKS, self._callbacks.step, _CALLBACK_DUE),
             _clocked("expire callbacks", 60, self._callbacks.expire),
             _queue("poll vendors", TOPIC_POLLS, self.poller.step, _POLL_DUE),
+            _queue("tell followers", TOPIC_FOLLOWERS, self._followers.step, _FOLLOWERS_DUE),
             _queue("check certificates", CERTIFICATES, self._certificates.step, _CERTIFICATE_DUE),
             _clocked("ask quotas", 60, self._quotas.step),
             _queue("deliver webhooks", DELIVERIES, self.deliverer.step, _FRESH_DUE, _RETRY_DUE),

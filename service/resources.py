@@ -14,16 +14,15 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from service.callbacks.addresses import address_token
+from service.callbacks.correlate import match_parked
 from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
-from service.callbacks.process import match_parked
 from service.callbacks.run_addresses import RunAddress, sign_address
-from service.detections.asks import AskBuilder
 from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
 from service.detectors.echoes import cutting
 from service.detectors.exchange import Exchange
 from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
 from service.kit.closing import Closing
 from service.kit.connections import tell_connections
 from service.kit.database import CONNECTIONS, Database
@@ -34,6 +33,7 @@ from service.kit.guarded_http import guarded_session
 from service.kit.keys import derive
 from service.kit.names import Names
 from service.kit.sealing import SealBroken, Sealer
+from service.kit.system_clock import system_clock
 from service.kit.tokens import Tokens
 from service.kit.watchdog import watched
 from service.media.links import MediaLinks
@@ -44,6 +44,7 @@ from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.spending.prices import load_prices
+from service.vendor_calls.run_context import AskBuilder
 from service.vendors import VENDORS
 from service.webhooks.fanout import HandOff, fan_out
 from service.webhooks.turn import Done, Step, turns
@@ -187,7 +188,7 @@ def _tie(
         prices=load_prices(settings.prices_file, unknown_passes=settings.unknown_price_passes),
         sandbox_words=WORDS,
         callbacks_seen=callbacks_seen,
-        on_job_known=[match_parked],
+        on_names_known=[match_parked],
     )
     callback_urls: dict[str, str] = {}
     a_day, kept = settings.audio_limits

@@ -12,6 +12,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.dead_workers import dead_workers, free_every_lease, free_leases_of, holder_of
 from service.kit.database import normalise_url
 from service.kit.due import NextDue, due_now, seconds_until_next
 from service.kit.failing import Failing
@@ -45,7 +46,8 @@ class Worker:
     def __init__(self, resources: Resources) -> None:
         self.id = new_id("wrk")
         self._resources = resources
-        self._loops = Loops(resources)
+        self._loops = Loops(resources, holder_of(self.id))
+        self._dead: set[str] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
@@ -64,6 +66,8 @@ class Worker:
     async def start(self) -> None:
         """Run every loop. Deliveries committed in this process are handed straight to it, while its clock is right."""
         self._resources.hand_off = self._loops.deliverer
+        if self._resources.database.is_sqlite:
+            await self._resources.database.write(free_every_lease, self._resources.clock())
         with contextlib.suppress(SQLAlchemyError):  # the first beat looks again
             await self._look_at_clock()
         self._sweep = await self._listen()
@@ -172,7 +176,13 @@ class Worker:
 
     async def _beat(self) -> bool:
         await self._look_at_clock()
-        await self._resources.database.write(beat, self.id, process_name(), counted(), self._resources.clock())
+        database, now = self._resources.database, self._resources.clock()
+        await database.write(beat, self.id, process_name(), counted(), now)
+        if not database.is_sqlite and (dead := await database.read(dead_workers, self._dead | {self.id}, now)):
+            freed = await database.write(free_leases_of, dead, now)
+            self._dead.update(dead)
+            log.warning("worker.dead", worker_ids=dead, runs_freed=freed)
+            self._start_rounds(name for name in ("dispatch runs", "poll vendors") if name in self._events)
         return False
 
     def _may_begin(self, loop: Loop) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.detectors.port import Ask, Raw
-from service.kit.clock import system_clock
+from service.kit.system_clock import system_clock
 from service.resources import open_resources
 from service.settings import load_settings
 from service.worker import Worker, working

@@ -46,6 +46,7 @@ _QUEUES: list[tuple[str, type[SQLModel], dict[str, Any]]] = [
     ("process callbacks", Callback, {"state": "due", "due_at": NOW}),
     ("poll vendors", Run, {"state": "waiting", "due_at": NOW}),
     ("poll vendors", Run, {"state": "timed_out", "due_at": NOW}),
+    ("tell followers", Run, {"state": "succeeded", "ended_at": NOW, "followers_due_at": NOW}),
     ("check certificates", Certificate, {"state": "announced", "due_at": NOW}),
     ("deliver webhooks", Delivery, {"state": "due", "lane": "fresh", "due_at": NOW}),
     ("deliver webhooks", Delivery, {"state": "due", "lane": "retry", "due_at": NOW, "lease_token": "ended"}),
@@ -129,7 +130,7 @@ async def test_each_queue_is_read_through_an_index(database: Database) -> None:
             connection.exec_driver_sql("SET enable_bitmapscan = off")
             plan = list(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
             whole = [step for step in plan if "Seq Scan" in step or "Sort" in step]
-    assert sum("ix_" in step for step in plan) == 8, plan
+    assert sum("ix_" in step for step in plan) == 9, plan
     assert [step for step in whole if "gate" not in step and step != "SCAN CONSTANT ROW"] == []
 
 

@@ -23,9 +23,8 @@ from service.api.auth import require
 from service.api.bodies import check_media_type, read_body, validated
 from service.api.context import Context, context_of
 from service.api.idempotent import answer_once, first_answer
-from service.detections.certificates import newest_certificate, shown
-from service.detections.certify import Wanted, give_up_certificate, record_certificate, want_certificate
-from service.detections.lock import lock_detection
+from service.certificates.issue import Wanted, give_up_certificate, record_certificate, want_certificate
+from service.certificates.listing import newest_certificate, shown
 from service.detections.queries import find_detection
 from service.detectors import offers
 from service.detectors.catalogue import Line
@@ -34,6 +33,7 @@ from service.detectors.offers import Certifies, Checked
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
+from service.runs.lock import lock_detection
 from service.runs.models import Certificate
 from service.spending.gates import Hold
 from service.spending.hearing import Heard, heard

@@ -17,12 +17,12 @@ from service.api.bodies import NothingIn, check_media_type, read_body, validated
 from service.api.context import Context, context_of
 from service.api.idempotent import answer_once
 from service.detections.cancel import cancel
-from service.detections.conclude import lock_detection
 from service.detections.queries import find_detection, result_of
 from service.detections.recheck import recheck
 from service.kit.errors import not_found
 from service.media.erase import find_media, note_deleted
 from service.retention.erase import erase_detection, erase_media
+from service.runs.lock import lock_detection
 from service.runs.models import Detection
 from service.runs.policy import DetectionPolicy
 

@@ -37,7 +37,7 @@ from service.kit.errors import CallerError, Problem, bad_parameters, not_found
 from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
 from service.kit.wake import Sleeper
 from service.media.fetch import file_name
-from service.runs.policy import topic_of
+from service.runs.topics import topic_of
 from service.verdicts.votes import Rule
 
 _METADATA_BYTES, _METADATA_KEYS = 2048, 50

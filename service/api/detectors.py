@@ -7,7 +7,7 @@ from starlette.routing import Route
 from service.api.auth import require
 from service.api.context import context_of
 from service.api.parameters import Parameters
-from service.detections.offered import offered
+from service.detections.detector_list import offered
 
 
 async def index(request: Request) -> Response:

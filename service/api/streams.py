@@ -19,7 +19,7 @@ from service.events.outbox import topic_of_feed
 from service.events.types import takes
 from service.kit.errors import Problem, bad_parameters
 from service.kit.tokens import Tokens
-from service.runs.policy import topic_of
+from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline
 from service.timeline.seen import Seen
 

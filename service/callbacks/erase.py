@@ -1,20 +1,16 @@
 """Taking out of stored callbacks what a vendor wrote. That one came, when, and how it was judged, stays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, update
 
 from service.callbacks.models import Callback
 
-
-def erase_callback(callback: Callback) -> None:
-    """The callback holds no word of the vendor's any more. Its body's hash stays, so that a repeat is known."""
-    callback.body = b""
-    callback.headers_json = "{}"
-    callback.note = None
+ERASED: Mapping[str, Any] = {"body": b"", "headers_json": "{}", "note": None}
+"""A callback without a word of the vendor's. Its body's hash stays, so that a repeat is known."""
 
 
 def erase_callbacks_of(session: Session, run_ids: Sequence[str]) -> None:
-    """So it is with every callback that spoke of these runs. The caller holds their detection locked."""
-    for callback in session.exec(select(Callback).where(col(Callback.run_id).in_(run_ids))):
-        erase_callback(callback)
+    """Erase every callback that spoke of these runs. The caller holds their detection locked."""
+    session.exec(update(Callback).where(col(Callback.run_id).in_(run_ids)).values(**ERASED))

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from service.cli.checks.finding import FRESH
 from service.cli.start import in_a_line, open_database
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
 from service.kit.errors import SettingsError
 from service.kit.heartbeat import last_beat
+from service.kit.system_clock import system_clock
 from service.settings import Settings, load_settings
 
 _PATIENCE_SECONDS = 4.0

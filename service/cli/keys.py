@@ -13,8 +13,9 @@ from service.accounts import api_keys
 from service.accounts.models import Account, ApiKey
 from service.accounts.register import account_named
 from service.cli.start import open_database
-from service.kit.clock import rfc3339, system_clock
+from service.kit.clock import rfc3339
 from service.kit.errors import CallerError
+from service.kit.system_clock import system_clock
 from service.settings import load_settings
 
 _HINTS = {"invalid_scope": "--scopes", "invalid_label": "--label"}

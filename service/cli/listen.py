@@ -22,8 +22,9 @@ from service.cli.event_stream import EventStream, ServerEvent
 from service.cli.plain_text import printable
 from service.events.types import is_filter, takes, why_no_filter
 from service.kit.backoff import growing
-from service.kit.clock import milliseconds_between, system_clock
+from service.kit.clock import milliseconds_between
 from service.kit.signatures import PREFIX, new_secret
+from service.kit.system_clock import system_clock
 from service.webhooks.signing import webhook_headers
 
 _SILENCE_SECONDS = 45.0  # the service says something at least every 15

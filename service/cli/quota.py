@@ -11,8 +11,9 @@ from service.detectors.catalogue import Line
 from service.detectors.exchange import Exchange, VendorError
 from service.detectors.offers import TellsOfItself
 from service.detectors.port import Raw, Refused
-from service.kit.clock import rfc3339, system_clock
+from service.kit.clock import rfc3339
 from service.kit.database import Database
+from service.kit.system_clock import system_clock
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
 from service.spending.lock import note_heard

@@ -10,10 +10,11 @@ from typing import Any
 import typer
 
 from service.cli.start import ready_to_serve
-from service.detections.renormalise import Tally, Wanted, renormalise
-from service.kit.clock import seconds, system_clock
+from service.kit.clock import seconds
 from service.kit.ids import is_id
 from service.kit.logs import set_up_logs
+from service.kit.system_clock import system_clock
+from service.reprocess.renormalise import Tally, Wanted, renormalise
 from service.resources import open_resources
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS

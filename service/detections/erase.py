@@ -7,15 +7,13 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, select
 
-from service.detections.certificates import drop_certificates_of
-from service.detections.lock import lock_runs
-from service.detections.revise import rest
+from service.certificates.listing import drop_certificates_of
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError
-from service.runs.load_facts import runs_of
-from service.runs.models import Detection, Observation, RawBody, Revision
+from service.runs.erase import erase_runs
+from service.runs.models import Detection, Revision
 from service.verdicts.display import without_promise
 from service.verdicts.verdict import DetectionStatus
 
@@ -39,24 +37,14 @@ _EMPTY_DETECTOR: dict[str, Any] = {
 
 
 def erase_detection_rows(session: Session, detection: Detection, now: datetime) -> list[str]:
-    """The detection and its runs hold ids, states and times alone; the ids of its runs. The caller holds it locked.
+    """Leave ids, states and times alone of the detection and its runs; return the runs' ids.
 
-    Raises `CallerError` 409 while it has not ended.
+    The caller holds it locked. Raise `CallerError` 409 while it has not ended.
     """
     if not DetectionStatus(detection.status).ended:
         raise CallerError("not_ended", "The detection has not ended; cancel it first.", status=409)
-    lock_runs(session, detection.id)
-    runs = runs_of(session, detection.id, every_round=True)
-    rest(runs)
-    for run in runs:
-        run.reason_text = None
-        run.refs_json = "{}"
-        run.dedup_key = None  # nobody takes its answer over
-    run_ids = [run.id for run in runs]
-    session.exec(delete(RawBody).where(col(RawBody.owner_id).in_(run_ids)))
+    run_ids = erase_runs(session, detection.id)
     drop_certificates_of(session, detection.id)
-    seen = update(Observation).where(col(Observation.run_id).in_(run_ids))
-    session.exec(seen.values(reading=None, reason_text=None))
     for revision in session.exec(select(Revision).where(Revision.detection_id == detection.id)):
         revision.result = json.dumps(without_content(json.loads(revision.result), now), ensure_ascii=False)
     detection.external_id = detection.declared_json = detection.source_url = None

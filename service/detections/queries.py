@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.detections.certificates import with_certificates
+from service.certificates.listing import with_certificates
 from service.kit.errors import not_found
 from service.kit.ids import is_id
 from service.runs.load_facts import detection_facts, run_facts, runs_of

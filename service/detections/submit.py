@@ -2,24 +2,28 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session
 
-from service.detections.conclude import conclude
-from service.detections.follow import join_runs
-from service.detections.lock import lock_audio
-from service.detectors.catalogue import Catalogue, tier_of
-from service.kit.database import wakes
+from service.detectors.catalogue import Catalogue
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.media.models import Media
-from service.runs.dedup_key import can_share
-from service.runs.lifecycle import RunState
-from service.runs.models import Detection, Run
-from service.runs.policy import TOPIC_RUNS, TOPIC_SOURCES, DetectionPolicy
+from service.runs.decide import decide
+from service.runs.decide.rounds import first_runs, plan_reminder
+from service.runs.dedup_key import can_share, dedup_key, shares
+from service.runs.inputs import Asked
+from service.runs.load_beside import shared_answers
+from service.runs.load_facts import media_row
+from service.runs.lock import lock_audio
+from service.runs.models import Detection
+from service.runs.policy import DetectionPolicy
+from service.runs.rows import DetectionRow, RunRow
+from service.runs.save import save
+from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.takes import hopeless, what_each_takes
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule
@@ -45,9 +49,9 @@ class Question:
 
 
 def submit(session: Session, question: Question, policy: DetectionPolicy, now: datetime) -> Detection:
-    """The detection, queued; or ended, if all its answers are stored already.
+    """Return the detection, queued; or ended, if all its answers are stored already.
 
-    Raises `CallerError` with every problem of the question at once.
+    Raise `CallerError` with every problem of the question at once.
     """
     names = list(question.detectors) or policy.catalogue.defaults(question.mode)
     problems = _detector_problems(names, question, policy.catalogue)
@@ -60,18 +64,40 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
         raise CallerError("invalid_request", "The detection cannot be made as asked.", problems=tuple(problems))
     detection = _detection(question, media, now)
     plan_reminder(detection, now, timedelta(seconds=question.answer_within_seconds))
-    runs = first_runs(detection, names, policy.catalogue, now)
+    runs = first_runs(detection, names, [new_id("run") for _ in names], policy.catalogue, now)
     detection.deadline_at = max(run.deadline_at for run in runs)
-    session.add(detection)
-    session.flush()
-    session.add_all(runs)
-    session.flush()
-    if media is not None:
-        media.delete_after = None  # kept while a run may need it
-        if ended := join_runs(session, detection, media, runs, policy, now):
-            conclude(session, detection, ended, policy, now)
-    wakes(session, TOPIC_RUNS if media else TOPIC_SOURCES)
-    return detection
+    _begin(session, detection, runs, media, policy, now)
+    return session.get_one(Detection, detection.id)
+
+
+def _begin(
+    session: Session,
+    detection: DetectionRow,
+    runs: Sequence[RunRow],
+    media: Media | None,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> None:
+    """Decide on the new rows before they are written: some runs may follow others, or have answers already."""
+    answers: dict[DedupKey, Origin] = {}
+    leaders: dict[DedupKey, str] = {}
+    if media is not None and shares(detection):
+        keys = {(run.account_id, run.mode, dedup_key(detection, run, media.sha256) or "") for run in runs}
+        answers, leaders = shared_answers(session.connection(), keys, now - policy.reuse)
+    before = Snapshot(
+        {detection.id: detection},
+        {run.id: run for run in runs},
+        media={media.id: media_row(media)} if media is not None else {},
+        answers=answers,
+        leaders=leaders,
+        facts=Facts({}, {}, {}),
+    )
+    decision = decide(before, Asked(detection.id), policy, now)
+    after = before.after(decision)
+    new_runs = list(after.runs.values())
+    decision = replace(decision, detections=after.detections, runs=after.runs, new_runs=new_runs)
+    save(session, before, [decision], policy, now, is_new=True)
+    session.expire_all()
 
 
 def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> list[Problem]:
@@ -124,8 +150,8 @@ def _media(session: Session, question: Question) -> Media | None:
     return None if media.erased_at else media
 
 
-def _detection(question: Question, media: Media | None, now: datetime) -> Detection:
-    return Detection(
+def _detection(question: Question, media: Media | None, now: datetime) -> DetectionRow:
+    return DetectionRow(
         id=new_id("det"),
         account_id=question.account_id,
         mode=question.mode,
@@ -145,45 +171,3 @@ def _detection(question: Question, media: Media | None, now: datetime) -> Detect
         media_id=media.id if media else None,
         due_at=None if media else now,
     )
-
-
-def plan_reminder(detection: Detection, now: datetime, answer_within: timedelta) -> None:
-    """The answer is wanted within that span from now; a delay is told when nine tenths of it have passed."""
-    detection.answer_by_at = now + answer_within
-    detection.delay_due_at = now + answer_within * 0.9
-
-
-def first_runs(detection: Detection, names: Sequence[str], catalogue: Catalogue, now: datetime) -> list[Run]:
-    """A run for each detector named, in the detection's latest round, none of them begun."""
-    runs = []
-    for place, name in enumerate(names):
-        vendor = catalogue.vendor_of(detection.mode, name)
-        line = catalogue.line(detection.mode, vendor or "")
-        assert vendor, line  # noqa: S101 - every name was looked up before
-        assert line  # noqa: S101
-        state = first_state(detection, place)
-        runs.append(
-            Run(
-                id=new_id("run"),
-                detection_id=detection.id,
-                round=detection.round,
-                position=place,
-                account_id=detection.account_id,
-                mode=detection.mode,
-                vendor=vendor,
-                detector=name,
-                tier=tier_of(name),
-                state=state.value,
-                created_at=now,
-                deadline_at=now + timedelta(seconds=line.policy.deadline),
-                due_at=now if state is RunState.QUEUED else None,
-            )
-        )
-    return runs
-
-
-def first_state(detection: Detection, place: int) -> RunState:
-    """Where a run begins: behind the download, behind the cascade, or in the queue."""
-    if detection.rule == Rule.CASCADE.value and place > 0:
-        return RunState.RESERVED
-    return RunState.SOURCING if detection.source_state == "due" else RunState.QUEUED

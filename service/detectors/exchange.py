@@ -21,9 +21,10 @@ import httpx
 
 from service.detectors.echoes import Cut, nothing_cut
 from service.detectors.port import Raw
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
 from service.kit.forms import FileForm
 from service.kit.http import OneShotTransport
+from service.kit.system_clock import system_clock
 
 # A key outside ASCII fails as `UnicodeEncodeError` while the request is still being written down.
 _UNWRITABLE = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)

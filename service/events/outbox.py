@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, text
 from sqlmodel import Session
 
+from service.events.draft import Draft
 from service.events.models import Event
 from service.events.types import EventType
 from service.kit.clock import rfc3339
@@ -25,26 +26,6 @@ TOPIC = "events"
 def topic_of_feed(account_id: str, mode: str) -> str:
     """The wake of whoever follows this account's events."""
     return f"{TOPIC}:{account_id}:{mode}"
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A fact about to be written. `final` marks the one last word on a revision.
-
-    `not_to` is an endpoint that is not told: the fact is about it, and meant for the account's others. `only_to` is
-    the one endpoint that is told, whatever its filters.
-    """
-
-    account_id: str
-    mode: str
-    type: EventType
-    data: Mapping[str, Any]
-    detection_id: str | None = None
-    run_id: str | None = None
-    revision: int | None = None
-    final: bool = False
-    not_to: str | None = None
-    only_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,10 @@
-"""Time as an argument. Decisions take `now`; only the edges of the process read a clock."""
+"""Time as an argument. Decisions take `now`; only the edges of the process read a clock (`system_clock`)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 """Returns an aware UTC time."""
-
-
-def system_clock() -> datetime:
-    """The time of this machine, aware, in UTC."""
-    return datetime.now(UTC)
 
 
 def seconds(count: float) -> timedelta:

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, func, select
 
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.kit.system_clock import system_clock
 from service.media.models import Media
 
 CODE = "media_quota_exceeded"

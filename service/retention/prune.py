@@ -9,7 +9,6 @@ import structlog
 from sqlmodel import Session, col, select, text
 
 from service.accounts.models import Audit
-from service.detections.conclude import lock_detection
 from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
@@ -21,6 +20,7 @@ from service.media.models import Media
 from service.media.store import Store
 from service.retention import rows
 from service.retention.erase import erase_detection, is_needed
+from service.runs.lock import lock_detection
 from service.runs.models import UNERASED, Detection
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from service.detectors.reading import Reading
-from service.runs.models import Observation
+from service.runs.rows import ObservationRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Beside:
     completed_at: datetime | None = None
 
 
-def said_beside(rows: Iterable[Observation], deciding: int | None) -> Beside:
+def said_beside(rows: Iterable[ObservationRow], deciding: int | None) -> Beside:
     """What callbacks and the answers to submissions said before look number `deciding`; `None`: until now."""
     other: dict[str, str] = {}
     submitted_at: datetime | None = None

@@ -7,7 +7,7 @@ from service.detectors.lexicon import folded
 from service.detectors.port import Refused
 from service.detectors.reading import Conflict, Reading, Refs
 from service.detectors.words import ConflictKind, ReasonCode
-from service.runs.models import Run
+from service.runs.rows import RunRow
 
 _RUN = re.compile(r"(?<![0-9a-z_])run_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}(?![0-9a-z])")
 _NAMES = ("filename", "title", "filepath")
@@ -19,7 +19,7 @@ def run_named_in(refs: Refs) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def of_this_run(run: Run, said: Reading | Refused) -> Reading | Refused:
+def of_this_run(run: RunRow, said: Reading | Refused) -> Reading | Refused:
     """The answer, unless it names another run's audio: then it is none, whatever job it was asked by."""
     named = run_named_in(said.refs) if isinstance(said, Reading) else None
     if named is None or named in (run.id, run.submitted_as_run_id):
@@ -27,12 +27,12 @@ def of_this_run(run: Run, said: Reading | Refused) -> Reading | Refused:
     return Refused(ReasonCode.SCHEMA_MISMATCH, "The answer is about another recording, by its name.", retryable=True)
 
 
-def as_asked(run: Run, said: Reading | Refused, offered: Collection[str]) -> Reading | Refused:
-    """The answer, with a conflict where it names another of the vendor's detectors than the one that was asked."""
-    if not isinstance(said, Reading) or said.verdict is None or said.tier is None:
-        return said
-    named = f"{run.vendor}/{folded(said.tier)}"
-    if named == run.detector or named not in offered:
-        return said
-    conflict = Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=f"asked as {run.detector}, answered as {named}")
-    return said.model_copy(update={"conflicts": [*said.conflicts, conflict]})
+def as_asked(vendor: str, detector: str, parsed: Reading | Refused, offered: Collection[str]) -> Reading | Refused:
+    """Return the answer, with a conflict where it names another of the vendor's detectors than the one asked."""
+    if not isinstance(parsed, Reading) or parsed.verdict is None or parsed.tier is None:
+        return parsed
+    named = f"{vendor}/{folded(parsed.tier)}"
+    if named == detector or named not in offered:
+        return parsed
+    conflict = Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=f"asked as {detector}, answered as {named}")
+    return parsed.model_copy(update={"conflicts": [*parsed.conflicts, conflict]})

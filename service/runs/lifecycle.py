@@ -38,13 +38,13 @@ class RunState(StrEnum):
 _ENDED = frozenset({RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED, RunState.TIMED_OUT, RunState.SKIPPED})
 
 
-class RunInput(StrEnum):
+class RunTransition(StrEnum):
     """What can happen to a run."""
 
     SOURCE_READY = "source_ready"
     ASKED = "asked"  # the cascade has come to it
     DEFERRED = "deferred"  # the vendor, or the way there, says: later
-    LOST_SIGHT = "lost_sight"  # the submission left and no answer came
+    OUTCOME_UNKNOWN = "lost_sight"  # the submission left and no answer came
     REPEATED = "repeated"  # the one submission after an unknown outcome
     ACCEPTED = "accepted"
     SUCCEEDED = "answer_succeeded"
@@ -58,47 +58,47 @@ class RunInput(StrEnum):
     REREAD_FAILED = "reread_failed"
 
 
-class ImpossibleInputError(ValueError):
+class InvalidTransitionError(ValueError):
     """This input cannot happen in this state; nothing has changed."""
 
 
 _ANSWERS = {
-    RunInput.SUCCEEDED: RunState.SUCCEEDED,
-    RunInput.NOT_APPLICABLE: RunState.NOT_APPLICABLE,
-    RunInput.FAILED: RunState.FAILED,
+    RunTransition.SUCCEEDED: RunState.SUCCEEDED,
+    RunTransition.NOT_APPLICABLE: RunState.NOT_APPLICABLE,
+    RunTransition.FAILED: RunState.FAILED,
 }
 _REREAD = {
-    RunInput.REREAD_SUCCEEDED: RunState.SUCCEEDED,
-    RunInput.REREAD_NOT_APPLICABLE: RunState.NOT_APPLICABLE,
-    RunInput.REREAD_FAILED: RunState.FAILED,
+    RunTransition.REREAD_SUCCEEDED: RunState.SUCCEEDED,
+    RunTransition.REREAD_NOT_APPLICABLE: RunState.NOT_APPLICABLE,
+    RunTransition.REREAD_FAILED: RunState.FAILED,
 }
-_ALWAYS = {RunInput.DEADLINE: RunState.TIMED_OUT, RunInput.SKIPPED: RunState.SKIPPED}
+_ALWAYS = {RunTransition.DEADLINE: RunState.TIMED_OUT, RunTransition.SKIPPED: RunState.SKIPPED}
 
-_INPUTS: dict[RunState, dict[RunInput, RunState]] = {
+_INPUTS: dict[RunState, dict[RunTransition, RunState]] = {
     RunState.SOURCING: {
-        RunInput.SOURCE_READY: RunState.QUEUED,
+        RunTransition.SOURCE_READY: RunState.QUEUED,
         **_ALWAYS,
     },
     RunState.RESERVED: {
-        RunInput.ASKED: RunState.QUEUED,
+        RunTransition.ASKED: RunState.QUEUED,
         **_ALWAYS,
     },
     RunState.QUEUED: {
-        RunInput.DEFERRED: RunState.QUEUED,
-        RunInput.LOST_SIGHT: RunState.UNKNOWN,
-        RunInput.ACCEPTED: RunState.WAITING,
+        RunTransition.DEFERRED: RunState.QUEUED,
+        RunTransition.OUTCOME_UNKNOWN: RunState.UNKNOWN,
+        RunTransition.ACCEPTED: RunState.WAITING,
         **_ANSWERS,
         **_ALWAYS,
     },
     RunState.UNKNOWN: {
-        RunInput.DEFERRED: RunState.UNKNOWN,
-        RunInput.REPEATED: RunState.QUEUED,
-        RunInput.ACCEPTED: RunState.WAITING,
+        RunTransition.DEFERRED: RunState.UNKNOWN,
+        RunTransition.REPEATED: RunState.QUEUED,
+        RunTransition.ACCEPTED: RunState.WAITING,
         **_ANSWERS,
         **_ALWAYS,
     },
     RunState.WAITING: {
-        RunInput.DEFERRED: RunState.WAITING,
+        RunTransition.DEFERRED: RunState.WAITING,
         **_ANSWERS,
         **_ALWAYS,
     },
@@ -108,14 +108,14 @@ _INPUTS: dict[RunState, dict[RunInput, RunState]] = {
     RunState.FAILED: {**_REREAD},
 }
 
-TABLE: dict[tuple[RunState, RunInput], RunState] = {
+TABLE: dict[tuple[RunState, RunTransition], RunState] = {
     (state, happening): after for state, row in _INPUTS.items() for happening, after in row.items()
 }
 
 
-def advance(state: RunState, happening: RunInput) -> RunState:
-    """The state after `happening`. Raises `ImpossibleInputError` where the table has no such row."""
+def advance(state: RunState, happening: RunTransition) -> RunState:
+    """The state after `happening`. Raises `InvalidTransitionError` where the table has no such row."""
     try:
         return TABLE[state, happening]
     except KeyError:
-        raise ImpossibleInputError(f"{happening} cannot happen to a run that is {state}") from None
+        raise InvalidTransitionError(f"{happening} cannot happen to a run that is {state}") from None

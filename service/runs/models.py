@@ -12,8 +12,10 @@ RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
 # A run whose time ran out is due once more when its vendor calls back late.
 RUN_POLLABLE = "state IN ('waiting', 'timed_out') AND due_at IS NOT NULL"
 RUN_OPEN = "ended_at IS NULL"
+# A run that others followed has ended, and they do not know it yet.
+FOLLOWERS_DUE = "followers_due_at IS NOT NULL"
 # A run that may not be submitted yet: its vendor's gate takes the first in line when it can.
-RUN_IN_LINE = "state IN ('queued', 'unknown') AND throttled_at IS NOT NULL AND lease_token IS NULL"
+RUN_THROTTLED = "state IN ('queued', 'unknown') AND throttled_at IS NOT NULL AND lease_token IS NULL"
 # A run that takes up a place at its vendor. A lease that has ended takes up none.
 RUN_UNDER_WAY = "(state = 'waiting' OR (state IN ('queued', 'unknown') AND lease_token IS NOT NULL))"
 # An answer of the run's own, that later twins may take over.
@@ -105,12 +107,18 @@ class Run(SQLModel, table=True):
             "ix_run_dispatch", "due_at", postgresql_where=text(RUN_DISPATCHABLE), sqlite_where=text(RUN_DISPATCHABLE)
         ),
         Index("ix_run_poll", "due_at", postgresql_where=text(RUN_POLLABLE), sqlite_where=text(RUN_POLLABLE)),
+        Index(
+            "ix_run_followers_due",
+            "followers_due_at",
+            postgresql_where=text(FOLLOWERS_DUE),
+            sqlite_where=text(FOLLOWERS_DUE),
+        ),
         Index("ix_run_unfinished", "deadline_at", postgresql_where=text(RUN_OPEN), sqlite_where=text(RUN_OPEN)),
         Index(
             "ix_run_line",
             *("mode", "vendor", "throttled_at", "id"),
-            postgresql_where=text(RUN_IN_LINE),
-            sqlite_where=text(RUN_IN_LINE),
+            postgresql_where=text(RUN_THROTTLED),
+            sqlite_where=text(RUN_THROTTLED),
         ),
         Index(
             "ix_run_under_way",
@@ -159,6 +167,7 @@ class Run(SQLModel, table=True):
     leader_key: str | None = None  # the same, of an unfinished run that later twins may follow; else null
     follows_run_id: str | None = Field(default=None, index=True)  # whose answer is waited for, instead of asking
     followed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    followers_due_at: datetime | None = Field(default=None, sa_type=UtcTime)  # since when they are to learn of its end
     successor_run_id: str | None = None  # who goes on with the work of this cancelled run
     submitted_as_run_id: str | None = None  # an heir's vendor knows it by that run's id
     # how far the submission came
@@ -166,6 +175,9 @@ class Run(SQLModel, table=True):
     submit_started_at: datetime | None = Field(default=None, sa_type=UtcTime)
     submitted_at: datetime | None = Field(default=None, sa_type=UtcTime)
     submit_tries: int = 0
+    refusals: int = Field(
+        default=0, sa_column_kwargs={"server_default": "0"}
+    )  # whole answers that refused it, and said neither "later" nor "never"
     resubmitted: bool = False  # a submission of unknown outcome was repeated: perhaps charged twice
     vendor_job_id: str | None = None
     refs_json: str = "{}"

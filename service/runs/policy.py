@@ -10,17 +10,8 @@ from service.detectors.catalogue import Catalogue
 from service.events.outbox import Outbox
 from service.kit.backoff import Random
 from service.runs.detector_stats import Measured, Measurements
-from service.runs.models import Run
+from service.runs.rows import RunRow
 from service.spending.prices import Prices
-
-TOPIC_RUNS = "runs"
-TOPIC_POLLS = "polls"
-TOPIC_SOURCES = "sources"
-
-
-def topic_of(detection_id: str) -> str:
-    """The wake of whoever waits for this detection's end."""
-    return f"detection:{detection_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +19,9 @@ class DetectionPolicy:
     """The room's surroundings.
 
     A stored answer about the same audio is taken over for the span of `reuse`, instead of asking again.
-    `on_job_known` is told, in the transaction, when a run learns its vendor's job id. `callbacks_seen` counts, by
-    run id, the authentic callbacks and how many of them were the same again. `measured` is what is known lately of a
-    detector in a mode.
+    `on_names_known` is called, in the transaction, for runs of which callbacks may have come too early.
+    `callbacks_seen` counts, by run id, the authentic callbacks and how many of them were the same again. `measured` is
+    what is known lately of a detector in a mode.
     """
 
     catalogue: Catalogue
@@ -42,5 +33,5 @@ class DetectionPolicy:
     prices: Prices = field(default_factory=Prices)
     sandbox_words: frozenset[str] = frozenset()
     callbacks_seen: Callable[[Session, Sequence[str]], Mapping[str, tuple[int, int]]] = lambda _session, _runs: {}
-    on_job_known: list[Callable[[Session, Run], None]] = field(default_factory=list)
+    on_names_known: list[Callable[[Session, Sequence[RunRow]], None]] = field(default_factory=list)
     measured: Callable[[Session, str, str, datetime], Measured] = field(default_factory=Measurements)

@@ -2,11 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from service.detectors.catalogue import Catalogue
 from service.detectors.port import Capabilities
 from service.detectors.words import ReasonCode
-from service.media.models import Media
+
+
+class Audio(Protocol):
+    """What of some audio decides who takes it."""
+
+    @property
+    def format(self) -> str:
+        """Our word for its format."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +29,7 @@ class Objection:
     text: str
 
 
-def objection(capabilities: Capabilities, media: Media) -> Objection | None:
+def objection(capabilities: Capabilities, media: Audio) -> Objection | None:
     """Return why this detector cannot take this audio, or `None` if it can."""
     if media.format not in capabilities.formats:
         text = f"The detector does not take {media.format}; it takes {', '.join(sorted(capabilities.formats))}."
@@ -28,7 +40,7 @@ def objection(capabilities: Capabilities, media: Media) -> Objection | None:
     return None
 
 
-def hopeless(names: Sequence[str], media: Media, mode: str, catalogue: Catalogue) -> list[Objection] | None:
+def hopeless(names: Sequence[str], media: Audio, mode: str, catalogue: Catalogue) -> list[Objection] | None:
     """Return why each of these detectors cannot take this audio; `None` if one of them can."""
     found = [objection(_capabilities(name, mode, catalogue), media) for name in names]
     against = [each for each in found if each is not None]
@@ -36,7 +48,7 @@ def hopeless(names: Sequence[str], media: Media, mode: str, catalogue: Catalogue
 
 
 def what_each_takes(
-    names: Sequence[str], media: Media, against: Sequence[Objection], mode: str, catalogue: Catalogue
+    names: Sequence[str], media: Audio, against: Sequence[Objection], mode: str, catalogue: Catalogue
 ) -> str:
     """Return what to say where none of these detectors can take this audio."""
     size = any(each.reason is ReasonCode.FILE_TOO_LARGE for each in against)

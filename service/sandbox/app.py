@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.sandbox.aippim import AippimTwin, passes_challenge
 from service.sandbox.asc import AscTwin
 from service.sandbox.callbacks import Callbacks

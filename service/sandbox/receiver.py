@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.sandbox.manners import Manner
 from service.sandbox.troubles import Held
 from service.sandbox.turns import Turns

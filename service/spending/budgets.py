@@ -4,18 +4,26 @@ What may have been charged counts as charged. A price that is not known passes e
 operator says no.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
+from service.kit.columns import table_of
+from service.spending.allowance import BudgetUsage, why_not
 from service.spending.ledger import spent
 from service.spending.models import Budget
-from service.spending.money import amount_text
 from service.spending.prices import Price
 
-_UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
+_BUDGET = table_of(Budget)
+_BUDGETS = (
+    select(_BUDGET.c.account_id, _BUDGET.c.mode, _BUDGET.c.currency, _BUDGET.c.amount_micros)
+    .where(_BUDGET.c.account_id.in_(bindparam("accounts", expanding=True)))
+    .order_by(_BUDGET.c.account_id, _BUDGET.c.mode, _BUDGET.c.currency)
+)
+_LOCKED_BUDGETS = _BUDGETS.with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +44,29 @@ def month_of(now: datetime) -> tuple[datetime, datetime]:
     return first, first.replace(year=year, month=month + 1)
 
 
-def exceeds(budget_micros: int, spent_micros: int, price_micros: int) -> bool:
-    """Whether one more at this price is more than the budget. What costs nothing never is."""
-    return price_micros > 0 and spent_micros + price_micros > budget_micros
-
-
 def over_budget(
-    session: Session,
-    account_id: str,
-    mode: str,
-    price: Price,
-    now: datetime,
-    *,
-    lock: bool = False,
-    unknown_passes: bool = True,
+    session: Session, account_id: str, mode: str, price: Price, now: datetime, *, unknown_passes: bool = True
 ) -> str | None:
-    """Why the account may not spend this now, in a sentence; `None` if it may.
+    """Return why the account may not spend this as it looks now, in a sentence; `None` if it may. Locks nothing."""
+    usage = usage_of(session, [(account_id, mode)], now)
+    return why_not(price, usage.get((account_id, mode), {}), unknown_passes=unknown_passes)
 
-    Without `unknown_passes` an account with a budget spends nothing where the price is not known. With `lock` nobody
-    else of the account decides until this transaction ends: two at once cannot both take the last.
+
+def usage_of(
+    session: Session, owners: Collection[tuple[str, str]], now: datetime, *, lock: bool = False
+) -> dict[tuple[str, str], dict[str, BudgetUsage]]:
+    """Return what is gone of the budgets of these accounts and modes, by currency. Owners without one are left out.
+
+    With `lock` nobody else of the account decides until this transaction ends: two at once cannot both take the last.
     """
-    if price.amount_micros is None and not unknown_passes:
-        return _UNKNOWN if _has_budget(session, account_id, mode) else None
-    if not price.amount_micros or price.currency is None:
-        return None
-    wanted = select(Budget).where(
-        Budget.account_id == account_id, Budget.mode == mode, Budget.currency == price.currency
-    )
-    budget = session.exec(wanted.with_for_update() if lock else wanted).first()
-    if budget is None:
-        return None
-    gone = spent(session, account_id, mode, price.currency, *month_of(now))
-    if not exceeds(budget.amount_micros, gone, price.amount_micros):
-        return None
-    whole, used, more = (amount_text(part) for part in (budget.amount_micros, gone, price.amount_micros))
-    return f"Of this month's budget of {whole} {price.currency}, {used} are spent; {more} more would exceed it."
+    accounts = sorted({account_id for account_id, _ in owners})
+    found = session.connection().execute(_LOCKED_BUDGETS if lock else _BUDGETS, {"accounts": accounts}).all()
+    usage: dict[tuple[str, str], dict[str, BudgetUsage]] = {}
+    for account_id, mode, currency, amount in found:
+        if (account_id, mode) in owners:
+            gone = spent(session, account_id, mode, currency, *month_of(now))
+            usage.setdefault((account_id, mode), {})[currency] = BudgetUsage(amount, gone)
+    return usage
 
 
 def not_held(detectors: Sequence[str]) -> str:
@@ -79,11 +75,6 @@ def not_held(detectors: Sequence[str]) -> str:
     return (
         f"No budget holds {names}: the price is not known. Give it in PRICES_FILE, or set UNKNOWN_PRICE_PASSES=false."
     )
-
-
-def _has_budget(session: Session, account_id: str, mode: str) -> bool:
-    own = select(Budget.currency).where(Budget.account_id == account_id, Budget.mode == mode)
-    return session.exec(own.limit(1)).first() is not None
 
 
 def set_budget(session: Session, account_id: str, mode: str, currency: str, amount_micros: int, now: datetime) -> None:

@@ -4,8 +4,10 @@ Always locked in the order of their names, all at once, and last: whoever holds 
 workers never wait for one another.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import tuple_
@@ -26,6 +28,7 @@ CIRCUITS_OPENED = Count("relay_circuits_opened_total", "Circuits that opened tow
 UNPAID = Count("relay_vendors_out_of_credit_total", "Times a vendor wanted to be paid first.", "vendor", "mode")
 
 _A_SECOND = timedelta(seconds=1)
+_EVERY_GATE = select(Gate).execution_options(populate_existing=True)
 
 GateKey = tuple[str, str]
 """Mode and vendor, as the catalogue has them."""
@@ -33,7 +36,7 @@ GateKey = tuple[str, str]
 
 def gates_as_they_are(session: Session) -> dict[GateKey, Gate]:
     """Every gate, unlocked: good enough to see whether one has to be locked."""
-    return {(gate.mode, gate.vendor): gate for gate in session.exec(select(Gate))}
+    return {(gate.mode, gate.vendor): gate for gate in session.exec(_EVERY_GATE)}
 
 
 def lock_gates(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
@@ -45,26 +48,43 @@ def lock_gates(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gat
     return _locked(session, keys)
 
 
-def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now: datetime) -> bool:
-    """What a vendor's answer told is on record. Whether runs stand in line at this gate. Called last in a transaction.
+@dataclass(frozen=True, slots=True)
+class GateFeedback:
+    """What a vendor's answer, or its absence, tells its gate."""
 
-    That a vendor simply answers is no news while its circuit is closed, and locks nothing.
+    key: GateKey
+    limits: Limits
+    heard: Heard
+
+
+def record_feedback(session: Session, feedback: Sequence[GateFeedback], now: datetime) -> bool:
+    """Apply the vendors' feedback to their gates; return True if runs are queued behind one of them.
+
+    Call last: gates are locked after all other rows. That a vendor simply answers is no news while its circuit is
+    closed, and locks nothing; nor does what a twin says, which speaks of its own run alone.
     """
-    if not limits.answers_tell_of_all:
-        gate = session.get(Gate, key[::-1])
-        return gate is not None and gate.queue_until is not None
     session.flush()
-    mode, vendor = key
-    gate = session.get(Gate, (vendor, mode), populate_existing=True)
-    if told.plain and (gate is None or not _would_change(gate, told)):
-        return gate is not None and gate.queue_until is not None
-    gate = lock_gates(session, [key])[key]
-    if (news := news_of(gate, told, now)) is not None:
-        after_commit(session, lambda: _tell_news(key, news))
-    if hear(gate, limits, told, now):
-        after_commit(session, lambda: _tell_opened(key, told, gate))
+    gates = gates_as_they_are(session)
+    telling = [each for each in feedback if each.limits.answers_tell_of_all]
+    changing = {each.key for each in telling if _would_change(gates.get(each.key), each.heard)}
+    gates |= lock_gates(session, changing)
+    for each in telling:
+        if each.key in changing:
+            _apply(session, gates[each.key], each, now)
     session.flush()
-    return gate.queue_until is not None
+    return any(each.key in gates and gates[each.key].queue_until is not None for each in feedback)
+
+
+def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now: datetime) -> bool:
+    """Apply one answer's feedback; see `record_feedback`."""
+    return record_feedback(session, [GateFeedback(key, limits, told)], now)
+
+
+def _apply(session: Session, gate: Gate, each: GateFeedback, now: datetime) -> None:
+    if (news := news_of(gate, each.heard, now)) is not None:
+        after_commit(session, partial(_tell_news, each.key, news))
+    if hear(gate, each.limits, each.heard, now):
+        after_commit(session, partial(_tell_opened, each.key, each.heard, gate))
 
 
 def note_leaving(session: Session, key: GateKey, limits: Limits, charged_at: datetime, now: datetime) -> None:
@@ -89,8 +109,12 @@ def _locked(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
     return {(gate.mode, gate.vendor): gate for gate in found}
 
 
-def _would_change(gate: Gate, told: Heard) -> bool:
-    """Return True if even a plain answer is news to this gate."""
+def _would_change(gate: Gate | None, told: Heard) -> bool:
+    """Return True if the answer is news to this gate: also a plain one is, where there was trouble."""
+    if not told.plain:
+        return True
+    if gate is None:
+        return False
     troubled = gate.circuit != Circuit.CLOSED or gate.failures > 0 or gate.last_error is not None
     return troubled or (told.taken and gate.closed_for == OUT_OF_CREDIT)
 

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from service.detections.observe import PARTIAL
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, Via
+from service.runs.facts import PARTIAL, REREAD
 from service.runs.lifecycle import RunState
-from service.runs.load_facts import REREAD
 from service.runs.models import Observation, Run
 from service.timeline.fact import Fact
 from service.verdicts.votes import Rule

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.detections.note_try import Errand, Outcome
 from service.detectors.words import Via
 from service.kit.clock import rfc3339
+from service.runs.inputs import SubmissionOutcome, SubmissionStep
 from service.runs.lifecycle import RunState
 from service.runs.models import Observation, Run
 from service.timeline.fact import Fact
 from service.timeline.waits import Span
 
-_TAKEN = (Outcome.ACCEPTED.value, Outcome.ANSWERED.value, Outcome.UNKNOWN.value)
-_STAYS = (Outcome.ACCEPTED.value, Outcome.UNKNOWN.value)
+_TAKEN = (SubmissionOutcome.ACCEPTED.value, SubmissionOutcome.ANSWERED.value, SubmissionOutcome.UNKNOWN.value)
+_STAYS = (SubmissionOutcome.ACCEPTED.value, SubmissionOutcome.UNKNOWN.value)
 _IN_FLIGHT = "in_flight"
 
 
@@ -21,7 +21,7 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
     """Each try, at the moment it left; the last one also while it is in flight, as another fact than its outcome."""
     doubtful = False  # an earlier submission may have been taken
     for number, row in enumerate(tries, 1):
-        submits = row.via == Errand.SUBMIT.value
+        submits = row.via == SubmissionStep.SUBMIT.value
         told = {
             "try": number,
             "step": row.via,
@@ -32,12 +32,12 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
             "retry_after_seconds": row.retry_after_seconds,
             "next_attempt_at": _time(row.next_at),
             "prepared_ref": run.prepared_ref if submits else None,
-            "job_id": run.vendor_job_id if row.outcome == Outcome.ACCEPTED.value else None,
+            "job_id": run.vendor_job_id if row.outcome == SubmissionOutcome.ACCEPTED.value else None,
             "recorded_at": rfc3339(row.at),
             "possible_duplicate_charge": doubtful and row.outcome in _TAKEN,
         }
         yield Fact(row.left_at or row.at, "run.submitted", f"{run.id}/submitted/{row.n}", run.id, told)
-        doubtful |= submits and row.outcome == Outcome.UNKNOWN.value
+        doubtful |= submits and row.outcome == SubmissionOutcome.UNKNOWN.value
     if _left_untold(run, tries):
         yield _untold(run, len(tries) + 1)
 
@@ -53,8 +53,8 @@ def at_vendor(run: Run, tries: Sequence[Observation]) -> Iterable[Span]:
     if run.followed_at is not None:
         yield run.followed_at, until
     for row in tries:
-        if row.left_at is not None and row.outcome != Outcome.NOT_SENT.value:
-            stays = row.via == Errand.SUBMIT.value and row.outcome in _STAYS
+        if row.left_at is not None and row.outcome != SubmissionOutcome.NOT_SENT.value:
+            stays = row.via == SubmissionStep.SUBMIT.value and row.outcome in _STAYS
             yield row.left_at, until if stays else row.at
     if run.submit_started_at is not None and _left_untold(run, tries):
         yield run.submit_started_at, until
@@ -62,7 +62,7 @@ def at_vendor(run: Run, tries: Sequence[Observation]) -> Iterable[Span]:
 
 def _left_untold(run: Run, tries: Sequence[Observation]) -> bool:
     """Whether the latest submission has no row: it is in flight, or the run ended while it was."""
-    known = {row.left_at for row in tries if row.via == Errand.SUBMIT.value}
+    known = {row.left_at for row in tries if row.via == SubmissionStep.SUBMIT.value}
     return run.submit_started_at is not None and run.submit_started_at not in known
 
 
@@ -70,10 +70,10 @@ def _untold(run: Run, number: int) -> Fact:
     """What is known of a submission in flight, or of one whose answer nobody waited for any more."""
     outcome = _IN_FLIGHT
     if run.state != RunState.QUEUED.value:
-        outcome = Outcome.UNKNOWN.value if run.vendor_job_id is None else Outcome.ACCEPTED.value
+        outcome = SubmissionOutcome.UNKNOWN.value if run.vendor_job_id is None else SubmissionOutcome.ACCEPTED.value
     told: dict[str, Any] = {
         "try": number,
-        "step": Errand.SUBMIT.value,
+        "step": SubmissionStep.SUBMIT.value,
         "outcome": outcome,
         "http_status": None,
         "reason_code": None,

@@ -12,7 +12,7 @@ from service.verdicts.votes import Part, Rule, cast, disagree, short_of_quorum
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class StartNext:
     """This pending run is to be asked now. The same answer comes until the run has moved."""
 
     run_id: str
@@ -30,7 +30,7 @@ class Stop:
     skip_run_ids: tuple[str, ...]
 
 
-def next_step(parts: Sequence[Part], *, quorum: int = 1) -> Ask | Wait | Stop:
+def next_step(parts: Sequence[Part], *, quorum: int = 1) -> StartNext | Wait | Stop:
     """What to do now, given the runs in the order asked for. `pending` is a run that was not asked yet.
 
     A run that was asked but is not yet at the vendor may be given as `running`, or be asked again: the same.
@@ -43,7 +43,7 @@ def next_step(parts: Sequence[Part], *, quorum: int = 1) -> Ask | Wait | Stop:
     if running and not (settled and pending):
         return Wait()
     useful = () if settled else _useful(parts, pending, quorum)
-    return Ask(useful[0].run_id) if useful else Stop(tuple(part.run_id for part in pending))
+    return StartNext(useful[0].run_id) if useful else Stop(tuple(part.run_id for part in pending))
 
 
 def _settled(parts: Sequence[Part], quorum: int) -> bool:

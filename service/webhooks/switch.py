@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.events.outbox import Draft, Outbox
+from service.events.draft import Draft
+from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.ids import is_id
 from service.kit.sealing import Sealer

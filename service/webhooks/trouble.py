@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import select as core_select
 from sqlmodel import Session, col, or_, select
 
-from service.events.outbox import Draft, Outbox
+from service.events.draft import Draft
+from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.among import among
 from service.kit.clock import rfc3339

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
-from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.system_clock import system_clock
 from service.sandbox.track import write_track
 from tests.api.doors import served
 from tests.api.promise import Promise

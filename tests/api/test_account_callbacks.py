@@ -19,7 +19,7 @@ from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.sealing import Sealer
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
-from tests.detections.certifying import ISSUED, Certifying
+from tests.certificates.certifying import ISSUED, Certifying
 from tests.detections.rows import World, world
 from tests.detections.scripted import job, said
 from tests.vendors.contract import sample

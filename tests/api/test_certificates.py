@@ -20,7 +20,7 @@ from service.kit.sealing import Sealer
 from service.runs.models import Certificate
 from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
-from tests.detections.certifying import HOLDS, ISSUED, Certifying, analysed, certifying
+from tests.certificates.certifying import HOLDS, ISSUED, Certifying, analysed, certifying
 from tests.detections.rows import PLAN, World, add_media, alter, policy_of
 from tests.detections.scripted import Answer, aippim, job, lost, raw, said
 

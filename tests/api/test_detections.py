@@ -13,13 +13,14 @@ import pytest
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.api.detections import ROUTES
-from service.detections.observe import Sighting, observe
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.kit.guard import GuardPolicy
+from service.runs.inputs import VendorAnswer
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, add_media, policy_of
 from tests.detections.scripted import aippim, asc, said
+from tests.runs.acting import observe
 from tests.waiting import until
 
 _URL = "https://cdn.example/my-song.ai.mp3"
@@ -48,7 +49,7 @@ class Door:
 
     def answer(self, word: str) -> None:
         with self.here.database.writing() as session:
-            sighting = Sighting(Via.POLL, said(word), asc().read(said(word), "asc"), Authenticity.TLS_FETCH)
+            sighting = VendorAnswer(Via.POLL, said(word), asc().read(said(word), "asc"), Authenticity.TLS_FETCH)
             observe(session, self.here.run().id, sighting, self.here.policy, NOW)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from service.accounts.register import account_named
 from service.api.routes import ROUTES
-from service.events.outbox import Draft, Outbox
+from service.events.draft import Draft
+from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.database import Database
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on

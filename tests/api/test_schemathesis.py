@@ -35,8 +35,8 @@ from service.api.openapi import document, operations
 from service.api.routes import ROUTES
 from service.app import create as create_app
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.system_clock import system_clock
 from service.settings import Settings
 from tests.api.doors import DEADLINE_SECONDS
 from tests.media.sounds import wav

@@ -17,7 +17,8 @@ from service.accounts.register import account_named
 from service.api import sse
 from service.api.context import Context
 from service.api.routes import ROUTES
-from service.events.outbox import Draft, Outbox
+from service.events.draft import Draft
+from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.database import Database, Overdue
 from service.kit.wake import Sleeper

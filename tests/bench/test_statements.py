@@ -6,8 +6,8 @@ from sqlmodel import Session
 
 from service.accounts.models import Account
 from service.bench.statements import Counts, counting
-from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.system_clock import system_clock
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ async def _world(database: Database, fetches: Sequence[Answer] = (), **plan: Any
     return here, detection_id
 
 
-@pytest.mark.xfail(strict=True, reason="core: V2")
 @pytest.mark.parametrize(
     ("called", "fetched"), [("ai", "human"), ("human", "ai"), ("short", "human"), ("broken", "ai")]
 )
@@ -36,7 +35,6 @@ async def test_a_callback_that_the_fetch_contradicts_is_a_conflict_and_asks_for_
     assert result["review"]["required"] is True
 
 
-@pytest.mark.xfail(strict=True, reason="core: V2")
 async def test_two_callbacks_that_contradict_each_other_are_a_conflict(database: Database) -> None:
     here, detection_id = await _world(database, trust="payload")
     for word in ("ai", "human"):
@@ -48,7 +46,6 @@ async def test_two_callbacks_that_contradict_each_other_are_a_conflict(database:
     assert result["review"]["required"] is True
 
 
-@pytest.mark.xfail(strict=True, reason="core: V2")
 async def test_an_answer_that_a_late_callback_contradicts_is_a_conflict(database: Database) -> None:
     here, detection_id = await _world(database, [said("human")])
     here.clock.turn(45)

@@ -8,7 +8,8 @@ import pytest
 from sqlmodel import col, select
 
 from service.callbacks.models import Callback
-from service.callbacks.process import claim_callbacks, process
+from service.callbacks.process import claim_callbacks, read_callbacks
+from service.callbacks.settle import process_callbacks
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
 from service.runs.models import Observation
@@ -183,11 +184,12 @@ async def test_where_the_operator_trusts_it_the_callback_decides(database: Datab
 
 
 async def test_a_late_callback_is_kept_and_changes_nothing(database: Database) -> None:
+    """One that contradicts the answer is in `test_contradictions`."""
     here, _, detection_id = await _waiting(database, [said("human")])
     here.clock.turn(45)
     await here.poll()
     before = (here.run(), here.results(detection_id), here.events())
-    here.arrive(here.run().id, DONE, job_id="j1")
+    here.arrive(here.run().id, {"said": "human"}, job_id="j1")
     await here.callbacks()
     assert (here.run(), here.results(detection_id), here.events()) == before
     assert here.callback_states() == ["late"]
@@ -294,11 +296,12 @@ async def test_a_poison_callback_is_put_aside_after_five_tries_and_harms_no_othe
 async def test_a_callback_whose_lease_was_lost_is_left_to_the_other_worker(database: Database) -> None:
     here, _, _ = await _waiting(database)
     here.arrive(here.run().id, DONE)
-    ((callback_id, token),) = await database.write(claim_callbacks, now=NOW, lease_until=_at(30), limit=5)
+    claimed = await database.write(claim_callbacks, now=NOW, lease_until=_at(30), limit=5)
+    ready = await database.read(read_callbacks, claimed, here.policy)
     with database.writing() as session:
-        alter_to = session.exec(select(Callback).where(col(Callback.id) == callback_id)).one()
-        alter_to.lease_token = "somebody else's"
-    assert await database.write(process, callback_id, token, here.policy, NOW) == "lease_lost"
+        session.exec(select(Callback)).one().lease_token = "somebody else's"
+    ends = await database.write(process_callbacks, ready, here.policy, NOW, wait=True)
+    assert (ends, here.callback_states()) == (["lease_lost"], ["due"])
     assert here.run().confirmation_requested_at is None
 
 

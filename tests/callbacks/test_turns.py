@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from service.callbacks.process import claim_callbacks
 from service.kit.database import Database
 from tests.detections.rows import World, world
@@ -31,7 +29,6 @@ async def test_a_wake_looks_at_no_parked_callback(database: Database) -> None:
     assert here.callback_states() == ["ignored"]
 
 
-@pytest.mark.xfail(strict=True, reason="core: L9")
 async def test_a_claim_whose_process_ended_before_it_could_try_uses_up_no_try(database: Database) -> None:
     here = await _waiting(database)
     here.arrive(here.run().id, {"said": "running"})

@@ -35,11 +35,7 @@ async def _parked(database: Database) -> World:
 
 @pytest.mark.parametrize(
     "first",
-    [
-        "dispatch",
-        # Parked ones are put aside by their age alone, whatever becomes of the run that they name.
-        pytest.param("expire", marks=pytest.mark.xfail(strict=True, reason="core: parked callbacks")),
-    ],
+    ["dispatch", "expire"],
 )
 async def test_an_answer_in_hand_is_heard_whichever_loop_turns_first(database: Database, first: str) -> None:
     here = await _parked(database)
@@ -52,9 +48,8 @@ async def test_an_answer_in_hand_is_heard_whichever_loop_turns_first(database: D
     assert here.detection(detection_id).verdict == "ai_generated"
 
 
-@pytest.mark.xfail(strict=True, reason="core: leases of callbacks")
 async def test_a_callback_that_two_processes_think_about_is_one_look(postgres_url: str) -> None:
-    """The token is read without a lock: meanwhile the lease may end, and another process be done with it."""
+    """Before its run is locked the lease may end, and another process be done with it."""
     with closing(Database(postgres_url)) as database, closing(Database(postgres_url)) as another:
         here = world(database, asc(submits=[job("j1")]))
         second = World(another, here.policy, here.clock)
@@ -65,7 +60,7 @@ async def test_a_callback_that_two_processes_think_about_is_one_look(postgres_ur
 
         @event.listens_for(database.engine, "after_cursor_execute")
         def overtake(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-            if not overtaken and statement.startswith("SELECT callback."):
+            if not overtaken and statement.startswith("SELECT run.id, run.successor_run_id"):
                 overtaken.append(True)
                 here.clock.turn(31)
                 asyncio.run_coroutine_threadsafe(second.processor.step(), loop).result(_LONGEST_SECONDS)
@@ -78,7 +73,6 @@ async def test_a_callback_that_two_processes_think_about_is_one_look(postgres_ur
         assert _looks(database) == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="core: leases of callbacks")
 async def test_a_callback_that_is_given_up_is_leased_to_nobody(database: Database) -> None:
     here = world(database, asc(submits=[job("j1")]))
     here.submit("asc")

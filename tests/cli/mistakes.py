@@ -10,10 +10,10 @@ from sqlalchemy import text
 
 from service.callbacks.addresses import address_token
 from service.cli.dev_folder import DATABASE, kept_secret
-from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.migrate import downgrade, upgrade
 from service.kit.sealing import Sealer
+from service.kit.system_clock import system_clock
 from tests.journeys.processes import free_port
 
 KEY = "a made-up secret key of enough characters"

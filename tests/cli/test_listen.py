@@ -16,8 +16,8 @@ from starlette.routing import Route
 from service.cli import listen
 from service.cli.client import Address, Client, ClientError
 from service.events.outbox import event_body
-from service.kit.clock import system_clock
 from service.kit.signatures import new_secret
+from service.kit.system_clock import system_clock
 from tests.cli.standin import KEY, listening, problem, relay
 from tests.journeys.outside import inbox, serving
 from tests.journeys.processes import free_port

@@ -9,20 +9,21 @@ from sqlmodel import select
 from typer.testing import CliRunner, Result
 
 from service.cli.commands import app
-from service.detections.observe import Sighting, observe
 from service.detections.submit import submit
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.events.models import Event
-from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.sealing import Sealer
+from service.kit.system_clock import system_clock
+from service.runs.inputs import VendorAnswer
 from service.runs.models import Observation, Run
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.detections.rows import add_media, policy_of, question
 from tests.detections.scripted import asc
+from tests.runs.acting import observe
 
 _SECRET = "a made-up secret key of enough characters"
 _BODY = {"status": "completed", "job_id": "j1", "prediction": "ai", "ai_score": 91, "confidence_level": "high"}
@@ -49,7 +50,7 @@ def _misread(database: Database) -> str:
         session.flush()
         run_id = session.exec(select(Run.id)).one()
         raw = Raw(200, {"content-type": "application/json"}, json.dumps(_BODY).encode(), now)
-        observe(session, run_id, Sighting(Via.POLL, raw, old, Authenticity.TLS_FETCH), policy, now)
+        observe(session, run_id, VendorAnswer(Via.POLL, raw, old, Authenticity.TLS_FETCH), policy, now)
         asked = NewEndpoint("acc_1", "live", "https://customer.example/in", ["detection.*"])
         create_endpoint(session, asked, Sealer([_SECRET]), now)
         return made.id

@@ -9,17 +9,18 @@ from sqlmodel import col, select
 
 from service.detections.cancel import cancel
 from service.detections.expire import expire_overdue
-from service.detections.lock import lock_detection
-from service.detections.observe import Sighting, observe
-from service.detections.record import record_answer
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.runs.inputs import AnsweredAtOnce, SubmissionAttempt, SubmissionOutcome, VendorAnswer
+from service.runs.lock import lock_detection
+from service.runs.step import step_one
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import Scripted, raw
+from tests.runs.acting import observe
 from tests.verdicts.votes_cast import VERDICTS
 
 _REASONS = {"too_short": ReasonCode.TOO_SHORT, "error": ReasonCode.VENDOR_ERROR}
@@ -56,8 +57,9 @@ def happen(here: World, detection_id: str, arrival: Arrival, via: Via = Via.POLL
         elif word == "unclear":
             observe(session, run.id, _sighting(here, Reading(status=RunStatus.RUNNING), via), here.policy, now)
         elif via is Via.SYNC and run.lease_token is not None:
-            sighting = _sighting(here, reading(word), via)
-            record_answer(session, run.id, run.lease_token, sighting, None, here.policy, now)
+            answer = _sighting(here, reading(word), via)
+            attempt = SubmissionAttempt(SubmissionOutcome.ANSWERED, raw=answer.raw)
+            step_one(session, AnsweredAtOnce(run.id, run.lease_token, answer, attempt), here.policy, now)
         else:
             observe(session, run.id, _sighting(here, reading(word), via), here.policy, now)
 
@@ -113,6 +115,6 @@ class Model:
             self.told.append(word)
 
 
-def _sighting(here: World, said: Reading, via: Via) -> Sighting:
+def _sighting(here: World, said: Reading, via: Via) -> VendorAnswer:
     body: Raw = raw({"said": said.verdict_raw or said.status.value}, at=here.clock())
-    return Sighting(via, body, said, Authenticity.TLS_FETCH)
+    return VendorAnswer(via, body, said, Authenticity.TLS_FETCH)

@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from service.callbacks.correlate import match_parked
 from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
 from service.callbacks.models import Callback
-from service.callbacks.process import CallbackProcessor, match_parked
-from service.detections.asks import AskBuilder
-from service.detections.dispatch import Dispatcher
+from service.callbacks.process import CallbackProcessor
 from service.detections.submit import Question, submit
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
 from service.detectors.port import Adapter
@@ -25,9 +24,12 @@ from service.kit.database import Database
 from service.kit.ids import new_id
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
-from service.polling.poll import Poller
+from service.runs.followers import FollowerTeller
 from service.runs.models import Detection, Revision, Run
 from service.runs.policy import DetectionPolicy
+from service.vendor_calls.dispatch import Dispatcher
+from service.vendor_calls.poll import Poller
+from service.vendor_calls.run_context import AskBuilder
 from service.verdicts.votes import Rule
 from tests.detections.scripted import NOW, Scripted
 from tests.media.sounds import wav
@@ -70,7 +72,7 @@ def policy_of(*adapters: Adapter, plan: VendorPolicy = PLAN, mode: str = "live")
         outbox=Outbox(),
         random=lambda: 0.0,
         callbacks_seen=callbacks_seen,
-        on_job_known=[match_parked],
+        on_names_known=[match_parked],
     )
 
 
@@ -121,6 +123,7 @@ class World:
         self.dispatcher = Dispatcher(self.database, self.policy, asks, clock=self.clock)
         self.poller = Poller(self.database, self.policy, asks, clock=self.clock)
         self.processor = CallbackProcessor(self.database, self.policy, self.clock)
+        self.followers = FollowerTeller(self.database, self.policy, self.clock)
 
     def submit(self, *detectors: str, media: dict[str, Any] | None = None, **asked: Any) -> str:
         """The id of a detection whose audio is at hand, or at `source_url` if that is given."""
@@ -135,17 +138,25 @@ class World:
         while await self.dispatcher.step():
             pass
         await _finished(self.dispatcher._under_way)
+        await self.tell_followers()
 
     async def poll(self) -> None:
         """Every due run has been asked for, and what came of it is on record."""
         while await self.poller.step():
             pass
         await _finished(self.poller._under_way)
+        await self.tell_followers()
 
     async def callbacks(self) -> None:
         """Every stored callback that was due has had its effect, and what was parked too long is put aside."""
         await self.processor.expire()
         while await self.processor.step():
+            pass
+        await self.tell_followers()
+
+    async def tell_followers(self) -> None:
+        """Every run knows what became of the one that it follows."""
+        while await self.followers.step():
             pass
 
     def arrive(self, subject: str, body: object, *, vendor: str = "asc", **changes: Any) -> bool:

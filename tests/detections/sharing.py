@@ -3,9 +3,9 @@
 from typing import Any
 
 from service.detections.cancel import cancel
-from service.detections.lock import lock_detection
 from service.detections.submit import submit
 from service.retention.erase import erase_detection
+from service.runs.lock import lock_detection
 from service.runs.models import Run
 from tests.detections.rows import World, add_media, question
 

@@ -1,6 +1,5 @@
 """Audio is kept as long as a run may need it, and no longer: whatever came first, its end or the bytes."""
 
-import pytest
 from sqlmodel import select
 
 from service.kit.database import Database
@@ -8,11 +7,10 @@ from service.media.models import Media
 from tests.at_work import by_hand, turn
 from tests.detections.rows import SOUND, world
 from tests.detections.scripted import asc
-from tests.detections.test_fetch_source import _all, _fetcher, _server
 from tests.loopback import answer
+from tests.vendor_calls.test_fetch_source import _all, _fetcher, _server
 
 
-@pytest.mark.xfail(strict=True, reason="core: audio that comes after the end")
 async def test_audio_that_comes_after_its_detections_end_goes_in_time(database: Database) -> None:
     here = world(database, asc())
     async with _server(song=answer(SOUND)) as server, _fetcher(here) as fetcher:

@@ -12,9 +12,9 @@ from service.kit.database import Database
 from service.media.room import Rooms
 from tests.detections.rows import SOUND, World, add_media, world
 from tests.detections.scripted import asc
-from tests.detections.test_fetch_source import _all, _fetcher, _server
 from tests.hanging_names import Lookups, hanging_names
 from tests.loopback import answer
+from tests.vendor_calls.test_fetch_source import _all, _fetcher, _server
 from tests.waiting import until
 
 _CROWD = 24

@@ -4,15 +4,15 @@ import pytest
 from sqlmodel import select
 
 from service.detections.expire import expire_overdue
-from service.detections.lock import lock_detection
-from service.detections.open_link import open_link
 from service.detections.recheck import recheck
 from service.detectors.port import Ask, Raw
 from service.detectors.reading import Reading
 from service.detectors.words import RunStatus
 from service.kit.database import Database
+from service.runs.lock import lock_detection
 from service.runs.models import Observation
 from service.timeline.assemble import assemble
+from service.vendor_calls.media_link import open_link
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, Scripted, aippim, asc, job, lost, raw, said

@@ -8,16 +8,17 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import select
 
-from service.detections.fetch_source import claim_sources, record_source
-from service.detections.lock import lock_detection
-from service.detections.observe import Sighting, observe
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.runs.inputs import VendorAnswer
+from service.runs.lock import lock_detection
 from service.runs.models import Run
+from service.vendor_calls.fetch_source import claim_sources, record_source
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, aippim, asc, job, said
 from tests.detections.sharing import ask, call_off, only, outcome, recording
+from tests.runs.acting import observe
 
 _LONGEST = 60
 
@@ -43,7 +44,7 @@ def _at_once(*works: Callable[[], object]) -> None:
 
 
 def _answer(here: World, run_id: str, word: str, vendor: Scripted, detector: str) -> None:
-    sighting = Sighting(Via.POLL, said(word), vendor.read(said(word), detector), Authenticity.TLS_FETCH)
+    sighting = VendorAnswer(Via.POLL, said(word), vendor.read(said(word), detector), Authenticity.TLS_FETCH)
     with here.database.writing() as session:
         observe(session, run_id, sighting, here.policy, here.clock())
 

@@ -8,19 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
-from service.detections.observe import Sighting, observe
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
+from service.runs.inputs import VendorAnswer
 from service.runs.models import Observation, RawBody
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Scripted, asc, raw, said
+from tests.runs.acting import observe
 
 
 def _look(here: World, answer: Raw, via: Via = Via.POLL) -> None:
     read: Reading | Refused = Scripted().read(answer, "asc")
-    sighting = Sighting(via, answer, read, Authenticity.TLS_FETCH)
+    sighting = VendorAnswer(via, answer, read, Authenticity.TLS_FETCH)
     with here.database.writing() as session:
         observe(session, here.run().id, sighting, here.policy, here.clock())
 
@@ -99,7 +100,7 @@ def test_in_any_order_the_first_end_decides_and_there_is_one_final_event(sqlite_
         looked = len(here.events())
         run_id = next(run.id for run in here.runs(detection_id))
         for word in words:
-            sighting = Sighting(Via.POLL, said(word), Scripted().read(said(word), "asc"), Authenticity.TLS_FETCH)
+            sighting = VendorAnswer(Via.POLL, said(word), Scripted().read(said(word), "asc"), Authenticity.TLS_FETCH)
             with opened.writing() as session:
                 observe(session, run_id, sighting, here.policy, NOW)
         (run,) = here.runs(detection_id)

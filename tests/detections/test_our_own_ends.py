@@ -8,9 +8,9 @@ import pytest
 
 from service.accounts.register import account_named
 from service.detections.cancel import cancel
-from service.detections.conclude import lock_detection
 from service.detectors.catalogue import Limits
 from service.kit.database import Database
+from service.runs.lock import lock_detection
 from service.spending.budgets import set_budget
 from service.spending.prices import load_prices
 from tests.detections.rows import PLAN, World, policy_of
@@ -74,7 +74,6 @@ async def _until_the_deadline(here: World) -> None:
         here.clock.turn(100)
 
 
-@pytest.mark.xfail(strict=True, reason="core: V10")
 @pytest.mark.parametrize(
     "ended", [_wrong_format, _too_large, _over_budget, _held_at_the_gate, _never_sent, _called_off]
 )

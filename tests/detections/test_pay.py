@@ -8,15 +8,16 @@ import pytest
 from sqlmodel import col, select
 
 from service.accounts.register import account_named
-from service.detections.hold import claim_with_media
-from service.detections.pay import begin_paid_submit
 from service.detectors.port import Capabilities, Needs
 from service.kit.clock import seconds
 from service.kit.database import Database
-from service.runs.models import RUN_DISPATCHABLE
+from service.runs.inputs import Leaving
+from service.runs.outcomes import Begun
+from service.runs.step import Done, Work, step, step_one
 from service.spending.budgets import set_budget
 from service.spending.models import Entry
 from service.spending.prices import load_prices
+from service.vendor_calls.admission import claim_submissions
 from tests.detections.rows import PLAN, World, policy_of
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, job, lost, not_sent, raw, said
 from tests.detections.sharing import ask, call_off, only, recording
@@ -125,9 +126,9 @@ async def test_a_submission_whose_worker_died_may_have_been_charged_and_its_repe
     here = priced(database, vendor([job("t1")]))
     here.submit("aippim/standard")
     with database.writing() as session:
-        until = NOW + seconds(60)
-        ((run, token, *_),) = claim_with_media(session, RUN_DISPATCHABLE, now=NOW, lease_until=until, limit=5)
-        assert isinstance(begin_paid_submit(session, run.id, token, here.policy, NOW, until), int)
+        ((one,), _) = claim_submissions(session, here.policy.catalogue, now=NOW, limit=5)
+        leaving = Leaving(one.run.id, one.token, NOW + seconds(60))
+        assert isinstance(step_one(session, leaving, here.policy, NOW), Begun)
     await here.dispatch()
     assert entries(database) == [("charge", 200_000, None)]
     here.clock.turn(60)
@@ -179,26 +180,40 @@ async def test_a_repetition_over_the_budget_waits_for_the_first_ones_callback(da
     assert (run.state, run.due_at, asked.times("submit")) == ("unknown", run.deadline_at, 1)
 
 
-async def test_two_workers_cannot_both_spend_the_last_of_a_budget(database: Database) -> None:
-    here = priced(database, vendor([]))
-    owner = budget(database, 500_000)
+def _six_about_to_leave(here: World) -> list[Leaving]:
+    """Six runs of an account whose budget is enough for two, each with its own worker."""
+    owner = budget(here.database, 500_000)
     for _ in range(6):
         here.submit("aippim/standard", account_id=owner, media={"account": owner})
-    until = NOW + seconds(95)
-    with database.writing() as session:
-        held = claim_with_media(session, RUN_DISPATCHABLE, now=NOW, lease_until=until, limit=9)
-        tokens = [(run.id, token) for run, token, *_ in held]
-    begun = await asyncio.gather(
-        *(database.write(begin_paid_submit, run, token, here.policy, NOW, until) for run, token in tokens)
-    )
-    assert sorted(map(str, begun))[2:] == ["over_budget"] * 4
+    with here.database.writing() as session:
+        claimed, _ = claim_submissions(session, here.policy.catalogue, now=NOW, limit=9)
+    return [Leaving(one.run.id, one.token, NOW + seconds(95)) for one in claimed]
+
+
+async def test_two_workers_cannot_both_spend_the_last_of_a_budget(database: Database) -> None:
+    here = priced(database, vendor([]))
+    leaving = _six_about_to_leave(here)
+    begun = await asyncio.gather(*(database.write(step_one, each, here.policy, NOW) for each in leaving))
+    assert [each for each in begun if not isinstance(each, Begun)] == ["over_budget"] * 4
     assert len(entries(database)) == 2
+
+
+def test_nor_do_several_of_one_batch(database: Database) -> None:
+    here = priced(database, vendor([]))
+    work = [Work(each) for each in _six_about_to_leave(here)]
+    with database.writing() as session:
+        done = step(session, work, here.policy, NOW, wait=False)
+    begun = [each.result() for each in done if isinstance(each, Done)]
+    assert [isinstance(each, Begun) for each in begun] == [True] * 2 + [False] * 4
+    charges = {each.charge_id for each in begun if isinstance(each, Begun)}
+    assert (len(charges), begun[2:], len(entries(database))) == (2, ["over_budget"] * 4, 2)
 
 
 async def test_only_who_holds_the_run_may_charge_it(database: Database) -> None:
     here = priced(database, vendor([]))
     here.submit("aippim/standard")
-    word = await database.write(begin_paid_submit, here.run().id, "another", here.policy, NOW, NOW + seconds(95))
+    leaving = Leaving(here.run().id, "another", NOW + seconds(95))
+    word = await database.write(step_one, leaving, here.policy, NOW)
     assert (word, entries(database)) == ("lease_lost", [])
 
 

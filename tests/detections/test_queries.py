@@ -5,14 +5,15 @@ import json
 import pytest
 from sqlmodel import delete
 
-from service.detections.observe import Sighting, observe
 from service.detections.queries import find_detection, has_ended, result_of
 from service.detectors.port import Raw
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
+from service.runs.inputs import VendorAnswer
 from service.runs.models import Detection, RawBody
 from tests.detections.rows import ACCOUNT, World, alter, world
 from tests.detections.scripted import NOW, asc, said
+from tests.runs.acting import observe
 
 
 def _read(here: World, detection_id: str, *, full: bool = True) -> dict[str, object]:
@@ -22,7 +23,7 @@ def _read(here: World, detection_id: str, *, full: bool = True) -> dict[str, obj
 
 def _answer(here: World, answer: Raw) -> None:
     with here.database.writing() as session:
-        sighting = Sighting(Via.POLL, answer, asc().read(said("ai"), "asc"), Authenticity.TLS_FETCH)
+        sighting = VendorAnswer(Via.POLL, answer, asc().read(said("ai"), "asc"), Authenticity.TLS_FETCH)
         observe(session, here.run().id, sighting, here.policy, NOW)
 
 

@@ -6,12 +6,12 @@ import pytest
 from sqlmodel import col, select
 
 from service.detections.cancel import cancel
-from service.detections.conclude import lock_detection
 from service.detections.queries import result_of
 from service.detections.recheck import recheck
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
+from service.runs.lock import lock_detection
 from service.runs.models import Detection, Observation, RawBody
 from tests.detections.rows import World, policy_of, world
 from tests.detections.scripted import NOW, asc, job, said

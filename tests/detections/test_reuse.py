@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from service.detections.fetch_source import claim_sources, record_source
-from service.detections.lock import lock_detection
 from service.detections.recheck import recheck
 from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.media.models import Media
+from service.runs.lock import lock_detection
 from service.runs.models import RawBody
 from service.timeline.assemble import assemble
+from service.vendor_calls.fetch_source import claim_sources, record_source
 from service.verdicts.votes import Rule
 from tests.detections.rows import ACCOUNT, World, add_media, policy_of, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, raw, said

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
+from service.events.draft import Draft
 from service.events.feed import BEGINNING, Mark, event_object, find_event, mark_of, newest_mark, next_mark, read_feed
 from service.events.models import Event
-from service.events.outbox import Draft, Outbox
+from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.database import Database
 from tests.detections.scripted import NOW

@@ -6,13 +6,13 @@ Only what stands between the two marks is drawn; the words around it are written
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.runs.lifecycle import TABLE, RunInput, RunState
+from service.runs.lifecycle import TABLE, RunState, RunTransition
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
 _BEGIN = "<!-- drawn by tests/house/draw_states.py from service/runs/lifecycle.py -->"
 _END = "<!-- end of what is drawn -->"
 
-Table = Mapping[tuple[RunState, RunInput], RunState]
+Table = Mapping[tuple[RunState, RunTransition], RunState]
 
 
 def redrawn(page: str, table: Table = TABLE) -> str:
@@ -30,7 +30,7 @@ def _cut(text: str, mark: str) -> tuple[str, str, str]:
 
 def _diagram(table: Table) -> str:
     """Mermaid's notation. The two inputs that end any open run are left to the table, for the eye's sake."""
-    everywhere = (RunInput.DEADLINE, RunInput.SKIPPED)
+    everywhere = (RunTransition.DEADLINE, RunTransition.SKIPPED)
     arrows: dict[tuple[RunState, RunState], list[str]] = {}
     for (state, happening), after in table.items():
         if happening not in everywhere:
@@ -42,7 +42,7 @@ def _diagram(table: Table) -> str:
 
 def _rows(table: Table) -> str:
     """A row a state, a column an input; an empty cell cannot happen."""
-    inputs = [happening for happening in RunInput if any(key[1] is happening for key in table)]
+    inputs = [happening for happening in RunTransition if any(key[1] is happening for key in table)]
     head = ["", *(f"`{happening.value}`" for happening in inputs)]
     lines = [head, ["---"] * len(head)]
     for state in RunState:

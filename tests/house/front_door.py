@@ -20,12 +20,12 @@ from service.accounts.register import account_named
 from service.api.context import Context
 from service.api.routes import ROUTES
 from service.app import create
-from service.detections.observe import Sighting, observe
 from service.detections.submit import submit
 from service.detectors.vendor import VendorSettings
 from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
+from service.runs.inputs import VendorAnswer
 from service.runs.models import Run
 from service.settings import load_settings
 from service.vendors import VENDORS
@@ -34,6 +34,7 @@ from service.webhooks.models import Delivery
 from tests.api.doors import NOW, bearer
 from tests.detections.rows import add_media, question
 from tests.detections.scripted import asc, said
+from tests.runs.acting import observe
 
 DEADLINE_SECONDS = 20
 _PARAMETER = re.compile(r"\{(\w+)(:\w+)?\}")
@@ -207,7 +208,7 @@ def _detection(session: Session, context: Context, account_id: str) -> str:
     media_id = add_media(session, account=account_id).id
     made = submit(session, question(account_id=account_id, media_id=media_id, detectors=("asc",)), context.policy, NOW)
     run_id = session.exec(select(Run.id).where(Run.detection_id == made.id)).one()
-    sighting = Sighting(Via.POLL, said("ai"), asc().read(said("ai"), "asc"), Authenticity.TLS_FETCH)
+    sighting = VendorAnswer(Via.POLL, said("ai"), asc().read(said("ai"), "asc"), Authenticity.TLS_FETCH)
     observe(session, run_id, sighting, context.policy, NOW)
     session.flush()
     return made.id

@@ -27,9 +27,9 @@ from service.accounts.register import account_named
 from service.app import create
 from service.callbacks.addresses import address_token
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.sealing import Sealer
+from service.kit.system_clock import system_clock
 from service.sandbox.app import SandboxSettings
 from service.sandbox.app import create as create_twins
 from service.sandbox.receiver import Receiver

@@ -13,9 +13,9 @@ import typer
 
 from service.cli.commands import app
 from service.events.types import EventType
-from service.kit.clock import system_clock
 from service.kit.signatures import new_secret, sign
-from service.runs.lifecycle import TABLE, RunInput, RunState
+from service.kit.system_clock import system_clock
+from service.runs.lifecycle import TABLE, RunState, RunTransition
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.vendors import VENDORS
@@ -174,7 +174,7 @@ def test_the_states_are_drawn_from_the_table() -> None:
 
 
 def test_another_table_gives_another_drawing() -> None:
-    changed = {**TABLE, (RunState.SOURCING, RunInput.SOURCE_READY): RunState.WAITING}
+    changed = {**TABLE, (RunState.SOURCING, RunTransition.SOURCE_READY): RunState.WAITING}
     assert "sourcing --> waiting: source_ready" in redrawn(_read(PAGE), changed)
     assert "sourcing --> queued" not in redrawn(_read(PAGE), changed)
 

@@ -9,10 +9,10 @@ from service import app, worker
 from service.api.metrics import GAUGES
 from service.api.waits import waits
 from service.cli.checks.table import CHECKS
-from service.detections.dispatch import DISPATCHED
-from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.metrics import declared
+from service.kit.system_clock import system_clock
+from service.vendor_calls.dispatch import DISPATCHED
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 _LOADED = (app, worker)  # with all they import: a counter is declared where it counts

@@ -16,20 +16,22 @@ from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from service import resources
+from service.callbacks.correlate import match_parked
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.intake import callbacks_seen, store_callbacks
-from service.callbacks.process import CallbackProcessor, match_parked
-from service.detections.asks import AskBuilder
-from service.detections.dispatch import Dispatcher
+from service.callbacks.process import CallbackProcessor
 from service.detections.submit import submit
 from service.detectors.catalogue import Catalogue, Line, VendorPolicy
 from service.detectors.vendor import VendorSettings
 from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.media.store import DatabaseStore
-from service.polling.poll import Poller
 from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
-from service.runs.policy import TOPIC_POLLS, TOPIC_RUNS, DetectionPolicy
+from service.runs.policy import DetectionPolicy
+from service.runs.topics import TOPIC_POLLS, TOPIC_RUNS
+from service.vendor_calls.dispatch import Dispatcher
+from service.vendor_calls.poll import Poller
+from service.vendor_calls.run_context import AskBuilder
 from service.vendors.aippim.settings import AippimSettings
 from service.vendors.asc.settings import AscSettings
 from tests.detections.rows import Addresses, add_media, question
@@ -96,7 +98,7 @@ class Day:
             outbox=Outbox(),
             random=self.random.random,
             callbacks_seen=callbacks_seen,
-            on_job_known=[match_parked],
+            on_names_known=[match_parked],
         )
         asks = AskBuilder(DatabaseStore(self.database), Addresses(), frozenset())
         self.dispatcher = Dispatcher(self.database, self.policy, asks, clock=self.time, capacity=_ROOM)

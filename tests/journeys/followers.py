@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import event, insert
 from sqlmodel import col, select
 
-from service.detections.lock import lock_detection
 from service.detections.recheck import recheck
 from service.events.models import Event
 from service.kit.columns import table_of
@@ -18,6 +17,7 @@ from service.kit.database import Database
 from service.kit.ids import new_id
 from service.media.models import Media
 from service.resources import open_resources
+from service.runs.lock import lock_detection
 from service.runs.models import Detection, Observation, Run
 from service.settings import load_settings
 from service.worker import Worker

@@ -109,11 +109,10 @@ def callbacks_came_to_an_end(rows: Rows, here: Hammer) -> Iterator[str]:
         is_over = callback.state in _CALLBACK_ENDS or (callback.state == "stuck" and callback.tries > 4)
         if not is_over or callback.due_at is not None:
             yield f"{callback.id} is {callback.state} after {callback.tries} tries: {callback.note}"
-        # One that comes after its run was erased is no observation any more. Of two processes that think about it each
-        # may note a look: tests/callbacks/test_two_processes.py.
+        # One that comes after its run was erased is no observation any more.
         had_effect = callback.state in ("applied", "late")
         least = had_effect and rows.erased_at(callback.run_id) is None
-        if not least <= looks[callback.id] <= (callback.tries if had_effect else 0):
+        if not least <= looks[callback.id] <= had_effect:
             yield f"{callback.id} ({callback.state}) is {looks[callback.id]} observations of {callback.run_id}"
 
 

@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.sandbox.app import SandboxSettings, create
 from service.sandbox.receiver import Receiver
 from tests.loopback import listener

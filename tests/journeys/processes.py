@@ -19,9 +19,9 @@ from sqlmodel import Session
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.callbacks.addresses import address_token
-from service.kit.clock import system_clock
 from service.kit.database import Database
 from service.kit.sealing import Sealer
+from service.kit.system_clock import system_clock
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ import pytest
 from sqlmodel import col, select
 from starlette.types import Scope
 
-from service.kit.clock import system_clock
 from service.kit.database import Database
+from service.kit.system_clock import system_clock
 from service.runs.models import Run
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.at_once import on_both

@@ -63,7 +63,6 @@ async def test_a_thousand_followers_have_the_leaders_answer_once(database: Datab
     assert vendor.times("submit") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="core: followers")
 async def test_callbacks_are_stored_while_followers_are_told(database: Database) -> None:
     """The leader's end is committed, some followers do not know it yet, and whatever comes in is kept."""
     here = crowd(database, asc(submits=[job("j1")]))
@@ -81,11 +80,11 @@ async def test_callbacks_are_stored_while_followers_are_told(database: Database)
         with after_each_commit(one.database, store):
             await one.until(lambda: open_detections(here) == 0)
     assert meanwhile
-    assert here.callback_states().count("parked") == len(meanwhile)
+    await here.callbacks()
+    assert here.callback_states().count("parked") == len(set(meanwhile))  # the same again counts on its row
     assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1}
 
 
-@pytest.mark.xfail(strict=True, reason="core: followers")
 async def test_no_transaction_tells_more_than_a_slice_of_them(database: Database) -> None:
     """A crowd of thousands would take longer than a call to the database may, at each try."""
     here = crowd(database, asc(submits=[job("j1")]))

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
-from service.kit.clock import system_clock
+from service.kit.system_clock import system_clock
 from tests.journeys.customer import Customer, customer
 from tests.journeys.outside import Inbox, inbox
 from tests.journeys.processes import Deployment, deployment

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
-from service.kit.clock import milliseconds_between, rfc3339, seconds, system_clock
+from service.kit.clock import milliseconds_between, rfc3339, seconds
+from service.kit.system_clock import system_clock
 
 _AT = datetime(2026, 11, 20, 23, 41, 0, 123_999, tzinfo=UTC)
 

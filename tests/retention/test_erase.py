@@ -9,7 +9,6 @@ from sqlalchemy import text
 from sqlmodel import Session, SQLModel, select
 
 from service.detections.cancel import cancel
-from service.detections.conclude import lock_detection
 from service.detections.erase import without_content
 from service.detections.queries import result_of
 from service.events.models import Event
@@ -19,6 +18,7 @@ from service.kit.errors import CallerError
 from service.media.erase import find_media
 from service.media.models import Media
 from service.retention.erase import erase_detection, erase_media
+from service.runs.lock import lock_detection
 from service.runs.models import Detection
 from service.webhooks.fanout import fan_out
 from service.webhooks.record import record_attempts

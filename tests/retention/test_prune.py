@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from service.accounts.models import Audit, Idempotency
 from service.callbacks.models import Callback
-from service.detections.conclude import lock_detection
 from service.kit.database import Database, Overdue
 from service.kit.heartbeat import Worker
 from service.kit.ids import new_id
@@ -24,6 +23,7 @@ from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.retention import rows
 from service.retention.prune import Pruner, Retention, mark_due_media
+from service.runs.lock import lock_detection
 from service.runs.models import Detection, Observation, RawBody, Revision
 from service.webhooks.models import Attempt, Delivery
 from tests.detections.rows import Hands, add_media, world

@@ -24,7 +24,7 @@ def run(detector: str = "aippim/standard") -> Run:
 
 @pytest.mark.parametrize("tier", ["pro", " PRO"])
 def test_another_detector_than_was_asked_is_a_conflict_and_the_verdict_stands(tier: str) -> None:
-    found = as_asked(run(), SAID.model_copy(update={"tier": tier}), OFFERED)
+    found = as_asked("aippim", "aippim/standard", SAID.model_copy(update={"tier": tier}), OFFERED)
     assert isinstance(found, Reading)
     assert (found.verdict, found.tier) == (Verdict.NO_AI_DETECTED, tier)
     assert [(each.kind, each.detail) for each in found.conflicts] == [
@@ -35,13 +35,16 @@ def test_another_detector_than_was_asked_is_a_conflict_and_the_verdict_stands(ti
 @pytest.mark.parametrize("tier", ["standard", "Standard", None, "ai-detection-standard", ""])
 def test_the_one_that_was_asked_and_a_name_nobody_knows_are_none(tier: str | None) -> None:
     said_so = SAID.model_copy(update={"tier": tier})
-    assert as_asked(run(), said_so, OFFERED) == said_so
+    assert as_asked("aippim", "aippim/standard", said_so, OFFERED) == said_so
 
 
 def test_where_nothing_is_decided_nothing_contradicts() -> None:
     running = Reading(status=RunStatus.RUNNING, tier="pro")
     refused = Refused(ReasonCode.VENDOR_ERROR, "later", retryable=True)
-    assert (as_asked(run(), running, OFFERED), as_asked(run(), refused, OFFERED)) == (running, refused)
+    assert (
+        as_asked("aippim", "aippim/standard", running, OFFERED),
+        as_asked("aippim", "aippim/standard", refused, OFFERED),
+    ) == (running, refused)
 
 
 async def test_a_poll_that_is_answered_for_another_detector_asks_for_review(

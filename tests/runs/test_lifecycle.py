@@ -5,28 +5,28 @@ from itertools import product
 import pytest
 
 from service.detectors.words import RunStatus
-from service.runs.lifecycle import TABLE, ImpossibleInputError, RunInput, RunState, advance
+from service.runs.lifecycle import TABLE, InvalidTransitionError, RunState, RunTransition, advance
 from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE
 
 _ENDED = [state for state in RunState if state.ended]
 _OPEN = [state for state in RunState if not state.ended]
-_ANSWERS = (RunInput.SUCCEEDED, RunInput.NOT_APPLICABLE, RunInput.FAILED)
-_REREAD = (RunInput.REREAD_SUCCEEDED, RunInput.REREAD_NOT_APPLICABLE, RunInput.REREAD_FAILED)
+_ANSWERS = (RunTransition.SUCCEEDED, RunTransition.NOT_APPLICABLE, RunTransition.FAILED)
+_REREAD = (RunTransition.REREAD_SUCCEEDED, RunTransition.REREAD_NOT_APPLICABLE, RunTransition.REREAD_FAILED)
 _ANSWERED = (RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED)
 
 
-@pytest.mark.parametrize(("state", "happening"), [*product(RunState, RunInput)])
-def test_an_input_moves_the_run_as_the_table_says_or_raises(state: RunState, happening: RunInput) -> None:
+@pytest.mark.parametrize(("state", "happening"), [*product(RunState, RunTransition)])
+def test_an_input_moves_the_run_as_the_table_says_or_raises(state: RunState, happening: RunTransition) -> None:
     if (state, happening) in TABLE:
         assert advance(state, happening) is TABLE[state, happening]
     else:
-        with pytest.raises(ImpossibleInputError, match=state.value):
+        with pytest.raises(InvalidTransitionError, match=state.value):
             advance(state, happening)
 
 
-@pytest.mark.parametrize(("state", "happening"), [*product(_ENDED, RunInput)])
+@pytest.mark.parametrize(("state", "happening"), [*product(_ENDED, RunTransition)])
 def test_nothing_moves_a_run_that_has_ended_but_a_late_answer_or_its_own_read_again(
-    state: RunState, happening: RunInput
+    state: RunState, happening: RunTransition
 ) -> None:
     late_answer = state is RunState.TIMED_OUT and happening in _ANSWERS
     read_again = state in _ANSWERED and happening in _REREAD
@@ -41,18 +41,20 @@ def test_no_open_run_is_read_again(state: RunState) -> None:
 
 @pytest.mark.parametrize("state", _OPEN)
 def test_every_open_run_ends_at_its_deadline_and_can_be_skipped(state: RunState) -> None:
-    assert advance(state, RunInput.DEADLINE) is RunState.TIMED_OUT
-    assert advance(state, RunInput.SKIPPED) is RunState.SKIPPED
+    assert advance(state, RunTransition.DEADLINE) is RunState.TIMED_OUT
+    assert advance(state, RunTransition.SKIPPED) is RunState.SKIPPED
 
 
 @pytest.mark.parametrize("state", [RunState.SOURCING, RunState.RESERVED])
-@pytest.mark.parametrize("answer", [RunInput.SUCCEEDED, RunInput.FAILED, RunInput.NOT_APPLICABLE, RunInput.ACCEPTED])
-def test_a_vendor_not_yet_asked_cannot_answer(state: RunState, answer: RunInput) -> None:
+@pytest.mark.parametrize(
+    "answer", [RunTransition.SUCCEEDED, RunTransition.FAILED, RunTransition.NOT_APPLICABLE, RunTransition.ACCEPTED]
+)
+def test_a_vendor_not_yet_asked_cannot_answer(state: RunState, answer: RunTransition) -> None:
     assert (state, answer) not in TABLE
 
 
 def test_only_a_submission_of_unknown_outcome_is_repeated() -> None:
-    assert [state for state, happening in TABLE if happening is RunInput.REPEATED] == [RunState.UNKNOWN]
+    assert [state for state, happening in TABLE if happening is RunTransition.REPEATED] == [RunState.UNKNOWN]
 
 
 @pytest.mark.parametrize("state", RunState)

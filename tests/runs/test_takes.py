@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from service.detections.fetch_source import claim_sources, record_source
 from service.detections.submit import submit
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.vendor_calls.fetch_source import claim_sources, record_source
 from service.vendors import VENDORS
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, add_media, policy_of, question, world

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from tests.sandbox.serving import SETTINGS, Inbox, client_of, sandbox_at, until
 
 ENDS = {"success", "failure", "completed", "failed"}

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.kit.clock import Clock, seconds, system_clock
+from service.kit.clock import Clock, seconds
+from service.kit.system_clock import system_clock
 from service.sandbox.app import Sandbox, SandboxSettings, create
 from tests.loopback import listener
 

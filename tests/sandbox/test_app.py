@@ -5,7 +5,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service.kit.clock import seconds, system_clock
+from service.kit.clock import seconds
+from service.kit.system_clock import system_clock
 from service.sandbox.app import create
 from service.sandbox.callbacks import Callback, Callbacks
 from service.sandbox.outgoing import Outgoing

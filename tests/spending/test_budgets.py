@@ -8,7 +8,8 @@ from sqlmodel import Session
 
 from service.accounts.register import account_named
 from service.kit.database import Database
-from service.spending.budgets import budgets, exceeds, month_of, over_budget, remove_budget, set_budget
+from service.spending.allowance import BudgetUsage, exceeds
+from service.spending.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
 from service.spending.ledger import Spender, open_charge, settle_charge
 from service.spending.prices import Basis, Price
 
@@ -53,7 +54,10 @@ def test_a_budget_is_spent_by_what_was_and_may_have_been_charged(database: Datab
         assert sentence is not None
         assert "0.30 USD, 0.30 are spent; 0.10 more" in sentence
         settle_charge(session, charges[1], taken=False)
-        assert over_budget(session, who.account_id, "live", TENTH, NOW, lock=True) is None
+        assert over_budget(session, who.account_id, "live", TENTH, NOW) is None
+        owner = (who.account_id, "live")
+        usage = {"USD": BudgetUsage(amount_micros=300_000, spent_micros=200_000)}
+        assert usage_of(session, [owner], NOW, lock=True) == usage_of(session, [owner], NOW) == {owner: usage}
 
 
 def test_what_does_not_count_against_a_budget(database: Database) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import event
 
-from service.detections.conclude import lock_detection
-from service.detections.fetch_source import Failure, record_failure, record_source
 from service.detections.recheck import recheck
 from service.kit.database import Database
+from service.runs.lock import lock_detection
 from service.timeline.assemble import Timeline, assemble
+from service.vendor_calls.fetch_source import Failure, record_failure, record_source
 from service.verdicts.votes import OutcomeReason, Rule
 from service.webhooks.models import Endpoint
 from service.webhooks.record import record_attempts

@@ -8,12 +8,13 @@ import pytest
 from sqlmodel import col, select
 
 from service.detections.cancel import cancel
-from service.detections.conclude import lock_detection
 from service.detectors.port import Ask, Raw
+from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.retention.erase import erase_detection
+from service.runs.lock import lock_detection
 from service.runs.models import Observation, RawBody
-from service.runs.policy import topic_of
+from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
 from service.timeline.seen import Seen
 from tests.detections.rows import World, alter, world
@@ -244,7 +245,7 @@ async def test_a_try_whose_worker_died_is_told_when_it_is_found(database: Databa
     assert _story(here, detection_id).waits["vendor_ms"] == 100_000
 
 
-async def test_a_submission_that_a_cancellation_overtook_is_told_as_unknown(database: Database) -> None:
+async def test_a_job_that_a_cancellation_overtook_is_told_all_the_same(database: Database) -> None:
     async def cancelled(_ask: Ask) -> Raw:
         assert [fact["outcome"] for fact in _tries(here, detection_id)] == ["in_flight"]
         here.clock.turn(2)
@@ -257,7 +258,7 @@ async def test_a_submission_that_a_cancellation_overtook_is_told_as_unknown(data
     detection_id = here.submit("asc")
     await here.dispatch()
     (fact,) = _tries(here, detection_id)
-    assert _some(fact, "try", "outcome", "recorded_at") == (1, "unknown", None)
+    assert _some(fact, "try", "outcome", "recorded_at") == (1, "accepted", rfc3339(here.clock()))
     assert _story(here, detection_id).waits["vendor_ms"] == 2000
 
 

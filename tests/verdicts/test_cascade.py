@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus, Verdict
-from service.verdicts.cascade import Ask, Stop, Wait, next_step
+from service.verdicts.cascade import StartNext, Stop, Wait, next_step
 from service.verdicts.verdict import Decided, Part, Rule, decide
 
 VERDICTS = {
@@ -71,45 +71,45 @@ def decided(ended: Sequence[Part], quorum: int = 1) -> Decided:
 @pytest.mark.parametrize(
     ("state", "step"),
     [
-        ("a:? b:? c:?", Ask("a")),
+        ("a:? b:? c:?", StartNext("a")),
         ("a:running b:? c:?", Wait()),
         ("a:no b:? c:?", Stop(("b", "c"))),
-        ("a:error b:? c:?", Ask("b")),
-        ("a:abstain b:? c:?", Ask("b")),
+        ("a:error b:? c:?", StartNext("b")),
+        ("a:abstain b:? c:?", StartNext("b")),
         ("a:short b:no c:?", Stop(("c",))),
-        ("a:AI b:? c:?", Ask("b")),
+        ("a:AI b:? c:?", StartNext("b")),
         ("a:AI b:running c:?", Wait()),
         ("a:AI b:AI c:?", Stop(("c",))),
         ("a:AI b:partial c:?", Stop(("c",))),
         ("a:AI b:no c:?", Stop(("c",))),
-        ("a:AI b:timeout c:?", Ask("c")),
+        ("a:AI b:timeout c:?", StartNext("c")),
         ("a:AI b:abstain c:error", Stop(())),
-        ("a/1:AI a/2:? b:?", Ask("b")),
+        ("a/1:AI a/2:? b:?", StartNext("b")),
         ("a/1:AI a/2:? b:error", Stop(("a/2",))),
-        ("a/1:error a/2:? b:?", Ask("a/2")),
+        ("a/1:error a/2:? b:?", StartNext("a/2")),
         ("a:no b:running", Wait()),
         ("a:no b:running c:?", Stop(("c",))),
         ("a:error b:error", Stop(())),
     ],
 )
-def test_the_next_step_follows_the_list(state: str, step: Ask | Wait | Stop) -> None:
+def test_the_next_step_follows_the_list(state: str, step: StartNext | Wait | Stop) -> None:
     assert next_step(parts(state)) == step
 
 
 @pytest.mark.parametrize(
     ("state", "quorum", "step"),
     [
-        ("a:no b:? c:?", 2, Ask("b")),
+        ("a:no b:? c:?", 2, StartNext("b")),
         ("a:no b:no c:?", 2, Stop(("c",))),
         ("a:no b:AI c:?", 2, Stop(("c",))),
         ("a:no b:error c:?", 3, Stop(("c",))),
-        ("a:AI b:AI c:?", 3, Ask("c")),
-        ("a/1:AI a/2:? b:AI", 3, Ask("a/2")),
+        ("a:AI b:AI c:?", 3, StartNext("c")),
+        ("a/1:AI a/2:? b:AI", 3, StartNext("a/2")),
         ("a:no b:error c:error", 2, Stop(())),
     ],
 )
 def test_a_quorum_above_one_asks_on_until_it_is_met_or_out_of_reach(
-    state: str, quorum: int, step: Ask | Wait | Stop
+    state: str, quorum: int, step: StartNext | Wait | Stop
 ) -> None:
     assert next_step(parts(state), quorum=quorum) == step
 

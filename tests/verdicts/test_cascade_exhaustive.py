@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from service.verdicts.cascade import Ask, Stop, Wait, next_step
+from service.verdicts.cascade import StartNext, Stop, Wait, next_step
 from service.verdicts.verdict import Decided
 from tests.verdicts.test_cascade import decided, part, parts, played
 
@@ -32,7 +32,7 @@ Said = tuple[str, ...]
 """What each detector of a list has said, `?` where it was not asked yet."""
 
 
-def walk(names: Names, quorum: int) -> Iterator[tuple[Said, Ask | Stop]]:
+def walk(names: Names, quorum: int) -> Iterator[tuple[Said, StartNext | Stop]]:
     """Every state that a cascade of these detectors can come to, and what is to be done there."""
     open_ = [("?",) * len(names)]
     while open_:
@@ -40,7 +40,7 @@ def walk(names: Names, quorum: int) -> Iterator[tuple[Said, Ask | Stop]]:
         step = next_step([part(name, word) for name, word in zip(names, said, strict=True)], quorum=quorum)
         assert not isinstance(step, Wait)
         yield said, step
-        if isinstance(step, Ask):
+        if isinstance(step, StartNext):
             place = names.index(step.run_id)
             open_ += [(*said[:place], word, *said[place + 1 :]) for word in ANSWERS]
 
@@ -73,7 +73,7 @@ def test_it_stops_early_only_when_decided_or_when_no_vote_left_can_change_the_ve
     names: Names, quorum: int
 ) -> None:
     for said, step in walk(names, quorum):
-        if isinstance(step, Ask):
+        if isinstance(step, StartNext):
             continue
         assert step.skip_run_ids == tuple(name for name, word in zip(names, said, strict=True) if word == "?")
         end = outcome(names, said, quorum)
@@ -90,7 +90,7 @@ def test_it_stops_early_only_when_decided_or_when_no_vote_left_can_change_the_ve
 @pytest.mark.parametrize("names", LISTS, ids="".join)
 def test_nobody_is_asked_whose_vote_could_not_change_the_verdict(names: Names, quorum: int) -> None:
     for said, step in walk(names, quorum):
-        if isinstance(step, Ask):
+        if isinstance(step, StartNext):
             place = names.index(step.run_id)
             now = outcome(names, said, quorum).verdict
             votes = [(*said[:place], word, *said[place + 1 :]) for word in ("AI", "no")]

@@ -10,7 +10,8 @@ from ipaddress import ip_network
 
 import aiohttp
 
-from service.events.outbox import Draft, Outbox
+from service.events.draft import Draft
+from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.guard import GuardPolicy

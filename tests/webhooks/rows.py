@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.events.outbox import Draft, Outbox, Recorded
+from service.events.draft import Draft
+from service.events.outbox import Outbox, Recorded
 from service.events.types import EventType
 from service.kit.database import Database
 from service.kit.sealing import Sealer

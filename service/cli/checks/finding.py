@@ -8,9 +8,10 @@ from enum import StrEnum
 from sqlmodel import Session, col, select
 
 from service.detectors.catalogue import Catalogue
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
 from service.kit.database import Database
 from service.kit.heartbeat import Worker
+from service.kit.system_clock import system_clock
 from service.settings import Settings
 
 FRESH = timedelta(seconds=60)

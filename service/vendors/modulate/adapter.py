@@ -10,7 +10,8 @@ from service.detectors.at_once import AnswersAtOnce
 from service.detectors.exchange import Exchange, Failure, NotSent
 from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
 from service.detectors.reading import Reading
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.vendors.modulate.config import BATCH_PATH, STREAM_PATH, ModulateConfig
 from service.vendors.modulate.formats import CONTAINERS, stream_format
 from service.vendors.modulate.hide import hiding

@@ -14,7 +14,8 @@ from service.detectors.objections import failure
 from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import RunStatus
-from service.kit.clock import Clock, system_clock
+from service.kit.clock import Clock
+from service.kit.system_clock import system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
 from service.vendors.pex.token import Tokens, basic_of, without
 

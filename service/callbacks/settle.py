@@ -1,0 +1,270 @@
+"""What callbacks make of their runs, many in one transaction: decided on, saved, and each in the state it is in now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlmodel import Session
+
+from service.callbacks.correlate import (
+    ClaimedCallback,
+    Match,
+    correlate,
+    correlation_lock_key,
+    keys_of,
+    names_of,
+    pass_keys,
+)
+from service.callbacks.erase import ERASED
+from service.callbacks.intake import TOPIC
+from service.callbacks.models import Callback
+from service.kit.columns import table_of
+from service.kit.database import wakes
+from service.runs.decide.workbench import Decision
+from service.runs.inputs import CallbackReceived, VendorAnswer
+from service.runs.load import load
+from service.runs.outcomes import CallbackEnd, CallbackState
+from service.runs.policy import DetectionPolicy
+from service.runs.save import save
+from service.runs.snapshot import Snapshot
+from service.runs.step import Done, Missed, decide_all
+
+_MAX_TRIES = 5
+_PARKED = "parked until its run knew the job"
+
+_CALLBACK = table_of(Callback)
+_STILL_OURS = select(_CALLBACK.c.id, _CALLBACK.c.lease_token).where(
+    _CALLBACK.c.id.in_(bindparam("ids", expanding=True))
+)
+_SAID_BEFORE = select(_CALLBACK.c.id, _CALLBACK.c.run_id, _CALLBACK.c.body_sha256, _CALLBACK.c.subject).where(
+    _CALLBACK.c.run_id.in_(bindparam("runs", expanding=True)),
+    _CALLBACK.c.body_sha256.in_(bindparam("hashes", expanding=True)),
+    _CALLBACK.c.state.in_(["applied", "late"]),
+)
+_SETTLE = (
+    update(_CALLBACK)
+    .where(_CALLBACK.c.id == bindparam("the_id"))
+    .values(
+        state=bindparam("state"),
+        note=bindparam("note"),
+        run_id=bindparam("run_id"),
+        due_at=bindparam("due_at"),
+        expires_at=bindparam("expires_at"),
+        lease_token=None,
+    )
+)
+_COUNT_DOUBLE = (
+    update(_CALLBACK)
+    .where(_CALLBACK.c.id == bindparam("the_id"))
+    .values(
+        times_received=_CALLBACK.c.times_received + bindparam("received"),
+        overflow_count=_CALLBACK.c.overflow_count + bindparam("overflow"),
+    )
+)
+_DROP = delete(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id"))
+_ERASE = update(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id")).values(ERASED)
+_FAILED = update(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id"), _CALLBACK.c.lease_token == bindparam("token"))
+_TRY_AGAIN = _FAILED.values(tries=_CALLBACK.c.tries + 1)
+_GIVE_UP = _FAILED.values(tries=_CALLBACK.c.tries + 1, state="stuck", due_at=None, lease_token=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCallback:
+    """A claimed callback, whose it is, and what its vendor says of that run; `None` where it speaks of none."""
+
+    callback: ClaimedCallback
+    match: Match
+    answer: VendorAnswer | None
+
+
+def process_callbacks(
+    session: Session, ready: Sequence[ReadCallback], policy: DetectionPolicy, now: datetime, *, wait: bool
+) -> list[str | Exception | None]:
+    """Let the callbacks have their effect; return the state that each is in now.
+
+    `merged`: one that said the same came before. `None`: somebody else has its run's rows now.
+    """
+    known = [each for each in ready if each.match.run_id is not None and _is_configured(each, policy)]
+    strangers = [each.callback for each in ready if each not in known]
+    inputs = [_input(each) for each in known]
+    before = load(session, inputs, policy, now, wait=wait, facts=True) if inputs else Snapshot({}, {})
+    connection = session.connection()
+    ours = _still_ours(connection, ready)
+    doubled = _doubled(connection, known, before, ours)
+    wanted = [(each, happened) for each, happened in zip(known, inputs, strict=True) if _is_new(each, ours, doubled)]
+    done, decisions, after = decide_all(before, [happened for _, happened in wanted], policy, now)
+    ends: dict[str, str | Exception | None] = {
+        each.callback.id: "merged" if each.callback.id in ours else "lease_lost" for each in ready
+    }
+    settled = [_settled(each.callback, result, ends, policy) for (each, _), result in zip(wanted, done, strict=True)]
+    strangers = [each for each in strangers if each.id in ours]
+    _pass_all_keys(connection, strangers, decisions, after)
+    settled += _park(session, strangers, ends, policy, now)
+    # Before the runs: what is parked here is woken again by what they learn in this very batch.
+    _write(connection, [row for row in settled if row is not None], _merges(known, ours, doubled))
+    if inputs:
+        save(session, before, decisions, policy, now)
+    return [ends[each.callback.id] for each in ready]
+
+
+def _input(ready: ReadCallback) -> CallbackReceived:
+    callback, match = ready.callback, ready.match
+    if match.run_id is None:
+        raise ValueError("a callback without a run is parked")
+    new = callback.run_id is None
+    counts = (callback.times_received + callback.overflow_count, callback.times_received - 1) if new else (0, 0)
+    return CallbackReceived(
+        match.run_id,
+        callback.id,
+        callback.received_at,
+        callback.job_id,
+        ready.answer,
+        by_name=match.by_name,
+        announced=match.announced,
+        certificate_known=match.certificate_known,
+        counts=counts,
+    )
+
+
+def _is_configured(ready: ReadCallback, policy: DetectionPolicy) -> bool:
+    return policy.catalogue.line(ready.callback.mode, ready.callback.vendor) is not None
+
+
+def _still_ours(connection: Connection, ready: Sequence[ReadCallback]) -> set[str]:
+    """The callbacks whose lease is ours, read once their runs are locked."""
+    found = {row[0]: row[1] for row in connection.execute(_STILL_OURS, {"ids": [each.callback.id for each in ready]})}
+    return {each.callback.id for each in ready if found.get(each.callback.id, "") == each.callback.lease_token}
+
+
+_Doubles = dict[str, str]
+
+
+def _doubled(connection: Connection, known: Sequence[ReadCallback], before: Snapshot, ours: set[str]) -> _Doubles:
+    """Which callbacks say what came for their run at another address of ours before, and which one that was."""
+    runs = {each.callback.id: _final_run(each, before) for each in known}
+    asked = {
+        "runs": sorted({run_id for run_id in runs.values() if run_id}),
+        "hashes": sorted({each.callback.body_sha256 for each in known}),
+    }
+    rows = connection.execute(_SAID_BEFORE, asked).all() if asked["runs"] else []
+    said = {(row.run_id, row.body_sha256): (row.id, row.subject) for row in rows}
+    doubled: _Doubles = {}
+    for each in known:
+        callback = each.callback
+        key = (runs[callback.id], callback.body_sha256)
+        first = said.get(key)
+        if first is not None and first[0] != callback.id and first[1] != callback.subject:
+            doubled[callback.id] = first[0]
+        elif callback.id in ours and key[0] is not None:
+            said.setdefault(key, (callback.id, callback.subject))
+    return doubled
+
+
+def _final_run(ready: ReadCallback, before: Snapshot) -> str | None:
+    run_id = ready.match.run_id
+    while run_id is not None and run_id in before.successors:
+        run_id = before.successors[run_id]
+    return run_id
+
+
+def _is_new(ready: ReadCallback, ours: set[str], doubled: _Doubles) -> bool:
+    return ready.callback.id in ours and ready.callback.id not in doubled
+
+
+def _merges(known: Sequence[ReadCallback], ours: set[str], doubled: _Doubles) -> list[tuple[ClaimedCallback, str]]:
+    return [
+        (each.callback, doubled[each.callback.id])
+        for each in known
+        if each.callback.id in ours and each.callback.id in doubled
+    ]
+
+
+def _settled(
+    callback: ClaimedCallback, result: Done | Missed, ends: dict[str, str | Exception | None], policy: DetectionPolicy
+) -> dict[str, Any] | None:
+    """Return the callback's row as it is now; `None` where it stays as it was."""
+    if isinstance(result, Missed):
+        ends[callback.id] = None
+        return None
+    if result.error is not None:
+        ends[callback.id] = result.error
+        return None
+    end: CallbackEnd = result.outcome
+    ends[callback.id] = end.state.value
+    note = end.note or (_PARKED if end.state is CallbackState.PARKED else callback.note)
+    return {**_row(callback, end.state.value, note, end.run_id, policy), "erase": end.erase}
+
+
+def _row(
+    callback: ClaimedCallback, state: str, note: str | None, run_id: str | None, policy: DetectionPolicy
+) -> dict[str, Any]:
+    return {
+        "the_id": callback.id,
+        "state": state,
+        "note": note,
+        "run_id": run_id or callback.run_id,
+        "due_at": None,
+        "expires_at": callback.received_at + timedelta(seconds=policy.catalogue.longest_deadline()),
+        "erase": False,
+    }
+
+
+def _pass_all_keys(
+    connection: Connection, strangers: Sequence[ClaimedCallback], decisions: Sequence[Decision], after: Snapshot
+) -> None:
+    """Take the keys of the names that are about to be parked and of those that runs learn, in one order."""
+    known = {run_id for decision in decisions for run_id in decision.names_known}
+    taught = [after.runs[run_id] for run_id in sorted(known)]
+    parked = (correlation_lock_key(each.mode, each.vendor, each.subject) for each in strangers)
+    pass_keys(connection, [*parked, *keys_of(taught, names_of(connection, taught))])
+
+
+def _park(
+    session: Session,
+    strangers: Sequence[ClaimedCallback],
+    ends: dict[str, str | Exception | None],
+    policy: DetectionPolicy,
+    now: datetime,
+) -> list[dict[str, Any] | None]:
+    """Park callbacks of runs that we do not know yet.
+
+    Their run may be learning its job just now: both pass the name's key, and one of the two sees the other. What is
+    found only then comes with the next batch, because a detection is locked first of all.
+    """
+    if not strangers:
+        return []
+    rows: list[dict[str, Any] | None] = []
+    for callback, match in zip(strangers, correlate(session, strangers, policy.catalogue), strict=True):
+        found = match.run_id is not None and policy.catalogue.line(callback.mode, callback.vendor) is not None
+        ends[callback.id] = "due" if found else "parked"
+        row = _row(callback, "due" if found else "parked", callback.note if found else _PARKED, None, policy)
+        rows.append({**row, "due_at": now if found else None})
+        if found:
+            wakes(session, TOPIC)
+    return rows
+
+
+def _write(
+    connection: Connection, settled: Sequence[dict[str, Any]], merges: Sequence[tuple[ClaimedCallback, str]]
+) -> None:
+    erased = [{"the_id": row["the_id"]} for row in settled if row["erase"]]
+    if settled:
+        ordered = sorted(settled, key=lambda row: str(row["the_id"]))
+        connection.execute(_SETTLE, [{name: row[name] for name in row if name != "erase"} for row in ordered])
+    if erased:
+        connection.execute(_ERASE, erased)
+    if merges:
+        doubles = [
+            {"the_id": first, "received": callback.times_received, "overflow": callback.overflow_count}
+            for callback, first in merges
+        ]
+        connection.execute(_COUNT_DOUBLE, doubles)
+        connection.execute(_DROP, [{"the_id": callback.id} for callback, _ in merges])
+
+
+def note_failure(session: Session, one: ClaimedCallback) -> None:
+    """Count a try that failed; the fifth puts the callback aside as `stuck`."""
+    statement = _GIVE_UP if one.tries + 1 >= _MAX_TRIES else _TRY_AGAIN
+    session.connection().execute(statement, {"the_id": one.id, "token": one.lease_token})

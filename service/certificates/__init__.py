@@ -1,0 +1,1 @@
+"""Certificates of answers that a vendor issues: asked for, announced, checked."""

@@ -1,0 +1,131 @@
+"""Asking a vendor whether a certificate holds that a callback spoke of. Only then it is on record, and told.
+
+The callback is unsigned, so its word alone makes nothing known. A certificate that does not hold, or is of another
+verdict than the run's, is dropped without a word.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import Session, select
+
+from service.certificates.issue import make_ready
+from service.detectors.exchange import VendorError
+from service.detectors.offers import Certifies, Checked
+from service.detectors.port import Refused
+from service.detectors.reading import Reading
+from service.kit.alone import Alone
+from service.kit.backoff import growing
+from service.kit.claims import claim
+from service.kit.clock import Clock, seconds
+from service.kit.columns import table_of
+from service.kit.database import Database
+from service.runs.lock import lock_detection
+from service.runs.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
+from service.runs.policy import DetectionPolicy
+from service.spending.hearing import Heard, heard
+from service.spending.lock import note_heard
+from service.spending.single import let_one
+
+log = structlog.get_logger()
+
+_BATCH = 10
+_MOST_TRIES = 8
+_FIRST_WAIT, _LONGEST_WAIT = 15.0, 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateChecker:
+    """The checks of one process. `step` is called when woken."""
+
+    database: Database
+    policy: DetectionPolicy
+    clock: Clock
+    _alone: Alone = field(default_factory=lambda: Alone("check certificates"), init=False)
+
+    async def step(self) -> bool:
+        """A batch of announced certificates has been asked about. True if there may be more."""
+        now = self.clock()
+        lease_until = now + seconds(self.policy.catalogue.longest_lease())
+        claimed = await self.database.write(claim_announced, now=now, lease_until=lease_until)
+        rows = {row.id: row for row in claimed}
+
+        async def check(row_id: str) -> None:
+            row = rows[row_id]
+            outcome = await self._check(row)
+            log.info("certificate.checked", vendor=row.vendor, run_id=row.run_id, outcome=outcome)
+
+        await self._alone.each(list(rows), check, now)  # the lease of one that fails is its pause
+        return len(claimed) == _BATCH
+
+    async def _check(self, row: Certificate) -> str:
+        line = self.policy.catalogue.line(row.mode, row.vendor)
+        if line is None or not isinstance(line.adapter, Certifies) or row.certificate_id is None:
+            return await self.database.write(record_check, row, None, self.policy, self.clock())
+        key, limits = (row.mode, row.vendor), line.policy.limits
+        hold = await self.database.write(let_one, key, limits, self.clock())
+        if hold is not None:
+            return await self.database.write(put_off, row, hold.until)
+        try:
+            raw = await line.adapter.look_up_certificate(row.certificate_id)
+        except VendorError:
+            said, told = None, Heard(failed=True)
+        else:
+            said = line.adapter.checked(raw, row.certificate_id)
+            told = heard(raw, said)
+        outcome = await self.database.write(record_check, row, said, self.policy, self.clock())
+        await self.database.write(note_heard, key, limits, told, self.clock())
+        return outcome
+
+
+def claim_announced(session: Session, *, now: datetime, lease_until: datetime) -> list[Certificate]:
+    """At most a batch of announced certificates that are due, leased to us."""
+    table = table_of(Certificate)
+    rows = claim(session, table, CERTIFICATE_ANNOUNCED, now=now, lease_until=lease_until, limit=_BATCH)
+    return [session.get_one(Certificate, row["id"], populate_existing=True) for row in rows]
+
+
+def put_off(session: Session, row: Certificate, until: datetime) -> str:
+    """The vendor's gate lets nothing through: it is asked about then."""
+    held = _hold(session, row)
+    if held is not None:
+        held.due_at, held.lease_token = until, None
+    return "held_back"
+
+
+def record_check(
+    session: Session, row: Certificate, said: Checked | Refused | None, policy: DetectionPolicy, now: datetime
+) -> str:
+    """What the vendor said of it is on record; a word for the log. `None`: it said nothing."""
+    held = _hold(session, row)
+    if held is None:
+        return "lease_lost"
+    if isinstance(said, Checked) and said.valid and _is_of(session, held, said):
+        held.issued_at = said.issued_at or held.issued_at
+        make_ready(session, held, policy, now)
+        return "ready"
+    held.tries += 1
+    passing = said is None or (isinstance(said, Refused) and said.retryable)
+    if not passing or held.tries >= _MOST_TRIES:
+        session.delete(held)
+        return "dropped"
+    wait = growing(held.tries - 1, first=_FIRST_WAIT, factor=2, longest=_LONGEST_WAIT)
+    held.due_at, held.lease_token = now + timedelta(seconds=wait), None
+    return "put_off"
+
+
+def _is_of(session: Session, row: Certificate, said: Checked) -> bool:
+    """Whether the certificate says what the run's answer said, where it says anything."""
+    run = session.get_one(Run, row.run_id)
+    deciding = select(Observation.reading).where(Observation.run_id == run.id, Observation.n == run.observation_n)
+    reading = session.exec(deciding).first()
+    if said.verdict_raw is None or reading is None:
+        return said.verdict_raw is None
+    return Reading.model_validate_json(reading).verdict_raw == said.verdict_raw
+
+
+def _hold(session: Session, row: Certificate) -> Certificate | None:
+    lock_detection(session, row.detection_id)
+    held = session.get(Certificate, row.id, populate_existing=True)
+    return held if held is not None and held.lease_token == row.lease_token and held.state == "announced" else None

@@ -1,0 +1,208 @@
+"""Certificates of a detection: who may have one, asked for once, written down once, announced once.
+
+A vendor is asked between two of these verbs, never within one. A certificate makes no new revision: it stands beside
+the answer it is of, and the stored revisions keep their words.
+"""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from service.certificates.listing import shown
+from service.detectors import offers
+from service.detectors.catalogue import Line
+from service.detectors.offers import Announced, Certifies
+from service.detectors.reading import Reading, Refs
+from service.events.draft import Draft
+from service.events.types import EventType
+from service.kit.clock import seconds
+from service.kit.database import wakes
+from service.kit.errors import CallerError, Problem
+from service.kit.ids import new_id
+from service.runs.lifecycle import RunState
+from service.runs.load_facts import run_row, runs_of
+from service.runs.lock import lock_detection
+from service.runs.models import Certificate, Detection, Observation, Run
+from service.runs.policy import DetectionPolicy
+from service.runs.topics import topic_of
+
+TOPIC = "certificates"
+_MOST_ANNOUNCED = 5  # of one run: a callback's word costs the vendor and us a look
+_IN_PROGRESS_SECONDS = "5"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A certificate to be asked for: the row that stands for it, who holds that, and of what it is to be."""
+
+    row_id: str
+    token: str
+    line: Line
+    vendor: str
+    analysis_id: str
+
+
+def want_certificate(
+    session: Session,
+    detection: Detection,
+    detector: str | None,
+    file_format: str,
+    policy: DetectionPolicy,
+    now: datetime,
+) -> Wanted | Certificate:
+    """The certificate the detection has, or the right to ask for it now. The caller holds the detection locked.
+
+    Raises `CallerError`: 422 for a detector that was not asked; 409 where none that certifies has answered, where
+    the vendor's name for the analysis is not known, where the content was erased, or while another request asks.
+    """
+    run, line, adapter = _certified_run(session, detection, detector, policy)
+    known = select(Certificate).where(Certificate.run_id == run.id, Certificate.format == file_format)
+    for row in session.exec(known.order_by(col(Certificate.id).desc())).all():
+        if row.state == "ready" and (row.expires_at is None or row.expires_at > now):
+            return row
+        if row.state == "asking" and row.due_at is not None and row.due_at > now:
+            detail = "Another request is asking the vendor for this certificate. Send this one again in a moment."
+            raise CallerError(
+                "certificate_in_progress", detail, status=409, headers={"Retry-After": _IN_PROGRESS_SECONDS}
+            )
+        if row.state == "asking":
+            session.delete(row)  # who asked is gone; what came of it, a callback may still tell
+    analysis_id = next(filter(None, (adapter.analysis_of(refs) for refs in _refs(session, run))), None)
+    if analysis_id is None:
+        detail = "The vendor did not say what it calls this analysis, so it cannot be asked for a certificate of it."
+        raise CallerError("analysis_unknown", detail, status=409)
+    row = _new_row(run, "asking", file_format, now + seconds(line.policy.lease))
+    row.analysis_id, row.lease_token = analysis_id, secrets.token_hex(8)
+    session.add(row)
+    session.flush()
+    return Wanted(row.id, row.lease_token, line, run.vendor, analysis_id)
+
+
+def record_certificate(
+    session: Session, wanted: Wanted, issued: offers.Certificate, policy: DetectionPolicy, now: datetime
+) -> Certificate:
+    """The certificate is on record, and told of once. Raises `CallerError` 409 where the detection was erased."""
+    row = _hold(session, wanted.row_id, wanted.token)
+    if row is None:
+        raise CallerError("erased", "The detection's content was erased while the vendor was asked.", status=409)
+    same = select(Certificate).where(
+        Certificate.mode == row.mode,
+        Certificate.vendor == row.vendor,
+        Certificate.certificate_id == issued.certificate_id,
+    )
+    before = session.exec(same).first()
+    if before is not None:  # a callback was quicker
+        session.delete(row)
+        session.flush()
+        row, row.analysis_id = before, row.analysis_id
+    if row.state != "ready":
+        _fill(row, issued)
+        make_ready(session, row, policy, now)
+    return row
+
+
+def give_up_certificate(session: Session, wanted: Wanted) -> None:
+    """Nobody asks for it any more: the next request may."""
+    row = _hold(session, wanted.row_id, wanted.token)
+    if row is not None:
+        session.delete(row)
+
+
+def note_announced(session: Session, run: Run, said: Announced, now: datetime) -> bool:
+    """The vendor is to be asked about the certificate a callback spoke of. False where it is not heard.
+
+    The caller holds the run's detection locked. A callback supplies nothing by itself.
+    """
+    if run.state != RunState.SUCCEEDED.value:
+        return False
+    of_run = session.exec(select(Certificate).where(Certificate.run_id == run.id)).all()
+    if sum(row.state == "announced" for row in of_run) >= _MOST_ANNOUNCED:
+        return False
+    row = _new_row(run, "announced", "pdf", now)
+    row.analysis_id = said.analysis_id
+    _fill(row, said.certificate)
+    session.add(row)
+    wakes(session, TOPIC)
+    return True
+
+
+def make_ready(session: Session, row: Certificate, policy: DetectionPolicy, now: datetime) -> None:
+    """The certificate is there, and its one event with it. The caller holds the detection locked."""
+    row.state, row.ready_at, row.due_at, row.lease_token = "ready", now, None, None
+    session.add(row)
+    session.flush()
+    draft = Draft(
+        row.account_id,
+        row.mode,
+        EventType.CERTIFICATE_READY,
+        {"detection_id": row.detection_id, "run_id": row.run_id, "certificate": shown(row)},
+        detection_id=row.detection_id,
+        run_id=row.run_id,
+    )
+    policy.outbox.record(session, [draft], now)
+    run = run_row(session.get_one(Run, row.run_id))
+    for matching in policy.on_names_known:
+        matching(session, [run])  # a callback that spoke of it too early is matched
+    wakes(session, topic_of(row.detection_id))
+
+
+def _certified_run(
+    session: Session, detection: Detection, detector: str | None, policy: DetectionPolicy
+) -> tuple[Run, Line, Certifies]:
+    runs = runs_of(session, detection.id)
+    if detection.erased_at is not None:
+        raise CallerError("erased", "The detection's content was erased.", status=409)
+    if detector is not None and all(run.detector != detector for run in runs):
+        problem = Problem("/detector", "was not asked in this detection")
+        raise CallerError("invalid_request", "Some of the request is not as it should be.", problems=(problem,))
+    for run in runs:
+        line = policy.catalogue.line(run.mode, run.vendor)
+        wanted = detector in (None, run.detector) and run.state == RunState.SUCCEEDED.value
+        if wanted and line is not None and isinstance(line.adapter, Certifies):
+            return run, line, line.adapter
+    detail = "No detector that issues certificates has answered this detection."
+    raise CallerError("not_certifiable", detail, status=409)
+
+
+def _refs(session: Session, run: Run) -> Iterator[Refs]:
+    """What answers named, the deciding one first, then the newest; and what we recorded ourselves."""
+    seen = session.exec(select(Observation).where(Observation.run_id == run.id).order_by(col(Observation.n).desc()))
+    for row in sorted(seen, key=lambda row: row.n != run.observation_n):
+        decided = row.n == run.observation_n
+        if row.reading is not None and (decided or row.callback_id is None):  # a callback's word alone is not taken
+            refs = Reading.model_validate_json(row.reading).refs
+            yield refs.model_copy(update={"job_id": run.vendor_job_id or refs.job_id})
+    yield Refs(job_id=run.vendor_job_id)
+
+
+def _new_row(run: Run, state: str, file_format: str, due_at: datetime) -> Certificate:
+    return Certificate(
+        id=new_id("crt"),
+        detection_id=run.detection_id,
+        run_id=run.id,
+        account_id=run.account_id,
+        mode=run.mode,
+        vendor=run.vendor,
+        detector=run.detector,
+        state=state,
+        format=file_format,
+        due_at=due_at,
+    )
+
+
+def _fill(row: Certificate, issued: offers.Certificate) -> None:
+    row.certificate_id = issued.certificate_id
+    row.verification_url, row.download_url = issued.verification_url, issued.download_url
+    row.expires_at, row.issued_at = issued.expires_at, issued.issued_at
+
+
+def _hold(session: Session, row_id: str, token: str) -> Certificate | None:
+    detection_id = session.exec(select(Certificate.detection_id).where(Certificate.id == row_id)).first()
+    if detection_id is None:
+        return None
+    lock_detection(session, detection_id)
+    row = session.get(Certificate, row_id, populate_existing=True)
+    return row if row is not None and row.lease_token == token else None

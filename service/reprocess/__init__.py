@@ -1,0 +1,1 @@
+"""Stored answers read again by a mended adapter."""

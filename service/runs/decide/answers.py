@@ -1,0 +1,88 @@
+"""One look at a run, from a callback, a poll or an answer at once: written down, and acted on.
+
+Late, doubled, racing and regressing answers are decided here, by the lifecycle's table, and nowhere else.
+"""
+
+from service.detectors.port import Refused
+from service.detectors.reading import Reading
+from service.detectors.words import RunStatus
+from service.runs.decide.conclusion import conclude, conclude_late
+from service.runs.decide.moves import accepts_late_answer, end_run, is_ended
+from service.runs.decide.observations import note_answer
+from service.runs.decide.workbench import Workbench
+from service.runs.facts import contradictions
+from service.runs.inputs import VendorAnswer
+from service.runs.lifecycle import RunTransition
+from service.runs.rows import RunRow
+from service.verdicts.verdict import DetectionStatus
+
+_TRANSITIONS = {
+    RunStatus.SUCCEEDED: RunTransition.SUCCEEDED,
+    RunStatus.NOT_APPLICABLE: RunTransition.NOT_APPLICABLE,
+    RunStatus.FAILED: RunTransition.FAILED,
+}
+
+
+def observe(bench: Workbench, run: RunRow, answer: VendorAnswer) -> bool:
+    """Act on what was seen: an answer ends the run, once; anything later is kept and moves nothing.
+
+    The one exception: a run whose time ran out takes a late answer, and the detection is revised. Return True if the
+    answer counted.
+    """
+    detection = bench.detection(run.detection_id)
+    happening = _transition(answer)
+    had_ended = is_ended(run)
+    counts = not had_ended or (isinstance(answer.parsed, Reading) and accepts_late_answer(detection, run))
+    effect = "late" if happening and not counts else (happening or "none")
+    n = note_answer(bench, run, answer, effect=effect)
+    if happening is None or not counts:
+        return False
+    _take_answer(run, answer, n)
+    end_run(bench, run, happening)
+    if had_ended or DetectionStatus(detection.status).ended:
+        conclude_late(bench, detection)
+    else:
+        conclude(bench, detection, [run])
+    return True
+
+
+def note_late(bench: Workbench, run: RunRow, answer: VendorAnswer) -> None:
+    """Keep a callback that came after the end. One that contradicts what stands makes a revision that says so."""
+    detection = bench.detection(run.detection_id)
+    before = _conflicts(bench, run)
+    note_answer(bench, run, answer, effect="late")
+    stands = run.round == detection.round and detection.erased_at is None
+    open_ = detection.status == DetectionStatus.CANCELLED.value or not DetectionStatus(detection.status).ended
+    if stands and not open_ and _conflicts(bench, run) > before:
+        conclude_late(bench, detection)
+
+
+def _conflicts(bench: Workbench, run: RunRow) -> int:
+    """Return how many other ends callbacks have claimed of an answered run."""
+    if run.observation_n is None:
+        return 0
+    seen = bench.seen_of(run.id)
+    deciding = next((row for row in seen if row.n == run.observation_n and row.reading is not None), None)
+    if deciding is None or deciding.reading is None:
+        return 0
+    reading = Reading.model_validate_json(deciding.reading)
+    return sum(1 for _ in contradictions(reading, [row for row in seen if row.n != deciding.n and row.outcome is None]))
+
+
+def _transition(answer: VendorAnswer) -> RunTransition | None:
+    parsed = answer.parsed
+    if isinstance(parsed, Refused):
+        return None if parsed.retryable else RunTransition.FAILED
+    return _TRANSITIONS.get(parsed.status)
+
+
+def _take_answer(run: RunRow, answer: VendorAnswer, n: int) -> None:
+    parsed = answer.parsed
+    run.observation_n = n
+    run.via = answer.via.value
+    run.authenticity = answer.authenticity.value
+    run.confirmed_by_fetch = answer.confirmed_by_fetch
+    run.answered_at = answer.raw.received_at
+    run.reason_code = parsed.reason_code.value if parsed.reason_code else None
+    run.reason_text = parsed.reason_text
+    run.retryable = parsed.retryable

@@ -1,0 +1,162 @@
+"""From rows to the facts a result is composed of. Pure: whoever reads the rows hands them in (`load_facts`)."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, cast
+
+from service.detectors.reading import Conflict, Reading, Refs
+from service.detectors.words import Authenticity, ConflictKind, ReasonCode, RunStatus, Verdict, Via
+from service.runs.beside import said_beside
+from service.runs.lifecycle import RunState
+from service.runs.rows import DetectionRow, MediaRow, ObservationRow, RunRow
+from service.spending.charge import Charge
+from service.verdicts.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
+from service.verdicts.verdict import DetectionStatus
+from service.verdicts.votes import OutcomeReason, Rule
+
+REREAD = "reread"
+"""The effect of a look at bytes that were stored: they were read again, by a mended adapter."""
+PARTIAL = "partial"
+"""The effect of a look at a part of an answer that is still coming."""
+
+_SIDES = {Verdict.AI_GENERATED: "AI", Verdict.AI_PARTIAL: "AI", Verdict.NO_AI_DETECTED: "no AI"}
+
+
+def detection_facts(
+    detection: DetectionRow, runs: Sequence[RunRow], media: MediaRow | None, *, revision: int | None = None
+) -> DetectionFacts:
+    """Return the detection as it stands. While it has not ended its revision is the one that is being made."""
+    ended = DetectionStatus(detection.status).ended
+    return DetectionFacts(
+        id=detection.id,
+        mode=cast(Literal["live", "test"], detection.mode),
+        rule=Rule(detection.rule),
+        quorum=detection.quorum,
+        detectors_expected=[run.detector for run in runs],
+        created_at=detection.created_at,
+        source="url" if detection.source_url else "upload",
+        completed_at=detection.completed_at,
+        revision=revision or detection.revision + (not ended),
+        asked_at=detection.rechecked_at,
+        external_id=detection.external_id,
+        metadata=_mapping(detection.metadata_json) or {},
+        declared=_mapping(detection.declared_json),
+        track=_track(media) if media else None,
+        source_failure=OutcomeReason(detection.outcome_reason or "source_unreachable")
+        if detection.source_state == "failed"
+        else None,
+    )
+
+
+def run_facts(
+    run: RunRow, rows: Sequence[ObservationRow], callbacks: tuple[int, int], charges: Sequence[Charge]
+) -> RunFacts:
+    """Return the run with what was seen of it. `rows` stand in the order of their numbers."""
+    telling = [row for row in rows if row.outcome is None or row.reading is not None]
+    beside = said_beside(telling, run.observation_n)
+    seen = [row for row in rows if row.outcome is None]
+    deciding = next((row for row in seen if row.n == run.observation_n), None)
+    status = RunState(run.state).status
+    return RunFacts(
+        run_id=run.id,
+        detector=run.detector,
+        vendor=run.vendor,
+        status=status,
+        tier=run.tier,
+        reason_code=ReasonCode(run.reason_code) if run.reason_code else None,
+        reason_text=run.reason_text,
+        retryable=run.retryable,
+        reading=_reading(deciding, seen),
+        submitted_at=run.submitted_at or run.submit_started_at,
+        received_at=run.answered_at,
+        ended_at=run.ended_at,
+        via=Via(run.via) if run.via else None,
+        authenticity=_authenticity(run, status),
+        confirmed_by_fetch=run.confirmed_by_fetch,
+        callbacks_seen=callbacks[0],
+        duplicates=callbacks[1],
+        possible_duplicate_charge=run.resubmitted,
+        waiting_for=run.waiting_for,
+        next_look_at=_next_look_at(run),
+        deadline_at=run.deadline_at if _is_at_work(run) else None,
+        raw_sha256=deciding.body_sha256 if deciding else None,
+        raw_content_type=deciding.content_type if deciding else None,
+        raw_events=[
+            RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256 and row.effect != REREAD
+        ],
+        reused=run.via == Via.REUSE.value,
+        charges=charges,
+        refs=_refs(run, beside.other),
+        vendor_submitted_at=beside.submitted_at,
+        vendor_completed_at=beside.completed_at if run.observation_n is not None else None,
+    )
+
+
+def _reading(deciding: ObservationRow | None, seen: Sequence[ObservationRow]) -> Reading | None:
+    """Return the deciding answer, with a conflict for each other end that the vendor called back."""
+    if deciding is None or deciding.reading is None:
+        return None
+    reading = Reading.model_validate_json(deciding.reading)
+    conflicts = list(contradictions(reading, [row for row in seen if row.n != deciding.n]))
+    return reading.model_copy(update={"conflicts": [*reading.conflicts, *conflicts]}) if conflicts else reading
+
+
+def contradictions(reading: Reading, others: Sequence[ObservationRow]) -> Iterator[Conflict]:
+    """Yield a conflict for each different end that a callback claimed of the same run, each end once."""
+    known = {_end(reading)}
+    for row in others:
+        if row.callback_id is None or row.reading is None or row.effect == PARTIAL:
+            continue
+        end = _end(Reading.model_validate_json(row.reading))
+        if end is not None and end not in known:
+            known.add(end)
+            detail = f"a callback said {end}, the answer {_end(reading)}"
+            yield Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=detail)
+
+
+def _end(reading: Reading) -> str | None:
+    """Return which side a reading takes, or how else it ends; `None` where it takes none, or has not ended."""
+    if not reading.claims_an_end:
+        return None
+    if reading.status is RunStatus.SUCCEEDED:
+        return _SIDES.get(reading.verdict) if reading.verdict is not None else None
+    return reading.status.value.replace("_", " ")
+
+
+def _authenticity(run: RunRow, status: RunStatus) -> Authenticity | None:
+    """An end that no vendor's word brought was proved by none."""
+    if run.authenticity:
+        return Authenticity(run.authenticity)
+    ended = status not in (RunStatus.PENDING, RunStatus.RUNNING)
+    return Authenticity.NONE if ended else None
+
+
+def _is_at_work(run: RunRow) -> bool:
+    """Return True if its time runs: it has not ended, and a cascade has come to it."""
+    state = RunState(run.state)
+    return not state.ended and state is not RunState.RESERVED
+
+
+def _next_look_at(run: RunRow) -> Any:
+    """When the run is submitted or polled next; `None` while that is being done, and where nothing is planned."""
+    return run.due_at if _is_at_work(run) and run.lease_token is None else None
+
+
+def _refs(run: RunRow, beside: Mapping[str, str]) -> Refs:
+    other: dict[str, Any] = {**beside, **json.loads(run.refs_json)}
+    return Refs(job_id=run.vendor_job_id, other={name: str(value) for name, value in other.items()})
+
+
+def _mapping(text: str | None) -> dict[str, Any] | None:
+    """Return what the customer sent along. A row that cannot be read must not keep its detection from ending."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _track(media: MediaRow) -> TrackFacts:
+    return TrackFacts(media.id, media.name, media.sha256, media.bytes, media.duration_ms)

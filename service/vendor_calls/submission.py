@@ -1,0 +1,267 @@
+"""Taking one claimed run to its vendor: what is known beforehand, the first step, the submission, what came of it.
+
+Each try is on record with the bytes that came back, and in the same transaction the ledger and the vendor's gate
+learn what the answer tells them.
+"""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from service.detectors.answers import is_success
+from service.detectors.catalogue import Line
+from service.detectors.exchange import NotSent
+from service.detectors.exchange import OutcomeUnknown as NoAnswer
+from service.detectors.offers import SaysMore
+from service.detectors.port import Accepted, Ask, Prepared, Raw, Refused
+from service.detectors.reading import Reading
+from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
+from service.kit.clock import Clock, seconds
+from service.kit.database import Database
+from service.kit.talks import Cut, Talks
+from service.runs.inputs import (
+    AnsweredAtOnce,
+    Deferred,
+    Input,
+    Leaving,
+    NotTaken,
+    OutcomeUnknown,
+    OverBudget,
+    PartialAnswer,
+    SubmissionAttempt,
+    SubmissionOutcome,
+    SubmissionStep,
+    Uploaded,
+    VendorAccepted,
+    VendorAnswer,
+)
+from service.runs.outcomes import Begun
+from service.runs.policy import DetectionPolicy
+from service.runs.runner import Runner
+from service.runs.takes import objection
+from service.spending.budgets import over_budget
+from service.spending.hearing import Heard, heard
+from service.spending.lock import GateFeedback
+from service.vendor_calls.claimed_runs import ClaimedRun
+from service.vendor_calls.run_context import AskBuilder
+
+_HTTP_REFUSALS = range(400, 600)
+_ITS_WORKER_DIED = "The process that sent the submission ended before it could record an answer."
+_OURS_ENDED = "The process that sent the submission was stopped before an answer came."
+_UNREADABLE = "An answer came to the submission, and it cannot be read: {}"
+
+
+FirstStep = tuple[Uploaded, GateFeedback]
+"""What an upload brought, for the run and for the vendor's gate."""
+
+
+class Came(NamedTuple):
+    """What came of a claimed run: a word for the log and the metrics, and the vendor's status if it answered."""
+
+    outcome: str
+    http_status: int | None = None
+
+
+class Sender:
+    """What one process needs to take runs to their vendors."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: DetectionPolicy,
+        asks: AskBuilder,
+        *,
+        clock: Clock,
+        talks: Talks,
+        runner: Runner,
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._asks = asks
+        self._clock = clock
+        self._talks = talks
+        self._runner = runner
+
+    async def send(self, one: ClaimedRun, line: Line) -> Came:
+        """Submit the run, or end it, or let it wait; all of it is on record.
+
+        Raise `Cut` where the process ends and nothing had left yet.
+        """
+        if (stopped := await self._stopped_before(one, line)) is not None:
+            return stopped
+        ask = self._asks.ask(one.run, one.media, line, one.source_url, one.source_name)
+        ready = await self._prepare(one, replace(ask, tell=partial(self._keep_part, one)), line)
+        if isinstance(ready, Came):
+            return ready
+        ask, first_step = ready
+        if self._talks.closed:
+            if first_step is not None:
+                await self._runner.put(*first_step)
+            raise Cut  # while nothing has left, another process can go on as if we had never begun
+        left_at = self._clock()
+        leaving = Leaving(
+            one.run.id, one.token, left_at + seconds(line.policy.lease), one.at, (one.run.mode, one.run.vendor)
+        )
+        begun = await self._begin(first_step, leaving)
+        return Came(begun) if isinstance(begun, str) else await self._submit(one, line, ask, begun)
+
+    async def lost_before(self, one: ClaimedRun) -> Came:
+        """A submission that another process sent, and did not live to record, is of unknown outcome."""
+        await self._runner.put(OutcomeUnknown(one.run.id, one.token, _ITS_WORKER_DIED))
+        return Came("lost_sight")
+
+    async def _begin(self, first_step: "FirstStep | None", leaving: Leaving) -> Begun | str:
+        """Put on record that the submission leaves; return the charge and when, or why it does not leave.
+
+        What the first step brought is kept in the same transaction.
+        """
+        if first_step is None:
+            begun: Begun | str = await self._runner.put(leaving)
+            return begun
+        _, begun = await asyncio.gather(self._runner.put(*first_step), self._runner.put(leaving))
+        return begun
+
+    async def _stopped_before(self, one: ClaimedRun, line: Line) -> Came | None:
+        """Return why the run has ended without anything leaving, or `None`."""
+        run = one.run
+        capabilities = line.adapter.capabilities(run.detector)
+        against = objection(capabilities, one.media)
+        if against is not None:
+            await self._runner.put(NotTaken(run.id, one.token, against.reason, against.text))
+            return Came("answered")
+        # Asked again, and for good, when the submission is about to leave; this only spares a useless upload.
+        uploads = capabilities.prepares and run.prepared_ref is None
+        if uploads and await self._is_over_budget(one):
+            await self._runner.put(OverBudget(run.id, one.token))
+            return Came("over_budget")
+        return None
+
+    async def _is_over_budget(self, one: ClaimedRun) -> bool:
+        run, prices, now = one.run, self._policy.prices, self._clock()
+        price = prices.price_of(run.detector, now)
+        if price.amount_micros == 0 or (price.amount_micros is None and prices.unknown_passes):
+            return False
+        asked = (run.account_id, run.mode, price, now)
+        return await self._database.read(over_budget, *asked, unknown_passes=prices.unknown_passes) is not None
+
+    async def _prepare(self, one: ClaimedRun, ask: Ask, line: Line) -> "tuple[Ask, FirstStep | None] | Came":
+        """Return the ask, ready to be submitted, and the first step; or what came of it instead.
+
+        An upload may be repeated freely.
+        """
+        run = one.run
+        if run.prepared_ref is not None or not line.adapter.capabilities(run.detector).prepares:
+            return ask, None
+        left_at = self._clock()
+        try:
+            raw = await self._talks.talk(line.adapter.prepare(ask))
+        except (NotSent, NoAnswer) as error:
+            outcome = SubmissionOutcome.NOT_SENT if isinstance(error, NotSent) else SubmissionOutcome.UNKNOWN
+            attempt = SubmissionAttempt(outcome, left_at, SubmissionStep.PREPARE)
+            happened = Deferred(run.id, one.token, _unreachable(error), attempt)
+            await self._put(one, line, happened, heard(None))
+            return Came("deferred")
+        prepared = line.adapter.prepared(raw)
+        if isinstance(prepared, Prepared):
+            prepared = replace(prepared, other={**_names(_beside(line, raw)), **prepared.other})
+            uploaded = Uploaded(run.id, one.token, prepared)
+            return self._asks.prepared(ask, prepared.ref), (uploaded, _feedback(one, line, heard(raw, prepared)))
+        attempt = SubmissionAttempt(SubmissionOutcome.REFUSED, left_at, SubmissionStep.PREPARE, raw)
+        return await self._refused(one, line, raw, prepared, attempt, None)
+
+    async def _submit(self, one: ClaimedRun, line: Line, ask: Ask, begun: Begun) -> Came:
+        """Let the submission leave, and put on record what became of it."""
+        run_id, token = one.run.id, one.token
+        try:
+            raw = await self._talks.talk(line.adapter.submit(ask))
+        except NotSent as error:
+            attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT, begun.left_at)
+            happened = Deferred(run_id, token, _unreachable(error), attempt, begun.charge_id)
+            await self._put(one, line, happened, heard(None))
+            return Came("deferred")
+        except NoAnswer as error:
+            why = f"No answer came to the submission: {error}"
+            await self._put(one, line, OutcomeUnknown(run_id, token, why), heard(None))
+            return Came("outcome_unknown")
+        except Cut:
+            await self._runner.put(OutcomeUnknown(run_id, token, _OURS_ENDED))
+            return Came("cut_while_submitting")
+        return await self._submitted(one, line, raw, begun)
+
+    async def _submitted(self, one: ClaimedRun, line: Line, raw: Raw, begun: Begun) -> Came:
+        parsed = line.adapter.accepted(raw)
+        told, attempt = heard(raw, parsed), SubmissionAttempt(SubmissionOutcome.ACCEPTED, begun.left_at, raw=raw)
+        run_id, token, charge_id = one.run.id, one.token, begun.charge_id
+        if isinstance(parsed, Accepted):
+            beside = _beside(line, raw)
+            parsed, attempt = replace(parsed, other={**_names(beside), **parsed.other}), replace(attempt, beside=beside)
+            happened = VendorAccepted(run_id, token, parsed, attempt, charge_id)
+            await self._put(one, line, happened, replace(told, taken=True))
+            return Came("accepted", raw.status)
+        if isinstance(parsed, Reading):
+            # Whether a vendor charges for a track that it refuses, none of them says; for a refused request none does.
+            taken = True if parsed.status is RunStatus.SUCCEEDED else False if raw.status in _HTTP_REFUSALS else None
+            attempt = replace(attempt, outcome=SubmissionOutcome.ANSWERED)
+            answered = AnsweredAtOnce(run_id, token, _answer(raw, parsed), attempt, charge_id, taken)
+            await self._put(one, line, answered, replace(told, taken=True) if taken else told)
+            return Came("answered", raw.status)
+        if is_success(raw) and parsed.reason_code is ReasonCode.SCHEMA_MISMATCH and not parsed.retryable:
+            # It may have been taken, and paid for; what it says is not known.
+            attempt = replace(attempt, outcome=SubmissionOutcome.UNKNOWN)
+            why = _UNREADABLE.format(parsed.reason_text)
+            await self._put(one, line, OutcomeUnknown(run_id, token, why, attempt, parsed), told)
+            return Came("outcome_unknown", raw.status)
+        attempt = replace(attempt, outcome=SubmissionOutcome.REFUSED)
+        # A success that is no answer may have been taken; any other whole answer says that it was not.
+        return await self._refused(one, line, raw, parsed, attempt, charge_id, taken=None if is_success(raw) else False)
+
+    async def _refused(
+        self,
+        one: ClaimedRun,
+        line: Line,
+        raw: Raw,
+        refused: Refused,
+        attempt: SubmissionAttempt,
+        charge_id: int | None,
+        *,
+        taken: bool | None = None,
+    ) -> Came:
+        told = heard(raw, refused)
+        if refused.retryable:
+            attempt = replace(attempt, outcome=SubmissionOutcome.DEFERRED)
+            happened = Deferred(one.run.id, one.token, refused, attempt, charge_id, taken)
+            outcome = await self._put(one, line, happened, told)
+            return Came("refused" if outcome == "refused" else "deferred", raw.status)
+        answered = AnsweredAtOnce(one.run.id, one.token, _answer(raw, refused), attempt, charge_id, taken)
+        await self._put(one, line, answered, told)
+        return Came("refused", raw.status)
+
+    async def _keep_part(self, one: ClaimedRun, raw: Raw, parsed: Reading) -> None:
+        """Keep a part of the answer, as it comes, where those who follow the detection can see it."""
+        await self._runner.put(PartialAnswer(one.run.id, one.token, _answer(raw, parsed)))
+
+    async def _put(self, one: ClaimedRun, line: Line, happened: Input, told: Heard) -> object:
+        """Hand the input in, and with it what the answer tells the vendor's gate; return its outcome."""
+        return await self._runner.put(happened, _feedback(one, line, told))
+
+
+def _feedback(one: ClaimedRun, line: Line, told: Heard) -> GateFeedback:
+    return GateFeedback((one.run.mode, one.run.vendor), line.policy.limits, told)
+
+
+def _beside(line: Line, raw: Raw) -> Reading | None:
+    """Return what an answer to a first request says beside what it was asked for."""
+    return line.adapter.besides(raw) if isinstance(line.adapter, SaysMore) else None
+
+
+def _names(parsed: Reading | None) -> dict[str, str]:
+    return parsed.refs.other if parsed is not None else {}
+
+
+def _answer(raw: Raw, parsed: Reading | Refused) -> VendorAnswer:
+    return VendorAnswer(Via.SYNC, raw, parsed, Authenticity.TLS_FETCH)
+
+
+def _unreachable(error: NotSent | NoAnswer) -> Refused:
+    return Refused(ReasonCode.VENDOR_ERROR, f"The vendor could not be reached: {error}", retryable=True)
