@@ -15,7 +15,7 @@ from service.api.context import Context
 from service.api.faults import PassingFaults
 from service.api.limits import Limits
 from service.api.metrics import Measured
-from service.api.problems import HANDLERS
+from service.api.problems import HANDLERS, handlers_beside_postgres
 from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES
 from service.api.security import secured
@@ -55,7 +55,7 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
     sandbox_mount = Mount("/sandbox", app=Starlette())
     app = Starlette(
         routes=[*ROUTES, sandbox_mount],
-        exception_handlers=HANDLERS,
+        exception_handlers=HANDLERS if settings.is_sqlite else handlers_beside_postgres(),
         middleware=[
             Middleware(Measured),
             Middleware(RequestIds),

@@ -18,7 +18,6 @@ from service.kit.due import NextDue, due_now, seconds_until_next
 from service.kit.failing import Failing
 from service.kit.heartbeat import beat
 from service.kit.ids import new_id
-from service.kit.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen
 from service.kit.metrics import Count, counted, process_name
 from service.kit.skew import MOST_SECONDS, clock_skew
 from service.kit.wake import HEARD_SWEEP_SECONDS
@@ -112,6 +111,8 @@ class Worker:
         if database.is_sqlite:
             database.wake.sweep_seconds = HEARD_SWEEP_SECONDS  # all writers are in this process
             return _SWEEP_SECONDS
+        from service.kit.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen  # noqa: PLC0415 - see `kit.postgres`
+
         url = normalise_url(settings.database_listen_url or settings.database_url)
         hears = await can_hear(url, database.url, database.patience)
         if not hears:

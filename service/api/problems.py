@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import psycopg
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
@@ -198,13 +197,19 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,
     DBAPIError: on_fault,
-    psycopg.Error: on_fault,
     PoolTimeout: on_fault,
     Overdue: on_fault,
     OSError: on_fault,
     Exception: on_failure,
 }
-"""For Starlette's `exception_handlers`."""
+"""For Starlette's `exception_handlers`, beside SQLite."""
+
+
+def handlers_beside_postgres() -> dict[Any, Any]:
+    """Return the same beside PostgreSQL, whose driver's errors not all come wrapped."""
+    import psycopg  # noqa: PLC0415 - SQLite does without it
+
+    return {**HANDLERS, psycopg.Error: on_fault}
 
 
 def _phrase(status: int) -> str:

@@ -13,16 +13,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Insert, Table, text
+from sqlalchemy import Connection, Engine, Insert, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
-from service.kit.engines import postgres_engine, sqlite_engine
 from service.kit.errors import RelayError
 from service.kit.patience import FOREVER, Deadline, Patience, within
 from service.kit.repeat import repeated, waited_for_a_lock
+from service.kit.sqlite import sqlite_engine
 from service.kit.wake import CHANNEL, Wake
 
 P = ParamSpec("P")
@@ -71,11 +71,7 @@ class Database:
         self.patience = (patience or Patience()).of(self.url)
         self.most_connections = connections
         """How many connections this process opens at once, at most: one a thread."""
-        self.engine = (
-            sqlite_engine(self.url, connections)
-            if self.is_sqlite
-            else postgres_engine(self.url, connections, self.patience)
-        )
+        self.engine = _engine(self.url, connections, self.patience)
         # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
@@ -202,6 +198,14 @@ class Database:
             session.connection().execute(
                 text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
             )
+
+
+def _engine(url: URL, connections: int, patience: Patience) -> Engine:
+    if url.drivername == "sqlite":
+        return sqlite_engine(url, connections)
+    from service.kit.postgres import postgres_engine  # noqa: PLC0415 - its driver is 9 MB that SQLite does without
+
+    return postgres_engine(url, connections, patience)
 
 
 def wakes(session: Session, *topics: str) -> None:

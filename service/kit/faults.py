@@ -5,11 +5,11 @@ Whoever is told of one is asked to come again. Everything else that fails is a m
 
 import errno
 import re
-import sqlite3
+import sys
 from collections.abc import Iterator
 from enum import Enum
+from typing import Any
 
-import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -45,13 +45,13 @@ _NO_ROOM = re.compile(
     r"too many (clients|connections)|remaining connection slots|no more connections|query_wait_timeout"
 )
 _OF_SQLITE = {
-    sqlite3.SQLITE_BUSY: Fault.OVERLOADED,
-    sqlite3.SQLITE_LOCKED: Fault.OVERLOADED,
-    sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
-    sqlite3.SQLITE_IOERR: Fault.UNAVAILABLE,
-    sqlite3.SQLITE_FULL: Fault.FULL,
-    sqlite3.SQLITE_CANTOPEN: Fault.UNAVAILABLE,
-    sqlite3.SQLITE_PROTOCOL: Fault.OVERLOADED,
+    "SQLITE_BUSY": Fault.OVERLOADED,
+    "SQLITE_LOCKED": Fault.OVERLOADED,
+    "SQLITE_READONLY": Fault.READ_ONLY,
+    "SQLITE_IOERR": Fault.UNAVAILABLE,
+    "SQLITE_FULL": Fault.FULL,
+    "SQLITE_CANTOPEN": Fault.UNAVAILABLE,
+    "SQLITE_PROTOCOL": Fault.OVERLOADED,
 }
 _OF_SYSTEM = {
     errno.ENOSPC: Fault.FULL,
@@ -81,19 +81,21 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _fault(error: BaseException) -> Fault | None:
     if isinstance(error, Overdue | PoolTimeout):
         return Fault.OVERLOADED
-    if isinstance(error, psycopg.Error):
-        return _of_postgres(error)
-    if isinstance(error, sqlite3.Error):
-        return _OF_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the rest says more, and too much
+    # Of the two drivers a process loads one: where there is no module, there is no error of it.
+    if (psycopg := sys.modules.get("psycopg")) is not None and isinstance(error, psycopg.Error):
+        return _of_postgres(error, refused=isinstance(error, psycopg.OperationalError))
+    if (sqlite3 := sys.modules.get("sqlite3")) is not None and isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more, and too much
+        return next((fault for name, fault in _OF_SQLITE.items() if getattr(sqlite3, name) == code), None)
     if isinstance(error, OSError):
         return _OF_SYSTEM.get(error.errno or 0)
     return None
 
 
-def _of_postgres(error: psycopg.Error) -> Fault | None:
-    state = error.sqlstate
+def _of_postgres(error: Any, *, refused: bool) -> Fault | None:
+    state: str | None = error.sqlstate
     if state is not None:
         return _OF_SQLSTATE.get(state) or _OF_SQLSTATE_CLASS.get(state[:2])
-    if isinstance(error, psycopg.OperationalError):
+    if refused:
         return Fault.OVERLOADED if _NO_ROOM.search(str(error)) else Fault.UNAVAILABLE
     return None

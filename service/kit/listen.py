@@ -10,7 +10,8 @@ import structlog
 from sqlalchemy.engine import URL
 
 from service.kit.failing import Failing
-from service.kit.patience import Patience, line_to
+from service.kit.patience import Patience
+from service.kit.postgres import line_to
 from service.kit.wake import CHANNEL, HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Wake
 
 log = structlog.get_logger()

@@ -1,23 +1,14 @@
-"""How long PostgreSQL is waited for: a limit for each step, held at both ends of the line.
-
-The server ends what takes too long there. But a line can go dead without closing: a proxy may still acknowledge what
-it no longer forwards, and then neither the server's limits nor TCP's are noticed here. So each wait for an answer has
-a limit of ours as well, after which the connection is given up.
-"""
+"""How long PostgreSQL is waited for: a limit for each step. What holds them is in `postgres`."""
 
 import re
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import psycopg
-from psycopg.abc import PQGen
 from sqlalchemy.engine import URL
-
-RV = TypeVar("RV")
 
 FOREVER = float("inf")
 _MARGIN = 1.1  # the server's own word, where it still comes, says more than ours
@@ -79,10 +70,6 @@ UNHURRIED = Patience(statement=0, lock=0, idle=0)
 """For work that takes as long as it takes, such as migrations."""
 
 
-class TooLate(psycopg.OperationalError):
-    """No answer came in the time it may take. Whether the last statement was carried out is not known."""
-
-
 class Deadline:
     """When a call must be over. It can be brought forward from any thread."""
 
@@ -112,65 +99,15 @@ def within(deadline: Deadline) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def current_deadline() -> Deadline | None:
+    """Return when the call of this thread must be over; `None` if it may take as long as it takes."""
+    return _deadline.get()
+
+
 def time_left() -> float:
     """The seconds the call of this thread has left."""
     deadline = _deadline.get()
     return FOREVER if deadline is None else deadline.left
-
-
-class Connection(psycopg.Connection[Any]):
-    """A connection that gives itself up when an answer does not come in time."""
-
-    answer_within = FOREVER
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """See psycopg. Raises `TooLate`, and is closed then."""
-        try:
-            return super().wait(_watched(gen, self.answer_within), interval, timeout)
-        except TooLate:
-            self.pgconn.finish()
-            raise
-
-
-class AsyncConnection(psycopg.AsyncConnection[Any]):
-    """The same for the event loop. A wait that brings its own time-out, as that for a NOTIFY, keeps it."""
-
-    answer_within = FOREVER
-
-    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
-        """See psycopg. Raises `TooLate`, and is closed then."""
-        try:
-            limit = self.answer_within if timeout is None else FOREVER
-            return await super().wait(_watched(gen, limit), interval, timeout)
-        except TooLate:
-            self.pgconn.finish()
-            raise
-
-
-@asynccontextmanager
-async def line_to(url: URL, patience: Patience) -> AsyncIterator[AsyncConnection]:
-    """A connection outside any pool, for LISTEN and NOTIFY; each answer must come as fast as a connection does."""
-    told = patience.parameters(url, options=False)
-    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    async with await AsyncConnection.connect(address, autocommit=True, **told) as connection:
-        connection.answer_within = patience.connect or FOREVER
-        yield connection
-
-
-def _watched(gen: PQGen[RV], seconds: float) -> Generator[Any, Any, RV]:
-    """`gen`, broken off when `seconds` have passed, or the call's deadline. psycopg looks ten times a second."""
-    until, deadline = time.monotonic() + seconds, _deadline.get()
-    try:
-        state = next(gen)
-        while True:
-            ready = yield state
-            now = time.monotonic()
-            if now >= until or (deadline is not None and now >= deadline.at):
-                raise TooLate("the database did not answer in time")
-            state = gen.send(ready)
-    except StopIteration as end:
-        answer: RV = end.value
-        return answer
 
 
 def _text(value: str | tuple[str, ...]) -> str:

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 
-import psycopg
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from service.kit.database import Database, Overdue
 from service.kit.faults import fault_of
-from service.kit.patience import Deadline, TooLate
+from service.kit.patience import Deadline
 
 _LOOKS = 10  # in the time that may pass
 _STATUS = 1
@@ -75,6 +74,10 @@ class Watchdog:
 
 def _is_refusal(error: BaseException | None) -> bool:
     """Return True if PostgreSQL, or the way there, has said no for a reason that passes. Silence is no answer."""
+    import psycopg  # noqa: PLC0415 - only PostgreSQL is watched, and SQLite does without its driver
+
+    from service.kit.postgres import TooLate  # noqa: PLC0415
+
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, psycopg.Error) or isinstance(cause, TooLate | psycopg.errors.ConnectionTimeout):
         return False

@@ -22,7 +22,7 @@ from service.api.addresses import without_redirects
 from service.api.callbacks import ROUTE as CALLBACKS
 from service.api.context import Context, OpenLink
 from service.api.faults import PassingFaults
-from service.api.problems import HANDLERS
+from service.api.problems import handlers_beside_postgres
 from service.api.request_ids import RequestIds
 from service.api.security import secured
 from service.api.straight import Straight
@@ -64,7 +64,7 @@ def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette
     """The routes behind the same middleware and handlers as the product's."""
     short = [Middleware(Straight, CALLBACKS)] if CALLBACKS in routes else []
     middleware = [Middleware(RequestIds), *short, Middleware(PassingFaults)]
-    app = Starlette(routes=list(routes), middleware=middleware, exception_handlers=HANDLERS)
+    app = Starlette(routes=list(routes), middleware=middleware, exception_handlers=handlers_beside_postgres())
     app.state.context = context
     return secured(without_redirects(app), https=False)
 

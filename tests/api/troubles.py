@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from service.kit import patience
+from service.kit import postgres
 from service.kit.database import Database
 
 
@@ -23,7 +23,7 @@ def refusing(database: Database, error: Exception) -> Iterator[None]:
 
     database.engine.dispose()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(patience.Connection, "connect", refuse)
+        patched.setattr(postgres.Connection, "connect", refuse)
         yield
 
 

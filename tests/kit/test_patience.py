@@ -14,7 +14,8 @@ from sqlmodel import Session
 
 from service.kit.database import Database, Overdue, normalise_url
 from service.kit.listen import listen
-from service.kit.patience import FOREVER, UNHURRIED, Deadline, Patience, TooLate
+from service.kit.patience import FOREVER, UNHURRIED, Deadline, Patience
+from service.kit.postgres import TooLate
 from service.kit.repeat import REPEATED
 from service.kit.wake import Wake
 from service.kit.watchdog import Watchdog
