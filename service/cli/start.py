@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
@@ -21,7 +20,7 @@ from service.callbacks.addresses import PURPOSE
 from service.callbacks.models import CallbackAddress
 from service.kit.database import Database, normalise_url
 from service.kit.errors import SettingsError
-from service.kit.migrate import MigrationBlocked, head_revision, is_known, revision_in
+from service.kit.revisions import MigrationBlocked, SchemaUnknown, head_revision, is_known, revision_in
 from service.kit.sealing import SealBroken, Sealer
 from service.settings import Settings
 from service.spending.prices import load_prices
@@ -92,7 +91,7 @@ def in_a_line(error: BaseException) -> str | None:
             told = _KEY_IS_GONE
         case MigrationBlocked():
             told = f"DATABASE_URL: {error}"
-        case CommandError():
+        case SchemaUnknown():
             told = f"DATABASE_URL: {_first_line(error)}; deploy the version that migrated it"
         case DBAPIError():
             told = f"DATABASE_URL: {_first_line(error)}; check {_PARTS}"

@@ -10,20 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from service.kit.database import Database, normalise_url
-from service.kit.errors import RelayError
 from service.kit.patience import UNHURRIED
+from service.kit.revisions import MigrationBlocked, SchemaUnknown, revision_in
 
 _INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _LOCK = 0x52454C4159  # "RELAY": the advisory lock of migrations, and of nothing else
@@ -31,10 +29,6 @@ _ASK_AGAIN_SECONDS = 0.2
 _IN_THE_WAY = ("55P03", "40P01")  # a lock not had in time, a deadlock: nothing of the step was kept
 
 _log = logging.getLogger(__name__)
-
-
-class MigrationBlocked(RelayError):  # noqa: N818 - it says what happened
-    """A transaction of others held a table for as long as a step could wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,8 @@ class Courtesy:
 def upgrade(url: str, revision: str = "head", *, courtesy: Courtesy | None = None) -> None:
     """Bring the database to the newest schema; make a SQLite file and its folder. Safe beside other processes.
 
-    Raise `MigrationBlocked` where a table cannot be had; what was done until then stays, and is not done again.
+    Raise `MigrationBlocked` where a table cannot be had; what was done until then stays, and is not done again. Raise
+    `SchemaUnknown` where a newer version of this code has migrated it.
     """
     _migrate(url, lambda config: command.upgrade(config, revision), courtesy or Courtesy())
 
@@ -57,26 +52,6 @@ def upgrade(url: str, revision: str = "head", *, courtesy: Courtesy | None = Non
 def downgrade(url: str, revision: str = "base") -> None:
     """Bring the database to the schema of `revision`; what that one does not know is lost."""
     _migrate(url, lambda config: command.downgrade(config, revision), Courtesy())
-
-
-def head_revision() -> str:
-    """The newest revision this code knows."""
-    head = ScriptDirectory.from_config(Config(_INI)).get_current_head()
-    if head is None:
-        raise LookupError(f"no revisions beside {_INI}")
-    return head
-
-
-def revision_in(connection: Connection) -> str | None:
-    """The revision of the database behind `connection`; `None` where it was never migrated."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-@cache
-def is_known(revision: str) -> tuple[bool, bool]:
-    """Whether this code knows the revision at all, and whether it is its newest."""
-    known = {step.revision for step in ScriptDirectory.from_config(Config(_INI)).walk_revisions()}
-    return revision in known, revision == head_revision()
 
 
 def current_revision(url: str) -> str | None:
@@ -107,7 +82,10 @@ def _migrate(url: str, step: Callable[[Config], None], courtesy: Courtesy) -> No
 def _run(step: Callable[[Config], None], connection: Connection) -> None:
     config = Config(_INI)
     config.attributes["connection"] = connection
-    step(config)
+    try:
+        step(config)
+    except CommandError as error:
+        raise SchemaUnknown(str(error)) from error
 
 
 def _step_by_step(engine: Engine, step: Callable[[Config], None], courtesy: Courtesy) -> None:

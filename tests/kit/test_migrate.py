@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Index, inspect, text
 from sqlmodel import SQLModel
 
 from service.kit.database import Database
-from service.kit.migrate import current_revision, downgrade, head_revision, upgrade
+from service.kit.migrate import _INI, current_revision, downgrade, upgrade
+from service.kit.revisions import head_revision, is_known
 
 pytestmark = pytest.mark.own_database  # tables of the tests' own
 
@@ -37,6 +40,15 @@ def _partial_indexes() -> list[tuple[str, str]]:
 def _where(index: Index) -> str:
     predicate = index.dialect_options["postgresql"]["where"]
     return "" if predicate is None else str(predicate)
+
+
+def test_the_revisions_are_those_that_alembic_finds() -> None:
+    steps = ScriptDirectory.from_config(Config(_INI))
+    assert head_revision() == steps.get_current_head()
+    known = {step.revision for step in steps.walk_revisions()}
+    assert len(known) > 10
+    assert {is_known(revision) for revision in known - {head_revision()}} == {(True, False)}
+    assert (is_known(head_revision()), is_known("20991231")) == ((True, True), (False, False))
 
 
 def test_head_equals_the_models(database_url: str) -> None:

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event
 
-from service.kit.migrate import Courtesy, MigrationBlocked, current_revision, downgrade, head_revision, upgrade
+from service.kit.migrate import Courtesy, current_revision, downgrade, upgrade
+from service.kit.revisions import MigrationBlocked, head_revision
 
 pytestmark = pytest.mark.own_database
 

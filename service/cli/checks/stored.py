@@ -12,8 +12,8 @@ from service.events.backlog import beyond_the_server
 from service.kit.connections import connections_allowed
 from service.kit.database import normalise_url
 from service.kit.listen import can_hear
-from service.kit.migrate import head_revision, is_known, revision_in
 from service.kit.resealing import census
+from service.kit.revisions import head_revision, is_known, revision_in
 from service.kit.sealing import Sealer
 from service.kit.skew import clock_skew
 
