@@ -25,7 +25,6 @@ from service.api import (
 )
 
 ROUTES: list[Route] = [
-    *callbacks.ROUTES,  # first: each route before it is tried, and nothing comes in as often
     *front_page.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
@@ -41,6 +40,7 @@ ROUTES: list[Route] = [
     *endpoints.ROUTES,
     *endpoint_actions.ROUTES,
     *deliveries.ROUTES,
+    *callbacks.ROUTES,
     *media_links.ROUTES,
     *openapi.ROUTES,
     *docs_page.ROUTES,

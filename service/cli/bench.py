@@ -10,8 +10,6 @@ from typing import Annotated, Any
 import typer
 from starlette.types import ASGIApp
 
-from service.cli.serving import free_socket, how_to_serve, serving, url_of
-
 group = typer.Typer(help="Measure what the product costs on this machine.", no_args_is_help=True)
 
 DatabaseOption = Annotated[
@@ -29,6 +27,8 @@ _WARNING = 30
 @contextlib.asynccontextmanager
 async def serve(make: Callable[[str], ASGIApp]) -> AsyncIterator[str]:
     """Serve on loopback, as every command does, the application that is made for the address."""
+    from service.cli.serving import free_socket, serving, url_of  # noqa: PLC0415 - `relay --help` is quick
+
     bound = free_socket()
     url = url_of(bound)
     async with serving(make(url), bound):
@@ -97,6 +97,7 @@ def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]
     import uvicorn  # noqa: PLC0415
 
     from service.bench.bare import bare_application  # noqa: PLC0415
+    from service.cli.serving import how_to_serve  # noqa: PLC0415
 
     uvicorn.run(bare_application(), host="127.0.0.1", port=port, **how_to_serve())
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from service.cli import bench, budgets, deliveries, detections, endpoints
+from service.cli.lean import for_a_server
 from service.cli.options import JsonFlag, present, words_in
 
 app = typer.Typer(
@@ -114,7 +115,8 @@ def web(
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Work in this process too.")] = False,
 ) -> None:
     """Serve the API, the callbacks and the sandbox. Host and port come from HOST and PORT."""
-    from service.cli.web import run_web  # noqa: PLC0415
+    with for_a_server():
+        from service.cli.web import run_web  # noqa: PLC0415
 
     run_web(with_worker=with_worker)
 
@@ -126,7 +128,8 @@ def worker(
     ] = 0,
 ) -> None:
     """Dispatch, poll, process callbacks and deliver webhooks. Any number of these may share one PostgreSQL."""
-    from service.cli.worker import run_worker  # noqa: PLC0415
+    with for_a_server():
+        from service.cli.worker import run_worker  # noqa: PLC0415
 
     run_worker(wait_seconds=wait)
 

@@ -19,7 +19,6 @@ from service.cli.start import ready_to_serve
 from service.kit.database import normalise_url
 from service.kit.errors import SettingsError
 from service.kit.garbage import settle_collector
-from service.kit.listen import hear
 from service.kit.logs import set_up_logs
 from service.resources import Resources
 from service.settings import Settings, load_settings
@@ -44,7 +43,7 @@ def run_web(*, with_worker: bool) -> None:
     if settings.web_concurrency > 1:
         os.environ[_WITH_WORKER] = "1" if with_worker else "0"
         uvicorn.run(
-            "service.cli.web:from_environment",
+            "service.cli.lean:web_from_environment",
             factory=True,
             host=host,
             port=port,
@@ -90,6 +89,8 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 @contextlib.asynccontextmanager
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
     """Who waits in this process for a detection or an event wakes when another process commits one, or soon after."""
+    from service.kit.listen import hear  # noqa: PLC0415 - see `kit.postgres`
+
     url, database = normalise_url(settings.database_listen_url or settings.database_url), resources.database
     task = asyncio.create_task(hear(url, database.url, database.wake, database.patience), name="listen")
     try:

@@ -8,9 +8,16 @@ when requests are cancelled. What a vendor's errors mean lives in `detectors/exc
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import httpcore
 import httpx
+
+
+@cache
+def _usual_context() -> ssl.SSLContext:
+    """Return how connections are secured, once for all transports: each would keep a megabyte of authorities."""
+    return httpx.create_ssl_context()
 
 
 class OneShotTransport(httpx.AsyncBaseTransport):
@@ -20,7 +27,7 @@ class OneShotTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        self._ssl_context = ssl_context or _usual_context()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer's head, with the body still to be read. Closing the response closes the socket."""

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.api.detectors import ROUTES
-from service.api.openapi import document
+from service.api.openapi_document import document
 from service.detectors.catalogue import Catalogue, Limits, Line
 from service.detectors.port import Capabilities, Needs
 from service.kit.database import Database

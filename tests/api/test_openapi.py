@@ -16,7 +16,7 @@ from starlette.routing import Route
 from service.accounts.api_keys import SCOPES
 from service.api.described import OPERATIONS, webhooks
 from service.api.openapi import ROUTES as OPENAPI_ROUTES
-from service.api.openapi import document, operations
+from service.api.openapi_document import document, operations
 from service.api.routes import ROUTES
 from service.events.types import EventType
 from tests.api.doors import app_of, client_of

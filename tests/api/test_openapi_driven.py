@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api.openapi import operations
+from service.api.openapi_document import operations
 from service.api.routes import ROUTES
 from service.callbacks.addresses import address_token
 from service.kit.sealing import Sealer

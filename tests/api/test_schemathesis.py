@@ -31,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
 from service.accounts.api_keys import SCOPES, create
 from service.accounts.register import account_named
 from service.api.described import OPERATIONS as DESCRIBED
-from service.api.openapi import document, operations
+from service.api.openapi_document import document, operations
 from service.api.routes import ROUTES
 from service.app import create as create_app
 from service.cli.serving import free_socket, serving, url_of

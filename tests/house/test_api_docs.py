@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.openapi import operations
+from service.api.openapi_document import operations
 from service.api.routes import ROUTES
 from service.sandbox.track import write_track
 from tests.api.integrator import Integrator, integrator
