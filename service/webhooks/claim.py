@@ -13,6 +13,7 @@ from service.kit.columns import table_of
 from service.kit.shares import Shares
 from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
 from service.webhooks.parcels import Leased, Parcel, load_events, load_targets, parcels_of
+from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState
 
 _TABLE = table_of(Delivery)
 _COLUMNS = (  # as `Leased` has them, behind the id and the token
@@ -87,7 +88,9 @@ def put_aside(session: Session, tokens: Mapping[str, str], now: datetime) -> Non
     rows = [
         {
             "row_id": delivery_id,
-            "new_state": "held" if deleted_at is None else "skipped",
+            "new_state": DELIVERY.advance(
+                DeliveryState.DUE, DeliveryInput.DROPPED if deleted_at else DeliveryInput.STOPPED
+            ).value,
             "new_end": deleted_at and now,
         }
         for delivery_id, token, deleted_at in found
@@ -138,7 +141,7 @@ def _put_aside_statements() -> tuple[Any, Any]:
     found = (
         select(_TABLE.c.id, _TABLE.c.lease_token, endpoint.c.deleted_at)
         .join(endpoint, endpoint.c.id == _TABLE.c.endpoint_id)
-        .where(among(_TABLE.c.id, "ids"))
+        .where(among(_TABLE.c.id, "ids"), text(DELIVERY_WAITING))
         .order_by(_TABLE.c.event_position, _TABLE.c.id)
         .with_for_update(of=_TABLE)
     )
@@ -166,6 +169,6 @@ _OTHERS = {lane: _others(lane) for lane in LANES}
 _TO_PUT_ASIDE, _PUT_ASIDE = _put_aside_statements()
 _HAND_BACK = (
     update(_TABLE)
-    .where(_TABLE.c.id == bindparam("row_id"), _TABLE.c.lease_token == bindparam("row_token"))
+    .where(_TABLE.c.id == bindparam("row_id"), _TABLE.c.lease_token == bindparam("row_token"), text(DELIVERY_WAITING))
     .values(due_at=bindparam("new_due"), lease_token=None)
 )

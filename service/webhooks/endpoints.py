@@ -15,9 +15,10 @@ from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
 from service.kit.sealing import Sealer
-from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.rotate import add_secret
 from service.webhooks.signing import HEADERS_PURPOSE, open_headers
+from service.webhooks.states import ENDPOINT, UNFINISHED, DeliveryState, DisabledReason, EndpointInput, EndpointState
 
 MOST = 50
 
@@ -57,8 +58,8 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
         events_json=json.dumps(list(asked.events)),
         description=asked.description,
         rate_limit_per_second=asked.rate_limit_per_second,
-        status="disabled" if asked.disabled else "enabled",
-        disabled_reason="by_owner" if asked.disabled else None,
+        status=(EndpointState.DISABLED if asked.disabled else EndpointState.ENABLED).value,
+        disabled_reason=DisabledReason.BY_OWNER.value if asked.disabled else None,
         created_at=now,
     )
     if asked.headers:
@@ -92,13 +93,14 @@ def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None
     # FOR UPDATE: fan-outs under way commit first, so that the statement below sees what they made.
     session.refresh(endpoint, with_for_update=True)
     endpoint.deleted_at = now
-    endpoint.status = "disabled"
+    endpoint.status = ENDPOINT.advance(EndpointState(endpoint.status), EndpointInput.DELETED).value
     endpoint.sealed_headers = None
-    unsent = (col(Delivery.endpoint_id) == endpoint.id, col(Delivery.state).in_(("due", "blocked", "held")))
+    unsent = (col(Delivery.endpoint_id) == endpoint.id, in_states(table_of(Delivery).c.state, UNFINISHED))
     # In the recorder's order, so that the two cannot wait for one another.
     in_order = select(Delivery.id).where(*unsent).order_by(col(Delivery.event_position), col(Delivery.id))
     session.exec(in_order.with_for_update()).all()
-    session.exec(update(Delivery).where(*unsent).values(state="skipped", due_at=None, lease_token=None, ended_at=now))
+    skipped = {"state": DeliveryState.SKIPPED.value, "due_at": None, "lease_token": None, "ended_at": now}
+    session.exec(update(Delivery).where(*unsent).values(**skipped))
 
 
 def shown(endpoint: Endpoint, sealer: Sealer) -> dict[str, Any]:

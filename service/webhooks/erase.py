@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select, update
 
-from service.webhooks.fanout import UNFINISHED
 from service.webhooks.models import Attempt, Delivery
+from service.webhooks.states import DELIVERY, UNFINISHED, DeliveryInput, DeliveryState
 
 
 def drop_deliveries_of(session: Session, detection_id: str, now: datetime) -> None:
@@ -16,7 +16,8 @@ def drop_deliveries_of(session: Session, detection_id: str, now: datetime) -> No
     deliveries = session.exec(ordered.execution_options(populate_existing=True)).all()
     for delivery in deliveries:
         if delivery.state in UNFINISHED:
-            delivery.state, delivery.ended_at = "skipped", now
+            delivery.state = DELIVERY.advance(DeliveryState(delivery.state), DeliveryInput.DROPPED).value
+            delivery.ended_at = now
             delivery.due_at = delivery.lease_token = None
     of_these = col(Attempt.delivery_id).in_([delivery.id for delivery in deliveries])
     session.exec(update(Attempt).where(of_these).values(response_excerpt=None))

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import insert, literal_column, select
+from sqlalchemy import insert, select
 from sqlmodel import Session
 
 from service.events.outbox import Recorded
@@ -15,15 +15,12 @@ from service.kit.among import among
 from service.kit.columns import table_of
 from service.kit.database import after_commit, wakes
 from service.kit.ids import new_id
-from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.parcels import Leased
+from service.webhooks.states import UNFINISHED, DeliveryState, EndpointState
 
 TOPIC = "deliveries"
 UNORDERED_AFTER_TRIES = 3
-UNFINISHED = ("due", "blocked", "held")
-IS_UNFINISHED: list[Any] = [
-    literal_column(f"'{state}'") for state in UNFINISHED
-]  # as SQL, so that statements stay the same
 
 
 class HandOff(Protocol):
@@ -52,9 +49,9 @@ def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequen
         if not rows:
             return
         _mark_order(session, rows)
-        _lease(session, [row for row in rows if row["state"] == "due"], events, hand_off(), now)
+        _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, hand_off(), now)
         session.connection().execute(_INSERT, rows)
-        if any(row["state"] == "due" and row["lease_token"] is None for row in rows):
+        if any(row["state"] == DeliveryState.DUE and row["lease_token"] is None for row in rows):
             wakes(session, TOPIC)  # what was handed over needs nobody else
 
     return record
@@ -90,7 +87,7 @@ def endpoint_takes(events_json: str, event_type: EventType) -> bool:
 
 
 def _row(event: Recorded, endpoint_id: str, status: str, now: datetime) -> dict[str, Any]:
-    enabled = status == "enabled"
+    enabled = status == EndpointState.ENABLED
     return {
         "id": new_id("dlv"),
         "account_id": event.account_id,
@@ -100,7 +97,7 @@ def _row(event: Recorded, endpoint_id: str, status: str, now: datetime) -> dict[
         "event_position": event.position,
         "detection_id": event.detection_id,
         "lane": "fresh",
-        "state": "due" if enabled else "held",
+        "state": (DeliveryState.DUE if enabled else DeliveryState.HELD).value,
         "due_at": now if enabled else None,
         "lease_token": None,
         "attempts": 0,
@@ -115,9 +112,9 @@ def _mark_order(session: Session, rows: list[dict[str, Any]]) -> None:
     busy = _busy(session, detections) if detections else set()
     for row in rows:
         place = (row["endpoint_id"], row["detection_id"])
-        if row["detection_id"] and row["state"] == "due":
+        if row["detection_id"] and row["state"] == DeliveryState.DUE:
             if place in busy:
-                row.update(state="blocked", due_at=None)
+                row.update(state=DeliveryState.BLOCKED.value, due_at=None)
             busy.add(place)
 
 
@@ -184,7 +181,7 @@ def _busy_statement() -> Any:
     return (
         select(delivery.c.endpoint_id, delivery.c.detection_id)
         .where(among(delivery.c.detection_id, "detections"))
-        .where(delivery.c.state.in_(IS_UNFINISHED), delivery.c.attempts < UNORDERED_AFTER_TRIES)
+        .where(in_states(delivery.c.state, UNFINISHED), delivery.c.attempts < UNORDERED_AFTER_TRIES)
         .order_by(delivery.c.event_position, delivery.c.id)  # the recorder's order: no deadlock
         .with_for_update()
     )

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from service.kit.columns import table_of
-from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
+from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState, EndpointState
 
 SLICE = 5000
 
@@ -18,12 +19,13 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
     """
     delivery = table_of(Delivery)
     endpoint = session.get_one(Endpoint, endpoint_id)
-    if endpoint.status == "enabled":
+    if endpoint.status == EndpointState.ENABLED:
         return 0  # again, since it was found standing
     deleted = endpoint.deleted_at is not None
+    happening = DeliveryInput.DROPPED if deleted else DeliveryInput.STOPPED
     waiting = (
         select(delivery.c.id)
-        .where(delivery.c.endpoint_id == endpoint_id, delivery.c.state == "due")
+        .where(delivery.c.endpoint_id == endpoint_id, text(DELIVERY_WAITING))
         .where(delivery.c.lease_token.is_(None) | (delivery.c.due_at <= now))
         .limit(SLICE)
         .with_for_update(skip_locked=True)  # a row that is being claimed is the claimer's, who puts it aside
@@ -32,7 +34,10 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
         update(delivery)
         .where(delivery.c.id.in_(waiting.scalar_subquery()))
         .values(
-            state="skipped" if deleted else "held", due_at=None, lease_token=None, ended_at=now if deleted else None
+            state=DELIVERY.advance(DeliveryState.DUE, happening).value,
+            due_at=None,
+            lease_token=None,
+            ended_at=now if deleted else None,
         )
     )
     return held.rowcount
@@ -41,6 +46,6 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
 def standing_endpoints(session: Session) -> list[str]:
     """Endpoints that take nothing now and still have deliveries due."""
     delivery = table_of(Delivery)
-    due = select(delivery.c.id).where(delivery.c.endpoint_id == col(Endpoint.id), delivery.c.state == "due").exists()
-    found = select(col(Endpoint.id)).where(col(Endpoint.status) != "enabled", due)
+    due = select(delivery.c.id).where(delivery.c.endpoint_id == col(Endpoint.id), text(DELIVERY_WAITING)).exists()
+    found = select(col(Endpoint.id)).where(col(Endpoint.status) != EndpointState.ENABLED.value, due)
     return list(session.connection().execute(found).scalars())

@@ -72,7 +72,7 @@ def _line_up_statement() -> Any:
     delivery = table_of(Delivery)
     return (
         update(delivery)
-        .where(delivery.c.id == bindparam("row_id"), delivery.c.state == "due", delivery.c.lease_token.is_(None))
+        .where(delivery.c.id == bindparam("row_id"), text(DELIVERY_WAITING), delivery.c.lease_token.is_(None))
         .where(delivery.c.due_at <= bindparam("asked"))
         .values(due_at=bindparam("new_due"))
     )

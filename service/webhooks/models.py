@@ -1,17 +1,24 @@
 """Tables of this room."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, ColumnElement, Index, UniqueConstraint, literal_column, text
 from sqlmodel import Field, SQLModel
 
 from service.kit.columns import UtcTime
 
+# Literal, as the indexes have them: a test holds them to the states.
 DELIVERY_WAITING = "state = 'due'"
 DELIVERY_HELD = "state = 'held'"
 DELIVERY_BLOCKED = "state = 'blocked'"
 DELIVERY_ENDED = "ended_at IS NOT NULL"
 ENDPOINT_FAILING = "failing_since IS NOT NULL"
+
+
+def in_states(column: ColumnElement[str], states: Iterable[str]) -> ColumnElement[bool]:
+    """The condition that the column is one of these, as literal SQL: so a statement finds its partial index."""
+    return column.in_([literal_column(f"'{state}'") for state in states])
 
 
 class Endpoint(SQLModel, table=True):
@@ -40,8 +47,8 @@ class Endpoint(SQLModel, table=True):
     description: str | None = None
     sealed_headers: bytes | None = None
     rate_limit_per_second: int | None = None
-    status: str  # enabled, paused, disabled
-    disabled_reason: str | None = None  # by_owner, gone, failing
+    status: str  # an `EndpointState`
+    disabled_reason: str | None = None  # a `DisabledReason`
     enabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  # the last time it was enabled again
     release_choice: str | None = None  # what becomes of what was held by then: all, newest, none
     failing_since: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -119,7 +126,7 @@ class Delivery(SQLModel, table=True):
     event_position: int = Field(sa_type=BigInteger)
     detection_id: str | None = None
     lane: str  # fresh, retry
-    state: str  # due, blocked, held, succeeded, exhausted, skipped
+    state: str  # a `DeliveryState`
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
     attempts: int = 0

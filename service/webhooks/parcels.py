@@ -14,7 +14,8 @@ from sqlmodel import Session
 from service.events.models import Event
 from service.kit.among import among
 from service.kit.columns import table_of
-from service.webhooks.models import Delivery, Endpoint, EndpointSecret
+from service.webhooks.models import Delivery, Endpoint, EndpointSecret, in_states
+from service.webhooks.states import EndpointState
 
 
 class Target(NamedTuple):
@@ -113,7 +114,7 @@ def _statements() -> tuple[Any, Any, Any]:
         secret.c.valid_from <= bindparam("now"),
         or_(secret.c.valid_until.is_(None), secret.c.valid_until > bindparam("now")),
     )
-    takes = and_(endpoint.c.status == "enabled", endpoint.c.deleted_at.is_(None))
+    takes = and_(in_states(endpoint.c.status, [EndpointState.ENABLED]), endpoint.c.deleted_at.is_(None))
     newest_first = (endpoint.c.id, secret.c.valid_from.desc())
     targets = (
         select(*columns, secret.c.id, secret.c.sealed)

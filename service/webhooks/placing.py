@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from service.webhooks.fanout import UNORDERED_AFTER_TRIES
+from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState
 
 Choice = Literal["all", "newest", "none"]
 """What becomes of what was held: all of it is sent, the newest of each detection, or nothing."""
@@ -20,12 +21,14 @@ class InLine:
 
     id: str
     detection_id: str | None
-    state: str
+    state: DeliveryState
     attempts: int
     created_at: datetime
 
 
-def placed(rows: Sequence[InLine], chosen: Collection[str], choice: Choice, before: datetime) -> dict[str, str]:
+def placed(
+    rows: Sequence[InLine], chosen: Collection[str], choice: Choice, before: datetime
+) -> dict[str, DeliveryState]:
     """The new state of each row that moves: due, blocked or skipped. `rows` are in the order of their events.
 
     Only what was created up to `before` can be skipped; what an older one no longer blocks becomes due.
@@ -33,21 +36,24 @@ def placed(rows: Sequence[InLine], chosen: Collection[str], choice: Choice, befo
     lines: dict[str, list[InLine]] = {}
     for row in rows:
         lines.setdefault(row.detection_id or row.id, []).append(row)
-    moves: dict[str, str] = {}
+    moves: dict[str, DeliveryState] = {}
     for line in lines.values():
         moves |= _line(line, chosen, _passed_over(line, chosen, choice, before))
     return moves
 
 
-def _line(line: Sequence[InLine], chosen: Collection[str], passed_over: Collection[str]) -> dict[str, str]:
-    moves: dict[str, str] = {}
+def _line(line: Sequence[InLine], chosen: Collection[str], passed_over: Collection[str]) -> dict[str, DeliveryState]:
+    moves: dict[str, DeliveryState] = {}
     busy = False
     for row in line:
         if row.id in passed_over:
-            moves[row.id] = "skipped"
+            moves[row.id] = DELIVERY.advance(row.state, DeliveryInput.PASSED_OVER)
             continue
-        if row.id in chosen or (row.state == "blocked" and not busy):
-            moves[row.id] = "blocked" if busy else "due"
+        if row.id in chosen:
+            happening = DeliveryInput.REQUEUED_BEHIND if busy else DeliveryInput.REQUEUED
+            moves[row.id] = DELIVERY.advance(row.state, happening)
+        elif row.state == DeliveryState.BLOCKED and not busy:
+            moves[row.id] = DELIVERY.advance(row.state, DeliveryInput.UNBLOCKED)
         busy = busy or row.attempts < UNORDERED_AFTER_TRIES
     return moves
 
@@ -55,5 +61,7 @@ def _line(line: Sequence[InLine], chosen: Collection[str], passed_over: Collecti
 def _passed_over(line: Sequence[InLine], chosen: Collection[str], choice: Choice, before: datetime) -> set[str]:
     if choice == "all":
         return set()
-    waited = [row for row in line if (row.id in chosen or row.state == "blocked") and row.created_at <= before]
+    waited = [
+        row for row in line if (row.id in chosen or row.state == DeliveryState.BLOCKED) and row.created_at <= before
+    ]
     return {row.id for row in waited if choice == "none" or row is not line[-1]}

@@ -14,15 +14,9 @@ from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
 from service.webhooks.models import Attempt, Delivery, Endpoint
 from service.webhooks.phases import PHASES
+from service.webhooks.states import DeliveryState
 
-STATUSES = {
-    "pending": "due",
-    "blocked": "blocked",
-    "held": "held",
-    "succeeded": "succeeded",
-    "exhausted": "exhausted",
-    "skipped": "skipped",
-}
+STATUSES = {"pending" if state is DeliveryState.DUE else state.value: state.value for state in DeliveryState}
 """The words customers read, and the states behind them."""
 
 _STATUS_OF = {state: status for status, state in STATUSES.items()}
@@ -99,7 +93,7 @@ def _attempts(session: Session, delivery_ids: Sequence[str]) -> dict[str, list[A
 
 def _shown(delivery: Delivery, types: Mapping[str, str], attempts: Iterable[Attempt]) -> dict[str, Any]:
     # While it is leased `due_at` is the lease's end: nothing that a customer could wait for.
-    waits = delivery.state == "due" and delivery.lease_token is None and delivery.due_at is not None
+    waits = delivery.state == DeliveryState.DUE and delivery.lease_token is None and delivery.due_at is not None
     return {
         "id": delivery.id,
         "endpoint_id": delivery.endpoint_id,

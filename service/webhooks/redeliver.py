@@ -14,12 +14,13 @@ from sqlmodel import Session, and_, col, or_
 from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.kit.errors import CallerError
-from service.webhooks.fanout import TOPIC, UNFINISHED
+from service.webhooks.fanout import TOPIC
 from service.webhooks.hold import SLICE
-from service.webhooks.models import DELIVERY_HELD, Delivery, Endpoint
+from service.webhooks.models import DELIVERY_HELD, DELIVERY_WAITING, Delivery, Endpoint, in_states
 from service.webhooks.placing import Choice, InLine, placed
+from service.webhooks.states import ENDED, UNFINISHED, DeliveryState, EndpointState
 
-_ENDED = ("succeeded", "exhausted", "skipped")
+_LOST = (DeliveryState.EXHAUSTED, DeliveryState.SKIPPED)
 
 
 def release_held(session: Session, endpoint_id: str, now: datetime) -> bool:
@@ -28,7 +29,7 @@ def release_held(session: Session, endpoint_id: str, now: datetime) -> bool:
     The oldest go first. They go among the retries, so that fresh events need not wait behind a backlog.
     """
     endpoint = session.get_one(Endpoint, endpoint_id, with_for_update={"key_share": True}, populate_existing=True)
-    if endpoint.status != "enabled":
+    if endpoint.status != EndpointState.ENABLED:
         return False
     delivery = table_of(Delivery)
     held = session.connection().execute(
@@ -48,7 +49,9 @@ def endpoints_to_release(session: Session) -> list[str]:
     delivery = table_of(Delivery)
     one = select(delivery.c.id).where(delivery.c.endpoint_id == col(Endpoint.id), text(DELIVERY_HELD)).limit(1)
     # A scalar, not EXISTS: one look into the small index for each endpoint, however much the others have held.
-    found = select(col(Endpoint.id)).where(col(Endpoint.status) == "enabled", one.scalar_subquery().is_not(None))
+    found = select(col(Endpoint.id)).where(
+        col(Endpoint.status) == EndpointState.ENABLED.value, one.scalar_subquery().is_not(None)
+    )
     return list(session.connection().execute(found).scalars())
 
 
@@ -77,7 +80,7 @@ def recover(session: Session, endpoint: Endpoint, since: datetime, until: dateti
     failed = session.connection().execute(
         select(delivery.c.id, delivery.c.detection_id)
         .where(delivery.c.endpoint_id == endpoint.id, delivery.c.created_at >= since, delivery.c.created_at < until)
-        .where(or_(delivery.c.state.in_(("exhausted", "skipped")), _waits_for_a_retry(now)))
+        .where(or_(in_states(delivery.c.state, _LOST), _waits_for_a_retry(now)))
         .order_by(delivery.c.created_at, delivery.c.id)
         .limit(SLICE)
     )
@@ -88,7 +91,7 @@ def recover(session: Session, endpoint: Endpoint, since: datetime, until: dateti
 
 def check_enabled(endpoint: Endpoint) -> None:
     """The endpoint takes deliveries. Raises `CallerError` 409 where it does not."""
-    if endpoint.status != "enabled" or endpoint.deleted_at is not None:
+    if endpoint.status != EndpointState.ENABLED or endpoint.deleted_at is not None:
         raise CallerError("endpoint_disabled", "The endpoint is disabled: enable it first.", status=409)
 
 
@@ -106,7 +109,7 @@ def set_off(
     rows = _locked(session, endpoint_id, chosen) if chosen else []
     kept = {row.id for row in rows if row.id in chosen and may(row)}
     some = [row for row in rows if row.id in kept or row.state in UNFINISHED]
-    line = [InLine(row.id, row.detection_id, row.state, row.attempts, row.created_at) for row in some]
+    line = [InLine(row.id, row.detection_id, DeliveryState(row.state), row.attempts, row.created_at) for row in some]
     moves = placed(line, kept, choice, before or now)
     if moves:
         session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in some if row.id in moves])
@@ -118,7 +121,7 @@ def _locked(session: Session, endpoint_id: str, chosen: Mapping[str, str | None]
     """The chosen rows and the unfinished ones of their detections. Locked in the recorder's order: no deadlock."""
     delivery = table_of(Delivery)
     detections = set(chosen.values()) - {None}
-    siblings = and_(delivery.c.detection_id.in_(detections), delivery.c.state.in_(UNFINISHED))
+    siblings = and_(delivery.c.detection_id.in_(detections), in_states(delivery.c.state, UNFINISHED))
     wanted = (
         select(delivery)
         .where(delivery.c.endpoint_id == endpoint_id, or_(delivery.c.id.in_(chosen), siblings))
@@ -128,12 +131,12 @@ def _locked(session: Session, endpoint_id: str, chosen: Mapping[str, str | None]
     return session.connection().execute(wanted).all()
 
 
-def _moved(row: Any, state: str, now: datetime) -> dict[str, Any]:
+def _moved(row: Any, state: DeliveryState, now: datetime) -> dict[str, Any]:
     return {
         "row_id": row.id,
-        "new_state": state,
-        "new_due": now if state == "due" else None,
-        "new_end": now if state == "skipped" else None,
+        "new_state": state.value,
+        "new_due": now if state is DeliveryState.DUE else None,
+        "new_end": now if state is DeliveryState.SKIPPED else None,
     }
 
 
@@ -158,18 +161,23 @@ _MOVE = _move_statement()
 
 def _waits_for_a_retry(now: datetime) -> Any:
     delivery = table_of(Delivery)
-    waits = and_(delivery.c.state == "due", delivery.c.lease_token.is_(None), delivery.c.due_at > now)
+    waits = and_(text(DELIVERY_WAITING), delivery.c.lease_token.is_(None), delivery.c.due_at > now)
     return and_(waits, delivery.c.attempts > delivery.c.attempts_before)
 
 
 def _is_held(row: Any) -> bool:
-    return bool(row.state == "held")
+    return bool(row.state == DeliveryState.HELD)
 
 
 def _has_ended(row: Any) -> bool:
-    return row.state in _ENDED
+    return row.state in ENDED
 
 
 def _was_lost(row: Any, now: datetime) -> bool:
-    waits = row.state == "due" and row.lease_token is None and row.due_at > now and row.attempts > row.attempts_before
-    return row.state in ("exhausted", "skipped") or waits
+    waits = (
+        row.state == DeliveryState.DUE
+        and row.lease_token is None
+        and row.due_at > now
+        and row.attempts > row.attempts_before
+    )
+    return row.state in _LOST or waits

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-FAILING = "failing"
 DISABLED_PERCENT = 100
 _WARNED_AT_PERCENT = (90, 75, 50)
 

@@ -17,9 +17,8 @@ from service.webhooks.models import Delivery, Endpoint
 from service.webhooks.placing import Choice
 from service.webhooks.redeliver import check_enabled, release_held
 from service.webhooks.signing import HEADERS_PURPOSE
+from service.webhooks.states import ENDPOINT, EndpointInput, EndpointState
 from service.webhooks.trouble import begin_anew, switch_off
-
-BY_OWNER = "by_owner"
 
 
 def endpoint_to_change(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:
@@ -57,8 +56,8 @@ def change(endpoint: Endpoint, changes: Mapping[str, Any], sealer: Sealer) -> No
 
 def disable(session: Session, endpoint: Endpoint, outbox: Outbox, now: datetime) -> None:
     """The endpoint takes nothing until it is enabled, and what waits for it is held. An earlier reason is kept."""
-    if endpoint.status != "disabled":
-        switch_off(session, outbox, endpoint, BY_OWNER, now)
+    if endpoint.status != EndpointState.DISABLED:
+        switch_off(session, outbox, endpoint, EndpointInput.DISABLED, now)
     hold_deliveries(session, endpoint.id, now)
 
 
@@ -67,9 +66,10 @@ def enable(session: Session, endpoint: Endpoint, choice: Choice, now: datetime) 
 
     Where it is enabled already, the choice counts for what is still held.
     """
-    if endpoint.status != "enabled":
-        endpoint.status, endpoint.disabled_reason = "enabled", None
+    if endpoint.status != EndpointState.ENABLED:
         begin_anew(endpoint)
+    endpoint.status = ENDPOINT.advance(EndpointState(endpoint.status), EndpointInput.ENABLED).value
+    endpoint.disabled_reason = None
     endpoint.enabled_at, endpoint.release_choice = now, choice
     session.flush()
     release_held(session, endpoint.id, now)

@@ -20,12 +20,12 @@ from service.kit.columns import table_of
 from service.webhooks.models import Endpoint
 from service.webhooks.standing import (
     DISABLED_PERCENT,
-    FAILING,
     Standing,
     StandingPolicy,
     after_attempts,
     percent_due,
 )
+from service.webhooks.states import ENDPOINT, REASONS, EndpointInput, EndpointState
 
 
 def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> dict[str, Endpoint]:
@@ -43,7 +43,7 @@ def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> d
 
 def charge(session: Session, outbox: Outbox, endpoint: Endpoint, outcomes: Sequence[tuple[datetime, bool]]) -> None:
     """The endpoint stands as these attempts (when each ended, whether it succeeded) leave it."""
-    if endpoint.status != "enabled":
+    if endpoint.status != EndpointState.ENABLED:
         return  # what was under way when it was disabled; enabling it begins anew
     _keep(endpoint, after_attempts(_standing(endpoint), outcomes))
     taken_at = max((ended_at for ended_at, succeeded in outcomes if succeeded), default=None)
@@ -52,9 +52,11 @@ def charge(session: Session, outbox: Outbox, endpoint: Endpoint, outcomes: Seque
         _tell(session, outbox, endpoint, EventType.ENDPOINT_RECOVERED, {"recovered_at": rfc3339(taken_at)}, taken_at)
 
 
-def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, reason: str, now: datetime) -> None:
-    """The endpoint, which is locked, is disabled for this reason, and the account hears of it."""
-    endpoint.status, endpoint.disabled_reason = "disabled", reason
+def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, happening: EndpointInput, now: datetime) -> None:
+    """Disable the endpoint, which is locked, because of this, and tell the account."""
+    reason = REASONS[happening].value
+    endpoint.status = ENDPOINT.advance(EndpointState(endpoint.status), happening).value
+    endpoint.disabled_reason = reason
     endpoint.in_trouble = True
     session.flush()
     more = {"disabled_reason": reason, "disabled_at": rfc3339(now)}
@@ -69,19 +71,21 @@ def begin_anew(endpoint: Endpoint) -> None:
 def endpoints_to_judge(session: Session, policy: StandingPolicy, now: datetime) -> list[str]:
     """The enabled endpoints that are to be warned of or disabled now."""
     long_ago = now - policy.first_warning_after
-    failing = select(Endpoint).where(Endpoint.status == "enabled", col(Endpoint.failing_since) <= long_ago)
+    failing = select(Endpoint).where(
+        Endpoint.status == EndpointState.ENABLED.value, col(Endpoint.failing_since) <= long_ago
+    )
     return [each.id for each in session.exec(failing) if percent_due(_standing(each), policy, now) is not None]
 
 
 def judge(session: Session, endpoint_id: str, outbox: Outbox, policy: StandingPolicy, now: datetime) -> None:
     """The warning that is due for this endpoint is given, or it is disabled."""
     endpoint = lock_endpoints(session, {endpoint_id}, set()).get(endpoint_id)
-    if endpoint is None or endpoint.status != "enabled" or endpoint.deleted_at is not None:
+    if endpoint is None or endpoint.status != EndpointState.ENABLED or endpoint.deleted_at is not None:
         return
     standing = _standing(endpoint)
     percent = percent_due(standing, policy, now)
     if percent == DISABLED_PERCENT:
-        switch_off(session, outbox, endpoint, FAILING, now)
+        switch_off(session, outbox, endpoint, EndpointInput.FAILING, now)
     elif percent is not None and standing.failing_since is not None:
         _keep(endpoint, replace(standing, warned_percent=percent))
         endpoint.in_trouble = True

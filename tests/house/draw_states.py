@@ -1,25 +1,64 @@
-"""Draws the lifecycle of a run into docs/states.md: `python -m tests.house.draw_states`.
+"""Draws the tables of states into docs/states.md: `python -m tests.house.draw_states`.
 
-Only what stands between the two marks is drawn; the words around it are written by hand.
+Only what stands between a table's two marks is drawn; the words around it are written by hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from service.runs.lifecycle import TABLE, RunState, RunTransition
+from service.runs import lifecycle
+from service.runs.lifecycle import RunState, RunTransition
+from service.webhooks.states import DELIVERY, ENDED, ENDPOINT, DeliveryState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
-_BEGIN = "<!-- drawn by tests/house/draw_states.py from service/runs/lifecycle.py -->"
 _END = "<!-- end of what is drawn -->"
 
-Table = Mapping[tuple[RunState, RunTransition], RunState]
+Table = Mapping[tuple[Any, Any], StrEnum]
 
 
-def redrawn(page: str, table: Table = TABLE) -> str:
-    """`page` with the drawing that `table` gives. Raises `ValueError` where a mark is missing."""
-    before, _, rest = _cut(page, _BEGIN)
-    _, _, after = _cut(rest, _END)
-    return f"{before}{_BEGIN}\n\n{_diagram(table)}\n\n{_rows(table)}\n\n{_END}{after}"
+@dataclass(frozen=True)
+class Drawing:
+    """A table and where it comes from. The diagram leaves `left_out` to the table, for the eye's sake."""
+
+    source: str
+    table: Table
+    ends: Collection[StrEnum] = ()
+    left_out: Collection[StrEnum] = field(default=())
+
+    @property
+    def begin(self) -> str:
+        """The mark before it."""
+        return f"<!-- drawn by tests/house/draw_states.py from {self.source} -->"
+
+
+RUN = Drawing(
+    "service/runs/lifecycle.py",
+    lifecycle.TABLE,
+    [state for state in RunState if state.ended],
+    (RunTransition.DEADLINE, RunTransition.SKIPPED),
+)
+DRAWINGS: Sequence[Drawing] = (
+    RUN,
+    Drawing(
+        "service/webhooks/states.py: DELIVERY", DELIVERY.table, [state for state in DeliveryState if state in ENDED]
+    ),
+    Drawing("service/webhooks/states.py: ENDPOINT", ENDPOINT.table),
+)
+
+
+def redrawn(page: str, drawings: Sequence[Drawing] = DRAWINGS) -> str:
+    """`page` with each of these drawn anew. Raises `ValueError` where a mark is missing."""
+    for drawing in drawings:
+        before, _, rest = _cut(page, drawing.begin)
+        _, end, after = rest.partition(_END)
+        if not end:
+            raise ValueError(f"docs/states.md needs this line behind {drawing.begin}: {_END}")
+        drawn = f"{_diagram(drawing)}\n\n{_rows(drawing.table)}"
+        page = f"{before}{drawing.begin}\n\n{drawn}\n\n{_END}{after}"
+    return page
 
 
 def _cut(text: str, mark: str) -> tuple[str, str, str]:
@@ -28,28 +67,33 @@ def _cut(text: str, mark: str) -> tuple[str, str, str]:
     return text.partition(mark)
 
 
-def _diagram(table: Table) -> str:
-    """Mermaid's notation. The two inputs that end any open run are left to the table, for the eye's sake."""
-    everywhere = (RunTransition.DEADLINE, RunTransition.SKIPPED)
-    arrows: dict[tuple[RunState, RunState], list[str]] = {}
-    for (state, happening), after in table.items():
-        if happening not in everywhere:
+def _diagram(drawing: Drawing) -> str:
+    """Mermaid's notation."""
+    arrows: dict[tuple[StrEnum, StrEnum], list[str]] = {}
+    for (state, happening), after in drawing.table.items():
+        if happening not in drawing.left_out:
             arrows.setdefault((state, after), []).append(happening.value)
     drawn = [f"    {state.value} --> {after.value}: {', '.join(inputs)}" for (state, after), inputs in arrows.items()]
-    ends = [f"    {state.value} --> [*]" for state in RunState if state.ended]
+    ends = [f"    {state.value} --> [*]" for state in drawing.ends]
     return "\n".join(["```mermaid", "stateDiagram-v2", "    direction LR", *drawn, *ends, "```"])
 
 
 def _rows(table: Table) -> str:
-    """A row a state, a column an input; an empty cell cannot happen."""
-    inputs = [happening for happening in RunTransition if any(key[1] is happening for key in table)]
+    """A row a state, a column an input, in the order of their enumerations; an empty cell cannot happen."""
+    states = _in_order(state for state, _ in table)
+    inputs = _in_order(happening for _, happening in table)
     head = ["", *(f"`{happening.value}`" for happening in inputs)]
     lines = [head, ["---"] * len(head)]
-    for state in RunState:
-        if any(key[0] is state for key in table):
-            reached = [table.get((state, happening)) for happening in inputs]
-            lines.append([f"**{state.value}**", *(after.value if after else "" for after in reached)])
+    for state in states:
+        reached = [table.get((state, happening)) for happening in inputs]
+        lines.append([f"**{state.value}**", *(after.value if after else "" for after in reached)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _in_order(used: Any) -> list[StrEnum]:
+    members = set(used)
+    kind: type[StrEnum] = type(next(iter(members)))
+    return [member for member in kind if member in members]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ How well they say it is not looked at here.
 import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from service.cli.commands import app
 from service.events.types import EventType
 from service.kit.signatures import new_secret, sign
 from service.kit.system_clock import system_clock
-from service.runs.lifecycle import TABLE, RunState, RunTransition
+from service.runs.lifecycle import RunState, RunTransition
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.vendors import VENDORS
-from tests.house.draw_states import PAGE, redrawn
+from tests.house.draw_states import PAGE, RUN, redrawn
 from tests.house.test_words import SAY_INSTEAD
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -174,9 +175,10 @@ def test_the_states_are_drawn_from_the_table() -> None:
 
 
 def test_another_table_gives_another_drawing() -> None:
-    changed = {**TABLE, (RunState.SOURCING, RunTransition.SOURCE_READY): RunState.WAITING}
-    assert "sourcing --> waiting: source_ready" in redrawn(_read(PAGE), changed)
-    assert "sourcing --> queued" not in redrawn(_read(PAGE), changed)
+    changed = {**RUN.table, (RunState.SOURCING, RunTransition.SOURCE_READY): RunState.WAITING}
+    other = redrawn(_read(PAGE), [replace(RUN, table=changed)])
+    assert "sourcing --> waiting: source_ready" in other
+    assert "sourcing --> queued" not in other
 
 
 def _settings() -> dict[str, str]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.webhooks.placing import Choice, InLine, placed
+from service.webhooks.states import DeliveryState
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -15,7 +16,7 @@ LATER = NOW + timedelta(hours=1)
 def row(
     name: str, detection: str | None = "det_1", state: str = "held", attempts: int = 0, at: datetime = NOW
 ) -> InLine:
-    return InLine(name, detection, state, attempts, at)
+    return InLine(name, detection, DeliveryState(state), attempts, at)
 
 
 def test_within_a_detection_the_older_goes_first_and_detections_do_not_wait() -> None:
@@ -74,7 +75,7 @@ def test_never_do_two_unordered_ones_of_a_detection_go_at_once_and_nobody_is_lef
     choice: Choice, drawn: list[tuple[str | None, str, int, bool]]
 ) -> None:
     rows = [
-        InLine(str(n), detection, state, attempts, LATER if late else NOW)
+        InLine(str(n), detection, DeliveryState(state), attempts, LATER if late else NOW)
         for n, (detection, state, attempts, late) in enumerate(drawn)
     ]
     chosen = {each.id for each in rows if each.state == "held"}

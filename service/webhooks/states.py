@@ -1,0 +1,149 @@
+"""The states of a delivery and of an endpoint, as tables. An input that is not in one raises, and nothing has changed.
+
+`docs/states.md` is drawn from these tables. Statements that move many rows at once cannot ask `advance`: they take the
+rows whose state is among `sources` of their input, and no others.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+State = TypeVar("State", bound=StrEnum)
+Input = TypeVar("Input", bound=StrEnum)
+
+
+class InvalidTransitionError(ValueError):
+    """This input cannot happen in this state; nothing has changed."""
+
+
+class Machine(Generic[State, Input]):
+    """A table of what can happen to one kind of thing, and where it stands then."""
+
+    def __init__(self, thing: str, rows: Mapping[State, Mapping[Input, State]]) -> None:
+        self._thing = thing
+        self.table = {(state, happening): after for state, row in rows.items() for happening, after in row.items()}
+
+    def advance(self, state: State, happening: Input) -> State:
+        """Return the state after `happening`. Raise `InvalidTransitionError` where the table has no such row."""
+        try:
+            return self.table[state, happening]
+        except KeyError:
+            raise InvalidTransitionError(f"{happening} cannot happen to {self._thing} that is {state}") from None
+
+    def sources(self, *happenings: Input) -> tuple[State, ...]:
+        """Return the states in which one of these can happen, in the order of the table."""
+        return tuple(dict.fromkeys(state for state, happening in self.table if happening in happenings))
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands. It is born due, blocked or held."""
+
+    DUE = "due"  # waits for its time, or is leased to a worker until then
+    BLOCKED = "blocked"  # an older event of its detection is not through at its endpoint
+    HELD = "held"  # its endpoint takes nothing now
+    SUCCEEDED = "succeeded"
+    EXHAUSTED = "exhausted"
+    SKIPPED = "skipped"
+
+
+class DeliveryInput(StrEnum):
+    """What can happen to a delivery."""
+
+    TAKEN = "taken"
+    FAILED = "failed"  # and another try is planned
+    USED_UP = "used_up"  # the last try of the schedule failed
+    GONE = "gone"  # the endpoint answered 410
+    STOPPED = "stopped"  # the endpoint is paused or disabled
+    UNBLOCKED = "unblocked"  # no older one holds it up any more
+    REQUEUED = "requeued"  # released, sent again or recovered, the first of its detection
+    REQUEUED_BEHIND = "requeued_behind"  # the same, behind an older one
+    PASSED_OVER = "passed_over"  # its endpoint's owner does not want it any more
+    DROPPED = "dropped"  # the endpoint was deleted, or the detection erased
+
+
+_REQUEUED = {
+    DeliveryInput.REQUEUED: DeliveryState.DUE,
+    DeliveryInput.REQUEUED_BEHIND: DeliveryState.BLOCKED,
+}
+_UNWANTED = {
+    DeliveryInput.PASSED_OVER: DeliveryState.SKIPPED,
+    DeliveryInput.DROPPED: DeliveryState.SKIPPED,
+}
+
+DELIVERY: Machine[DeliveryState, DeliveryInput] = Machine(
+    "a delivery",
+    {
+        DeliveryState.DUE: {
+            DeliveryInput.TAKEN: DeliveryState.SUCCEEDED,
+            DeliveryInput.FAILED: DeliveryState.DUE,
+            DeliveryInput.USED_UP: DeliveryState.EXHAUSTED,
+            DeliveryInput.GONE: DeliveryState.HELD,
+            DeliveryInput.STOPPED: DeliveryState.HELD,
+            **_REQUEUED,  # one that waits for a retry, when its endpoint is recovered
+            DeliveryInput.DROPPED: DeliveryState.SKIPPED,
+        },
+        DeliveryState.BLOCKED: {DeliveryInput.UNBLOCKED: DeliveryState.DUE, **_UNWANTED},
+        DeliveryState.HELD: {**_REQUEUED, **_UNWANTED},
+        DeliveryState.SUCCEEDED: {**_REQUEUED},
+        DeliveryState.EXHAUSTED: {**_REQUEUED},
+        DeliveryState.SKIPPED: {**_REQUEUED},
+    },
+)
+
+UNFINISHED = DELIVERY.sources(DeliveryInput.DROPPED)
+"""Where a delivery stands that is still on its way."""
+
+ENDED = tuple(state for state in DeliveryState if state not in UNFINISHED)
+
+
+class EndpointState(StrEnum):
+    """Where an endpoint stands. One that was deleted is disabled, and its row says when."""
+
+    ENABLED = "enabled"
+    PAUSED = "paused"  # no input leads here
+    DISABLED = "disabled"
+
+
+class EndpointInput(StrEnum):
+    """What can happen to an endpoint."""
+
+    DISABLED = "owner_disables"
+    GONE = "gone"  # it answered 410
+    FAILING = "failing"  # every attempt failed for too long
+    ENABLED = "owner_enables"
+    DELETED = "deleted"
+
+
+_STOPPED = {
+    EndpointInput.DISABLED: EndpointState.DISABLED,
+    EndpointInput.DELETED: EndpointState.DISABLED,
+}
+
+ENDPOINT: Machine[EndpointState, EndpointInput] = Machine(
+    "an endpoint",
+    {
+        EndpointState.ENABLED: {
+            **_STOPPED,
+            EndpointInput.GONE: EndpointState.DISABLED,
+            EndpointInput.FAILING: EndpointState.DISABLED,
+            EndpointInput.ENABLED: EndpointState.ENABLED,
+        },
+        EndpointState.PAUSED: {**_STOPPED, EndpointInput.ENABLED: EndpointState.ENABLED},
+        EndpointState.DISABLED: {**_STOPPED, EndpointInput.ENABLED: EndpointState.ENABLED},
+    },
+)
+
+
+class DisabledReason(StrEnum):
+    """Why an endpoint is disabled. An earlier reason is kept."""
+
+    BY_OWNER = "by_owner"
+    GONE = "gone"
+    FAILING = "failing"
+
+
+REASONS = {
+    EndpointInput.DISABLED: DisabledReason.BY_OWNER,
+    EndpointInput.GONE: DisabledReason.GONE,
+    EndpointInput.FAILING: DisabledReason.FAILING,
+}
