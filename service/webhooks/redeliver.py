@@ -19,6 +19,7 @@ from service.webhooks.hold import SLICE
 from service.webhooks.models import DELIVERY_HELD, DELIVERY_WAITING, Delivery, Endpoint, in_states
 from service.webhooks.placing import Choice, InLine, placed
 from service.webhooks.states import ENDED, UNFINISHED, DeliveryState, EndpointState
+from service.webhooks.unblock import unblock
 
 _LOST = (DeliveryState.EXHAUSTED, DeliveryState.SKIPPED)
 
@@ -114,6 +115,8 @@ def set_off(
     if moves:
         session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in some if row.id in moves])
         wakes(session, TOPIC)
+        # What was written while we waited for the locks is behind these, and was not seen.
+        unblock(session, {row.detection_id for row in some if moves.get(row.id) is DeliveryState.SKIPPED} - {None}, now)
     return Counter(state for row_id, state in moves.items() if row_id in kept)
 
 

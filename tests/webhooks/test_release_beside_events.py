@@ -25,10 +25,7 @@ def _waits(database: Database) -> bool:
     ("choice", "expected"),
     [
         ("all", ["due", "blocked"]),
-        # What is passed over lets those pass that it saw before it had its locks: the newer one is due to nobody.
-        pytest.param(
-            "none", ["skipped", "due"], marks=pytest.mark.xfail(strict=True, reason="core: release beside fan-out")
-        ),
+        ("none", ["skipped", "due"]),
     ],
 )
 async def test_an_event_beside_the_release_of_an_older_one_is_not_blocked_for_ever(
