@@ -2,23 +2,19 @@
 
 import asyncio
 import gc
-import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
-from service.bench.inbox import Inbox
-from service.bench.inside import Serve, running_inside
-from service.bench.load import VENDOR, Customer, Passage
-from service.bench.processes import Version, deployed, fresh_database
+from service.bench.inside import running_inside
+from service.bench.load import Passage
+from service.bench.outside import Serve, running_outside
+from service.bench.processes import Version, fresh_database
 from service.bench.statements import Stage
 from service.kit.migrate import upgrade
-from service.sandbox.app import SandboxSettings, create
 
 LATENCY_SECONDS = 0.2
 """What the vendor's twin takes for a detection, above its own work: part of every whole time that is told."""
@@ -56,32 +52,8 @@ class Round:
 
 async def measure_round(serve: Serve, version: Version, server: str | None, size: Size) -> Round:
     """Run one version on a fresh database under load, and end it."""
-    inbox, callback_url = Inbox(), [""]
-    shared = {"api_key": secrets.token_hex(16), "webhook_secret": secrets.token_hex(16)}
-    twins = create(
-        SandboxSettings(
-            secret=secrets.token_hex(16),
-            api_key=shared["api_key"],
-            webhook_secret=lambda _: shared["webhook_secret"],
-            callback_url=lambda _: callback_url[0],
-            latency_seconds=LATENCY_SECONDS,
-        )
-    )
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
-        database_url = stack.enter_context(fresh_database(server, folder))
-        inbox_url = await stack.enter_async_context(serve(lambda _: inbox.app))
-        twins_url = await stack.enter_async_context(serve(lambda _: twins.app))
-        stack.push_async_callback(twins.aclose)
-        one = await stack.enter_async_context(deployed(version, database_url, folder, twins_url, shared))
-        address, key, _ = await asyncio.gather(
-            asyncio.to_thread(one.run, "callback-url", VENDOR), asyncio.to_thread(one.key), one.ready()
-        )
-        callback_url[0] = address.strip()
-        headers = {"Authorization": f"Bearer {key}"}
-        session = await stack.enter_async_context(aiohttp.ClientSession(one.url, headers=headers))
-        customer = Customer(session, inbox)
-        await customer.register(inbox_url)
+    async with running_outside(serve, version, server, LATENCY_SECONDS) as outside:
+        one, customer = outside.deployment, outside.customer
         await customer.detect_many(size.warm_up, size.clients)
         before, own = one.cpu_ms(), _own_cpu_ms()
         passages, seconds = await customer.detect_many(size.detections, size.clients)

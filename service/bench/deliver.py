@@ -16,8 +16,9 @@ from sqlmodel import Session, col
 
 from service.accounts.register import account_named
 from service.bench.bare import running_bare
-from service.bench.load import BenchError
+from service.bench.generator import BenchError, from_clients
 from service.bench.processes import Deployment, Version, deployed, fresh_database
+from service.bench.vendor import Secrets
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
@@ -80,20 +81,16 @@ async def measure_deliver(server: str | None, size: Size) -> list[Round]:
 
 async def post_bare(receiver: str, count: int) -> Sent:
     """Post so many bodies with the bare client, 200 at once."""
-    numbers, body = iter(range(count)), b"x" * BODY_BYTES
+    body = b"x" * BODY_BYTES
     headers = {"content-type": "application/json", "webhook-signature": "x" * _HEADERS_BYTES}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-    async def client(session: aiohttp.ClientSession) -> None:
-        for number in numbers:
+        async def post(number: int) -> None:
             async with session.post(f"{receiver}{number % ENDPOINTS}", data=body, headers=headers) as answer:
                 await answer.read()
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        started, used = time.monotonic(), time.process_time()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(client(session))
-        took, spent = time.monotonic() - started, time.process_time() - used
+        used = time.process_time()
+        took, spent = await from_clients(AT_ONCE, count, post), time.process_time() - used
     return Sent(count / took, {"client": spent * 1e6 / count})
 
 
@@ -101,7 +98,7 @@ async def _product(server: str | None, size: Size, receiver: str) -> Sent:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
         database_url = stack.enter_context(fresh_database(server, folder))
-        shared = {"api_key": secrets.token_hex(16), "webhook_secret": secrets.token_hex(16)}
+        shared = Secrets(*(secrets.token_hex(16) for _ in range(3)))
         one = await stack.enter_async_context(
             deployed(
                 Version("this version"), database_url, folder, _NOBODY, shared, partial(put_backlog, size, receiver)

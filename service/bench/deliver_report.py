@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from service.bench.deliver import AT_ONCE, BODY_BYTES, ENDPOINTS, Round, Sent, Size
-from service.bench.report import machine, screen, table_with
+from service.bench.report import heading, machine, screen, table_with
 
 
 def deliver_report(rounds: Sequence[Round], size: Size, database: str) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def deliver_report(rounds: Sequence[Round], size: Size, database: str) -> dict[s
 
 def show_deliver(report: Mapping[str, Any]) -> None:
     """Print the report as a table."""
-    console, what = screen(), report["machine"]
+    console = screen()
     console.print(
-        f"{report['database']}, {what['cpus']} CPUs, {what['system']}, Python {what['python']}: {report['rounds']} x"
+        f"{heading(report)}: {report['rounds']} x"
         f" {report['deliveries']} webhooks of {report['body_bytes']} bytes to {report['endpoints']} endpoints.\n"
     )
     table = table_with("", "per second", "CPU us each")

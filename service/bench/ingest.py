@@ -13,10 +13,9 @@ import aiohttp
 
 from service.bench.bare import running_bare
 from service.bench.cpu import cpu_ms
-from service.bench.load import VENDOR, BenchError
+from service.bench.generator import from_clients, post_callback, timed
 from service.bench.processes import Deployment, Version, deployed, fresh_database
-from service.kit.system_clock import system_clock
-from service.sandbox.aippim_answers import signed_headers
+from service.bench.vendor import VENDOR, Secrets, signed
 
 AT_ONCE = 64
 BODY_BYTES = 3_000
@@ -59,7 +58,7 @@ async def measure_ingest(server: str | None, size: Size) -> list[Round]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
         database_url = stack.enter_context(fresh_database(server, folder))
-        shared = {"api_key": secrets.token_hex(16), "webhook_secret": secret}
+        shared = Secrets("", secret, "")
         one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
         address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
         bare_url, bare = await stack.enter_async_context(running_bare())
@@ -76,34 +75,16 @@ async def send_callbacks(url: str, secret: str, count: int, used_ms: Callable[[]
 
     Connections are new ones: what was kept from the last round the server may have closed meanwhile.
     """
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
-        return await _send_callbacks(session, url, secret, count, used_ms)
-
-
-async def _send_callbacks(
-    session: aiohttp.ClientSession, url: str, secret: str, count: int, used_ms: Callable[[], float | None]
-) -> Taken:
-    requests = iter([_callback(secret) for _ in range(count)])
+    requests = [_callback(secret) for _ in range(count)]
     times: list[float] = []
-    now = asyncio.get_running_loop().time
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
 
-    async def client() -> None:
-        for body, headers in requests:
-            sent = now()
-            async with session.post(url, data=body, headers=headers) as answer:
-                await answer.read()
-                if not answer.ok:
-                    raise BenchError(f"a callback was answered with {answer.status}")
-            times.append(now() - sent)
+        async def send(number: int) -> None:
+            body, headers = requests[number]
+            await post_callback(session, url, body, headers)
 
-    before, started = used_ms(), now()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(client())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    took, after = now() - started, used_ms()
+        before = used_ms()
+        took, after = await from_clients(AT_ONCE, count, timed(times, send)), used_ms()
     cpu_us = None if before is None or after is None else (after - before) * 1000 / count
     return Taken(count / took, times, cpu_us)
 
@@ -113,8 +94,7 @@ def _callback(secret: str) -> tuple[bytes, Mapping[str, str]]:
     job_id = f"task_{secrets.token_hex(12)}"
     body = json.dumps({"task_id": job_id, "status": "processing", "note": ""})
     padding = "x" * (BODY_BYTES - len(body))
-    headers = {**signed_headers(secret, job_id, system_clock()), "Content-Type": "application/json"}
-    return body.replace('""', f'"{padding}"').encode(), headers
+    return body.replace('""', f'"{padding}"').encode(), signed(secret, job_id)
 
 
 def _web_cpu_ms(one: Deployment) -> float | None:

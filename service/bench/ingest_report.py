@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from service.bench.ingest import AT_ONCE, BODY_BYTES, Round, Size, Taken
-from service.bench.report import machine, quantile_ms, screen, table_with
+from service.bench.report import heading, machine, quantile_ms, screen, table_with
 
 
 def ingest_report(rounds: Sequence[Round], size: Size, database: str) -> dict[str, Any]:
@@ -28,9 +28,9 @@ def ingest_report(rounds: Sequence[Round], size: Size, database: str) -> dict[st
 
 def show_ingest(report: Mapping[str, Any]) -> None:
     """Print the report as a table."""
-    console, what = screen(), report["machine"]
+    console = screen()
     console.print(
-        f"{report['database']}, {what['cpus']} CPUs, {what['system']}, Python {what['python']}: {report['rounds']} x"
+        f"{heading(report)}: {report['rounds']} x"
         f" {report['callbacks']} callbacks of {report['body_bytes']} bytes, {report['at_once']} at once.\n"
     )
     table = table_with("", "per second", "p50 ms", "p99 ms", "CPU us each")

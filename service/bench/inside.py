@@ -5,8 +5,8 @@ On PostgreSQL web and worker have connections and threads of their own, as two p
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from service.accounts.register import account_named
 from service.app import create
 from service.bench.inbox import Inbox
 from service.bench.load import Customer
+from service.bench.outside import Serve
 from service.bench.stages import ATTEMPT_RECORDED
 from service.bench.statements import Counts, counting
 from service.kit.database import Database
@@ -28,9 +29,6 @@ from service.resources import Resources, open_resources
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS
 from service.worker import Worker
-
-Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]
-"""Serves the application that is made for an address, and gives the address."""
 
 ACCOUNT = "bench"
 OPEN_GATE = 1_000_000

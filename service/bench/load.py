@@ -13,19 +13,14 @@ from typing import Any
 
 import aiohttp
 
+from service.bench.generator import BenchError, from_clients
 from service.bench.inbox import Inbox
-from service.kit.errors import RelayError
+from service.bench.vendor import DETECTOR
 from service.sandbox.track import write_track
 
-DETECTOR = "aippim/standard"
-VENDOR = DETECTOR.partition("/")[0]
 PATIENCE_SECONDS = 120.0
 _UNIQUE_BYTES = 16
 _NAMES = count(1)
-
-
-class BenchError(RelayError):
-    """The measurement cannot go on; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +44,28 @@ class Customer:
         body = {"url": f"{inbox_url}/", "events": ["detection.completed", "detection.failed"]}
         self.inbox.secret = (await self._post("/v1/webhook-endpoints", json=body))["secret"]
 
+    async def upload(self, audio: bytes) -> str:
+        """Return the id of this recording, once it is stored."""
+        form = aiohttp.FormData()
+        form.add_field("file", io.BytesIO(audio), filename=f"bench-{next(_NAMES)}.ai.wav")
+        return str((await self._post("/v1/media", data=form))["id"])
+
+    async def ask(self, media_id: str) -> str:
+        """Return the id of a new detection of this recording."""
+        question = {"source": {"media_id": media_id}, "detectors": [DETECTOR]}
+        return str((await self._post("/v1/detections", json=question))["id"])
+
+    async def read(self, detection_id: str) -> Mapping[str, Any]:
+        """Return the detection as it is now."""
+        return await self._answer("GET", f"/v1/detections/{detection_id}")
+
     async def detect(self, *, patience: float = PATIENCE_SECONDS) -> Passage:
         """Take one new recording all the way. Raise `BenchError` if it came to no verdict in time."""
         now = asyncio.get_running_loop().time
         started = now()
-        form = aiohttp.FormData()
-        form.add_field("file", io.BytesIO(_recording()), filename=f"bench-{next(_NAMES)}.ai.wav")
-        media_id = (await self._post("/v1/media", data=form))["id"]
+        media_id = await self.upload(recording())
         uploaded = now()
-        question = {"source": {"media_id": media_id}, "detectors": [DETECTOR]}
-        detection_id = (await self._post("/v1/detections", json=question))["id"]
+        detection_id = await self.ask(media_id)
         asked = now()
         try:
             arrived = await self.inbox.wait_for(detection_id, patience)
@@ -71,31 +78,24 @@ class Customer:
     async def detect_many(self, total: int, clients: int) -> tuple[list[Passage], float]:
         """Take `total` recordings all the way, `clients` at once. Return how each fared, and the seconds for all."""
         passages: list[Passage] = []
-        numbers = iter(range(total))
 
-        async def client() -> None:
-            for _ in numbers:
-                one = await self.detect()
-                passages.append(one)
+        async def one(_: int) -> None:
+            passages.append(await self.detect())
 
-        started = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(clients, total)):
-                    group.create_task(client())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return passages, asyncio.get_running_loop().time() - started
+        return passages, await from_clients(clients, total, one)
 
     async def _post(self, path: str, **request: Any) -> Mapping[str, Any]:
-        async with self.session.post(path, **request) as answer:
+        return await self._answer("POST", path, **request)
+
+    async def _answer(self, method: str, path: str, **request: Any) -> Mapping[str, Any]:
+        async with self.session.request(method, path, **request) as answer:
             body: Mapping[str, Any] = await answer.json(content_type=None)
             if not answer.ok:
-                raise BenchError(f"POST {path}: {answer.status} {body.get('detail')}")
+                raise BenchError(f"{method} {path}: {answer.status} {body.get('detail')}")
             return body
 
 
-def _recording() -> bytes:
+def recording() -> bytes:
     """Return a second of sound that was never sent before: the same audio would share an answer."""
     return _track()[:-_UNIQUE_BYTES] + secrets.token_bytes(_UNIQUE_BYTES)
 

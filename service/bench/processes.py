@@ -18,7 +18,8 @@ from psycopg import sql
 from sqlalchemy.engine import URL
 
 from service.bench.cpu import cpu_ms, database_cpu_ms
-from service.bench.load import VENDOR, BenchError
+from service.bench.generator import BenchError
+from service.bench.vendor import VENDOR, Secrets
 from service.kit.database import normalise_url
 from service.kit.migrate import upgrade
 
@@ -156,10 +157,10 @@ async def deployed(
     database_url: str,
     folder: Path,
     twins_url: str,
-    twins: Mapping[str, str],
+    shared: Secrets,
     prepare: Callable[[Deployment], None] = lambda _: None,
 ) -> AsyncIterator[Deployment]:
-    """Run this version on an empty database; `twins` are the secrets shared with the vendors' twins.
+    """Run this version on an empty database; `shared` is what the vendors' twins know too.
 
     `prepare` is called once the schema is there, before any process runs. When they answer is the caller's to wait for.
     """
@@ -168,8 +169,8 @@ async def deployed(
         "BASE_URL": f"{twins_url}/{VENDOR}",
         "CALLBACK_TRUST": "payload",
         "PER_MINUTE": str(OPEN_GATE),
-        "API_KEY": twins["api_key"],
-        "WEBHOOK_SECRETS": twins["webhook_secret"],
+        "API_KEY": shared.api_key,
+        "WEBHOOK_SECRETS": shared.webhook_secret,
     }
     environment = {
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},

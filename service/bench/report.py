@@ -27,6 +27,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def heading(report: Mapping[str, Any]) -> str:
+    """Return on what it was measured."""
+    what = report["machine"]
+    return f"{report['database']}, {what['cpus']} CPUs, {what['system']}, Python {what['python']}"
+
+
 def chain_report(rounds: Sequence[Round], stages: Sequence[Stage], size: Size, database: str) -> dict[str, Any]:
     """Return everything told of the chain: medians over the rounds of each version, and this version's stages."""
     versions = list(dict.fromkeys(each.version for each in rounds))
@@ -45,9 +51,8 @@ def chain_report(rounds: Sequence[Round], stages: Sequence[Stage], size: Size, d
 def show_chain(report: Mapping[str, Any]) -> None:
     """Print the report as tables."""
     console = screen()
-    what, kind = report["machine"], report["database"]
     console.print(
-        f"{kind}, {what['cpus']} CPUs, {what['system']}, Python {what['python']}: {report['rounds']} x"
+        f"{heading(report)}: {report['rounds']} x"
         f" {report['detections']} detections from {report['clients']} clients at once; the twin takes"
         f" {report['twin_latency_ms']:.0f} ms of each. Only what was measured in one run can be compared.\n"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.bench.load import BenchError
+from service.bench.generator import BenchError
 from service.bench.processes import Version
 
 _ROOT = Path(__file__).parents[2]

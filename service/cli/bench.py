@@ -5,10 +5,14 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from starlette.types import ASGIApp
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from service.bench.processes import Version
 
 group = typer.Typer(help="Measure what the product costs on this machine.", no_args_is_help=True)
 
@@ -17,6 +21,9 @@ DatabaseOption = Annotated[
     typer.Option(help="A PostgreSQL, on which databases are made and dropped again; a SQLite file by default."),
 ]
 QuickFlag = Annotated[bool, typer.Option("--quick", help="A tenth of it: whether it works, not what it costs.")]
+AgainstOption = Annotated[
+    str | None, typer.Option(help="A commit to measure in turn with this version, in the same run.")
+]
 JsonPath = Annotated[
     Path | None, typer.Option("--json", help="Write the report here as JSON too; - is standard output.")
 ]
@@ -25,7 +32,7 @@ _WARNING = 30
 
 
 @contextlib.asynccontextmanager
-async def serve(make: Callable[[str], ASGIApp]) -> AsyncIterator[str]:
+async def serve(make: "Callable[[str], ASGIApp]") -> AsyncIterator[str]:
     """Serve on loopback, as every command does, the application that is made for the address."""
     from service.cli.serving import free_socket, serving, url_of  # noqa: PLC0415 - `relay --help` is quick
 
@@ -39,9 +46,7 @@ async def serve(make: Callable[[str], ASGIApp]) -> AsyncIterator[str]:
 def chain(
     database: DatabaseOption = None,
     quick: QuickFlag = False,
-    against: Annotated[
-        str | None, typer.Option(help="A commit to measure in turn with this version, in the same run.")
-    ] = None,
+    against: AgainstOption = None,
     json_path: JsonPath = None,
 ) -> None:
     """Take recordings from upload to webhook, one detector by callback: rate, times, CPU, SQL by stage."""
@@ -49,7 +54,6 @@ def chain(
     from service.bench.processes import Version  # noqa: PLC0415
     from service.bench.report import chain_report, show_chain  # noqa: PLC0415
     from service.bench.statements import Stage  # noqa: PLC0415
-    from service.bench.versions import checked_out  # noqa: PLC0415
 
     size = measured.QUICK if quick else measured.FULL
 
@@ -61,10 +65,35 @@ def chain(
         ]
         return rounds, await measured.measure_stages(serve, database, size)
 
-    with contextlib.ExitStack() as stack, _failures_told():
-        others = [stack.enter_context(checked_out(against))] if against else []
-        rounds, stages = asyncio.run(measure([Version("this version"), *others]))
+    with _versions(against) as versions:
+        rounds, stages = asyncio.run(measure(versions))
     _told(chain_report(rounds, stages, size, _kind(database)), show_chain, json_path)
+
+
+@group.command()
+def flow(
+    database: DatabaseOption = None,
+    quick: QuickFlag = False,
+    against: AgainstOption = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Take callbacks to the customer at 10, 100 and 200 a second, and as many as go: times, rate, CPU."""
+    from service.bench import flow as measured  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.flow_report import flow_report, show_flow  # noqa: PLC0415
+    from service.bench.processes import Version  # noqa: PLC0415
+
+    size = measured.QUICK if quick else measured.FULL
+
+    async def measure(versions: Sequence[Version]) -> list[measured.Round]:
+        return [
+            await measured.measure_round(serve, version, database, size)
+            for _ in range(size.rounds)
+            for version in versions
+        ]
+
+    with _versions(against) as versions:
+        rounds = asyncio.run(measure(versions))
+    _told(flow_report(rounds, size, _kind(database)), show_flow, json_path)
 
 
 @group.command()
@@ -103,9 +132,20 @@ def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]
 
 
 @contextlib.contextmanager
+def _versions(against: str | None) -> "Iterator[Sequence[Version]]":
+    """Give this version, and the other one where one was named; tell what goes wrong inside."""
+    from service.bench.processes import Version  # noqa: PLC0415
+    from service.bench.versions import checked_out  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack, _failures_told():
+        others = [stack.enter_context(checked_out(against))] if against else []
+        yield [Version("this version"), *others]
+
+
+@contextlib.contextmanager
 def _failures_told() -> Iterator[None]:
     """Tell what went wrong in a line, and end with 1; 130 where it was interrupted."""
-    from service.bench.load import BenchError  # noqa: PLC0415
+    from service.bench.generator import BenchError  # noqa: PLC0415
     from service.kit.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs("console", level=_WARNING)

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.bench.bare import bare_application
+from service.bench.generator import BenchError
 from service.bench.ingest import BODY_BYTES, Round, Size, send_callbacks
 from service.bench.ingest_report import ingest_report, show_ingest
-from service.bench.load import BenchError
 from service.cli.bench import serve
 from service.detectors.words import Authenticity
 from service.kit.system_clock import system_clock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.bench.load import BenchError
+from service.bench.generator import BenchError
 from service.bench.versions import checked_out
 
 

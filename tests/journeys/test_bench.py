@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from service.bench import flow
 from service.bench.chain import Size, measure_round
-from service.bench.load import BenchError
+from service.bench.flow_report import flow_report, show_flow
+from service.bench.generator import BenchError
 from service.bench.processes import Version, fresh_database
 from service.bench.report import chain_report, show_chain, write_json
 from service.bench.statements import Stage
@@ -30,6 +32,17 @@ async def test_a_round_from_outside_takes_every_detection_to_its_webhook(
     write_json(report, str(tmp_path / "report.json"))
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert report["stages"] == [{"stage": "decided", "statements": 57, "commits": 2, "cpu_ms": 15}]
+
+
+async def test_callbacks_of_copies_come_to_the_customer(capsys: pytest.CaptureFixture[str]) -> None:
+    small = flow.Size([flow.Pace(20, 0.5)], pushed=10, warm_up=2, rounds=1)
+    one = await flow.measure_round(serve, Version("this version"), None, small)
+    kept, pushed = one.levels
+    assert (len(kept.passages), len(kept.asked), len(kept.read), len(pushed.passages)) == (10, 1, 2, 10)
+    report = flow_report([one], small, "SQLite")
+    assert report["flow"]["this version"].keys() == {"20", "pushed"}
+    show_flow(report)
+    assert "20/s" in capsys.readouterr().out
 
 
 async def test_a_version_that_does_not_start_is_told_and_not_waited_for(tmp_path: Path) -> None:

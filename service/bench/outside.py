@@ -1,0 +1,66 @@
+"""One version of the product, running on a database of its own, with the vendor's twin and a customer beside it."""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from starlette.types import ASGIApp
+
+from service.bench.inbox import Inbox
+from service.bench.load import Customer
+from service.bench.processes import Deployment, Version, deployed, fresh_database
+from service.bench.vendor import VENDOR, Secrets
+from service.sandbox.app import SandboxSettings, create
+
+Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]
+"""Serves the application that is made for an address, and gives the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The processes that are measured, and those who ask, answer and are told. `folder` holds what is on disk."""
+
+    deployment: Deployment
+    customer: Customer
+    secrets: Secrets
+    callback_url: str
+    folder: Path
+
+
+@asynccontextmanager
+async def running_outside(
+    serve: Serve, version: Version, server: str | None, twin_latency_seconds: float
+) -> AsyncIterator[Outside]:
+    """Run the version, and end it; its customer has one endpoint, and the twin calls back after its latency."""
+    inbox, callback_url = Inbox(), [""]
+    shared = Secrets(*(secrets.token_hex(16) for _ in range(3)))
+    twins = create(
+        SandboxSettings(
+            secret=shared.twin,
+            api_key=shared.api_key,
+            webhook_secret=lambda _: shared.webhook_secret,
+            callback_url=lambda _: callback_url[0],
+            latency_seconds=twin_latency_seconds,
+        )
+    )
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
+        database_url = stack.enter_context(fresh_database(server, folder))
+        inbox_url = await stack.enter_async_context(serve(lambda _: inbox.app))
+        twins_url = await stack.enter_async_context(serve(lambda _: twins.app))
+        stack.push_async_callback(twins.aclose)
+        one = await stack.enter_async_context(deployed(version, database_url, folder, twins_url, shared))
+        address, key, _ = await asyncio.gather(
+            asyncio.to_thread(one.run, "callback-url", VENDOR), asyncio.to_thread(one.key), one.ready()
+        )
+        callback_url[0] = address.strip()
+        headers = {"Authorization": f"Bearer {key}"}
+        session = await stack.enter_async_context(aiohttp.ClientSession(one.url, headers=headers))
+        customer = Customer(session, inbox)
+        await customer.register(inbox_url)
+        yield Outside(one, customer, shared, callback_url[0], folder)
