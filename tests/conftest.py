@@ -23,6 +23,7 @@ from tests import postgres
 from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
 from tests.order import shared_out
+from tests.trusted import share_trusted_roots
 
 _FOLDER = pytest.StashKey[Path]()
 
@@ -37,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Started in the background of a script, a process has SIGINT ignored, and so would those that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     share_compiled_statements()
+    share_trusted_roots()
     told: dict[str, str] | None = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
 
