@@ -23,6 +23,7 @@ from tests import postgres
 from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
 from tests.order import shared_out
+from tests.plain_logs import write_plain_logs
 from tests.trusted import share_trusted_roots
 
 _FOLDER = pytest.StashKey[Path]()
@@ -39,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     share_compiled_statements()
     share_trusted_roots()
+    write_plain_logs()
     told: dict[str, str] | None = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
 
