@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, text, update
 from sqlmodel import Session
@@ -123,7 +124,8 @@ def pass_keys(connection: Connection, keys: Iterable[str]) -> None:
 def correlate(session: Session, callbacks: Sequence[ClaimedCallback], catalogue: Catalogue) -> list[Match]:
     """Return the run that each of these callbacks is about, if we know one."""
     connection = session.connection()
-    addressed = _addressed(connection, callbacks)
+    runs: dict[str, Any] = {}
+    addressed = _addressed(connection, callbacks, runs)
     announced = [_announced(each, catalogue.line(each.mode, each.vendor)) for each in callbacks]
     certified = _certified(connection, callbacks, announced)
     matches = []
@@ -137,7 +139,7 @@ def correlate(session: Session, callbacks: Sequence[ClaimedCallback], catalogue:
             if name is not None:
                 strangers[place] = name
         matches.append(Match(found, None, announced=ready, certificate_known=known))
-    return _with_detectors(connection, callbacks, matches, strangers)
+    return _with_detectors(connection, callbacks, matches, strangers, runs)
 
 
 def match_parked(session: Session, runs: Sequence[RunRow]) -> None:
@@ -170,18 +172,20 @@ def keys_of(runs: Sequence[RunRow], names: Mapping[str, Sequence[str]]) -> list[
     return [correlation_lock_key(run.mode, run.vendor, name) for run in runs for name in names[run.id]]
 
 
-def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback]) -> dict[int, str]:
-    """The runs that callbacks name by our id or by the vendor's job, by the callback's place."""
+def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback], runs: dict[str, Any]) -> dict[int, str]:
+    """The runs that callbacks name by our id or by the vendor's job, by its place; `runs` gets their rows."""
     by_id = {}
-    for run_id, mode, vendor, _ in connection.execute(_BY_ID, {"ids": sorted({each.subject for each in callbacks})}):
-        by_id[mode, vendor, run_id] = run_id
+    for row in connection.execute(_BY_ID, {"ids": sorted({each.subject for each in callbacks})}):
+        by_id[row.mode, row.vendor, row.id] = row.id
+        runs[row.id] = row
     unknown: dict[tuple[str, str], set[str]] = defaultdict(set)
     for each in callbacks:
         if (each.mode, each.vendor, each.subject) not in by_id:
             unknown[each.mode, each.vendor].add(each.subject)
     for (mode, vendor), jobs in sorted(unknown.items()):
-        for run_id, _, _, _, job in connection.execute(_BY_JOB, {"mode": mode, "vendor": vendor, "jobs": sorted(jobs)}):
-            by_id[mode, vendor, job] = run_id
+        for found in connection.execute(_BY_JOB, {"mode": mode, "vendor": vendor, "jobs": sorted(jobs)}):
+            by_id[mode, vendor, found.vendor_job_id] = found.id
+            runs[found.id] = found
     keys = [(each.mode, each.vendor, each.subject) for each in callbacks]
     return {place: by_id[key] for place, key in enumerate(keys) if key in by_id}
 
@@ -231,9 +235,11 @@ def _with_detectors(
     callbacks: Sequence[ClaimedCallback],
     matches: Sequence[Match],
     strangers: dict[int, str],
+    runs: dict[str, Any],
 ) -> list[Match]:
-    wanted = sorted({match.run_id for match in matches if match.run_id} | set(strangers.values()))
-    rows = {row.id: row for row in connection.execute(_BY_ID, {"ids": wanted})} if wanted else {}
+    wanted = sorted(({match.run_id for match in matches if match.run_id} | set(strangers.values())) - runs.keys())
+    found = connection.execute(_BY_ID, {"ids": wanted}) if wanted else ()
+    rows = runs | {row.id: row for row in found}
     complete = []
     for place, (callback, match) in enumerate(zip(callbacks, matches, strict=True)):
         by_name = place in strangers

@@ -20,15 +20,17 @@ from service.callbacks.correlate import (
 from service.callbacks.erase import ERASED
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
+from service.detectors.reading import Reading
 from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackReceived, VendorAnswer
 from service.runs.load import load
+from service.runs.load_beside import load_facts
 from service.runs.outcomes import CallbackEnd, CallbackState
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
-from service.runs.snapshot import Snapshot
+from service.runs.snapshot import FactsNeededError, Snapshot
 from service.runs.step import Done, Missed, decide_all
 
 _MAX_TRIES = 5
@@ -89,12 +91,18 @@ def process_callbacks(
     known = [each for each in ready if each.match.run_id is not None and _is_configured(each, policy)]
     strangers = [each.callback for each in ready if each not in known]
     inputs = [_input(each) for each in known]
-    before = load(session, inputs, policy, now, wait=wait, facts=True) if inputs else Snapshot({}, {})
+    facts = any(_claims_an_end(each) for each in known)
+    before = load(session, inputs, policy, now, wait=wait, facts=facts) if inputs else Snapshot({}, {})
     connection = session.connection()
     ours = _still_ours(connection, ready)
     doubled = _doubled(connection, known, before, ours)
     wanted = [(each, happened) for each, happened in zip(known, inputs, strict=True) if _is_new(each, ours, doubled)]
-    done, decisions, after = decide_all(before, [happened for _, happened in wanted], policy, now)
+    happened = [each for _, each in wanted]
+    try:
+        done, decisions, after = decide_all(before, happened, policy, now)
+    except FactsNeededError:
+        before = load_facts(session, before, policy)
+        done, decisions, after = decide_all(before, happened, policy, now)
     ends: dict[str, str | Exception | None] = {
         each.callback.id: "merged" if each.callback.id in ours else "lease_lost" for each in ready
     }
@@ -126,6 +134,12 @@ def _input(ready: ReadCallback) -> CallbackReceived:
         certificate_known=match.certificate_known,
         counts=counts,
     )
+
+
+def _claims_an_end(ready: ReadCallback) -> bool:
+    """Return True if a result is likely to be composed."""
+    parsed = ready.answer.parsed if ready.answer is not None else None
+    return isinstance(parsed, Reading) and parsed.claims_an_end
 
 
 def _is_configured(ready: ReadCallback, policy: DetectionPolicy) -> bool:

@@ -18,7 +18,7 @@ from sqlmodel import Session
 from service.runs import inputs
 from service.runs.dedup_key import can_share
 from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
-from service.runs.load_beside import load_beside, load_facts
+from service.runs.load_beside import load_beside, load_facts, load_last_numbers
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import DetectionRow, MediaRow, RunRow
 from service.runs.snapshot import Snapshot
@@ -128,7 +128,7 @@ def load(
     led = {leader: (oldest if oldest in runs else None) for leader, oldest in led.items()}
     snapshot = Snapshot(detections, runs, media=media, successors=successors, led=led)
     snapshot = load_beside(session, snapshot, happened, policy, now)
-    return load_facts(session, snapshot, policy) if facts else snapshot
+    return load_facts(session, snapshot, policy) if facts else load_last_numbers(session, snapshot)
 
 
 def _targets(

@@ -70,7 +70,7 @@ def load_beside(
 ) -> Snapshot:
     """Return the snapshot with all that these inputs may ask for, but what was seen of their runs."""
     connection = session.connection()
-    changes: dict[str, Any] = {"last_n": _last_n(connection, snapshot)}
+    changes: dict[str, Any] = {}
     if leaders := sorted({each.leader_id for each in happened if isinstance(each, LeaderEnded)}):
         changes["origins"] = {
             origin.run.id: origin for origin in _origins(connection.execute(_ORIGINS, {"ids": leaders}))
@@ -92,8 +92,13 @@ def load_beside(
     return replace(snapshot, **changes)
 
 
+def load_last_numbers(session: Session, snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with the number of each run's last observation."""
+    return replace(snapshot, last_n=_last_n(session.connection(), snapshot))
+
+
 def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) -> Snapshot:
-    """Return the snapshot with what results are composed of."""
+    """Return the snapshot with what results are composed of, and the number of each run's last observation."""
     rounds = {detection.id: detection.round for detection in snapshot.detections.values()}
     ids = [run.id for run in snapshot.runs.values() if rounds.get(run.detection_id) == run.round]
     connection = session.connection()
@@ -110,7 +115,10 @@ def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) ->
         dict(policy.callbacks_seen(session, ids)) if ids else {},
         {run_id: tuple(rows) for run_id, rows in charges.items()},
     )
-    return replace(snapshot, facts=facts)
+    if len(ids) < len(snapshot.runs):  # of earlier rounds only the numbers matter
+        snapshot = load_last_numbers(session, snapshot)
+    last_n = {**snapshot.last_n, **{run_id: rows[-1].n for run_id, rows in seen.items()}}
+    return replace(snapshot, facts=facts, last_n=last_n)
 
 
 def shared_answers(
@@ -181,7 +189,7 @@ def _jobs_named(snapshot: Snapshot, happened: Sequence[Input]) -> dict[tuple[str
             job_id = each.job_id
         if job_id is not None and isinstance(each, VendorAccepted | CallbackReceived):
             run = snapshot.runs.get(each.run_id)
-            if run is not None:
+            if run is not None and run.vendor_job_id != job_id:
                 jobs[run.mode, run.vendor].add(job_id)
     return jobs
 
