@@ -158,7 +158,7 @@ def complaints(statements: list[str]) -> list[str]:
 
 def _is_quick(change: str) -> bool:
     """Whether it changes the catalogue alone."""
-    return bool(re.match(r"(ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT))|DROP )|.*NOT VALID", change, flags=re.DOTALL))
+    return bool(re.match(r"(ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT))|DROP |RENAME COLUMN )|.*NOT VALID", change, flags=re.DOTALL))
 
 
 def test_no_step_keeps_others_from_a_large_table(postgres_url: str) -> None:
