@@ -121,7 +121,7 @@ def test_a_deployment_that_has_the_indexes_keeps_them(postgres_url: str) -> None
         before = connection.execute(found).fetchall()
         connection.execute("UPDATE alembic_version SET version_num = '20261127'")
         upgrade(postgres_url)
-        assert connection.execute(found).fetchall() == before
+        assert set(before) <= set(connection.execute(found).fetchall())  # later steps add some
 
 
 @contextmanager
@@ -158,7 +158,8 @@ def complaints(statements: list[str]) -> list[str]:
 
 def _is_quick(change: str) -> bool:
     """Whether it changes the catalogue alone."""
-    return bool(re.match(r"(ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT))|DROP |RENAME COLUMN )|.*NOT VALID", change, flags=re.DOTALL))
+    quick = r"(ADD COLUMN (?:.*DEFAULT|(?!.*NOT NULL))|DROP |RENAME COLUMN )|.*NOT VALID"
+    return bool(re.match(quick, change, flags=re.DOTALL))
 
 
 def test_no_step_keeps_others_from_a_large_table(postgres_url: str) -> None:
