@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
 from sqlmodel import Session
 
 from service.events.draft import Draft
@@ -19,6 +19,7 @@ from service.kit.clock import rfc3339
 from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.kit.ids import new_id
+from service.kit.many import InsertMany
 
 TOPIC = "events"
 
@@ -77,23 +78,23 @@ def _insert(session: Session, drafts: Sequence[Draft], now: datetime) -> list[Re
     positions, transaction_id = _reserve(session, len(drafts))
     recorded = [_recorded(draft, position, now) for draft, position in zip(drafts, positions, strict=True)]
     rows = [
-        {
-            "position": fact.position,
-            "id": fact.id,
-            "account_id": draft.account_id,
-            "mode": draft.mode,
-            "type": draft.type.value,
-            "detection_id": draft.detection_id,
-            "run_id": draft.run_id,
-            "revision": draft.revision,
-            "final_revision": draft.revision if draft.final else None,
-            "body": fact.body,
-            "created_at": now,
-            "transaction_id": transaction_id,
-        }
+        (
+            fact.position,
+            fact.id,
+            draft.account_id,
+            draft.mode,
+            draft.type.value,
+            draft.detection_id,
+            draft.run_id,
+            draft.revision,
+            draft.revision if draft.final else None,
+            fact.body,
+            now,
+            transaction_id,
+        )
         for draft, fact in zip(drafts, recorded, strict=True)
     ]
-    session.connection().execute(_INSERT, rows)
+    _INSERT.run(session.connection(), rows)
     return recorded
 
 
@@ -117,7 +118,21 @@ def _reserve(session: Session, count: int) -> tuple[Sequence[int], int]:
 
 
 # Built once: SQLAlchemy takes longer to build a statement than to run it.
-_INSERT = insert(table_of(Event))
+_INSERT = InsertMany(
+    table_of(Event),
+    "position",
+    "id",
+    "account_id",
+    "mode",
+    "type",
+    "detection_id",
+    "run_id",
+    "revision",
+    "final_revision",
+    "body",
+    "created_at",
+    "transaction_id",
+)
 _NEWEST = select(func.max(table_of(Event).c.position))
 _DRAW = text(
     "SELECT nextval(pg_get_serial_sequence('event', 'position')), pg_current_xact_id()::text::bigint"

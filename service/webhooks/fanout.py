@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlmodel import Session
 
 from service.events.outbox import Recorded
@@ -15,11 +15,28 @@ from service.kit.among import among
 from service.kit.columns import table_of
 from service.kit.database import after_commit, wakes
 from service.kit.ids import new_id
+from service.kit.many import InsertMany
 from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.parcels import Leased
 from service.webhooks.states import UNFINISHED, DeliveryState, EndpointState
 
 TOPIC = "deliveries"
+_COLUMNS = (
+    "id",
+    "account_id",
+    "mode",
+    "endpoint_id",
+    "event_id",
+    "event_position",
+    "detection_id",
+    "lane",
+    "state",
+    "due_at",
+    "lease_token",
+    "attempts",
+    "attempts_before",
+    "created_at",
+)
 UNORDERED_AFTER_TRIES = 3
 
 
@@ -50,7 +67,7 @@ def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequen
             return
         _mark_order(session, rows)
         _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, hand_off(), now)
-        session.connection().execute(_INSERT, rows)
+        _INSERT.run(session.connection(), [[row[name] for name in _COLUMNS] for row in rows])
         if any(row["state"] == DeliveryState.DUE and row["lease_token"] is None for row in rows):
             wakes(session, TOPIC)  # what was handed over needs nobody else
 
@@ -187,4 +204,5 @@ def _busy_statement() -> Any:
     )
 
 
-_ENDPOINTS, _BUSY, _INSERT = _endpoints_statement(), _busy_statement(), insert(table_of(Delivery))
+_ENDPOINTS, _BUSY = _endpoints_statement(), _busy_statement()
+_INSERT = InsertMany(table_of(Delivery), *_COLUMNS)
