@@ -24,7 +24,7 @@ from tests.journeys.outside import Watched, inbox, vendors
 from tests.journeys.processes import Process, deployment
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 PATIENT = {"TIMEOUT_SECONDS": "60", "DEADLINE_SECONDS": "120", "RESUBMIT_AFTER_SECONDS": "1"}
 SLOW = {f"{vendor}_{name}": value for vendor in ("AIPPIM", "ASC") for name, value in PATIENT.items()}
@@ -58,6 +58,10 @@ def rows(database: Database) -> tuple[list[Delivery], list[Run], list[Attempt]]:
         return list(deliveries), list(runs), list(session.exec(select(Attempt)).all())
 
 
+ENDED_SECONDS = 35
+"""Twenty to drain, and what a busy machine adds; who waits for what hangs takes a minute."""
+
+
 async def stopped(process: Process) -> float:
     """How many seconds it took to end, with status 0."""
     started = time.monotonic()
@@ -89,7 +93,7 @@ async def cut_short(database_url: str, folder: Path) -> None:
         second = await who.ask(await who.upload(folder, seconds=2), detectors=["asc"])
         await world.watched.struck.wait()
 
-        assert await stopped(worker) < 25
+        assert await stopped(worker) < ENDED_SECONDS
         (delivery,), (_, run), attempts = rows(database)
         assert (delivery.state, delivery.attempts, delivery.lease_token, attempts) == ("due", 0, None, [])
         assert delivery.due_at is not None
@@ -106,18 +110,18 @@ async def cut_short(database_url: str, folder: Path) -> None:
         other = web if alone else one.process("worker")
         other.start()
         await one.ready()
-        await until(lambda: rows(database)[0][0].state == "succeeded", seconds=15)
+        await until(lambda: rows(database)[0][0].state == "succeeded", seconds=60)
         result = await who.ended(second)
         assert result["status"] == "completed"
         deliveries, (_, run), attempts = rows(database)
         # Repeated once, and says so; unless the callback of the first came before that was due.
         assert (run.submit_tries, run.resubmitted) in ((2, True), (1, False))
         assert sorted((attempt.delivery_id, attempt.n) for attempt in attempts if attempt.n > 1) == []
-        await until(lambda: {each.state for each in rows(database)[0]} == {"succeeded"}, seconds=15)
+        await until(lambda: {each.state for each in rows(database)[0]} == {"succeeded"}, seconds=60)
         assert len(deliveries) <= 2
         if not alone:
-            assert await stopped(other) < 25
-        assert await stopped(web) < 25
+            assert await stopped(other) < ENDED_SECONDS
+        assert await stopped(web) < ENDED_SECONDS
 
 
 async def test_what_cannot_finish_in_time_is_handed_over(both: dict[str, str], tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from tests.waiting import until
 SCALE = float(os.environ.get("RELAY_JOURNEY_SCALE", "0.2"))
 DEFAULTS = {"CONNECT": 5, "LINE": 20, "STATEMENT": 30, "LOCK": 10, "IDLE": 60}
 LIMITS = {f"DATABASE_{name}_SECONDS": str(seconds * SCALE) for name, seconds in DEFAULTS.items()}
-ANSWERED_SECONDS = 35 * SCALE + 3  # three seconds for two busy cores
+ANSWERED_SECONDS = 35 * SCALE + 3
 ENDED_SECONDS = 25.0
+BUSY = 10  # times what a crowd's answers took while all was well is granted to a machine that has other work
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -36,7 +37,7 @@ async def behind_a_proxy(database_url: str, folder: Path) -> AsyncIterator[tuple
         one.start()
         await one.ready()
         client = await stack.enter_async_context(customer(one.url, await one.key("test")))
-        client.timeout = httpx.Timeout(2 * ANSWERED_SECONDS)
+        client.timeout = httpx.Timeout(20 * ANSWERED_SECONDS)
         buyer = Customer(client)
         yield one, proxy, buyer, await buyer.upload(folder)
 
@@ -48,11 +49,19 @@ async def asked(client: httpx.AsyncClient, method: str, path: str, **request: ob
     return answer.status_code, time.monotonic() - begun
 
 
+async def slowness(client: httpx.AsyncClient, path: str) -> float:
+    """How many seconds a busy machine adds, by what it takes while all is well."""
+    answers = await asyncio.gather(*(asked(client, "GET", path) for _ in range(20)))
+    assert {status for status, _ in answers} == {200}
+    return BUSY * max(seconds for _, seconds in answers)
+
+
 async def test_a_line_that_goes_dead_holds_nobody_up_and_keeps_nothing_alive(postgres_url: str, tmp_path: Path) -> None:
     async with behind_a_proxy(postgres_url, tmp_path) as (one, proxy, buyer, media_id):
         detection_id = await buyer.ask(media_id)
         await buyer.ended(detection_id)
         path = f"/v1/detections/{detection_id}"
+        extra = await slowness(buyer.client, path)
         async with locked(postgres_url, detection_id):
             asking = [asyncio.create_task(asked(buyer.client, "DELETE", path))]  # under way when the line dies
             await asyncio.to_thread(wait_for_a_waiter, postgres_url)
@@ -65,11 +74,11 @@ async def test_a_line_that_goes_dead_holds_nobody_up_and_keeps_nothing_alive(pos
             ]
             answers = await asyncio.gather(*asking)
         assert {status for status, _ in answers} == {503}
-        assert max(seconds for _, seconds in answers) < ANSWERED_SECONDS
+        assert max(seconds for _, seconds in answers) < ANSWERED_SECONDS + extra
 
         proxy.go_on()
-        await until(lambda: works(buyer, media_id), seconds=10)
-        await buyer.ended(await buyer.ask(media_id, force=True), seconds=20)
+        await until(lambda: works(buyer, media_id), seconds=60)
+        await buyer.ended(await buyer.ask(media_id, force=True), seconds=60)
         assert all(process.running.poll() is None for process in one.processes)
 
         proxy.stop()
@@ -77,7 +86,7 @@ async def test_a_line_that_goes_dead_holds_nobody_up_and_keeps_nothing_alive(pos
         ends = await asyncio.gather(*(asyncio.to_thread(stopped, process) for process in one.processes))
         await asyncio.gather(*asking, return_exceptions=True)
         assert {status for status, _ in ends} == {0}
-        assert max(seconds for _, seconds in ends) < ENDED_SECONDS
+        assert max(seconds for _, seconds in ends) < ENDED_SECONDS + extra
         print({"slowest answer": max(seconds for _, seconds in answers), "ended after": ends})  # noqa: T201 - the figures
 
 
@@ -97,6 +106,7 @@ async def test_a_row_that_somebody_else_locked_holds_up_nobody_but_who_needs_it(
     async with behind_a_proxy(postgres_url, tmp_path) as (_one, _proxy, buyer, media_id):
         detection_id = await buyer.ask(media_id)
         await buyer.ended(detection_id)
+        extra = await slowness(buyer.client, f"/v1/detections/{detection_id}")
         async with locked(postgres_url, detection_id):
             stuck = [
                 asyncio.create_task(asked(buyer.client, "DELETE", f"/v1/detections/{detection_id}")) for _ in range(12)
@@ -106,7 +116,7 @@ async def test_a_row_that_somebody_else_locked_holds_up_nobody_but_who_needs_it(
             assert status == 200
             answers = await asyncio.gather(*stuck)
         assert {status for status, _ in answers} == {503}
-        assert max(seconds for _, seconds in answers) < ANSWERED_SECONDS
+        assert max(seconds for _, seconds in answers) < ANSWERED_SECONDS + extra
         assert (await asked(buyer.client, "DELETE", f"/v1/detections/{detection_id}"))[0] in (200, 204)
 
 
@@ -123,7 +133,7 @@ async def locked(database_url: str, detection_id: str) -> AsyncIterator[None]:
 def wait_for_a_waiter(database_url: str) -> None:
     """Some transaction waits for a lock."""
     with psycopg.connect(plain(database_url), autocommit=True) as connection:
-        for _ in range(1000):
+        for _ in range(6000):
             if connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1").fetchone():
                 return
             time.sleep(0.01)
