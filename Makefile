@@ -17,7 +17,7 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotat
 # Compiled code is kept: who keeps none compiles everything anew in each test process and at each start of the service.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint check format lock snapshots clean
+.PHONY: setup demo test test-fast lint check format lock snapshots clean
 .PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
 
 setup: $(READY)
@@ -37,6 +37,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 3 --dist worksteal
+
+# Without the journeys over several processes, and on SQLite alone: for the time between two changes, not for the end.
+test-fast: $(READY)
+	$(BIN)/pytest -n 3 --dist worksteal -m "not journey and not postgresql"
 
 # All that `check` looks at, but the tests. `make -k lint` goes on after the first that complains.
 lint: lint-format lint-rules lint-types lint-imports lint-dependencies

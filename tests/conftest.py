@@ -10,7 +10,7 @@ import inspect
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from service.kit.migrate import upgrade
 from tests import postgres
 from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase
+from tests.kinds import mark
 from tests.order import shared_out
 from tests.plain_logs import write_plain_logs
 from tests.trusted import share_trusted_roots
@@ -52,9 +53,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         postgres.stop(config.stash[_FOLDER])
 
 
-@pytest.hookimpl(trylast=True)  # after those that were not asked for are gone
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, the long ones come first."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Each test has its marks before some are left out by them. Of the others, the long ones come first."""
+    mark(items)
+    yield
     told: dict[str, int] = getattr(config, "workerinput", {})
     items[:] = shared_out(items, told.get("workercount", 1))
 
