@@ -26,6 +26,7 @@ from service.runs.lifecycle import RunState
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import RunRow
 from service.runs.runner import Runner
+from service.runs.topics import TOPIC_RUNS
 from service.vendor_calls.admission import claim_submissions
 from service.vendor_calls.claimed_runs import ClaimedRun
 from service.vendor_calls.run_context import AskBuilder
@@ -86,14 +87,16 @@ class Dispatcher:
         room = self._places.room
         if self._talks.closed or room <= 0:
             return False
+        shares = self._places.copy()
         claimed, more = await self._database.write(
             claim_submissions,
             self._policy.catalogue,
             now=self._clock(),
             limit=room,
             holder=self._holder,
-            shares=self._places.copy(),
+            shares=shares,
         )
+        self._places.refused |= shares.refused  # they are woken for when a good many of their places are free
         for one in claimed:
             self._places.hold(one.run.vendor)
             task = asyncio.create_task(self._dispatch(one))
@@ -115,7 +118,8 @@ class Dispatcher:
 
     def _finish(self, vendor: str, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._places.release(vendor)
+        if self._places.release(vendor):
+            self._database.wake.tell([TOPIC_RUNS])
         if not task.cancelled() and (error := task.exception()):
             # Its lease runs out, it is claimed again, and at the latest its deadline ends it.
             log.error("run.crashed", exc_info=error)

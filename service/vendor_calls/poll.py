@@ -26,6 +26,7 @@ from service.runs.filename_match import as_asked, of_this_run
 from service.runs.inputs import Polled, PollReleased, VendorAnswer
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
+from service.runs.topics import TOPIC_POLLS
 from service.spending.hearing import heard
 from service.spending.lock import GateFeedback
 from service.vendor_calls.admission import ClaimedPoll, claim_polls
@@ -66,14 +67,16 @@ class Poller:
         room = self._places.room
         if self._talks.closed or room <= 0:
             return False
+        shares = self._places.copy()
         claimed, more = await self._database.write(
             claim_polls,
             self._policy.catalogue,
             now=self._clock(),
             limit=room,
             holder=self._holder,
-            shares=self._places.copy(),
+            shares=shares,
         )
+        self._places.refused |= shares.refused  # they are woken for when a good many of their places are free
         for one in claimed:
             self._places.hold(one.run.vendor)
             task = asyncio.create_task(self._poll(one))
@@ -92,7 +95,8 @@ class Poller:
 
     def _finish(self, vendor: str, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._places.release(vendor)
+        if self._places.release(vendor):
+            self._database.wake.tell([TOPIC_POLLS])
         if not task.cancelled() and (error := task.exception()):
             # Its lease runs out, it is polled again, and at the latest its deadline ends it.
             log.error("poll.crashed", exc_info=error)

@@ -135,16 +135,14 @@ class World:
 
     async def dispatch(self) -> None:
         """Every due run has been dispatched, and what came of it is on record."""
-        while await self.dispatcher.step():
-            pass
-        await _finished(self.dispatcher._under_way)
+        while await self.dispatcher.step() or self.dispatcher._under_way:
+            await _finished(self.dispatcher._under_way)
         await self.tell_followers()
 
     async def poll(self) -> None:
         """Every due run has been asked for, and what came of it is on record."""
-        while await self.poller.step():
-            pass
-        await _finished(self.poller._under_way)
+        while await self.poller.step() or self.poller._under_way:
+            await _finished(self.poller._under_way)
         await self.tell_followers()
 
     async def callbacks(self) -> None:

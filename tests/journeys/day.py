@@ -26,9 +26,10 @@ from service.detectors.vendor import VendorSettings
 from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.media.store import DatabaseStore
+from service.runs.followers import FollowerTeller
 from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
 from service.runs.policy import DetectionPolicy
-from service.runs.topics import TOPIC_POLLS, TOPIC_RUNS
+from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.poll import Poller
 from service.vendor_calls.run_context import AskBuilder
@@ -104,6 +105,7 @@ class Day:
         self.dispatcher = Dispatcher(self.database, self.policy, asks, clock=self.time, capacity=_ROOM)
         self.poller = Poller(self.database, self.policy, asks, clock=self.time, capacity=_ROOM)
         self.callbacks = CallbackProcessor(self.database, self.policy, self.time)
+        self.followers = FollowerTeller(self.database, self.policy, self.time)
         self.recordings: list[str] = []
         self.asked: list[str] = []
 
@@ -115,6 +117,7 @@ class Day:
             Loop(self.dispatcher.step, wake.subscribe(TOPIC_RUNS), RUN_DISPATCHABLE),
             Loop(self.poller.step, wake.subscribe(TOPIC_POLLS), RUN_POLLABLE),
             Loop(self.callbacks.step, wake.subscribe(CALLBACKS)),
+            Loop(self.followers.step, wake.subscribe(TOPIC_FOLLOWERS)),
         ]
         arrivals = self.plan.arrivals(self.random)
         due: Sequence[datetime | None] = ()
@@ -138,7 +141,7 @@ class Day:
         while True:
             await self._quiet()
             due = await self.database.read(_first_due, [loop.waiting for loop in loops if loop.waiting])
-            ready = [loop for loop, at in zip(loops, (*due, None), strict=True)
+            ready = [loop for loop, at in zip(loops, (*due, None, None), strict=True)
                      if loop.woken.is_set() or (at is not None and at <= self.time())]  # fmt: skip
             if not ready:
                 return due

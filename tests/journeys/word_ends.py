@@ -198,6 +198,8 @@ BROKEN_FOR_EVER = broken("vendor_error", None, tries=2)
 """What a vendor fails at in its answer is tried until the deadline."""
 NO_SENSE = broken("schema_mismatch", None)
 UNSURE = End("timed_out", None, "no_callback_no_result", None, tries=2, maybe_billed_twice=True)
+# Paid for, perhaps, and not to be read: asked for once more, marked, and then it is the end.
+GARBLED_TWICE = broken("schema_mismatch", tries=2, maybe_billed_twice=True)
 
 HASTY = [
     Row(
@@ -213,11 +215,11 @@ HASTY = [
     ),
     Row(
         "garbage.ai",
-        at(NO_SENSE, NO_SENSE, broken("schema_mismatch"), broken("schema_mismatch")),
+        at(NO_SENSE, NO_SENSE, GARBLED_TWICE, GARBLED_TWICE),
         NO_ANSWER,
     ),
     # A stream that closes without a `done` that can be read: whether it was finished is not known.
-    Row("garbage.ai", {"modulate/streaming": UNSURE, "asc/sync": broken("schema_mismatch")}, NO_ANSWER),
+    Row("garbage.ai", {"modulate/streaming": UNSURE, "asc/sync": GARBLED_TWICE}, NO_ANSWER),
 ]
 """What comes to no answer before its deadline."""
 

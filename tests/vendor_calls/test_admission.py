@@ -206,7 +206,7 @@ async def test_what_the_vendor_says_is_left_is_all_that_goes(database: Database)
 
 
 async def test_a_vendor_that_fails_five_times_is_left_alone_and_then_tried_with_one(database: Database) -> None:
-    vendor = asc(submits=[*[not_sent()] * 4, lost(), not_sent(), job("j1"), job("j2")])
+    vendor = asc(submits=[*[not_sent()] * 4, lost(), not_sent(), *[job(f"j{n}") for n in range(8)]])
     here = world(database, vendor, resubmit_after=3000)
     for _ in range(5):
         here.submit("asc")

@@ -24,7 +24,7 @@ AIPPIM: Rows = {
     "aippim status failed": (_AIPPIM_WORDS,),
     "aippim status unknown": (
         "vendors/contract::test_an_unknown_state_is_noted_and_keeps_the_run_going_if_it_can_go_on",
-        "polling/test_poll::test_an_unknown_status_keeps_the_run_going_and_fails_it_at_the_deadline",
+        "vendor_calls/test_poll::test_an_unknown_status_keeps_the_run_going_and_fails_it_at_the_deadline",
     ),
     "aippim envelope and wrapper": (
         "aippim/callback_quick_start_completed",
@@ -91,7 +91,7 @@ ASC: Rows = {
     "asc status unknown": ("vendors/contract::test_an_unknown_state_is_noted_and_keeps_the_run_going_if_it_can_go_on",),
     "asc first poll after the estimate": (
         *("asc/submit_reply", "vendors/test_asc::test_an_estimate_is_taken_where_it_is_one"),
-        "detections/test_dispatch::test_an_accepted_run_waits_for_its_first_poll",
+        "vendor_calls/test_dispatch::test_an_accepted_run_waits_for_its_first_poll",
     ),
     "asc prediction ai": ("asc/analyze_reply", "asc/callback_complete"),
     "asc prediction human": ("asc/analyze_reply_human",),
@@ -110,7 +110,7 @@ ASC: Rows = {
     "asc usage and quota": (
         *("asc/usage_reply", "asc/quota_reply"),
         "spending/test_hearing::test_the_three_headers_are_read_as_asc_prints_them",
-        "polling/test_ask_quotas::test_the_gate_knows_what_the_vendor_says_is_left",
+        "vendor_calls/test_ask_quotas::test_the_gate_knows_what_the_vendor_says_is_left",
     ),
     "asc health": ("asc/health_reply",),
 }
@@ -176,15 +176,15 @@ ANY_VENDOR: Rows = {
             "vendors/test_pex_token::test_trap_05_pex_an_expired_token_is_renewed_once_and_the_audio_sent_again",
         ),
         "vendors/test_pex_token::test_trap_05_pex_a_second_401_is_a_failed_authorisation",
-        "detections/test_admit::test_a_refused_key_opens_the_circuit_at_once_and_alarms",
+        "vendor_calls/test_admission::test_a_refused_key_opens_the_circuit_at_once_and_alarms",
     ),
     "http 403": (_MATRIX, "modulate/error_not_permitted"),
     "http 429": (
         *(_MATRIX, "modulate/error_credits", "asc/error_over_quota"),
-        "detections/test_dispatch::test_a_complete_refusal_is_an_answer_and_its_retry_after_is_honoured",
+        "vendor_calls/test_dispatch::test_a_complete_refusal_is_an_answer_and_its_retry_after_is_honoured",
     ),
     "life lost after a submission": (
-        "detections/test_dispatch::test_a_submission_of_unknown_outcome_is_repeated_once_and_marked",
+        "vendor_calls/test_dispatch::test_a_submission_of_unknown_outcome_is_repeated_once_and_marked",
         "callbacks/test_process::test_a_callback_settles_a_submission_of_unknown_outcome",
         "detections/test_pay::test_what_cannot_be_known_is_said_to_be_unknown",
     ),
@@ -205,7 +205,7 @@ ANY_VENDOR: Rows = {
         "callbacks/test_process::test_an_unconfirmed_callback_is_polled_for_and_at_the_deadline_reviewed",
     ),
     "life deadline": (
-        "polling/test_poll::test_without_an_answer_at_the_deadline_the_run_timed_out",
+        "vendor_calls/test_poll::test_without_an_answer_at_the_deadline_the_run_timed_out",
         "detections/test_revise::test_a_late_callback_is_confirmed_by_one_fetch_whose_answer_makes_the_next_revision",
     ),
     "life a source that one vendor does not reach": (

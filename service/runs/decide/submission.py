@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode
+from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.backoff import growing
 from service.runs.decide.answers import observe
 from service.runs.decide.endings import fail_run
@@ -28,6 +29,7 @@ from service.runs.inputs import (
     SubmissionStep,
     Uploaded,
     VendorAccepted,
+    VendorAnswer,
 )
 from service.runs.lifecycle import RunState, RunTransition, advance
 from service.runs.rows import LedgerRow, RunRow
@@ -177,7 +179,7 @@ def deferred(bench: Workbench, happened: Deferred) -> str:
         run.refusals += 1
         if run.refusals >= _MOST_REFUSALS and not run.resubmitted and run.state == RunState.QUEUED.value:
             note_attempt(bench, run, attempt, refused)
-            fail_run(bench, run, refused.reason_code, refused.reason_text)
+            _take_refusal(bench, run, attempt, refused)
             return "refused"
     if run.resubmitted and run.state == RunState.QUEUED.value:
         # The first submission is still of unknown outcome, and its repetition did not happen.
@@ -191,6 +193,13 @@ def deferred(bench: Workbench, happened: Deferred) -> str:
     if run.state == RunState.UNKNOWN.value:
         bench.names_known.append(run.id)
     return "deferred"
+
+
+def _take_refusal(bench: Workbench, run: RunRow, attempt: SubmissionAttempt, refused: Refused) -> None:
+    """End the run by what the vendor answered last: nothing better will come of asking again."""
+    if attempt.raw is not None:
+        parsed = replace(refused, retryable=False)
+        observe(bench, run, VendorAnswer(Via.SYNC, attempt.raw, parsed, Authenticity.TLS_FETCH))
 
 
 def _is_refusal(attempt: SubmissionAttempt, refused: Refused) -> bool:
@@ -211,7 +220,7 @@ def outcome_unknown(bench: Workbench, happened: OutcomeUnknown) -> str:
     unreadable, refused = happened.attempt, happened.refused
     if unreadable is not None and refused is not None and run.resubmitted:
         note_attempt(bench, run, unreadable, refused)
-        fail_run(bench, run, refused.reason_code, refused.reason_text)
+        _take_refusal(bench, run, unreadable, refused)
         return "refused"
     line = bench.policy.catalogue.line(run.mode, run.vendor)
     left_at = run.submit_started_at or run.created_at
