@@ -232,7 +232,7 @@ async def test_an_upload_that_did_not_succeed_is_a_try(
 
 
 async def test_a_try_whose_worker_died_is_told_when_it_is_found(database: Database) -> None:
-    here = world(database, asc())
+    here = world(database, asc(), resubmit_after=300)
     detection_id = here.submit("asc")
     alter(database, [here.run()], submit_started_at=NOW, submit_tries=1, lease_token="dead")
     (in_flight,) = _tries(here, detection_id)
