@@ -74,8 +74,10 @@ async def test_a_lease_that_has_ended_takes_up_no_place(database: Database) -> N
 
 async def test_the_line_is_served_in_the_order_it_was_joined(database: Database) -> None:
     here = gated(database, asc(), per_minute=2)
-    for _ in range(7):
+    here.clock.now = at(-7)
+    for _ in range(7):  # one after another, as below
         here.submit("asc")
+        here.clock.turn(1)
     order = sorted(run.id for run in here.runs())
     went = await claim(here)
     here.clock.turn(61)
