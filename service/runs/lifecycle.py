@@ -6,6 +6,7 @@
 from enum import StrEnum
 
 from service.detectors.words import RunStatus
+from service.kit.machine import Machine
 
 
 class RunState(StrEnum):
@@ -58,10 +59,6 @@ class RunTransition(StrEnum):
     REREAD_FAILED = "reread_failed"
 
 
-class InvalidTransitionError(ValueError):
-    """This input cannot happen in this state; nothing has changed."""
-
-
 _ANSWERS = {
     RunTransition.SUCCEEDED: RunState.SUCCEEDED,
     RunTransition.NOT_APPLICABLE: RunState.NOT_APPLICABLE,
@@ -74,48 +71,40 @@ _REREAD = {
 }
 _ALWAYS = {RunTransition.DEADLINE: RunState.TIMED_OUT, RunTransition.SKIPPED: RunState.SKIPPED}
 
-_INPUTS: dict[RunState, dict[RunTransition, RunState]] = {
-    RunState.SOURCING: {
-        RunTransition.SOURCE_READY: RunState.QUEUED,
-        **_ALWAYS,
+RUN: Machine[RunState, RunTransition] = Machine(
+    "a run",
+    {
+        RunState.SOURCING: {
+            RunTransition.SOURCE_READY: RunState.QUEUED,
+            **_ALWAYS,
+        },
+        RunState.RESERVED: {
+            RunTransition.ASKED: RunState.QUEUED,
+            **_ALWAYS,
+        },
+        RunState.QUEUED: {
+            RunTransition.DEFERRED: RunState.QUEUED,
+            RunTransition.OUTCOME_UNKNOWN: RunState.UNKNOWN,
+            RunTransition.ACCEPTED: RunState.WAITING,
+            **_ANSWERS,
+            **_ALWAYS,
+        },
+        RunState.UNKNOWN: {
+            RunTransition.DEFERRED: RunState.UNKNOWN,
+            RunTransition.REPEATED: RunState.QUEUED,
+            RunTransition.ACCEPTED: RunState.WAITING,
+            **_ANSWERS,
+            **_ALWAYS,
+        },
+        RunState.WAITING: {
+            RunTransition.DEFERRED: RunState.WAITING,
+            **_ANSWERS,
+            **_ALWAYS,
+        },
+        RunState.TIMED_OUT: {**_ANSWERS},  # late, and worth a new revision
+        RunState.SUCCEEDED: {**_REREAD},
+        RunState.NOT_APPLICABLE: {**_REREAD},
+        RunState.FAILED: {**_REREAD},
     },
-    RunState.RESERVED: {
-        RunTransition.ASKED: RunState.QUEUED,
-        **_ALWAYS,
-    },
-    RunState.QUEUED: {
-        RunTransition.DEFERRED: RunState.QUEUED,
-        RunTransition.OUTCOME_UNKNOWN: RunState.UNKNOWN,
-        RunTransition.ACCEPTED: RunState.WAITING,
-        **_ANSWERS,
-        **_ALWAYS,
-    },
-    RunState.UNKNOWN: {
-        RunTransition.DEFERRED: RunState.UNKNOWN,
-        RunTransition.REPEATED: RunState.QUEUED,
-        RunTransition.ACCEPTED: RunState.WAITING,
-        **_ANSWERS,
-        **_ALWAYS,
-    },
-    RunState.WAITING: {
-        RunTransition.DEFERRED: RunState.WAITING,
-        **_ANSWERS,
-        **_ALWAYS,
-    },
-    RunState.TIMED_OUT: {**_ANSWERS},  # late, and worth a new revision
-    RunState.SUCCEEDED: {**_REREAD},
-    RunState.NOT_APPLICABLE: {**_REREAD},
-    RunState.FAILED: {**_REREAD},
-}
-
-TABLE: dict[tuple[RunState, RunTransition], RunState] = {
-    (state, happening): after for state, row in _INPUTS.items() for happening, after in row.items()
-}
-
-
-def advance(state: RunState, happening: RunTransition) -> RunState:
-    """The state after `happening`. Raises `InvalidTransitionError` where the table has no such row."""
-    try:
-        return TABLE[state, happening]
-    except KeyError:
-        raise InvalidTransitionError(f"{happening} cannot happen to a run that is {state}") from None
+)
+advance = RUN.advance

@@ -36,7 +36,7 @@ class Drawing:
 
 RUN = Drawing(
     "service/runs/lifecycle.py",
-    lifecycle.TABLE,
+    lifecycle.RUN.table,
     [state for state in RunState if state.ended],
     (RunTransition.DEADLINE, RunTransition.SKIPPED),
 )

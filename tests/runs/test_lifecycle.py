@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 
 from service.detectors.words import RunStatus
-from service.runs.lifecycle import TABLE, InvalidTransitionError, RunState, RunTransition, advance
+from service.kit.machine import InvalidTransitionError
+from service.runs.lifecycle import RUN, RunState, RunTransition, advance
 from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE
 
 _ENDED = [state for state in RunState if state.ended]
@@ -17,8 +18,8 @@ _ANSWERED = (RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED)
 
 @pytest.mark.parametrize(("state", "happening"), [*product(RunState, RunTransition)])
 def test_an_input_moves_the_run_as_the_table_says_or_raises(state: RunState, happening: RunTransition) -> None:
-    if (state, happening) in TABLE:
-        assert advance(state, happening) is TABLE[state, happening]
+    if (state, happening) in RUN.table:
+        assert advance(state, happening) is RUN.table[state, happening]
     else:
         with pytest.raises(InvalidTransitionError, match=state.value):
             advance(state, happening)
@@ -30,13 +31,13 @@ def test_nothing_moves_a_run_that_has_ended_but_a_late_answer_or_its_own_read_ag
 ) -> None:
     late_answer = state is RunState.TIMED_OUT and happening in _ANSWERS
     read_again = state in _ANSWERED and happening in _REREAD
-    assert ((state, happening) in TABLE) == (late_answer or read_again)
-    assert (state, happening) not in TABLE or TABLE[state, happening].ended
+    assert ((state, happening) in RUN.table) == (late_answer or read_again)
+    assert (state, happening) not in RUN.table or RUN.table[state, happening].ended
 
 
 @pytest.mark.parametrize("state", _OPEN)
 def test_no_open_run_is_read_again(state: RunState) -> None:
-    assert [happening for happening in _REREAD if (state, happening) in TABLE] == []
+    assert [happening for happening in _REREAD if (state, happening) in RUN.table] == []
 
 
 @pytest.mark.parametrize("state", _OPEN)
@@ -50,11 +51,11 @@ def test_every_open_run_ends_at_its_deadline_and_can_be_skipped(state: RunState)
     "answer", [RunTransition.SUCCEEDED, RunTransition.FAILED, RunTransition.NOT_APPLICABLE, RunTransition.ACCEPTED]
 )
 def test_a_vendor_not_yet_asked_cannot_answer(state: RunState, answer: RunTransition) -> None:
-    assert (state, answer) not in TABLE
+    assert (state, answer) not in RUN.table
 
 
 def test_only_a_submission_of_unknown_outcome_is_repeated() -> None:
-    assert [state for state, happening in TABLE if happening is RunTransition.REPEATED] == [RunState.UNKNOWN]
+    assert [state for state, happening in RUN.table if happening is RunTransition.REPEATED] == [RunState.UNKNOWN]
 
 
 @pytest.mark.parametrize("state", RunState)

@@ -14,6 +14,7 @@ from sqlmodel import Session
 from service.kit.columns import table_of
 from service.kit.database import Database
 from service.kit.errors import CallerError
+from service.kit.machine import InvalidTransitionError
 from service.webhooks import models, states
 from service.webhooks.claim import claim_deliveries, hand_back, put_aside
 from service.webhooks.endpoints import delete_endpoint
@@ -33,7 +34,6 @@ from service.webhooks.states import (
     DeliveryState,
     EndpointInput,
     EndpointState,
-    InvalidTransitionError,
 )
 from service.webhooks.unblock import unblock
 from tests.webhooks.rows import LEASE, NOW, claimed, draft, outbox, put, put_endpoint, tried
