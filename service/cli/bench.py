@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from service.bench.processes import Version
+    from service.bench.driving.processes import Version
 
 group = typer.Typer(help="Measure what the product costs on this machine.", no_args_is_help=True)
 
@@ -50,10 +50,10 @@ def chain(
     json_path: JsonPath = None,
 ) -> None:
     """Take recordings from upload to webhook, one detector by callback: rate, times, CPU, SQL by stage."""
-    from service.bench import chain as measured  # noqa: PLC0415 - `relay --help` is quick
-    from service.bench.processes import Version  # noqa: PLC0415
-    from service.bench.report import chain_report, show_chain  # noqa: PLC0415
-    from service.bench.statements import Stage  # noqa: PLC0415
+    from service.bench.chain import measure as measured  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.chain.report import chain_report, show_chain  # noqa: PLC0415
+    from service.bench.counting.statements import Stage  # noqa: PLC0415
+    from service.bench.driving.processes import Version  # noqa: PLC0415
 
     size = measured.QUICK if quick else measured.FULL
 
@@ -78,9 +78,9 @@ def flow(
     json_path: JsonPath = None,
 ) -> None:
     """Take callbacks to the customer at 10, 100 and 200 a second, and as many as go: times, rate, CPU."""
-    from service.bench import flow as measured  # noqa: PLC0415 - `relay --help` is quick
-    from service.bench.flow_report import flow_report, show_flow  # noqa: PLC0415
-    from service.bench.processes import Version  # noqa: PLC0415
+    from service.bench.driving.processes import Version  # noqa: PLC0415
+    from service.bench.flow import measure as measured  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.flow.report import flow_report, show_flow  # noqa: PLC0415
 
     size = measured.QUICK if quick else measured.FULL
 
@@ -99,8 +99,8 @@ def flow(
 @group.command()
 def ingest(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
     """Take callbacks in durably, beside a bare route on the same server: rate, times, CPU, and the ratios."""
-    from service.bench import ingest as measured  # noqa: PLC0415
-    from service.bench.ingest_report import ingest_report, show_ingest  # noqa: PLC0415
+    from service.bench.ingest import measure as measured  # noqa: PLC0415
+    from service.bench.ingest.report import ingest_report, show_ingest  # noqa: PLC0415
 
     size = measured.QUICK if quick else measured.FULL
     with _failures_told():
@@ -111,8 +111,8 @@ def ingest(database: DatabaseOption = None, quick: QuickFlag = False, json_path:
 @group.command()
 def deliver(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
     """Carry a backlog of webhooks out, beside the bare client at the same receiver: rate, CPU, and the ratios."""
-    from service.bench import deliver as measured  # noqa: PLC0415
-    from service.bench.deliver_report import deliver_report, show_deliver  # noqa: PLC0415
+    from service.bench.deliver import measure as measured  # noqa: PLC0415
+    from service.bench.deliver.report import deliver_report, show_deliver  # noqa: PLC0415
 
     size = measured.QUICK if quick else measured.FULL
     with _failures_told():
@@ -125,7 +125,7 @@ def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]
     """Serve the bare route of `ingest` and `deliver`, as every command serves."""
     import uvicorn  # noqa: PLC0415
 
-    from service.bench.bare import bare_application  # noqa: PLC0415
+    from service.bench.driving.bare import bare_application  # noqa: PLC0415
     from service.cli.serving import how_to_serve  # noqa: PLC0415
 
     uvicorn.run(bare_application(), host="127.0.0.1", port=port, **how_to_serve())
@@ -134,8 +134,8 @@ def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]
 @contextlib.contextmanager
 def _versions(against: str | None) -> "Iterator[Sequence[Version]]":
     """Give this version, and the other one where one was named; tell what goes wrong inside."""
-    from service.bench.processes import Version  # noqa: PLC0415
-    from service.bench.versions import checked_out  # noqa: PLC0415
+    from service.bench.driving.processes import Version  # noqa: PLC0415
+    from service.bench.driving.versions import checked_out  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack, _failures_told():
         others = [stack.enter_context(checked_out(against))] if against else []
@@ -145,7 +145,7 @@ def _versions(against: str | None) -> "Iterator[Sequence[Version]]":
 @contextlib.contextmanager
 def _failures_told() -> Iterator[None]:
     """Tell what went wrong in a line, and end with 1; 130 where it was interrupted."""
-    from service.bench.generator import BenchError  # noqa: PLC0415
+    from service.bench.driving.generator import BenchError  # noqa: PLC0415
     from service.kit.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs("console", level=_WARNING)

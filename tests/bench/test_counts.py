@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.bench.idle import idle_per_second
-from service.bench.inside import running_inside, settings_inside
+from service.bench.counting.idle import idle_per_second
+from service.bench.counting.inside import running_inside, settings_inside
 from service.cli.bench import serve
 from service.kit.listen import DEAF_SWEEP_SECONDS
 from service.resources import open_resources

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlmodel import select
 
-from service.bench.statements import Counts, counting
+from service.bench.counting.statements import Counts, counting
 from service.callbacks.addresses import KnownAddresses, address_token, mode_of_address, rotate_address
 from service.callbacks.models import CallbackAddress
 from service.kit.database import Database

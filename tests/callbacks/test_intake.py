@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlmodel import col, select
 
-from service.bench.statements import Counts, counting
+from service.bench.counting.statements import Counts, counting
 from service.callbacks.intake import MAX_PER_SUBJECT, Arrived, callbacks_seen, store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.quarantine import (

@@ -20,7 +20,7 @@ EXAMPLES = {
     "api/described/certificates.py": "a request's body, and one detector that issues certificates",
     "api/described/everywhere.py": "what the name in a callback's path looks like",
     "api/detections_list.py": "what a detector's name looks like, to whoever wrote another",
-    "bench/vendor.py": "the one detector that every measurement asks, and whose twin signs the callbacks",
+    "bench/driving/vendor.py": "the one detector that every measurement asks, and whose twin signs the callbacks",
     "cli/commands.py": "what a command's argument looks like, in its help",
 }
 """Files where a vendor stands for any, and what of it is shown: another would do as well, and no more are needed."""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
-from service.bench.statements import Counts, counting
+from service.bench.counting.statements import Counts, counting
 from service.kit.database import Database
 from service.kit.due import AT_ONCE, LEAST_PAUSE_SECONDS, NextDue, at_once_where, due_now, first_due, seconds_until_next
 from tests.kit.things import NOW, THING, make_table, put

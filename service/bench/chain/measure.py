@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.bench.inside import running_inside
-from service.bench.load import Passage
-from service.bench.outside import Serve, running_outside
-from service.bench.processes import Version, fresh_database
-from service.bench.statements import Stage
+from service.bench.counting.inside import running_inside
+from service.bench.counting.statements import Stage
+from service.bench.driving.load import Passage
+from service.bench.driving.outside import Serve, running_outside
+from service.bench.driving.processes import Version, fresh_database
 from service.kit.migrate import upgrade
 
 LATENCY_SECONDS = 0.2

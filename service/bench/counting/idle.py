@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service.bench.statements import Counts, counting
+from service.bench.counting.statements import Counts, counting
 from service.resources import Resources
 from service.worker import Worker
 

@@ -5,7 +5,7 @@ from sqlalchemy import insert, text
 from sqlmodel import Session
 
 from service.accounts.models import Account
-from service.bench.statements import Counts, counting
+from service.bench.counting.statements import Counts, counting
 from service.kit.database import Database
 from service.kit.system_clock import system_clock
 

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
-from service.bench.cpu import cpu_ms, database_cpu_ms
-from service.bench.generator import BenchError
-from service.bench.vendor import VENDOR, Secrets
+from service.bench.driving.cpu import cpu_ms, database_cpu_ms
+from service.bench.driving.generator import BenchError
+from service.bench.driving.vendor import VENDOR, Secrets
 from service.kit.database import normalise_url
 from service.kit.migrate import upgrade
 

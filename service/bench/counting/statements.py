@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from service.bench.stages import STAGES, current_stage
+from service.bench.counting.stages import STAGES, current_stage
 
 _OF_TRANSACTIONS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 _STAGE, _SINCE = "counted_stage", "counted_since"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from service.bench.deliver import AT_ONCE, BODY_BYTES, ENDPOINTS, Round, Sent, Size
+from service.bench.deliver.measure import AT_ONCE, BODY_BYTES, ENDPOINTS, Round, Sent, Size
 from service.bench.report import heading, machine, screen, table_with
 
 

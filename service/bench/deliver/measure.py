@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from service.accounts.register import account_named
-from service.bench.bare import running_bare
-from service.bench.generator import BenchError, from_clients
-from service.bench.processes import Deployment, Version, deployed, fresh_database
-from service.bench.vendor import Secrets
+from service.bench.driving.bare import running_bare
+from service.bench.driving.generator import BenchError, from_clients
+from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
+from service.bench.driving.vendor import Secrets
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import aiohttp
 
-from service.bench.bare import running_bare
-from service.bench.cpu import cpu_ms
-from service.bench.generator import from_clients, post_callback, timed
-from service.bench.processes import Deployment, Version, deployed, fresh_database
-from service.bench.vendor import VENDOR, Secrets, signed
+from service.bench.driving.bare import running_bare
+from service.bench.driving.cpu import cpu_ms
+from service.bench.driving.generator import from_clients, post_callback, timed
+from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
+from service.bench.driving.vendor import VENDOR, Secrets, signed
 
 AT_ONCE = 64
 BODY_BYTES = 3_000

@@ -13,9 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from service.bench.generator import BenchError, from_clients
-from service.bench.inbox import Inbox
-from service.bench.vendor import DETECTOR
+from service.bench.driving.generator import BenchError, from_clients
+from service.bench.driving.inbox import Inbox
+from service.bench.driving.vendor import DETECTOR
 from service.sandbox.track import write_track
 
 PATIENCE_SECONDS = 120.0

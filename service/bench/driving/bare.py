@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.bench.generator import BenchError
-from service.bench.processes import free_port
+from service.bench.driving.generator import BenchError
+from service.bench.driving.processes import free_port
 
 _START_SECONDS, _EXIT_SECONDS, _LOOK_SECONDS = 30.0, 10.0, 0.05
 

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp
 from service.accounts import api_keys
 from service.accounts.register import account_named
 from service.app import create
-from service.bench.inbox import Inbox
-from service.bench.load import Customer
-from service.bench.outside import Serve
-from service.bench.stages import ATTEMPT_RECORDED
-from service.bench.statements import Counts, counting
+from service.bench.counting.stages import ATTEMPT_RECORDED
+from service.bench.counting.statements import Counts, counting
+from service.bench.driving.inbox import Inbox
+from service.bench.driving.load import Customer
+from service.bench.driving.outside import Serve
 from service.kit.database import Database
 from service.kit.system_clock import system_clock
 from service.loops import Loop

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.bench.bare import bare_application
-from service.bench.generator import BenchError
-from service.bench.ingest import BODY_BYTES, Round, Size, send_callbacks
-from service.bench.ingest_report import ingest_report, show_ingest
+from service.bench.driving.bare import bare_application
+from service.bench.driving.generator import BenchError
+from service.bench.ingest.measure import BODY_BYTES, Round, Size, send_callbacks
+from service.bench.ingest.report import ingest_report, show_ingest
 from service.cli.bench import serve
 from service.detectors.words import Authenticity
 from service.kit.system_clock import system_clock

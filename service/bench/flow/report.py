@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from service.bench.flow import Level, Round, Size
+from service.bench.flow.measure import Level, Round, Size
 from service.bench.report import heading, machine, quantile_ms, screen, table_with
 
 _TIMES: Mapping[str, Callable[[Level], Sequence[float]]] = {

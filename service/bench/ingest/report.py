@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from service.bench.ingest import AT_ONCE, BODY_BYTES, Round, Size, Taken
+from service.bench.ingest.measure import AT_ONCE, BODY_BYTES, Round, Size, Taken
 from service.bench.report import heading, machine, quantile_ms, screen, table_with
 
 

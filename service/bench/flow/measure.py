@@ -8,11 +8,11 @@ from functools import partial
 
 import aiohttp
 
-from service.bench.generator import BenchError, Each, at_pace, from_clients, post_callback, timed
-from service.bench.outside import Outside, Serve, running_outside
-from service.bench.processes import Version
-from service.bench.vendor import Submitted, signed
-from service.bench.waiting import Pattern, Waiting, pattern_of
+from service.bench.driving.generator import BenchError, Each, at_pace, from_clients, post_callback, timed
+from service.bench.driving.outside import Outside, Serve, running_outside
+from service.bench.driving.processes import Version
+from service.bench.driving.vendor import Submitted, signed
+from service.bench.driving.waiting import Pattern, Waiting, pattern_of
 from service.kit.database import Database
 
 PUSHED_AT_ONCE = 64

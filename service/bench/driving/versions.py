@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.bench.generator import BenchError
-from service.bench.processes import Version
+from service.bench.driving.generator import BenchError
+from service.bench.driving.processes import Version
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _PINS = "requirements.txt"
 _SECONDS = 900
 

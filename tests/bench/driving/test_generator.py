@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.bench.generator import BenchError, at_pace, from_clients, timed
+from service.bench.driving.generator import BenchError, at_pace, from_clients, timed
 
 
 async def test_no_more_are_under_way_than_there_are_clients() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import select
 
-from service.bench.copies import read_original, renamed, write_copies
+from service.bench.driving.copies import read_original, renamed, write_copies
 from service.kit.database import Database
 from service.media.models import Media, MediaChunk
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import aiohttp
 from starlette.types import ASGIApp
 
-from service.bench.inbox import Inbox
-from service.bench.load import Customer
-from service.bench.processes import Deployment, Version, deployed, fresh_database
-from service.bench.vendor import VENDOR, Secrets
+from service.bench.driving.inbox import Inbox
+from service.bench.driving.load import Customer
+from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
+from service.bench.driving.vendor import VENDOR, Secrets
 from service.sandbox.app import SandboxSettings, create
 
 Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from service.bench.bare import bare_application
-from service.bench.deliver import BODY_BYTES, ENDPOINTS, Round, Sent, Size, post_bare, put_backlog
-from service.bench.deliver_report import deliver_report, show_deliver
-from service.bench.processes import Deployment, Version
+from service.bench.deliver.measure import BODY_BYTES, ENDPOINTS, Round, Sent, Size, post_bare, put_backlog
+from service.bench.deliver.report import deliver_report, show_deliver
+from service.bench.driving.bare import bare_application
+from service.bench.driving.processes import Deployment, Version
 from service.cli.bench import serve
 from service.events.models import Event
 from service.kit.database import Database

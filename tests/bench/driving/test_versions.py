@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.bench.generator import BenchError
-from service.bench.versions import checked_out
+from service.bench.driving.generator import BenchError
+from service.bench.driving.versions import checked_out
 
 
 def test_what_is_no_commit_is_told() -> None:

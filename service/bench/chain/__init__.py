@@ -1,0 +1,1 @@
+"""The whole chain, from upload to webhook."""

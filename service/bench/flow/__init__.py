@@ -1,0 +1,1 @@
+"""From callback to customer."""
