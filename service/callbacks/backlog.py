@@ -9,6 +9,9 @@ from sqlmodel import Session
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.kit.columns import table_of
 from service.kit.waiting import MOST, Waiting, measured, waiting
+from service.runs.outcomes import CallbackState
+
+_ASIDE = (CallbackState.PARKED, CallbackState.QUARANTINED, CallbackState.STUCK)
 
 
 def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
@@ -18,13 +21,13 @@ def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -
     """
     callback, known = table_of(Callback), sorted(vendors)
     due = waiting(session, "callbacks_due", callback.c.due_at, text(CALLBACK_WAITING), callback.c.due_at <= now)
-    return [due, *(_put_aside(session, known, state) for state in ("parked", "quarantined", "stuck"))]
+    return [due, *(_put_aside(session, known, state) for state in _ASIDE)]
 
 
-def _put_aside(session: Session, vendors: list[str], state: str) -> Waiting:
+def _put_aside(session: Session, vendors: list[str], state: CallbackState) -> Waiting:
     """One look a vendor, because the index begins with it."""
     received = table_of(Callback).c
-    wanted = [received.state == state, *([received.mode == "live"] if state == "quarantined" else [])]
+    wanted = [received.state == state.value, *([received.mode == "live"] if state is CallbackState.QUARANTINED else [])]
     looks = [
         select(
             select(received.received_at.label("since"))
@@ -36,5 +39,5 @@ def _put_aside(session: Session, vendors: list[str], state: str) -> Waiting:
         for vendor in vendors
     ]
     if not looks:
-        return Waiting(f"callbacks_{state}", 0, None)
-    return measured(session, f"callbacks_{state}", select(union_all(*looks).subquery().c.since))
+        return Waiting(f"callbacks_{state.value}", 0, None)
+    return measured(session, f"callbacks_{state.value}", select(union_all(*looks).subquery().c.since))

@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
+from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.catalogue import Catalogue, Line
 from service.detectors.offers import Announced, Certifies
 from service.detectors.port import Raw
@@ -23,6 +24,7 @@ from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.runs.filename_match import run_named_in
 from service.runs.lifecycle import RunState
+from service.runs.outcomes import CallbackState
 from service.runs.rows import RunRow
 from service.runs.tables import CERTIFICATE, RUN
 
@@ -100,8 +102,12 @@ _WAKE_PARKED = (
             _CALLBACK.c.run_id == bindparam("the_run"),
         )
     )
-    .where(_CALLBACK.c.state == "parked")
-    .values(state="due", due_at=_CALLBACK.c.received_at, run_id=bindparam("the_run"))
+    .where(_CALLBACK.c.state.in_(CALLBACK.sources(CallbackInput.NAMED)))
+    .values(
+        state=CALLBACK.advance(CallbackState.PARKED, CallbackInput.NAMED).value,
+        due_at=_CALLBACK.c.received_at,
+        run_id=bindparam("the_run"),
+    )
 )
 _KEYS = text(
     "SELECT count(pg_advisory_xact_lock(hashtextextended(key, 0)))"

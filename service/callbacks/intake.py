@@ -26,6 +26,7 @@ from service.callbacks.quarantine import (
 from service.kit.columns import table_of
 from service.kit.database import insert_ignoring_conflicts_on, wakes
 from service.kit.ids import new_id
+from service.runs.outcomes import CallbackState
 
 TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20
@@ -108,7 +109,7 @@ def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[
             func.sum(Callback.times_received + Callback.overflow_count),
             func.sum(Callback.times_received - 1),
         )
-        .where(col(Callback.run_id).in_(run_ids), col(Callback.state) != "quarantined")
+        .where(col(Callback.run_id).in_(run_ids), col(Callback.state) != CallbackState.QUARANTINED.value)
         .group_by(col(Callback.run_id))
     )
     return {run_id: (int(seen), int(same)) for run_id, seen, same in rows if run_id is not None}
@@ -139,7 +140,7 @@ def _row(arrived: Arrived, key: Key) -> dict[str, Any]:
         "body": arrived.kept_bytes,
         "headers_json": json.dumps(headers),
         "authenticity": arrived.authenticity,
-        "state": "quarantined" if arrived.quarantined else "due",
+        "state": (CallbackState.QUARANTINED if arrived.quarantined else CallbackState.DUE).value,
         "note": arrived.note,
         "received_at": arrived.received_at,
         "times_received": 1,

@@ -15,7 +15,7 @@ CALLBACK_SETTLED = "state IN ('applied', 'late', 'conflict', 'stuck')"
 class Callback(SQLModel, table=True):
     """One callback as it came. `subject` is the run, or the vendor's job or certificate, that it speaks of.
 
-    States: due, applied, parked (no such run yet), late, conflict, ignored, quarantined, stuck.
+    Its states are a table: `callbacks/states`.
     """
 
     __tablename__ = "callback"

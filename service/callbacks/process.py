@@ -20,6 +20,7 @@ from service.callbacks.correlate import (
 )
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.settle import ReadCallback, note_failure, process_callbacks
+from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.words import Authenticity, Via
 from service.kit.claims import claim
 from service.kit.clock import Clock
@@ -29,6 +30,7 @@ from service.kit.failing import Failing
 from service.kit.faults import fault_of
 from service.runs.filename_match import as_asked
 from service.runs.inputs import VendorAnswer
+from service.runs.outcomes import CallbackState
 from service.runs.policy import DetectionPolicy
 from service.runs.tables import RUN
 
@@ -40,6 +42,7 @@ _MISSES = 3
 _FIRST_PAUSE_SECONDS = 0.05
 
 _CALLBACK = table_of(Callback)
+_IGNORED = CALLBACK.advance(CallbackState.PARKED, CallbackInput.EXPIRED).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +144,13 @@ def expire_parked(session: Session, policy: DetectionPolicy, now: datetime) -> N
     oldest = now - timedelta(seconds=policy.catalogue.longest_deadline())
     session.connection().execute(
         update(_CALLBACK)
-        .where(col(Callback.vendor).in_(policy.catalogue.vendors()), col(Callback.state) == "parked")
+        .where(
+            col(Callback.vendor).in_(policy.catalogue.vendors()),
+            col(Callback.state).in_(CALLBACK.sources(CallbackInput.EXPIRED)),
+        )
         .where(col(Callback.received_at) <= oldest)
         .where(~select(RUN.c.id).where(RUN.c.id == Callback.run_id, RUN.c.ended_at.is_(None)).exists())
-        .values(state="ignored", note="no run knew its job in time")
+        .values(state=_IGNORED, note="no run knew its job in time")
     )
 
 

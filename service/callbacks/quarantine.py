@@ -13,6 +13,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, func, select
 
 from service.callbacks.models import Callback
+from service.runs.outcomes import CallbackState
 
 MAX_QUARANTINED = 1000
 QUARANTINED_BYTES = 64 * 1024
@@ -43,7 +44,11 @@ class Strangers:
 def room_for_strangers(session: Session, vendor: str) -> int:
     """Return how many more callbacks without a good token are kept of this vendor."""
     statement = select(func.count()).select_from(Callback)
-    theirs = (Callback.vendor == vendor, col(Callback.state) == "quarantined", col(Callback.note) == STRANGER)
+    theirs = (
+        Callback.vendor == vendor,
+        col(Callback.state) == CallbackState.QUARANTINED.value,
+        col(Callback.note) == STRANGER,
+    )
     return MAX_FROM_STRANGERS - session.exec(statement.where(*theirs)).one()
 
 
@@ -52,7 +57,7 @@ def drop_oldest(session: Session, places: Iterable[tuple[str, str]]) -> None:
     for mode, vendor in sorted(set(places)):
         beyond = (
             select(Callback.id)
-            .where(Callback.vendor == vendor, col(Callback.state) == "quarantined")
+            .where(Callback.vendor == vendor, col(Callback.state) == CallbackState.QUARANTINED.value)
             .where(Callback.mode == mode, col(Callback.note).is_distinct_from(STRANGER))
             .order_by(col(Callback.received_at).desc(), col(Callback.id).desc())
             .offset(MAX_QUARANTINED)

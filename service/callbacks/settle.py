@@ -20,6 +20,7 @@ from service.callbacks.correlate import (
 from service.callbacks.erase import ERASED
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
+from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.detectors.reading import Reading
 from service.kit.columns import table_of
 from service.kit.database import wakes
@@ -43,7 +44,7 @@ _STILL_OURS = select(_CALLBACK.c.id, _CALLBACK.c.lease_token).where(
 _SAID_BEFORE = select(_CALLBACK.c.id, _CALLBACK.c.run_id, _CALLBACK.c.body_sha256, _CALLBACK.c.subject).where(
     _CALLBACK.c.run_id.in_(bindparam("runs", expanding=True)),
     _CALLBACK.c.body_sha256.in_(bindparam("hashes", expanding=True)),
-    _CALLBACK.c.state.in_(["applied", "late"]),
+    _CALLBACK.c.state.in_([CallbackState.APPLIED.value, CallbackState.LATE.value]),
 )
 _SETTLE = (
     update(_CALLBACK)
@@ -69,7 +70,8 @@ _DROP = delete(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id"))
 _ERASE = update(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id")).values(ERASED)
 _FAILED = update(_CALLBACK).where(_CALLBACK.c.id == bindparam("the_id"), _CALLBACK.c.lease_token == bindparam("token"))
 _TRY_AGAIN = _FAILED.values(tries=_CALLBACK.c.tries + 1)
-_GIVE_UP = _FAILED.values(tries=_CALLBACK.c.tries + 1, state="stuck", due_at=None, lease_token=None)
+_STUCK = CALLBACK.advance(CallbackState.DUE, CallbackInput.GIVEN_UP).value
+_GIVE_UP = _FAILED.values(tries=_CALLBACK.c.tries + 1, state=_STUCK, due_at=None, lease_token=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +210,16 @@ def _settled(
     end: CallbackEnd = result.outcome
     ends[callback.id] = end.state.value
     note = end.note or (_PARKED if end.state is CallbackState.PARKED else callback.note)
-    return {**_row(callback, end.state.value, note, end.run_id, policy), "erase": end.erase}
+    return {**_row(callback, DECIDED[end.state], note, end.run_id, policy), "erase": end.erase}
 
 
 def _row(
-    callback: ClaimedCallback, state: str, note: str | None, run_id: str | None, policy: DetectionPolicy
+    callback: ClaimedCallback, happening: CallbackInput, note: str | None, run_id: str | None, policy: DetectionPolicy
 ) -> dict[str, Any]:
+    """Return the row of a claimed callback, which is due, after this happened to it."""
     return {
         "the_id": callback.id,
-        "state": state,
+        "state": CALLBACK.advance(CallbackState.DUE, happening).value,
         "note": note,
         "run_id": run_id or callback.run_id,
         "due_at": None,
@@ -252,8 +255,9 @@ def _park(
     rows: list[dict[str, Any] | None] = []
     for callback, match in zip(strangers, correlate(session, strangers, policy.catalogue), strict=True):
         found = match.run_id is not None and policy.catalogue.line(callback.mode, callback.vendor) is not None
-        ends[callback.id] = "due" if found else "parked"
-        row = _row(callback, "due" if found else "parked", callback.note if found else _PARKED, None, policy)
+        happening = CallbackInput.FOUND if found else CallbackInput.PARKED
+        row = _row(callback, happening, callback.note if found else _PARKED, None, policy)
+        ends[callback.id] = row["state"]
         rows.append({**row, "due_at": now if found else None})
         if found:
             wakes(session, TOPIC)

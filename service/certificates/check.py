@@ -24,6 +24,7 @@ from service.kit.database import Database
 from service.runs.lock import lock_detection
 from service.runs.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
 from service.runs.policy import DetectionPolicy
+from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
 from service.spending.hearing import Heard, heard
 from service.spending.lock import note_heard
 from service.spending.single import let_one
@@ -90,7 +91,7 @@ def put_off(session: Session, row: Certificate, until: datetime) -> str:
     """The vendor's gate lets nothing through: it is asked about then."""
     held = _hold(session, row)
     if held is not None:
-        held.due_at, held.lease_token = until, None
+        _put_off(held, until)
     return "held_back"
 
 
@@ -103,7 +104,7 @@ def record_check(
         return "lease_lost"
     if isinstance(said, Checked) and said.valid and _is_of(session, held, said):
         held.issued_at = said.issued_at or held.issued_at
-        make_ready(session, held, policy, now)
+        make_ready(session, held, CertificateInput.HOLDS, policy, now)
         return "ready"
     held.tries += 1
     passing = said is None or (isinstance(said, Refused) and said.retryable)
@@ -111,8 +112,13 @@ def record_check(
         session.delete(held)
         return "dropped"
     wait = growing(held.tries - 1, first=_FIRST_WAIT, factor=2, longest=_LONGEST_WAIT)
-    held.due_at, held.lease_token = now + timedelta(seconds=wait), None
+    _put_off(held, now + timedelta(seconds=wait))
     return "put_off"
+
+
+def _put_off(held: Certificate, until: datetime) -> None:
+    held.state = CERTIFICATE.advance(CertificateState(held.state), CertificateInput.PUT_OFF).value
+    held.due_at, held.lease_token = until, None
 
 
 def _is_of(session: Session, row: Certificate, said: Checked) -> bool:
@@ -128,4 +134,8 @@ def _is_of(session: Session, row: Certificate, said: Checked) -> bool:
 def _hold(session: Session, row: Certificate) -> Certificate | None:
     lock_detection(session, row.detection_id)
     held = session.get(Certificate, row.id, populate_existing=True)
-    return held if held is not None and held.lease_token == row.lease_token and held.state == "announced" else None
+    return (
+        held
+        if held is not None and held.lease_token == row.lease_token and held.state == CertificateState.ANNOUNCED
+        else None
+    )

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from service.certificates.listing import shown
 from service.detectors import offers
 from service.detectors.catalogue import Line
-from service.detectors.offers import Announced, Certifies
+from service.detectors.offers import Certifies
 from service.detectors.reading import Reading, Refs
 from service.events.draft import Draft
 from service.events.types import EventType
@@ -27,10 +27,10 @@ from service.runs.load_facts import run_row, runs_of
 from service.runs.lock import lock_detection
 from service.runs.models import Certificate, Detection, Observation, Run
 from service.runs.policy import DetectionPolicy
+from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
 from service.runs.topics import topic_of
 
 TOPIC = "certificates"
-_MOST_ANNOUNCED = 5  # of one run: a callback's word costs the vendor and us a look
 _IN_PROGRESS_SECONDS = "5"
 
 
@@ -61,20 +61,20 @@ def want_certificate(
     run, line, adapter = _certified_run(session, detection, detector, policy)
     known = select(Certificate).where(Certificate.run_id == run.id, Certificate.format == file_format)
     for row in session.exec(known.order_by(col(Certificate.id).desc())).all():
-        if row.state == "ready" and (row.expires_at is None or row.expires_at > now):
+        if row.state == CertificateState.READY and (row.expires_at is None or row.expires_at > now):
             return row
-        if row.state == "asking" and row.due_at is not None and row.due_at > now:
+        if row.state == CertificateState.ASKING and row.due_at is not None and row.due_at > now:
             detail = "Another request is asking the vendor for this certificate. Send this one again in a moment."
             raise CallerError(
                 "certificate_in_progress", detail, status=409, headers={"Retry-After": _IN_PROGRESS_SECONDS}
             )
-        if row.state == "asking":
+        if row.state == CertificateState.ASKING:
             session.delete(row)  # who asked is gone; what came of it, a callback may still tell
     analysis_id = next(filter(None, (adapter.analysis_of(refs) for refs in _refs(session, run))), None)
     if analysis_id is None:
         detail = "The vendor did not say what it calls this analysis, so it cannot be asked for a certificate of it."
         raise CallerError("analysis_unknown", detail, status=409)
-    row = _new_row(run, "asking", file_format, now + seconds(line.policy.lease))
+    row = _new_row(run, CertificateState.ASKING, file_format, now + seconds(line.policy.lease))
     row.analysis_id, row.lease_token = analysis_id, secrets.token_hex(8)
     session.add(row)
     session.flush()
@@ -98,9 +98,9 @@ def record_certificate(
         session.delete(row)
         session.flush()
         row, row.analysis_id = before, row.analysis_id
-    if row.state != "ready":
+    if row.state != CertificateState.READY:
         _fill(row, issued)
-        make_ready(session, row, policy, now)
+        make_ready(session, row, CertificateInput.ISSUED, policy, now)
     return row
 
 
@@ -111,27 +111,12 @@ def give_up_certificate(session: Session, wanted: Wanted) -> None:
         session.delete(row)
 
 
-def note_announced(session: Session, run: Run, said: Announced, now: datetime) -> bool:
-    """The vendor is to be asked about the certificate a callback spoke of. False where it is not heard.
-
-    The caller holds the run's detection locked. A callback supplies nothing by itself.
-    """
-    if run.state != RunState.SUCCEEDED.value:
-        return False
-    of_run = session.exec(select(Certificate).where(Certificate.run_id == run.id)).all()
-    if sum(row.state == "announced" for row in of_run) >= _MOST_ANNOUNCED:
-        return False
-    row = _new_row(run, "announced", "pdf", now)
-    row.analysis_id = said.analysis_id
-    _fill(row, said.certificate)
-    session.add(row)
-    wakes(session, TOPIC)
-    return True
-
-
-def make_ready(session: Session, row: Certificate, policy: DetectionPolicy, now: datetime) -> None:
+def make_ready(
+    session: Session, row: Certificate, happening: CertificateInput, policy: DetectionPolicy, now: datetime
+) -> None:
     """The certificate is there, and its one event with it. The caller holds the detection locked."""
-    row.state, row.ready_at, row.due_at, row.lease_token = "ready", now, None, None
+    row.state = CERTIFICATE.advance(CertificateState(row.state), happening).value
+    row.ready_at, row.due_at, row.lease_token = now, None, None
     session.add(row)
     session.flush()
     draft = Draft(
@@ -178,7 +163,7 @@ def _refs(session: Session, run: Run) -> Iterator[Refs]:
     yield Refs(job_id=run.vendor_job_id)
 
 
-def _new_row(run: Run, state: str, file_format: str, due_at: datetime) -> Certificate:
+def _new_row(run: Run, state: CertificateState, file_format: str, due_at: datetime) -> Certificate:
     return Certificate(
         id=new_id("crt"),
         detection_id=run.detection_id,
@@ -187,7 +172,7 @@ def _new_row(run: Run, state: str, file_format: str, due_at: datetime) -> Certif
         mode=run.mode,
         vendor=run.vendor,
         detector=run.detector,
-        state=state,
+        state=state.value,
         format=file_format,
         due_at=due_at,
     )

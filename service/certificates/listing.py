@@ -7,6 +7,7 @@ from sqlmodel import Session, col, delete, select
 
 from service.kit.clock import rfc3339
 from service.runs.models import Certificate
+from service.runs.state.certificate import CertificateState
 
 
 def certificate_named(session: Session, mode: str, vendor: str, certificate_id: str) -> Certificate | None:
@@ -17,13 +18,17 @@ def certificate_named(session: Session, mode: str, vendor: str, certificate_id: 
 
 def newest_certificate(session: Session, detection_id: str) -> Certificate | None:
     """The detection's latest certificate."""
-    ready = select(Certificate).where(Certificate.detection_id == detection_id, Certificate.state == "ready")
+    ready = select(Certificate).where(
+        Certificate.detection_id == detection_id, Certificate.state == CertificateState.READY.value
+    )
     return session.exec(ready.order_by(col(Certificate.ready_at).desc(), col(Certificate.id).desc()).limit(1)).first()
 
 
 def with_certificates(session: Session, detection_id: str, result: dict[str, Any]) -> dict[str, Any]:
     """The result as it stands, its runs' certificates among their references. Stored revisions stay as they are."""
-    ready = select(Certificate).where(Certificate.detection_id == detection_id, Certificate.state == "ready")
+    ready = select(Certificate).where(
+        Certificate.detection_id == detection_id, Certificate.state == CertificateState.READY.value
+    )
     for row in session.exec(ready.order_by(col(Certificate.ready_at))):
         for detector in result["detectors"]:
             if detector["run_id"] == row.run_id:

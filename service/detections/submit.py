@@ -24,6 +24,7 @@ from service.runs.policy import DetectionPolicy
 from service.runs.rows import DetectionRow, RunRow
 from service.runs.save import save
 from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
+from service.runs.state.source import SourceState
 from service.runs.takes import hopeless, what_each_takes
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule
@@ -167,7 +168,7 @@ def _detection(question: Question, media: Media | None, now: datetime) -> Detect
         deadline_at=now,
         source_url=question.source_url,
         source_name=question.source_name or (media.name if media else "audio"),
-        source_state="ready" if media else "due",
+        source_state=(SourceState.READY if media else SourceState.DUE).value,
         media_id=media.id if media else None,
         due_at=None if media else now,
     )

@@ -13,6 +13,7 @@ from service.kit.columns import table_of
 from service.kit.heartbeat import Worker
 from service.media.models import Media
 from service.runs.models import Detection, Observation, RawBody, Run
+from service.runs.outcomes import CallbackState
 from service.webhooks.models import DELIVERY_ENDED, Attempt, Delivery
 
 _QUARANTINE = timedelta(days=30)
@@ -53,13 +54,17 @@ def callbacks(before: datetime) -> Old:
 
 def ignored(now: datetime) -> Old:
     """Callbacks that no run could own in time: they were other products'."""
-    conditions = (text(CALLBACK_SET_ASIDE), col(Callback.state) == "ignored", col(Callback.expires_at) <= now)
+    conditions = (
+        text(CALLBACK_SET_ASIDE),
+        col(Callback.state) == CallbackState.IGNORED.value,
+        col(Callback.expires_at) <= now,
+    )
     return Old(Callback, col(Callback.received_at), now, conditions)
 
 
 def quarantined(now: datetime) -> Old:
     """Rejected callbacks older than thirty days."""
-    conditions = (text(CALLBACK_SET_ASIDE), col(Callback.state) == "quarantined")
+    conditions = (text(CALLBACK_SET_ASIDE), col(Callback.state) == CallbackState.QUARANTINED.value)
     return Old(Callback, col(Callback.received_at), now - _QUARANTINE, conditions)
 
 

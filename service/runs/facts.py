@@ -9,6 +9,7 @@ from service.detectors.words import Authenticity, ConflictKind, ReasonCode, RunS
 from service.runs.beside import said_beside
 from service.runs.lifecycle import RunState
 from service.runs.rows import DetectionRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.source import SourceState
 from service.spending.charge import Charge
 from service.verdicts.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
 from service.verdicts.verdict import DetectionStatus
@@ -43,7 +44,7 @@ def detection_facts(
         declared=_mapping(detection.declared_json),
         track=_track(media) if media else None,
         source_failure=OutcomeReason(detection.outcome_reason or "source_unreachable")
-        if detection.source_state == "failed"
+        if detection.source_state == SourceState.FAILED.value
         else None,
     )
 

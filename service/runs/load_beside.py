@@ -17,6 +17,7 @@ from service.runs.models import RUN_ANSWERED
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import LedgerRow, ObservationRow, RunRow
 from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
+from service.runs.state.certificate import CertificateState
 from service.runs.tables import CERTIFICATE, LEDGER, LEDGER_COLUMNS, OBSERVATION, OBSERVATION_COLUMNS, RUN, RUN_COLUMNS
 from service.spending.budgets import usage_of
 from service.verdicts.votes import Rule
@@ -57,7 +58,7 @@ _JOBS = select(RUN.c.vendor_job_id, RUN.c.id).where(
 )
 _ANNOUNCED = (
     select(CERTIFICATE.c.run_id, func.count())
-    .where(CERTIFICATE.c.run_id.in_(_IDS), CERTIFICATE.c.state == "announced")
+    .where(CERTIFICATE.c.run_id.in_(_IDS), CERTIFICATE.c.state == CertificateState.ANNOUNCED.value)
     .group_by(CERTIFICATE.c.run_id)
 )
 

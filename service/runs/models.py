@@ -27,7 +27,7 @@ CERTIFICATE_ANNOUNCED = "state = 'announced'"
 
 
 class Detection(SQLModel, table=True):
-    """One question: is this media machine-made? `source_state` is `due` while the bytes must be fetched."""
+    """One question: whether some audio is machine-made."""
 
     __tablename__ = "detection"
     __table_args__ = (
@@ -70,7 +70,7 @@ class Detection(SQLModel, table=True):
     deadline_at: datetime = Field(sa_type=UtcTime)
     source_url: str | None = None
     source_name: str
-    source_state: str  # ready, due, failed, cancelled
+    source_state: str  # of `state/source`
     source_tries: int = 0
     source_ended_at: datetime | None = Field(default=None, sa_type=UtcTime)  # fetched, or given up
     media_id: str | None = Field(default=None, index=True)
@@ -245,11 +245,7 @@ class RawBody(SQLModel, table=True):
 
 
 class Certificate(SQLModel, table=True):
-    """A vendor's certificate of one run's analysis.
-
-    States: asking (a request for it is under way until `due_at`), announced (a callback spoke of it; the vendor is to
-    be asked whether it holds), ready.
-    """
+    """A vendor's certificate of one run's analysis. Its states are a table: `state/certificate`."""
 
     __tablename__ = "certificate"
     __table_args__ = (

@@ -14,15 +14,15 @@ class Begun:
 
 
 class CallbackState(StrEnum):
-    """Where a stored callback stands. Those of unknown runs are parked; those rejected are quarantined."""
+    """Where a stored callback stands, born due or quarantined: `callbacks/states` is the table."""
 
     DUE = "due"
-    PARKED = "parked"
+    PARKED = "parked"  # no run knows it yet
     APPLIED = "applied"
     LATE = "late"
     CONFLICT = "conflict"
     IGNORED = "ignored"
-    QUARANTINED = "quarantined"
+    QUARANTINED = "quarantined"  # rejected, and never looked at again by itself
     STUCK = "stuck"
 
 

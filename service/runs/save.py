@@ -18,6 +18,7 @@ from service.runs.decide.workbench import Decision
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import DetectionRow, RunRow
 from service.runs.snapshot import Snapshot
+from service.runs.state.certificate import CertificateState
 from service.runs.tables import CERTIFICATE, DETECTION, LEDGER, MEDIA, OBSERVATION, RAW_BODY, REVISION, RUN
 
 _KEYS_OF_DETECTION = ("id", "account_id", "mode", "created_at", "rule", "quorum", "force", "source_name")
@@ -174,7 +175,7 @@ def _save_certificates(
                 "mode": run.mode,
                 "vendor": run.vendor,
                 "detector": run.detector,
-                "state": "announced",
+                "state": CertificateState.ANNOUNCED.value,
                 "format": "pdf",
                 "due_at": now,
                 "analysis_id": said.analysis_id,

@@ -15,6 +15,7 @@ from service.detections.queries import has_ended
 from service.events.models import Event
 from service.runs.load_facts import runs_of
 from service.runs.models import Detection, Observation, Revision, Run
+from service.runs.state.source import SourceState
 from service.timeline.callbacks import called_back
 from service.timeline.fact import Fact, in_order
 from service.timeline.runs import observed, run_facts
@@ -83,10 +84,10 @@ def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
 def _of_detection(detection: Detection) -> Iterable[Fact]:
     asked = {"rule": detection.rule, "external_id": detection.external_id}
     yield Fact(detection.created_at, "detection.created", detection.id, None, asked)
-    if detection.source_ended_at is not None and detection.source_state == "ready":
+    if detection.source_ended_at is not None and detection.source_state == SourceState.READY:
         told = {"tries": detection.source_tries, "media_id": detection.media_id}
         yield Fact(detection.source_ended_at, "source.fetched", "source", None, told)
-    if detection.source_ended_at is not None and detection.source_state == "failed":
+    if detection.source_ended_at is not None and detection.source_state == SourceState.FAILED:
         host = urlsplit(detection.source_url or "").hostname
         failed = {"tries": detection.source_tries, "reason": detection.outcome_reason, "host": host}
         yield Fact(detection.source_ended_at, "source.failed", "source", None, failed)

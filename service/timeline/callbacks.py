@@ -11,6 +11,7 @@ from service.callbacks.models import Callback
 from service.kit.clock import rfc3339
 from service.kit.columns import table_of
 from service.runs.models import Run
+from service.runs.outcomes import CallbackState
 from service.timeline.fact import Fact
 
 _TABLE = table_of(Callback)
@@ -50,14 +51,16 @@ def _taken(runs: Sequence[Run]) -> ColumnElement[bool]:
         _TABLE.c.vendor.in_({run.vendor for run in runs}),
         _TABLE.c.subject.in_(subjects),
     )
-    return and_(_TABLE.c.state != "quarantined", or_(_TABLE.c.run_id.in_([run.id for run in runs]), named))
+    return and_(
+        _TABLE.c.state != CallbackState.QUARANTINED.value, or_(_TABLE.c.run_id.in_([run.id for run in runs]), named)
+    )
 
 
 def _rejected(runs: Sequence[Run], since: datetime) -> ColumnElement[bool]:
     """Few are kept of these, and the index on vendor, state and time finds them."""
     return and_(
         _TABLE.c.vendor.in_({run.vendor for run in runs}),
-        _TABLE.c.state == "quarantined",
+        _TABLE.c.state == CallbackState.QUARANTINED.value,
         _TABLE.c.received_at >= since,
         or_(_TABLE.c.job_id.in_(_jobs(runs)), _TABLE.c.run_id.in_([run.id for run in runs])),
     )

@@ -9,8 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from service.callbacks.states import CALLBACK
 from service.runs import lifecycle
 from service.runs.lifecycle import RunState, RunTransition
+from service.runs.outcomes import CallbackState
+from service.runs.state.certificate import CERTIFICATE, CertificateState
+from service.runs.state.source import SOURCE, SourceState
 from service.webhooks.states import DELIVERY, ENDED, ENDPOINT, DeliveryState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
@@ -42,6 +46,15 @@ RUN = Drawing(
 )
 DRAWINGS: Sequence[Drawing] = (
     RUN,
+    Drawing(
+        "service/runs/state/source.py", SOURCE.table, [state for state in SourceState if state is not SourceState.DUE]
+    ),
+    Drawing("service/runs/state/certificate.py", CERTIFICATE.table, [CertificateState.READY]),
+    Drawing(
+        "service/callbacks/states.py",
+        CALLBACK.table,
+        [state for state in CallbackState if state not in (CallbackState.DUE, CallbackState.PARKED)],
+    ),
     Drawing(
         "service/webhooks/states.py: DELIVERY", DELIVERY.table, [state for state in DeliveryState if state in ENDED]
     ),

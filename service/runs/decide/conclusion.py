@@ -15,6 +15,7 @@ from service.runs.decide.workbench import Workbench
 from service.runs.dedup_key import shares
 from service.runs.lifecycle import RunState, RunTransition, advance
 from service.runs.rows import DetectionRow, RunRow
+from service.runs.state.source import SourceState
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.verdicts.cascade import StartNext, Stop, next_step
 from service.verdicts.detector_result import compose_detector
@@ -34,7 +35,7 @@ def conclude(bench: Workbench, detection: DetectionRow, ended: Sequence[RunRow])
         return
     runs = bench.runs_of(detection)
     known: list[RunRow] = []
-    if detection.rule == Rule.CASCADE.value and detection.source_state == "ready":
+    if detection.rule == Rule.CASCADE.value and detection.source_state == SourceState.READY.value:
         known = _step_cascade(bench, detection, runs)
     _note_status(detection, runs)
     bench.drafts += [_run_draft(bench, run) for run in [*ended, *known]]

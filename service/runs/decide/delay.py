@@ -6,7 +6,7 @@ from typing import Any
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.kit.clock import rfc3339
-from service.runs.decide.moves import is_ended
+from service.runs.decide.moves import is_due, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.facts import detection_facts
 from service.runs.inputs import DelayDue
@@ -59,7 +59,7 @@ def delay_of(detection: DetectionRow, runs: Sequence[RunRow]) -> dict[str, Any]:
 
 def _reason(detection: DetectionRow, waiting: Sequence[RunRow]) -> str:
     """One word for the whole: the audio, else what holds up the first run that is held up."""
-    if detection.source_state == "due":
+    if is_due(detection):
         return "source"
     return next((run.waiting_for for run in waiting if run.waiting_for), _wait(waiting[0]) if waiting else "relay")
 

@@ -3,11 +3,12 @@
 from service.detectors.words import ReasonCode
 from service.kit.errors import CallerError
 from service.runs.decide.conclusion import conclude, skip_run
-from service.runs.decide.moves import drop_late_polls, end_run, held, is_ended
+from service.runs.decide.moves import drop_late_polls, end_run, held, is_due, is_ended, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Cancelled, DeadlinePassed, GivenUp, NotTaken
 from service.runs.lifecycle import RunState, RunTransition
 from service.runs.rows import RunRow
+from service.runs.state.source import SourceInput
 from service.verdicts.verdict import DetectionStatus
 
 
@@ -46,8 +47,8 @@ def cancelled(bench: Workbench, happened: Cancelled) -> str:
     detection = bench.detection(happened.detection_id)
     if DetectionStatus(detection.status).ended:
         raise CallerError("already_ended", "The detection has ended; there is nothing to cancel.", status=409)
-    if detection.source_state == "due":
-        detection.source_state = "cancelled"
+    if is_due(detection):
+        move_source(detection, SourceInput.CANCELLED)
         detection.due_at = detection.lease_token = None
     runs = bench.runs_of(detection)
     drop_late_polls(runs)

@@ -1,4 +1,4 @@
-"""The small moves of a run: to its next state, to its end."""
+"""The small moves: of a run to its next state or its end, of a source to its next state."""
 
 from datetime import datetime, timedelta
 
@@ -6,6 +6,7 @@ from service.detectors.port import Refused
 from service.runs.decide.workbench import Workbench
 from service.runs.lifecycle import RunState, RunTransition, advance
 from service.runs.rows import DetectionRow, RunRow
+from service.runs.state.source import SOURCE, SourceInput, SourceState
 from service.runs.topics import TOPIC_FOLLOWERS
 from service.verdicts.verdict import DetectionStatus
 
@@ -46,6 +47,16 @@ def tell_followers(bench: Workbench, run: RunRow) -> None:
         last = run.followers_due_at
         run.followers_due_at = bench.now if last is None else max(bench.now, last + timedelta(microseconds=1))
         bench.topics.add(TOPIC_FOLLOWERS)
+
+
+def move_source(detection: DetectionRow, happening: SourceInput) -> None:
+    """Put the detection's source in its next state. Raise `InvalidTransitionError` where its table has none."""
+    detection.source_state = SOURCE.advance(SourceState(detection.source_state), happening).value
+
+
+def is_due(detection: DetectionRow) -> bool:
+    """Return True if the detection's audio is still to be fetched."""
+    return detection.source_state == SourceState.DUE.value
 
 
 def is_ended(run: RunRow) -> bool:

@@ -7,11 +7,12 @@ from service.detectors.catalogue import Catalogue, tier_of
 from service.kit.errors import CallerError
 from service.runs.decide.conclusion import conclude
 from service.runs.decide.joining import join_runs
-from service.runs.decide.moves import drop_late_polls
+from service.runs.decide.moves import drop_late_polls, is_due, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Asked, AskedAgain
 from service.runs.lifecycle import RunState
 from service.runs.rows import DetectionRow, MediaRow, RunRow
+from service.runs.state.source import SourceInput
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES, topic_of
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule
@@ -54,7 +55,7 @@ def asked_again(bench: Workbench, happened: AskedAgain) -> str:
         bench.add_run(run)
     if media is not None:
         join_runs(bench, detection, media, runs)  # for later detections: these ask anew
-    bench.topics |= {TOPIC_SOURCES if detection.source_state == "due" else TOPIC_RUNS, topic_of(detection.id)}
+    bench.topics |= {TOPIC_SOURCES if is_due(detection) else TOPIC_RUNS, topic_of(detection.id)}
     return detection.status
 
 
@@ -99,7 +100,7 @@ def _first_state(detection: DetectionRow, position: int) -> RunState:
     """Where a run begins: behind the download, behind the cascade, or in the queue."""
     if detection.rule == Rule.CASCADE.value and position > 0:
         return RunState.RESERVED
-    return RunState.SOURCING if detection.source_state == "due" else RunState.QUEUED
+    return RunState.SOURCING if is_due(detection) else RunState.QUEUED
 
 
 def _check_state(detection: DetectionRow) -> None:
@@ -119,7 +120,8 @@ def _keep_audio(bench: Workbench, detection: DetectionRow) -> MediaRow | None:
     """Keep the bytes while the new round may need them, or have them fetched if there never were any."""
     media = bench.media_of(detection)
     if media is None:
-        detection.source_state, detection.source_tries, detection.due_at = "due", 0, bench.now
+        move_source(detection, SourceInput.ASKED_AGAIN)
+        detection.source_tries, detection.due_at = 0, bench.now
         return None
     if media.erased_at is not None:
         raise CallerError("media_erased", "The audio is gone; submit it again as a new detection.", status=409)

@@ -6,11 +6,12 @@ from datetime import timedelta
 from service.detectors.words import ReasonCode
 from service.runs.decide.conclusion import conclude, skip_run
 from service.runs.decide.joining import join_runs
-from service.runs.decide.moves import is_ended
+from service.runs.decide.moves import is_due, is_ended, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SourceFailed, SourceReady, SourceReleased
 from service.runs.lifecycle import RunState, RunTransition, advance
 from service.runs.rows import DetectionRow, MediaRow, RunRow
+from service.runs.state.source import SourceInput
 from service.runs.takes import hopeless
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES
 from service.verdicts.verdict import DetectionStatus
@@ -29,7 +30,7 @@ def source_ready(bench: Workbench, happened: SourceReady) -> str:
     Where none of the detectors can take it, the detection has failed as if there were no audio.
     """
     detection = bench.detection(happened.detection_id)
-    if detection.lease_token != happened.lease_token or detection.source_state != "due":
+    if detection.lease_token != happened.lease_token or not is_due(detection):
         return "lease_lost"
     media = bench.snapshot.media[happened.media_id]
     if media.erased_at is not None:  # just now, by its owner or its age: the bytes are fetched again
@@ -39,7 +40,7 @@ def source_ready(bench: Workbench, happened: SourceReady) -> str:
     if (against := _hopeless(bench, detection, media, runs)) is not None:
         _fail(bench, detection, against)
         return "not_taken"
-    _settle_source(bench, detection, "ready")
+    _settle_source(bench, detection, SourceInput.FETCHED)
     detection.media_id = media.id
     if DetectionStatus(detection.status).ended:  # its runs ran out of time meanwhile: nothing needs the bytes
         bench.media_released[media.id] = bench.now + bench.policy.media_retention
@@ -58,10 +59,10 @@ def source_ready(bench: Workbench, happened: SourceReady) -> str:
 def source_failed(bench: Workbench, happened: SourceFailed) -> str:
     """Plan the next try, or end the detection: no audio, no verdict."""
     detection = bench.detection(happened.detection_id)
-    if detection.lease_token != happened.lease_token or detection.source_state != "due":
+    if detection.lease_token != happened.lease_token or not is_due(detection):
         return "lease_lost"
     if DetectionStatus(detection.status).ended:  # its runs ran out of time meanwhile: that was the last word
-        _settle_source(bench, detection, "failed")
+        _settle_source(bench, detection, SourceInput.GIVEN_UP)
         return "failed"
     if happened.retryable and detection.source_tries < _TRIES:
         detection.due_at = bench.now + _RETRY * detection.source_tries
@@ -76,7 +77,7 @@ def source_failed(bench: Workbench, happened: SourceFailed) -> str:
 def source_released(bench: Workbench, happened: SourceReleased) -> str:
     """Make the download due again, and nobody's; it was no try."""
     detection = bench.detection(happened.detection_id)
-    if detection.lease_token != happened.lease_token or detection.source_state != "due":
+    if detection.lease_token != happened.lease_token or not is_due(detection):
         return "lease_lost"
     detection.due_at, detection.lease_token = happened.due_at, None
     detection.source_tries -= 1
@@ -99,7 +100,7 @@ def _hopeless(
 
 def _fail(bench: Workbench, detection: DetectionRow, skipped: Sequence[Skipped]) -> None:
     """End the detection for want of audio: its runs end unasked."""
-    _settle_source(bench, detection, "failed")
+    _settle_source(bench, detection, SourceInput.GIVEN_UP)
     reasons = {reason for _, reason, _ in skipped}
     reason = reasons.pop() if len(reasons) == 1 else ReasonCode.UNSUPPORTED_FORMAT
     detection.outcome_reason = OutcomeReason(reason.value).value
@@ -108,8 +109,8 @@ def _fail(bench: Workbench, detection: DetectionRow, skipped: Sequence[Skipped])
     conclude(bench, detection, [run for run, _, _ in skipped])
 
 
-def _settle_source(bench: Workbench, detection: DetectionRow, state: str) -> None:
-    detection.source_state = state
+def _settle_source(bench: Workbench, detection: DetectionRow, happening: SourceInput) -> None:
+    move_source(detection, happening)
     detection.source_ended_at = bench.now
     detection.due_at = None
     detection.lease_token = None
