@@ -22,6 +22,7 @@ from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.kit.columns import table_of
 from service.kit.database import wakes
+from service.kit.ids import is_id
 from service.runs.filename_match import run_named_in
 from service.runs.lifecycle import RunState
 from service.runs.outcomes import CallbackState
@@ -181,7 +182,8 @@ def keys_of(runs: Sequence[RunRow], names: Mapping[str, Sequence[str]]) -> list[
 def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback], runs: dict[str, Any]) -> dict[int, str]:
     """The runs that callbacks name by our id or by the vendor's job, by its place; `runs` gets their rows."""
     by_id = {}
-    for row in connection.execute(_BY_ID, {"ids": sorted({each.subject for each in callbacks})}):
+    ours = sorted({each.subject for each in callbacks if is_id(each.subject, "run")})
+    for row in connection.execute(_BY_ID, {"ids": ours}) if ours else ():
         by_id[row.mode, row.vendor, row.id] = row.id
         runs[row.id] = row
     unknown: dict[tuple[str, str], set[str]] = defaultdict(set)

@@ -38,13 +38,19 @@ _MAX_TRIES = 5
 _PARKED = "parked until its run knew the job"
 
 _CALLBACK = table_of(Callback)
-_STILL_OURS = select(_CALLBACK.c.id, _CALLBACK.c.lease_token).where(
-    _CALLBACK.c.id.in_(bindparam("ids", expanding=True))
-)
-_SAID_BEFORE = select(_CALLBACK.c.id, _CALLBACK.c.run_id, _CALLBACK.c.body_sha256, _CALLBACK.c.subject).where(
-    _CALLBACK.c.run_id.in_(bindparam("runs", expanding=True)),
-    _CALLBACK.c.body_sha256.in_(bindparam("hashes", expanding=True)),
-    _CALLBACK.c.state.in_([CallbackState.APPLIED.value, CallbackState.LATE.value]),
+_HAD_EFFECT = (CallbackState.APPLIED.value, CallbackState.LATE.value)
+_STORED = select(
+    _CALLBACK.c.id, _CALLBACK.c.lease_token, _CALLBACK.c.run_id, _CALLBACK.c.body_sha256, _CALLBACK.c.subject,
+    _CALLBACK.c.state,
+)  # fmt: skip
+_STILL_OURS = _STORED.where(_CALLBACK.c.id.in_(bindparam("ids", expanding=True)))
+# Two looks in one statement; by OR, SQLite would read the whole table.
+_OURS_OR_SAID_BEFORE = _STILL_OURS.union_all(
+    _STORED.where(
+        _CALLBACK.c.run_id.in_(bindparam("runs", expanding=True)),
+        _CALLBACK.c.body_sha256.in_(bindparam("hashes", expanding=True)),
+        _CALLBACK.c.state.in_(_HAD_EFFECT),
+    )
 )
 _SETTLE = (
     update(_CALLBACK)
@@ -96,8 +102,9 @@ def process_callbacks(
     facts = any(_claims_an_end(each) for each in known)
     before = load(session, inputs, policy, now, wait=wait, facts=facts) if inputs else Snapshot({}, {})
     connection = session.connection()
-    ours = _still_ours(connection, ready)
-    doubled = _doubled(connection, known, before, ours)
+    stored = _stored(connection, ready, known, before)
+    ours = _still_ours(ready, stored)
+    doubled = _doubled(known, before, ours, stored)
     wanted = [(each, happened) for each, happened in zip(known, inputs, strict=True) if _is_new(each, ours, doubled)]
     happened = [each for _, each in wanted]
     try:
@@ -148,24 +155,33 @@ def _is_configured(ready: ReadCallback, policy: DetectionPolicy) -> bool:
     return policy.catalogue.line(ready.callback.mode, ready.callback.vendor) is not None
 
 
-def _still_ours(connection: Connection, ready: Sequence[ReadCallback]) -> set[str]:
-    """The callbacks whose lease is ours, read once their runs are locked."""
-    found = {row[0]: row[1] for row in connection.execute(_STILL_OURS, {"ids": [each.callback.id for each in ready]})}
+def _stored(
+    connection: Connection, ready: Sequence[ReadCallback], known: Sequence[ReadCallback], before: Snapshot
+) -> Sequence[Any]:
+    """These callbacks as they are once their runs are locked, and those that said the same of these runs before."""
+    ids = [each.callback.id for each in ready]
+    runs = sorted({run_id for each in known if (run_id := _final_run(each, before))})
+    if not runs:
+        return connection.execute(_STILL_OURS, {"ids": ids}).all()
+    hashes = sorted({each.callback.body_sha256 for each in known})
+    return connection.execute(_OURS_OR_SAID_BEFORE, {"ids": ids, "runs": runs, "hashes": hashes}).all()
+
+
+def _still_ours(ready: Sequence[ReadCallback], stored: Sequence[Any]) -> set[str]:
+    """The callbacks whose lease is ours."""
+    found = {row.id: row.lease_token for row in stored}
     return {each.callback.id for each in ready if found.get(each.callback.id, "") == each.callback.lease_token}
 
 
 _Doubles = dict[str, str]
 
 
-def _doubled(connection: Connection, known: Sequence[ReadCallback], before: Snapshot, ours: set[str]) -> _Doubles:
+def _doubled(
+    known: Sequence[ReadCallback], before: Snapshot, ours: set[str], stored: Sequence[Any]
+) -> _Doubles:
     """Which callbacks say what came for their run at another address of ours before, and which one that was."""
     runs = {each.callback.id: _final_run(each, before) for each in known}
-    asked = {
-        "runs": sorted({run_id for run_id in runs.values() if run_id}),
-        "hashes": sorted({each.callback.body_sha256 for each in known}),
-    }
-    rows = connection.execute(_SAID_BEFORE, asked).all() if asked["runs"] else []
-    said = {(row.run_id, row.body_sha256): (row.id, row.subject) for row in rows}
+    said = {(row.run_id, row.body_sha256): (row.id, row.subject) for row in stored if row.state in _HAD_EFFECT}
     doubled: _Doubles = {}
     for each in known:
         callback = each.callback

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, case
-from sqlmodel import Session, col, update
+from sqlmodel import Session, col, select, update
 
 from service.kit.clock import Clock
 from service.kit.database import Database, insert_ignoring_conflicts
@@ -172,7 +172,7 @@ def _temporary_file(staging: Path | None) -> Iterator[Path]:
 
 async def _keep(media: Media, path: Path, database: Database, store: Store, beside: Beside) -> Taken:
     """Stored before it is entered: whoever finds the row finds the bytes."""
-    if (known := await database.write(_find, media, beside)) is not None:
+    if await database.read(_is_known, media) and (known := await database.write(_find, media, beside)) is not None:
         return known
     try:
         await store.put(media.id, path)
@@ -187,6 +187,12 @@ async def _keep(media: Media, path: Path, database: Database, store: Store, besi
 
 def _nothing(_session: Session, _taken: Taken) -> None:
     """Nobody wants to write beside it."""
+
+
+def _is_known(session: Session, media: Media) -> bool:
+    """Return True if these bytes are here: mostly they are not, and then nothing is written before they are stored."""
+    alive = select(Media.id).where(*_same(media), col(Media.erased_at).is_(None))
+    return session.exec(alive).first() is not None
 
 
 def _find(session: Session, media: Media, beside: Beside) -> Taken | None:
@@ -209,17 +215,25 @@ def _known(session: Session, media: Media) -> Media | None:
 
 def _enter(session: Session, media: Media, beside: Beside) -> Taken:
     """The row of these bytes: ours, or that of whoever was faster."""
-    erased = update(Media).where(*_same(media), col(Media.erased_at).is_not(None))
-    session.exec(erased.values(name_key=Media.id))  # an erased object keeps its id, and gives up its place
-    connection, table = session.connection(), Media.metadata.tables["media"]
-    insert = insert_ignoring_conflicts(connection, table).values(media.model_dump()).returning(table.c.id)
-    created = connection.execute(insert).scalar() is not None
+    created = _insert(session, media)
     entered = media if created else _known(session, media)
+    if entered is None:
+        erased = update(Media).where(*_same(media), col(Media.erased_at).is_not(None))
+        session.exec(erased.values(name_key=Media.id))  # an erased object keeps its id, and gives up its place
+        created = _insert(session, media)
+        entered = media if created else _known(session, media)
     if entered is None:
         raise RuntimeError("the same media came and went at once")
     taken = Taken(entered, created)
     beside(session, taken)
     return taken
+
+
+def _insert(session: Session, media: Media) -> bool:
+    """Return True if the row is written; False where another has its place."""
+    connection, table = session.connection(), Media.metadata.tables["media"]
+    insert = insert_ignoring_conflicts(connection, table).values(media.model_dump()).returning(table.c.id)
+    return connection.execute(insert).scalar() is not None
 
 
 def _same(media: Media) -> tuple[ColumnElement[bool], ...]:

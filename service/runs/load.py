@@ -18,17 +18,18 @@ from sqlmodel import Session
 from service.runs import inputs
 from service.runs.dedup_key import can_share
 from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
-from service.runs.load_beside import load_beside, load_facts, load_last_numbers
+from service.runs.load_beside import load_beside, load_facts
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import DetectionRow, MediaRow, RunRow
 from service.runs.snapshot import Snapshot
-from service.runs.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, RUN, RUN_COLUMNS
+from service.runs.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
+from service.spending.budgets import has_budget
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)
 _TARGET = (
     DETECTION.c.id, DETECTION.c.account_id, DETECTION.c.mode, DETECTION.c.source_name, DETECTION.c.force,
-    DETECTION.c.rule, DETECTION.c.media_id,
+    DETECTION.c.rule, DETECTION.c.media_id, has_budget(DETECTION.c.account_id, DETECTION.c.mode).label("has_budget"),
 )  # fmt: skip
 _BY_RUN = (
     select(RUN.c.id, RUN.c.successor_run_id, *_TARGET, *MEDIA_COLUMNS)
@@ -52,7 +53,14 @@ _FREE_DETECTIONS = (
     .order_by(DETECTION.c.id)
     .with_for_update(key_share=True, skip_locked=True)
 )
-_RUNS = select(*RUN_COLUMNS).where(RUN.c.detection_id.in_(_IDS)).order_by(RUN.c.id).with_for_update(key_share=True)
+# A run gets a look only from whoever has its detection, so this subquery sees the last one.
+_LAST_N = select(func.max(OBSERVATION.c.n)).where(OBSERVATION.c.run_id == RUN.c.id).scalar_subquery()
+_RUNS = (
+    select(*RUN_COLUMNS, _LAST_N.label("last_n"))
+    .where(RUN.c.detection_id.in_(_IDS))
+    .order_by(RUN.c.id)
+    .with_for_update(key_share=True)
+)
 _MEDIA = select(*MEDIA_COLUMNS).where(MEDIA.c.id.in_(_IDS)).order_by(MEDIA.c.id)
 _LOCKED_MEDIA = _MEDIA.with_for_update()
 _FOLLOWER = RUN.alias("follower")
@@ -86,6 +94,7 @@ class _Target:
     force: bool
     rule: str
     media_id: str | None
+    has_budget: bool
 
     @property
     def shares(self) -> bool:
@@ -122,13 +131,14 @@ def load(
             savepoint.rollback()
             return load(session, happened, policy, now, wait=wait, facts=facts)
         savepoint.commit()
-    runs = {row[0]: RunRow(*row) for row in connection.execute(_RUNS, {"ids": list(detections)})} if detections else {}
+    runs, last_n = _lock_runs(connection, detections)
     if any(isinstance(each, _CHANGE_MEDIA) for each in happened):
         media |= _locked_media(connection, happened, detections)
     led = {leader: (oldest if oldest in runs else None) for leader, oldest in led.items()}
-    snapshot = Snapshot(detections, runs, media=media, successors=successors, led=led)
-    snapshot = load_beside(session, snapshot, happened, policy, now)
-    return load_facts(session, snapshot, policy) if facts else load_last_numbers(session, snapshot)
+    snapshot = Snapshot(detections, runs, media=media, successors=successors, last_n=last_n, led=led)
+    held = {(target.account_id, target.mode) for target in targets.values() if target.has_budget}
+    snapshot = load_beside(session, snapshot, happened, policy, now, with_budget=held)
+    return load_facts(session, snapshot, policy) if facts else snapshot
 
 
 def _targets(
@@ -238,6 +248,20 @@ def _lock_detections(connection: Connection, targets: Sequence[_Target], *, wait
     statement = _DETECTIONS if wait else _FREE_DETECTIONS
     found = [DetectionRow(*row) for row in connection.execute(statement, {"ids": sorted(seen)})]
     return {row.id: row for row in found if row.media_id == seen[row.id]}
+
+
+def _lock_runs(
+    connection: Connection, detections: Collection[str]
+) -> tuple[dict[str, RunRow], dict[str, int]]:
+    """Return all runs of these detections, locked, and the number of each one's last look, if it has one."""
+    runs: dict[str, RunRow] = {}
+    last_n: dict[str, int] = {}
+    for row in connection.execute(_RUNS, {"ids": list(detections)}) if detections else ():
+        *values, n = row
+        runs[row[0]] = RunRow(*values)
+        if n is not None:
+            last_n[row[0]] = n
+    return runs, last_n
 
 
 def _locked_media(

@@ -1,7 +1,7 @@
 """What deciding needs beside the locked rows: answers that can be shared, jobs that are taken, money, what was seen."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,11 +25,6 @@ from service.verdicts.votes import Rule
 _IDS: Any = bindparam("ids", expanding=True)
 _OBSERVATIONS = (
     select(*OBSERVATION_COLUMNS).where(OBSERVATION.c.run_id.in_(_IDS)).order_by(OBSERVATION.c.run_id, OBSERVATION.c.n)
-)
-_LAST_N = (
-    select(OBSERVATION.c.run_id, func.max(OBSERVATION.c.n))
-    .where(OBSERVATION.c.run_id.in_(_IDS))
-    .group_by(OBSERVATION.c.run_id)
 )
 _CHARGES = select(*LEDGER_COLUMNS).where(LEDGER.c.run_id.in_(_IDS)).order_by(LEDGER.c.id)
 _DECIDING = and_(OBSERVATION.c.run_id == RUN.c.id, OBSERVATION.c.n == RUN.c.observation_n)
@@ -67,9 +62,18 @@ _PAYS = (inputs.Leaving, inputs.OverBudget)
 
 
 def load_beside(
-    session: Session, snapshot: Snapshot, happened: Sequence[Input], policy: DetectionPolicy, now: datetime
+    session: Session,
+    snapshot: Snapshot,
+    happened: Sequence[Input],
+    policy: DetectionPolicy,
+    now: datetime,
+    *,
+    with_budget: Collection[tuple[str, str]],
 ) -> Snapshot:
-    """Return the snapshot with all that these inputs may ask for, but what was seen of their runs."""
+    """Return the snapshot with all that these inputs may ask for, but what was seen of their runs.
+
+    `with_budget`: the accounts and modes that have budgets; only theirs are locked and added up.
+    """
     connection = session.connection()
     changes: dict[str, Any] = {}
     if leaders := sorted({each.leader_id for each in happened if isinstance(each, LeaderEnded)}):
@@ -85,21 +89,16 @@ def load_beside(
             for run in _runs_with_jobs(snapshot, happened)
         }
     if any(isinstance(each, _PAYS) for each in happened):
-        owners = {(run.account_id, run.mode) for run in snapshot.runs.values()}
-        changes["budgets"] = usage_of(session, owners, now, lock=True)
+        owners = {(run.account_id, run.mode) for run in snapshot.runs.values()}.intersection(with_budget)
+        changes["budgets"] = usage_of(session, owners, now, lock=True) if owners else {}
     announced = [each.run_id for each in happened if isinstance(each, CallbackReceived) and each.announced]
     if announced:
         changes["announced"] = {row[0]: row[1] for row in connection.execute(_ANNOUNCED, {"ids": announced})}
     return replace(snapshot, **changes)
 
 
-def load_last_numbers(session: Session, snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with the number of each run's last observation."""
-    return replace(snapshot, last_n=_last_n(session.connection(), snapshot))
-
-
 def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) -> Snapshot:
-    """Return the snapshot with what results are composed of, and the number of each run's last observation."""
+    """Return the snapshot with what results are composed of."""
     rounds = {detection.id: detection.round for detection in snapshot.detections.values()}
     ids = [run.id for run in snapshot.runs.values() if rounds.get(run.detection_id) == run.round]
     connection = session.connection()
@@ -116,10 +115,7 @@ def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) ->
         dict(policy.callbacks_seen(session, ids)) if ids else {},
         {run_id: tuple(rows) for run_id, rows in charges.items()},
     )
-    if len(ids) < len(snapshot.runs):  # of earlier rounds only the numbers matter
-        snapshot = load_last_numbers(session, snapshot)
-    last_n = {**snapshot.last_n, **{run_id: rows[-1].n for run_id, rows in seen.items()}}
-    return replace(snapshot, facts=facts, last_n=last_n)
+    return replace(snapshot, facts=facts)
 
 
 def shared_answers(
@@ -144,11 +140,6 @@ def _origins(rows: Iterable[Any]) -> Iterable[Origin]:
         values = tuple(row)
         run, seen = values[: len(RUN_COLUMNS)], values[len(RUN_COLUMNS) :]
         yield Origin(RunRow(*run), ObservationRow(*seen) if seen[0] is not None else None)
-
-
-def _last_n(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
-    ids = list(snapshot.runs)
-    return {row[0]: row[1] for row in connection.execute(_LAST_N, {"ids": ids})} if ids else {}
 
 
 def _keys_to_join(snapshot: Snapshot, happened: Sequence[Input]) -> set[DedupKey]:

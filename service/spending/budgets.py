@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement, bindparam, exists
 from sqlmodel import Session, col, select
 
 from service.kit.columns import table_of
@@ -24,6 +24,11 @@ _BUDGETS = (
     .order_by(_BUDGET.c.account_id, _BUDGET.c.mode, _BUDGET.c.currency)
 )
 _LOCKED_BUDGETS = _BUDGETS.with_for_update()
+
+
+def has_budget(account_id: ColumnElement[str], mode: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return a column that says whether there is a budget of this account in this mode."""
+    return exists().where(_BUDGET.c.account_id == account_id, _BUDGET.c.mode == mode)
 
 
 @dataclass(frozen=True, slots=True)

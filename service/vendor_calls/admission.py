@@ -114,7 +114,7 @@ def claim_submissions(
         (waiting[key] if gated else admitted).append(one)
     queued = {key for key, gate in as_they_are.items() if gate.queue_until is not None}
     lines = {key: line for key in queued | waiting.keys() if (line := catalogue.line(*key))}
-    gates = lock_gates(session, lines)
+    gates = lock_gates(session, lines, as_they_are)
     changed: dict[str, RunRow] = {}
     for key in sorted(lines):
         context = GateContext(lines[key], gates[key], now)
@@ -282,7 +282,7 @@ def claim_polls(
         else:
             admitted.append((one, True))
     lines = {key: line for key in gated if (line := catalogue.line(*key))}
-    gates = lock_gates(session, lines)
+    gates = lock_gates(session, lines, as_they_are)
     for key in sorted(lines):
         admitted += _admit_polls(gates[key], lines[key].policy.limits, gated[key], now)
     claimed = [_counted(one, asks, now) for one, asks in admitted]

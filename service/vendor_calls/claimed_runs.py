@@ -17,9 +17,13 @@ from service.kit.clock import seconds
 from service.kit.shares import Shares
 from service.runs.rows import MediaRow, RunRow
 from service.runs.tables import DETECTION, MEDIA, MEDIA_COLUMNS, RUN, RUN_COLUMNS
+from service.spending.budgets import has_budget
 
+_BESIDE = (
+    DETECTION.c.source_url, DETECTION.c.source_name, has_budget(RUN.c.account_id, RUN.c.mode).label("has_budget"),
+)  # fmt: skip
 _WITH_AUDIO = (
-    select(*RUN_COLUMNS, DETECTION.c.source_url, DETECTION.c.source_name, *MEDIA_COLUMNS)
+    select(*RUN_COLUMNS, *_BESIDE, *MEDIA_COLUMNS)
     .join(DETECTION, DETECTION.c.id == RUN.c.detection_id)
     .join(MEDIA, MEDIA.c.id == DETECTION.c.media_id)
     .with_for_update(of=RUN, skip_locked=True, key_share=True)
@@ -33,12 +37,16 @@ _WRITE = update(RUN).where(RUN.c.id == bindparam("the_id")).values({name: bindpa
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that is ours for now, with what it needs, and when it was claimed."""
+    """A run that is ours for now, with what it needs, and when it was claimed.
+
+    `has_budget`: its account had one in its mode then.
+    """
 
     run: RunRow
     media: MediaRow
     source_url: str | None
     source_name: str
+    has_budget: bool
     at: datetime
 
     @property
@@ -83,12 +91,9 @@ def found(connection: Connection, statement: Select[Any], now: datetime, **param
     claims = []
     for row in connection.execute(statement, {"now": now, **parameters}):
         values = tuple(row)
-        run, (source_url, source_name), media = (
-            values[: len(RUN_COLUMNS)],
-            values[len(RUN_COLUMNS) : len(RUN_COLUMNS) + 2],
-            values[len(RUN_COLUMNS) + 2 :],
-        )
-        claims.append(ClaimedRun(RunRow(*run), MediaRow(*media), source_url, source_name, now))
+        first, last = len(RUN_COLUMNS), len(RUN_COLUMNS) + len(_BESIDE)
+        run, beside, media = RunRow(*values[:first]), values[first:last], MediaRow(*values[last:])
+        claims.append(ClaimedRun(run, media, *beside, now))
     return claims
 
 

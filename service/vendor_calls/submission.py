@@ -140,7 +140,7 @@ class Sender:
     async def _is_over_budget(self, one: ClaimedRun) -> bool:
         run, prices, now = one.run, self._policy.prices, self._clock()
         price = prices.price_of(run.detector, now)
-        if price.amount_micros == 0 or (price.amount_micros is None and prices.unknown_passes):
+        if not one.has_budget or price.amount_micros == 0 or (price.amount_micros is None and prices.unknown_passes):
             return False
         asked = (run.account_id, run.mode, price, now)
         return await self._database.read(over_budget, *asked, unknown_passes=prices.unknown_passes) is not None

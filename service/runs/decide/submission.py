@@ -33,7 +33,7 @@ from service.runs.inputs import (
 )
 from service.runs.lifecycle import RunState, RunTransition, advance
 from service.runs.rows import LedgerRow, RunRow
-from service.runs.topics import TOPIC_POLLS, TOPIC_RUNS, topic_of
+from service.runs.topics import TOPIC_RUNS, topic_of
 from service.spending.allowance import why_not
 from service.verdicts.verdict import DetectionStatus
 
@@ -138,7 +138,6 @@ def adopt_job(bench: Workbench, run: RunRow, accepted: Accepted, *, settled: boo
         bench.settle_latest([run.id, *([run.submitted_as_run_id] if run.submitted_as_run_id else [])])
     move(run, RunTransition.ACCEPTED, bench.now + timedelta(seconds=wait))
     bench.names_known.append(run.id)
-    bench.topics.add(TOPIC_POLLS)
 
 
 def answered_at_once(bench: Workbench, happened: AnsweredAtOnce) -> str:
