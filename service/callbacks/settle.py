@@ -176,9 +176,7 @@ def _still_ours(ready: Sequence[ReadCallback], stored: Sequence[Any]) -> set[str
 _Doubles = dict[str, str]
 
 
-def _doubled(
-    known: Sequence[ReadCallback], before: Snapshot, ours: set[str], stored: Sequence[Any]
-) -> _Doubles:
+def _doubled(known: Sequence[ReadCallback], before: Snapshot, ours: set[str], stored: Sequence[Any]) -> _Doubles:
     """Which callbacks say what came for their run at another address of ours before, and which one that was."""
     runs = {each.callback.id: _final_run(each, before) for each in known}
     said = {(row.run_id, row.body_sha256): (row.id, row.subject) for row in stored if row.state in _HAD_EFFECT}

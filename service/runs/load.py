@@ -250,9 +250,7 @@ def _lock_detections(connection: Connection, targets: Sequence[_Target], *, wait
     return {row.id: row for row in found if row.media_id == seen[row.id]}
 
 
-def _lock_runs(
-    connection: Connection, detections: Collection[str]
-) -> tuple[dict[str, RunRow], dict[str, int]]:
+def _lock_runs(connection: Connection, detections: Collection[str]) -> tuple[dict[str, RunRow], dict[str, int]]:
     """Return all runs of these detections, locked, and the number of each one's last look, if it has one."""
     runs: dict[str, RunRow] = {}
     last_n: dict[str, int] = {}

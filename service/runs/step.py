@@ -86,7 +86,7 @@ def decide_all(
     snapshot, decisions = before, []
     done: list[Done | Missed] = []
     for each in happened:
-        if not _is_loaded(snapshot, each):
+        if not is_loaded(snapshot, each):
             done.append(Missed())
             continue
         try:
@@ -111,7 +111,8 @@ def step_one(session: Session, happened: Input, policy: DetectionPolicy, now: da
             return done.result()
 
 
-def _is_loaded(snapshot: Snapshot, happened: Input) -> bool:
+def is_loaded(snapshot: Snapshot, happened: Input) -> bool:
+    """Return True if what this input touches is in the snapshot."""
     if isinstance(happened, DetectionInput):
         return happened.detection_id in snapshot.detections
     # A run that was replaced between the first look and the lock has a successor that was not locked.

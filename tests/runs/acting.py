@@ -15,13 +15,16 @@ from service.runs.load import load
 from service.runs.policy import DetectionPolicy
 from service.runs.rows import RunRow
 from service.runs.save import save
+from service.runs.step import is_loaded
 
 
 def act(
     session: Session, run_id: str, rule: Callable[[Workbench, RunRow], Any], policy: DetectionPolicy, now: datetime
 ) -> Any:
     """What `rule` returned for the run; saved, and its followers told."""
-    before = load(session, [DeadlinePassed(run_id)], policy, now, wait=True, facts=True)
+    touched = DeadlinePassed(run_id)
+    while not is_loaded(before := load(session, [touched], policy, now, wait=True, facts=True), touched):
+        pass  # another run took its place a moment ago
     bench = Workbench(before, policy, now)
     outcome = rule(bench, bench.run(resolved(bench, run_id)))
     save(session, before, [bench.decision(outcome)], policy, now)
