@@ -31,7 +31,7 @@ from service.api.auth import require
 from service.api.bodies import check_media_type, invalid, parse_object, read_body, validated
 from service.api.context import Context, context_of
 from service.api.idempotent import answer_once, first_answer
-from service.detections.queries import find_detection, has_ended, result_of
+from service.detections.queries import find_detection, first_result, has_ended, result_of
 from service.detections.submit import Question, submit, unknown_names
 from service.kit.errors import CallerError, Problem, bad_parameters, not_found
 from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
@@ -166,14 +166,13 @@ def judge(raw: bytes, mode: str, context: Context) -> tuple[DetectionIn | None, 
 
 def _submit(session: Session, question: Question, problems: list[Problem], context: Context) -> Answer:
     try:
-        detection = submit(session, question, context.policy, context.clock())
+        submitted = submit(session, question, context.policy, context.clock())
     except CallerError as error:
         raise invalid([*problems, *error.problems]) from error
     if problems:
         raise invalid(problems)  # and nothing of it is kept
-    session.flush()
-    result = result_of(session, detection, context.policy, full=True)
-    return Answer(202, result, {"Location": f"/v1/detections/{detection.id}"})
+    result = first_result(session, submitted, context.policy)
+    return Answer(202, result, {"Location": f"/v1/detections/{submitted.id}"})
 
 
 def _find(

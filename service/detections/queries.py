@@ -7,8 +7,10 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from service.certificates.listing import with_certificates
+from service.detections.submit import Submitted
 from service.kit.errors import not_found
 from service.kit.ids import is_id
+from service.runs import facts
 from service.runs.load_facts import detection_facts, run_facts, runs_of
 from service.runs.models import Detection, RawBody, Revision
 from service.runs.policy import DetectionPolicy
@@ -45,11 +47,21 @@ def result_of(
         result: dict[str, Any] = json.loads(row.result)
     else:
         runs = runs_of(session, detection.id)
-        facts = detection_facts(session, detection, runs)
-        result = compose(facts, run_facts(session, runs, policy), base_url=policy.base_url)
+        found = detection_facts(session, detection, runs)
+        result = compose(found, run_facts(session, runs, policy), base_url=policy.base_url)
     if revision is None:
         result = with_certificates(session, detection.id, result)
     return _with_raw_bodies(session, result) if full else summary(result)
+
+
+def first_result(session: Session, submitted: Submitted, policy: DetectionPolicy) -> dict[str, Any]:
+    """Return the result, in full, of a detection that was entered in this transaction."""
+    if submitted.heard:
+        session.flush()
+        return result_of(session, session.get_one(Detection, submitted.id), policy, full=True)
+    detection = facts.detection_facts(submitted.detection, submitted.runs, submitted.media)
+    runs = [facts.run_facts(run, (), (0, 0), ()) for run in submitted.runs]  # nothing was seen or paid yet
+    return compose(detection, runs, base_url=policy.base_url)
 
 
 def _with_raw_bodies(session: Session, result: dict[str, Any]) -> dict[str, Any]:

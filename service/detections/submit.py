@@ -19,9 +19,8 @@ from service.runs.inputs import Asked
 from service.runs.load_beside import shared_answers
 from service.runs.load_facts import media_row
 from service.runs.lock import lock_audio
-from service.runs.models import Detection
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import DetectionRow, RunRow
+from service.runs.rows import DetectionRow, MediaRow, RunRow
 from service.runs.save import save
 from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.state.source import SourceState
@@ -49,7 +48,25 @@ class Question:
     force: bool
 
 
-def submit(session: Session, question: Question, policy: DetectionPolicy, now: datetime) -> Detection:
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A detection as it was entered: its runs in the order asked for, and its audio where that is here already.
+
+    `heard`: stored answers were taken over, so it says more than that it waits.
+    """
+
+    detection: DetectionRow
+    runs: Sequence[RunRow]
+    media: MediaRow | None
+    heard: bool
+
+    @property
+    def id(self) -> str:
+        """The detection's id."""
+        return self.detection.id
+
+
+def submit(session: Session, question: Question, policy: DetectionPolicy, now: datetime) -> Submitted:
     """Return the detection, queued; or ended, if all its answers are stored already.
 
     Raise `CallerError` with every problem of the question at once.
@@ -67,18 +84,17 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     plan_reminder(detection, now, timedelta(seconds=question.answer_within_seconds))
     runs = first_runs(detection, names, [new_id("run") for _ in names], policy.catalogue, now)
     detection.deadline_at = max(run.deadline_at for run in runs)
-    _begin(session, detection, runs, media, policy, now)
-    return session.get_one(Detection, detection.id)
+    return _begin(session, detection, runs, media_row(media) if media is not None else None, policy, now)
 
 
 def _begin(
     session: Session,
     detection: DetectionRow,
     runs: Sequence[RunRow],
-    media: Media | None,
+    media: MediaRow | None,
     policy: DetectionPolicy,
     now: datetime,
-) -> None:
+) -> Submitted:
     """Decide on the new rows before they are written: some runs may follow others, or have answers already."""
     answers: dict[DedupKey, Origin] = {}
     leaders: dict[DedupKey, str] = {}
@@ -88,7 +104,7 @@ def _begin(
     before = Snapshot(
         {detection.id: detection},
         {run.id: run for run in runs},
-        media={media.id: media_row(media)} if media is not None else {},
+        media={media.id: media} if media is not None else {},
         answers=answers,
         leaders=leaders,
         facts=Facts({}, {}, {}),
@@ -99,6 +115,9 @@ def _begin(
     decision = replace(decision, detections=after.detections, runs=after.runs, new_runs=new_runs)
     save(session, before, [decision], policy, now, is_new=True)
     session.expire_all()
+    entered = after.runs_of(detection.id, 1)
+    heard = bool(decision.observations) or any(run.ended_at is not None for run in entered)
+    return Submitted(after.detections[detection.id], entered, media, heard)
 
 
 def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> list[Problem]:
@@ -146,8 +165,9 @@ def _media(session: Session, question: Question) -> Media | None:
         return None
     if not question.force and can_share(media.mode, question.source_name or media.name):
         lock_audio(session, media.account_id, media.mode, media.sha256)  # before the row: see `lock`
-    # Locked: whoever erases it either has committed, or sees that it is needed.
-    media = session.get_one(Media, media.id, with_for_update=True, populate_existing=True)
+    if session.connection().dialect.name == "postgresql":
+        # Locked: whoever erases it either has committed, or sees that it is needed. On SQLite writers are alone.
+        media = session.get_one(Media, media.id, with_for_update=True, populate_existing=True)
     return None if media.erased_at else media
 
 

@@ -92,8 +92,9 @@ def found(connection: Connection, statement: Select[Any], now: datetime, **param
     for row in connection.execute(statement, {"now": now, **parameters}):
         values = tuple(row)
         first, last = len(RUN_COLUMNS), len(RUN_COLUMNS) + len(_BESIDE)
-        run, beside, media = RunRow(*values[:first]), values[first:last], MediaRow(*values[last:])
-        claims.append(ClaimedRun(run, media, *beside, now))
+        source_url, source_name, with_budget = values[first:last]
+        run, media = RunRow(*values[:first]), MediaRow(*values[last:])
+        claims.append(ClaimedRun(run, media, source_url, source_name, with_budget, now))
     return claims
 
 

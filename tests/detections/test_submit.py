@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from service.detections.queries import first_result, result_of
 from service.detections.submit import submit
 from service.detectors.catalogue import Catalogue
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
+from service.runs.models import Detection
 from service.runs.policy import DetectionPolicy
 from service.verdicts.votes import Rule
 from tests.detections.rows import PLAN, add_media, alter, policy_of, question, world
-from tests.detections.scripted import NOW, aippim, asc
+from tests.detections.scripted import NOW, aippim, asc, job, said
+from tests.detections.sharing import ask, recording
 
 
 def _refused(database: Database, policy: DetectionPolicy, **asked: Any) -> dict[str, str]:
@@ -55,6 +58,34 @@ def test_a_cascade_begins_with_the_first(database: Database) -> None:
     here = world(database, aippim(), asc())
     here.submit("asc", "aippim/pro", rule=Rule.CASCADE)
     assert [run.state for run in here.runs()] == ["queued", "reserved"]
+
+
+_ASKED: list[dict[str, Any]] = [
+    {"external_id": "x", "metadata": {"isrc": "ü"}, "declared": {"ai": False}, "force": True},
+    {"rule": Rule.CASCADE},
+    {"source_url": "https://x.example/a.wav", "source_name": "a.wav", "media_id": None},
+    {},
+]
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["following", "with stored answers"])
+@pytest.mark.parametrize("asked", _ASKED, ids=["all that can be said", "a cascade", "a URL", "as asked before"])
+async def test_the_first_result_is_what_a_reader_finds(
+    database: Database, asked: dict[str, Any], answered: bool
+) -> None:
+    here = world(database, aippim(), asc(submits=[job("j1")], fetches=[said("ai")]))
+    media_id = recording(here)
+    ask(here, media_id, "asc")
+    if answered:
+        await here.dispatch()
+        here.clock.turn(60)
+        await here.poll()
+    wanted = question(**{"detectors": ("asc", "aippim/pro"), "media_id": media_id, **asked})
+    with database.writing() as session:
+        submitted = submit(session, wanted, here.policy, here.clock())
+        first = first_result(session, submitted, here.policy)
+    with database.reading() as session:
+        assert result_of(session, session.get_one(Detection, submitted.id), here.policy, full=True) == first
 
 
 def test_media_that_is_asked_about_is_kept(database: Database) -> None:
