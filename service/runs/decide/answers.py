@@ -30,7 +30,7 @@ def observe(bench: Workbench, run: RunRow, answer: VendorAnswer) -> bool:
     answer counted.
     """
     detection = bench.detection(run.detection_id)
-    happening = _transition(answer)
+    happening = transition_by(answer)
     had_ended = is_ended(run)
     counts = not had_ended or (isinstance(answer.parsed, Reading) and accepts_late_answer(detection, run))
     effect = "late" if happening and not counts else (happening or "none")
@@ -69,7 +69,8 @@ def _conflicts(bench: Workbench, run: RunRow) -> int:
     return sum(1 for _ in contradictions(reading, [row for row in seen if row.n != deciding.n and row.outcome is None]))
 
 
-def _transition(answer: VendorAnswer) -> RunTransition | None:
+def transition_by(answer: VendorAnswer) -> RunTransition | None:
+    """Return what such an answer does to a run; `None` where it ends nothing."""
     parsed = answer.parsed
     if isinstance(parsed, Refused):
         return None if parsed.retryable else RunTransition.FAILED

@@ -10,6 +10,7 @@ from service.detectors.words import ReasonCode
 from service.runs.decide.answers import observe
 from service.runs.decide.endings import expire_run
 from service.runs.decide.moves import held, is_ended
+from service.runs.decide.unheld import keep_late_look
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Polled, PollReleased
 from service.runs.lifecycle import RunState
@@ -23,6 +24,8 @@ def polled(bench: Workbench, happened: Polled) -> str:
     """End the run by what the vendor said, or plan the next poll. Return a word for the log."""
     run = held(bench, happened.run_id, happened.lease_token, late=True)
     if run is None:
+        if happened.answer is not None:
+            keep_late_look(bench, happened.run_id, happened.answer)
         return "lease_lost"
     vendor = _vendor(bench, run)
     if is_ended(run):

@@ -1,6 +1,5 @@
 """How far a submission came: what is about to leave, what the vendor took, what it answered, what nobody knows."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +11,9 @@ from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.backoff import growing
 from service.runs.decide.answers import observe
 from service.runs.decide.endings import fail_run
-from service.runs.decide.moves import accepts_late_answer, defer, held, held_unsent, is_ended, move, resolved
+from service.runs.decide.moves import defer, held, held_unsent, move
 from service.runs.decide.observations import note_answer, note_attempt
+from service.runs.decide.unheld import keep_late_answer, keep_late_job, still_waiting
 from service.runs.decide.workbench import Workbench
 from service.runs.facts import PARTIAL
 from service.runs.inputs import (
@@ -26,7 +26,6 @@ from service.runs.inputs import (
     Released,
     SubmissionAttempt,
     SubmissionOutcome,
-    SubmissionStep,
     Uploaded,
     VendorAccepted,
     VendorAnswer,
@@ -105,13 +104,10 @@ def vendor_accepted(bench: Workbench, happened: VendorAccepted) -> str:
     """
     accepted, attempt = happened.accepted, happened.attempt
     bench.settle(happened.charge_id, taken=True)
-    run = held(bench, happened.run_id, happened.lease_token) or _still_waiting(bench, happened.run_id, attempt)
+    run = held(bench, happened.run_id, happened.lease_token) or still_waiting(bench, happened.run_id, attempt)
     if run is None:
-        late = bench.run(resolved(bench, happened.run_id))
-        if _is_on_record(bench, late, attempt):
-            return "accepted"
-        note_attempt(bench, late, attempt, text=f"The vendor named job {accepted.job_id} too late.", effect="late")
-        return "lease_lost"
+        known = keep_late_job(bench, happened.run_id, accepted.job_id, attempt)
+        return "accepted" if known else "lease_lost"
     if _is_taken(bench, run, accepted.job_id):
         refused = Refused(ReasonCode.SCHEMA_MISMATCH, _JOB_OF_ANOTHER, retryable=False)
         refusal = SubmissionAttempt(
@@ -148,18 +144,10 @@ def answered_at_once(bench: Workbench, happened: AnsweredAtOnce) -> str:
     """
     answer, attempt = happened.answer, happened.attempt
     bench.settle(happened.charge_id, taken=happened.taken)
-    run = held(bench, happened.run_id, happened.lease_token) or _still_waiting(bench, happened.run_id, attempt)
+    run = held(bench, happened.run_id, happened.lease_token) or still_waiting(bench, happened.run_id, attempt)
     outcome = "answered" if isinstance(answer.parsed, Reading) else "refused"
     if run is None:
-        late = bench.run(resolved(bench, happened.run_id))
-        if _is_on_record(bench, late, attempt):
-            return outcome
-        note_attempt(bench, late, attempt, answer.parsed, effect="late")
-        if isinstance(answer.parsed, Reading) and accepts_late_answer(bench.detection(late.detection_id), late):
-            observe(bench, late, answer)
-        elif isinstance(answer.parsed, Reading):
-            note_answer(bench, late, answer, effect="late")
-        return "lease_lost"
+        return outcome if keep_late_answer(bench, happened.run_id, answer, attempt) else "lease_lost"
     note_attempt(bench, run, attempt, answer.parsed)
     observe(bench, run, answer)
     return outcome
@@ -250,23 +238,6 @@ def released(bench: Workbench, happened: Released) -> bool:
     run.due_at, run.lease_token = bench.now, None
     bench.topics.add(TOPIC_RUNS)
     return True
-
-
-def _still_waiting(bench: Workbench, run_id: str, attempt: SubmissionAttempt) -> RunRow | None:
-    """Return the run if it has no job yet and what left last is what this answer is to."""
-    run = bench.run(resolved(bench, run_id))
-    waits = not is_ended(run) and run.state in (RunState.QUEUED.value, RunState.UNKNOWN.value)
-    ours = run.submit_started_at is not None and run.submit_started_at == attempt.left_at
-    return run if waits and ours and run.vendor_job_id is None and attempt.step is SubmissionStep.SUBMIT else None
-
-
-def _is_on_record(bench: Workbench, run: RunRow, attempt: SubmissionAttempt) -> bool:
-    """Return True if this very answer was kept before: its input has come again."""
-    if attempt.raw is None:
-        return False
-    digest = hashlib.sha256(attempt.raw.body).hexdigest()
-    tries = (row for row in bench.seen_of(run.id) if row.outcome is not None)
-    return any((row.left_at, row.body_sha256) == (attempt.left_at, digest) for row in tries)
 
 
 def _is_taken(bench: Workbench, run: RunRow, job_id: str) -> bool:
