@@ -27,10 +27,7 @@ from service.spending.budgets import has_budget
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)
-_TARGET = (
-    DETECTION.c.id, DETECTION.c.account_id, DETECTION.c.mode, DETECTION.c.source_name, DETECTION.c.force,
-    DETECTION.c.rule, DETECTION.c.media_id, has_budget(DETECTION.c.account_id, DETECTION.c.mode).label("has_budget"),
-)  # fmt: skip
+_TARGET = (*DETECTION_COLUMNS, has_budget(DETECTION.c.account_id, DETECTION.c.mode).label("has_budget"))
 _BY_RUN = (
     select(RUN.c.id, RUN.c.successor_run_id, *_TARGET, *MEDIA_COLUMNS)
     .join(DETECTION, DETECTION.c.id == RUN.c.detection_id)
@@ -87,19 +84,13 @@ _CHANGE_MEDIA = (inputs.SourceReady, inputs.AskedAgain)
 class _Target:
     """A detection that inputs touch, as it was seen before it was locked."""
 
-    id: str
-    account_id: str
-    mode: str
-    source_name: str
-    force: bool
-    rule: str
-    media_id: str | None
+    row: DetectionRow
     has_budget: bool
 
     @property
     def shares(self) -> bool:
         """Return True if its runs may lead or follow others."""
-        return not self.force and can_share(self.mode, self.source_name)
+        return not self.row.force and can_share(self.row.mode, self.row.source_name)
 
 
 def load(
@@ -120,9 +111,9 @@ def load(
     targets, successors, media = _targets(connection, happened)
     media |= _coming_media(connection, happened)
     free = _lock_audio(connection, targets.values(), happened, media, wait=wait)
-    led = _led(connection, [target.id for target in free if target.shares])
+    led = _led(connection, [target.row.id for target in free if target.shares])
     free = _with_successors(connection, free, happened, led, targets, media)
-    coming = wait and any(target.media_id is None and target.shares for target in free)
+    coming = wait and any(target.row.media_id is None and target.shares for target in free)
     savepoint = session.begin_nested() if coming else None
     detections = _lock_detections(connection, free, wait=wait)
     if savepoint is not None:
@@ -136,7 +127,7 @@ def load(
         media |= _locked_media(connection, happened, detections)
     led = {leader: (oldest if oldest in runs else None) for leader, oldest in led.items()}
     snapshot = Snapshot(detections, runs, media=media, successors=successors, last_n=last_n, led=led)
-    held = {(target.account_id, target.mode) for target in targets.values() if target.has_budget}
+    held = {(target.row.account_id, target.row.mode) for target in targets.values() if target.has_budget}
     snapshot = load_beside(session, snapshot, happened, policy, now, with_budget=held)
     return load_facts(session, snapshot, policy) if facts else snapshot
 
@@ -166,10 +157,11 @@ def _targets(
 
 def _note(row: Any, targets: dict[str, _Target], media: dict[str, MediaRow]) -> None:
     values = tuple(row)
-    target = _Target(*values[: len(_TARGET)])
-    targets[target.id] = target
-    if target.media_id is not None:
-        media[target.media_id] = MediaRow(*values[len(_TARGET) :])
+    *detection, with_budget = values[: len(_TARGET)]
+    target = _Target(DetectionRow(*detection), with_budget)
+    targets[target.row.id] = target
+    if target.row.media_id is not None:
+        media[target.row.media_id] = MediaRow(*values[len(_TARGET) :])
 
 
 def _coming_media(connection: Connection, happened: Sequence[Input]) -> dict[str, MediaRow]:
@@ -192,9 +184,9 @@ def _lock_audio(
         return list(targets)
     keys: dict[str, str] = {}
     for target in targets:
-        media_id = coming.get(target.id, target.media_id)
+        media_id = coming.get(target.row.id, target.row.media_id)
         if target.shares and media_id is not None and media_id in media:
-            keys[target.id] = audio_key(target.account_id, target.mode, media[media_id].sha256)
+            keys[target.row.id] = audio_key(target.row.account_id, target.row.mode, media[media_id].sha256)
     wanted = sorted(set(keys.values()))
     if not wanted:
         return list(targets)
@@ -202,7 +194,7 @@ def _lock_audio(
         connection.execute(_WAIT_FOR_KEYS, {"keys": wanted})
         return list(targets)
     ours = {key for key, got in connection.execute(_TRY_KEYS, {"keys": wanted}) if got}
-    return [target for target in targets if target.id not in keys or keys[target.id] in ours]
+    return [target for target in targets if target.row.id not in keys or keys[target.row.id] in ours]
 
 
 def audio_key(account_id: str, mode: str, sha256: str) -> str:
@@ -227,24 +219,26 @@ def _with_successors(
 ) -> list[_Target]:
     """Return the detections with those whose runs may go on with the work of a run that is given up."""
     gives_up = any(isinstance(each, _GIVE_UP_RUNS) for each in happened)
-    if not gives_up and all(target.rule != Rule.CASCADE.value for target in free):
+    if not gives_up and all(target.row.rule != Rule.CASCADE.value for target in free):
         return free
     oldest = sorted({run_id for run_id in led.values() if run_id is not None})
     if not oldest:
         return free
-    known = {target.id for target in free}
+    known = {target.row.id for target in free}
     added: dict[str, _Target] = {}
     for _, _, *rest in connection.execute(_BY_RUN, {"ids": oldest}):
         _note(rest, added, media)
     targets.update(added)
-    return [*free, *(target for target in added.values() if target.id not in known)]
+    return [*free, *(target for target in added.values() if target.row.id not in known)]
 
 
 def _lock_detections(connection: Connection, targets: Sequence[_Target], *, wait: bool) -> dict[str, DetectionRow]:
     """Return the detections as they are now, locked. One whose audio came this very moment is left out."""
     if not targets:
         return {}
-    seen = {target.id: target.media_id for target in targets}
+    if connection.dialect.name == "sqlite":
+        return {target.row.id: target.row for target in targets}  # whoever writes there writes alone: it is as it was
+    seen = {target.row.id: target.row.media_id for target in targets}
     statement = _DETECTIONS if wait else _FREE_DETECTIONS
     found = [DetectionRow(*row) for row in connection.execute(statement, {"ids": sorted(seen)})]
     return {row.id: row for row in found if row.media_id == seen[row.id]}
