@@ -15,7 +15,7 @@ from sqlalchemy import Select
 
 from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.callbacks.process import CallbackProcessor
+from service.callbacks.process import TOPIC_HANDED, CallbackProcessor
 from service.certificates.check import CertificateChecker
 from service.certificates.issue import TOPIC as CERTIFICATES
 from service.detections.delay import tell_delay, untold_delays
@@ -115,7 +115,7 @@ class Loops:
         )
         self.poller = Poller(database, resources.policy, resources.asks, clock=clock, runner=runner, holder=holder)
         self._followers = FollowerTeller(database, resources.policy, clock)
-        self._callbacks = CallbackProcessor(database, resources.policy, clock)
+        self.callbacks = CallbackProcessor(database, resources.policy, clock)
         self._certificates = CertificateChecker(database, resources.policy, clock)
         self._quotas = QuotaAsker(database, resources.policy.catalogue, clock)
         self.deliverer = Deliverer(
@@ -148,17 +148,18 @@ class Loops:
         }
 
     @property
-    def drained(self) -> tuple[SourceFetcher, Dispatcher, Poller, Deliverer]:
-        """The parts that talk to others, and may not end in the middle of it."""
-        return self.sources, self.dispatcher, self.poller, self.deliverer
+    def drained(self) -> tuple[SourceFetcher, Dispatcher, CallbackProcessor, Poller, Deliverer]:
+        """The parts that may not end in the middle of what they do."""
+        return self.sources, self.dispatcher, self.callbacks, self.poller, self.deliverer
 
     def table(self) -> Sequence[Loop]:
         """Return what this process does besides showing that it lives, in the order a detection passes through."""
         return (
             _queue("fetch sources", TOPIC_SOURCES, self.sources.step, _SOURCE_DUE),
             _queue("dispatch runs", TOPIC_RUNS, self.dispatcher.step, _RUN_DUE, _AT_A_GATE),
-            _queue("process callbacks", CALLBACKS, self._callbacks.step, _CALLBACK_DUE),
-            _clocked("expire callbacks", 60, self._callbacks.expire),
+            _queue("process callbacks", CALLBACKS, self.callbacks.step, _CALLBACK_DUE),
+            _queue("process callbacks handed over", TOPIC_HANDED, self.callbacks.step_handed),
+            _clocked("expire callbacks", 60, self.callbacks.expire),
             _queue("poll vendors", TOPIC_POLLS, self.poller.step, _POLL_DUE),
             _queue("tell followers", TOPIC_FOLLOWERS, self._followers.step, _FOLLOWERS_DUE),
             _queue("check certificates", CERTIFICATES, self._certificates.step, _CERTIFICATE_DUE),

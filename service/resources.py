@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from service.callbacks.addresses import address_token
+from service.callbacks.claimed import CallbackHandOff
 from service.callbacks.correlate import match_parked
 from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
 from service.callbacks.run_addresses import RunAddress, sign_address
@@ -78,7 +79,7 @@ class Links:
 
 @dataclass(slots=True)
 class Resources:
-    """What is open in this process. `hand_off` is set by a worker that delivers."""
+    """What is open in this process. `hand_off` and `callbacks_hand_off` are set by a worker that works."""
 
     settings: Settings
     clock: Clock
@@ -99,6 +100,7 @@ class Resources:
     closing: Closing
     rooms: Rooms
     hand_off: HandOff | None = None
+    callbacks_hand_off: CallbackHandOff | None = None
     sandbox_callback_urls: dict[str, str] = field(default_factory=dict)
 
 
@@ -205,7 +207,11 @@ def _tie(
         asks=AskBuilder(store, links, WORDS),
         outbox=outbox,
         intake=GroupCommit(
-            database, store_callbacks, name="callbacks", size=lambda arrived: len(arrived.body), within=_DOOR_SECONDS
+            database,
+            lambda session, batch: store_callbacks(session, batch, resources.callbacks_hand_off),
+            name="callbacks",
+            size=lambda arrived: len(arrived.body),
+            within=_DOOR_SECONDS,
         ),
         attempts=GroupCommit(database, turns(outbox), name="attempts"),
         source_session=source_session,

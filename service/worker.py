@@ -63,8 +63,8 @@ class Worker:
         return [*self._loops.table(), Loop(_BEAT, self._beat, every=_BEAT_SECONDS)]
 
     async def start(self) -> None:
-        """Run every loop. Deliveries committed in this process are handed straight to it, while its clock is right."""
-        self._resources.hand_off = self._loops.deliverer
+        """Run every loop. What is committed in this process is handed straight to it, while its clock is right."""
+        self._hand_over(here=True)
         if self._resources.database.is_sqlite:
             await self._resources.database.write(free_every_lease, self._resources.clock())
         with contextlib.suppress(SQLAlchemyError):  # the first beat looks again
@@ -91,7 +91,7 @@ class Worker:
         log.info("worker.draining", worker_id=self.id, within=within)
         self._resources.database.hurry(HURRY_SECONDS)
         self._scheduler.shutdown(wait=False)
-        self._resources.hand_off = None
+        self._hand_over(here=False)
         self._closing.set()
         self._start_rounds(self._events)
         self._tick.set()
@@ -163,7 +163,7 @@ class Worker:
         skew = await clock_skew(self._resources.database, self._resources.clock)
         was_wrong, self._clock_is_wrong = self._clock_is_wrong, skew > MOST_SECONDS
         if self._clock_is_wrong:
-            self._resources.hand_off = None
+            self._hand_over(here=False)
             log.error(
                 "worker.clock_wrong",
                 seconds=round(skew, 1),
@@ -172,8 +172,13 @@ class Worker:
             )
         elif was_wrong:
             log.info("worker.clock_right", seconds=round(skew, 1))
-            self._resources.hand_off = None if self._closing.is_set() else self._loops.deliverer
+            self._hand_over(here=not self._closing.is_set())
             self._start_rounds(self._events)
+
+    def _hand_over(self, *, here: bool) -> None:
+        """What this process commits is given to its own loops already leased; or to whoever finds it."""
+        self._resources.hand_off = self._loops.deliverer if here else None
+        self._resources.callbacks_hand_off = self._loops.callbacks if here else None
 
     async def _beat(self) -> bool:
         await self._look_at_clock()

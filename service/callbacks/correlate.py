@@ -6,19 +6,18 @@ Many callbacks are matched at once, by one statement for each kind of name. Noth
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, text, update
 from sqlmodel import Session
 
+from service.callbacks.claimed import ClaimedCallback
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
 from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.catalogue import Catalogue, Line
 from service.detectors.offers import Announced, Certifies
-from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.kit.columns import table_of
 from service.kit.database import wakes
@@ -28,33 +27,6 @@ from service.runs.lifecycle import RunState
 from service.runs.outcomes import CallbackState
 from service.runs.rows import RunRow
 from service.runs.tables import CERTIFICATE, RUN
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedCallback:
-    """A stored callback that is ours for now."""
-
-    id: str
-    mode: str
-    vendor: str
-    subject: str
-    job_id: str | None
-    run_id: str | None
-    body: bytes
-    body_sha256: str
-    headers_json: str
-    authenticity: str
-    received_at: datetime
-    times_received: int
-    overflow_count: int
-    tries: int
-    note: str | None
-    lease_token: str | None
-
-    @property
-    def raw(self) -> Raw:
-        """The callback as adapters read it."""
-        return Raw(200, json.loads(self.headers_json), self.body, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +45,6 @@ class Match:
 
 
 _CALLBACK = table_of(Callback)
-CALLBACK_COLUMNS = tuple(_CALLBACK.c[field.name] for field in fields(ClaimedCallback))
 _RUN = (RUN.c.id, RUN.c.mode, RUN.c.vendor, RUN.c.detector)
 _BY_ID = select(*_RUN).where(RUN.c.id.in_(bindparam("ids", expanding=True)))
 # Mode and vendor by themselves: SQLite reads the whole vendor where they stand beside an OR or a list of ids.

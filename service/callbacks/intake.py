@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, func, select
 
+from service.callbacks.claimed import CALLBACK_COLUMNS, CallbackHandOff, ClaimedCallback
 from service.callbacks.models import Callback
 from service.callbacks.quarantine import (
     QUARANTINED_BYTES,
@@ -24,12 +25,13 @@ from service.callbacks.quarantine import (
     room_for_strangers,
 )
 from service.kit.columns import table_of
-from service.kit.database import insert_ignoring_conflicts_on, wakes
+from service.kit.database import after_commit, insert_ignoring_conflicts_on, wakes
 from service.kit.ids import new_id
 from service.runs.outcomes import CallbackState
 
 TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20
+_HANDED_BYTES = 64 * 1024  # a larger body is not kept in memory until its turn comes
 # Whoever signs says when, each in a header of its own name. A stranger may send any number of those.
 _KEPT_HEADERS = re.compile("content-type|user-agent|x-request-id|x-[a-z]{1,24}-timestamp")
 _MOST_HEADERS = 8
@@ -80,12 +82,23 @@ class Arrived:
         return (self.mode, self.vendor, self.subject)
 
 
-def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool]:
-    """Write a batch of `GroupCommit`; each answer says whether the callback is new. Others are counted."""
+def store_callbacks(
+    session: Session, batch: Sequence[Arrived], hand_off: CallbackHandOff | None = None
+) -> Sequence[bool]:
+    """Write a batch of `GroupCommit`; each answer says whether the callback is new. Others are counted.
+
+    What is new is handed to this process's processor, if it has one with room, already leased.
+    """
     keyed = [(arrived, arrived.key) for arrived in batch]
     kept = _within_limits(session, keyed)
-    fresh = _insert(session, {key: _row(arrived, key) for arrived, key in kept})
-    if any(not arrived.quarantined for arrived in batch):
+    rows = {key: _row(arrived, key) for arrived, key in kept}
+    due = [row for row in rows.values() if row["due_at"] is not None]
+    leased = _lease(due, hand_off)
+    fresh = _insert(session, rows)
+    if hand_off is not None and leased:
+        claimed = [_claimed(row) for key, row in rows.items() if key in fresh and row["due_at"] is not None]
+        after_commit(session, lambda: hand_off.take(claimed))
+    elif due:
         wakes(session, TOPIC)
     rejected = ((arrived, key) for arrived, key in kept if arrived.quarantined and not arrived.stranger)
     drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived, key in rejected if key in fresh))
@@ -99,6 +112,17 @@ def store_callbacks(session: Session, batch: Sequence[Arrived]) -> Sequence[bool
     if again:
         _count_again(session, again, beyond={key for _, key in keyed} - {key for _, key in kept})
     return answers
+
+
+def _lease(due: Sequence[dict[str, Any]], hand_off: CallbackHandOff | None) -> bool:
+    """Lease these rows for this process's processor, if it has one that takes them all."""
+    if hand_off is None or not due or any(len(row["body"]) > _HANDED_BYTES for row in due):
+        return False
+    if (lease := hand_off.reserve(len(due))) is None:
+        return False
+    for row in due:
+        row["lease_token"], row["due_at"] = lease
+    return True
 
 
 def callbacks_seen(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -147,7 +171,12 @@ def _row(arrived: Arrived, key: Key) -> dict[str, Any]:
         "overflow_count": 0,
         "tries": 0,
         "due_at": None if arrived.quarantined else arrived.received_at,
+        "lease_token": None,
     }
+
+
+def _claimed(row: Mapping[str, Any]) -> ClaimedCallback:
+    return ClaimedCallback(**{column.name: row[column.name] for column in CALLBACK_COLUMNS})
 
 
 def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) -> None:

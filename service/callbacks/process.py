@@ -4,6 +4,8 @@ Claimed many at a time, matched and read without a lock, then decided on and sav
 """
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,12 +14,8 @@ import structlog
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from service.callbacks.correlate import (
-    CALLBACK_COLUMNS,
-    ClaimedCallback,
-    Match,
-    correlate,
-)
+from service.callbacks.claimed import CALLBACK_COLUMNS, ClaimedCallback
+from service.callbacks.correlate import Match, correlate
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.settle import ReadCallback, note_failure, process_callbacks
 from service.callbacks.states import CALLBACK, CallbackInput
@@ -28,6 +26,7 @@ from service.kit.columns import table_of
 from service.kit.database import Database
 from service.kit.failing import Failing
 from service.kit.faults import fault_of
+from service.kit.ids import new_id
 from service.runs.filename_match import as_asked
 from service.runs.inputs import VendorAnswer
 from service.runs.outcomes import CallbackState
@@ -38,8 +37,11 @@ log = structlog.get_logger()
 
 _LEASE = timedelta(seconds=30)
 _BATCH = 50
+_MOST_HANDED = 256
 _MISSES = 3
 _FIRST_PAUSE_SECONDS = 0.05
+
+TOPIC_HANDED = "callbacks handed over"
 
 _CALLBACK = table_of(Callback)
 _IGNORED = CALLBACK.advance(CallbackState.PARKED, CallbackInput.EXPIRED).value
@@ -47,12 +49,13 @@ _IGNORED = CALLBACK.advance(CallbackState.PARKED, CallbackInput.EXPIRED).value
 
 @dataclass(frozen=True, slots=True)
 class CallbackProcessor:
-    """The callbacks that this process decides on. `step` is called when woken."""
+    """The callbacks that this process decides on. `step` is called when woken, `step_handed` where some are taken."""
 
     database: Database
     policy: DetectionPolicy
     clock: Clock
     _failing: Failing = field(default_factory=lambda: Failing("callback.waits", traceback=False))
+    _handed: deque[ClaimedCallback] = field(default_factory=deque)
 
     async def step(self) -> bool:
         """Let up to a batch of stored callbacks have their effect. Return True if there may be more."""
@@ -60,6 +63,31 @@ class CallbackProcessor:
         claimed = await self.database.write(claim_callbacks, now=now, lease_until=now + _LEASE, limit=_BATCH)
         await self.process(claimed)
         return len(claimed) == _BATCH
+
+    def reserve(self, count: int) -> tuple[str, datetime] | None:
+        """Return the token and the end of a lease for callbacks about to be committed here; `None` without room."""
+        # Nothing is set aside: the transaction may still fail. A few more do no harm.
+        if len(self._handed) + count > _MOST_HANDED:
+            return None
+        return new_id("lease"), self.clock() + _LEASE
+
+    def take(self, claimed: Sequence[ClaimedCallback]) -> None:
+        """Callbacks reserved before are committed. May be called from any thread."""
+        self._handed.extend(claimed)
+        self.database.wake.tell([TOPIC_HANDED])
+
+    async def step_handed(self) -> bool:
+        """Let up to a batch of callbacks that were handed over have their effect. Return True if there are more."""
+        handed = [self._handed.popleft() for _ in range(min(_BATCH, len(self._handed)))]
+        await self.process(handed)
+        return bool(self._handed)
+
+    async def drain(self, within: float) -> None:
+        """What was handed over has `within` seconds. The rest is due again when its lease ends."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while await self.step_handed():
+                    pass
 
     async def process(self, claimed: Sequence[ClaimedCallback]) -> None:
         """Let these claimed callbacks have their effect, those of one batch in one transaction."""

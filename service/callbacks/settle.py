@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlmodel import Session
 
+from service.callbacks.claimed import ClaimedCallback
 from service.callbacks.correlate import (
-    ClaimedCallback,
     Match,
     correlate,
     correlation_lock_key,

@@ -52,8 +52,11 @@ _OURS_ENDED = "The process that sent the submission was stopped before an answer
 _UNREADABLE = "An answer came to the submission, and it cannot be read: {}"
 
 
-FirstStep = tuple[Uploaded, GateFeedback]
-"""What an upload brought, for the run and for the vendor's gate."""
+FirstStep = tuple[Uploaded, GateFeedback | None]
+"""What an upload brought, for the run and for the vendor's gate.
+
+That it went well is no news for the gate: the submission that follows at once tells whether the vendor works.
+"""
 
 
 class Came(NamedTuple):
@@ -166,7 +169,9 @@ class Sender:
         if isinstance(prepared, Prepared):
             prepared = replace(prepared, other={**_names(_beside(line, raw)), **prepared.other})
             uploaded = Uploaded(run.id, one.token, prepared)
-            return self._asks.prepared(ask, prepared.ref), (uploaded, _feedback(one, line, heard(raw, prepared)))
+            told = heard(raw, prepared)
+            feedback = None if told.plain else _feedback(one, line, told)
+            return self._asks.prepared(ask, prepared.ref), (uploaded, feedback)
         attempt = SubmissionAttempt(SubmissionOutcome.REFUSED, left_at, SubmissionStep.PREPARE, raw)
         return await self._refused(one, line, raw, prepared, attempt, None)
 
