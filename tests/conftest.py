@@ -1,8 +1,10 @@
 """What every test may ask for: a migrated database on both engines, and `async def test_…` without a mark.
 
-The session's PostgreSQL starts when the first test wants it, and is stopped where pytest ends: in the one process, or
-in xdist's controller, which tells its workers where the server lives. A test process has one database there, which is
-emptied after each test. A test that changes the schema is marked `own_database` and gets a new one; so does a journey.
+Each test process has a PostgreSQL of its own, which starts when its first test wants it: what others do on the same
+server would hold back the feed for a moment (`service/events/feed`). It is stopped where pytest ends: in the one
+process, or in xdist's controller, which tells its workers where theirs is to live. A test process has one database
+there, which is emptied after each test. A test that changes the schema is marked `own_database` and gets a new one;
+so does a journey.
 """
 
 import gc
@@ -27,7 +29,8 @@ from tests.order import shared_out
 from tests.plain_logs import write_plain_logs
 from tests.trusted import share_trusted_roots
 
-_FOLDER = pytest.StashKey[Path]()
+_FOLDER = pytest.StashKey[Path]()  # of this process's server
+_FOLDERS = pytest.StashKey[list[Path]]()  # of all servers that this process stops
 
 
 # Short on a push. `HYPOTHESIS_PROFILE=default pytest` tries as many examples as the library would.
@@ -44,13 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
     write_plain_logs()
     told: dict[str, str] | None = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(told["postgres_folder"]) if told else postgres.new_folder()
+    config.stash[_FOLDERS] = [] if told else [config.stash[_FOLDER]]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest complains of what the tests left open
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The server is gone, also after failures and Ctrl-C."""
-    if _FOLDER in config.stash and not hasattr(config, "workerinput"):
-        postgres.stop(config.stash[_FOLDER])
+    """The servers are gone, also after failures and Ctrl-C."""
+    for folder in config.stash.get(_FOLDERS, []):
+        postgres.stop(folder)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,8 +74,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """The controller of xdist tells a worker where the server lives, and whose exit ends it."""
-    node.workerinput["postgres_folder"] = str(node.config.stash[_FOLDER])
+    """The controller of xdist tells a worker where its server is to live, and whose exit ends it."""
+    folder = postgres.new_folder()
+    node.config.stash[_FOLDERS].append(folder)
+    node.workerinput["postgres_folder"] = str(folder)
     node.workerinput["controller_pid"] = os.getpid()
 
 
@@ -91,7 +97,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_folder(pytestconfig: pytest.Config) -> Path:
-    """Where the running PostgreSQL lives."""
+    """Where the running PostgreSQL of this test process lives."""
     folder = pytestconfig.stash[_FOLDER]
     told: dict[str, int] = getattr(pytestconfig, "workerinput", {})
     postgres.start(folder, until_exit_of=told.get("controller_pid", os.getpid()))

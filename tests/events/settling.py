@@ -21,14 +21,14 @@ def settle(database: Database) -> None:
                 return
         if time.monotonic() > deadline:
             pytest.fail("a transaction of the database does not end")
-        time.sleep(_PAUSE_SECONDS)  # other processes' transactions: there is no event to wait for
+        time.sleep(_PAUSE_SECONDS)  # others' transactions: there is no event to wait for
 
 
 def seen_at_last(look: Callable[[], list[str]], expected: list[str]) -> list[str]:
     """Look until it is `expected`, or for some seconds, and return the last look.
 
-    One look may show less than there is, where a transaction of another database ends in the middle of it: such as
-    one of the tests that run beside this one.
+    One look may show less than there is, where a transaction of another database ends in the middle of it: a test
+    that has a neighbour looks again.
     """
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while (found := look()) != expected and time.monotonic() < deadline:
