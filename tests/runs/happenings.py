@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from service.detectors.port import Accepted
-from service.detectors.words import Via
+from service.detectors.port import Accepted, Refused
+from service.detectors.words import ReasonCode, Via
 from service.runs.decide.submission import LEFT
 from service.runs.inputs import (
     AnsweredAtOnce,
@@ -12,6 +12,7 @@ from service.runs.inputs import (
     CallbackReceived,
     Cancelled,
     DeadlinePassed,
+    Deferred,
     LeaderEnded,
     Leaving,
     OutcomeUnknown,
@@ -22,7 +23,7 @@ from service.runs.inputs import (
 )
 from service.runs.lifecycle import RunState
 from service.verdicts.verdict import DetectionStatus
-from tests.detections.scripted import job, said
+from tests.detections.scripted import job, raw, said
 from tests.runs.values import Life, answer
 
 Happening = Callable[[Life, datetime], Life]
@@ -67,6 +68,18 @@ def answered_at_once(run_id: str, token: str, word: str) -> Happening:
 def lost_sight(run_id: str, token: str) -> Happening:
     """No answer comes to that submission, and its worker says so."""
     return lambda life, now: life.put(OutcomeUnknown(run_id, token, "no answer came"), now)
+
+
+def deferred(run_id: str, token: str) -> Happening:
+    """The vendor answers that submission with: later."""
+
+    def happen(life: Life, now: datetime) -> Life:
+        left_at, charge_id = _left(life, run_id, token, now)
+        refused = Refused(ReasonCode.RATE_LIMITED, "slow down", retryable=True)
+        attempt = SubmissionAttempt(SubmissionOutcome.DEFERRED, left_at, raw=raw({}, 429))
+        return life.put(Deferred(run_id, token, refused, attempt, charge_id), now)
+
+    return happen
 
 
 def called_back(run_id: str, job_id: str, word: str) -> Happening:

@@ -103,19 +103,25 @@ class Life:
     ledger: tuple[LedgerRow, ...] = ()
     callbacks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     parked: tuple[CallbackReceived, ...] = ()
+    named: tuple[str, ...] = ()
     opened: int = 0
     outcomes: tuple["Outcome", ...] = ()
     moves: tuple[tuple[RunState, RunState], ...] = ()
     policy: DetectionPolicy = POLICY
 
     def put(self, happened: Input, now: datetime) -> "Life":
+        """Return what stands after this input, and after the parked callbacks that it let come again."""
+        known = len(self.named)
+        after = self.decided(happened, now)
+        return after.matched(after.named[known:], now)
+
+    def decided(self, happened: Input, now: datetime) -> "Life":
         """Return what stands after this input. What a caller may not ask for changes nothing but the outcomes."""
         try:
             decision = decide(self.loaded(), happened, self.policy, now)
         except CallerError as error:
             return replace(self, outcomes=(*self.outcomes, Outcome(happened, now, error)))
-        after = self.saved(decision, Outcome(happened, now, decision.outcome))
-        return after.matched(decision.names_known, now)
+        return self.saved(decision, Outcome(happened, now, decision.outcome))
 
     def matched(self, names_known: Sequence[str], now: datetime) -> "Life":
         """Return what stands once parked callbacks have come again, of runs that learned a name."""
@@ -185,6 +191,7 @@ class Life:
             drafts=(*self.drafts, *decision.drafts),
             ledger=_settled((*self.ledger, *charges), decision),
             callbacks=decision.facts.callbacks if decision.facts else self.callbacks,
+            named=(*self.named, *decision.names_known),
             parked=(*self.parked, *_parked(outcomes)),
             opened=opened,
             outcomes=(*self.outcomes, *outcomes),
