@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,24 +50,7 @@ def chain(
     json_path: JsonPath = None,
 ) -> None:
     """Take recordings from upload to webhook, one detector by callback: rate, times, CPU, SQL by stage."""
-    from service.bench.chain import measure as measured  # noqa: PLC0415 - `relay --help` is quick
-    from service.bench.chain.report import chain_report, show_chain  # noqa: PLC0415
-    from service.bench.counting.statements import Stage  # noqa: PLC0415
-    from service.bench.driving.processes import Version  # noqa: PLC0415
-
-    size = measured.QUICK if quick else measured.FULL
-
-    async def measure(versions: Sequence[Version]) -> tuple[list[measured.Round], list[Stage]]:
-        rounds = [
-            await measured.measure_round(serve, version, database, size)
-            for _ in range(size.rounds)
-            for version in versions
-        ]
-        return rounds, await measured.measure_stages(serve, database, size)
-
-    with _versions(against) as versions:
-        rounds, stages = asyncio.run(measure(versions))
-    _told(chain_report(rounds, stages, size, _kind(database)), show_chain, json_path)
+    _measure("chain", database, quick, json_path, against)
 
 
 @group.command()
@@ -78,46 +61,30 @@ def flow(
     json_path: JsonPath = None,
 ) -> None:
     """Take callbacks to the customer at 10, 100 and 200 a second, and as many as go: times, rate, CPU."""
-    from service.bench.driving.processes import Version  # noqa: PLC0415
-    from service.bench.flow import measure as measured  # noqa: PLC0415 - `relay --help` is quick
-    from service.bench.flow.report import flow_report, show_flow  # noqa: PLC0415
-
-    size = measured.QUICK if quick else measured.FULL
-
-    async def measure(versions: Sequence[Version]) -> list[measured.Round]:
-        return [
-            await measured.measure_round(serve, version, database, size)
-            for _ in range(size.rounds)
-            for version in versions
-        ]
-
-    with _versions(against) as versions:
-        rounds = asyncio.run(measure(versions))
-    _told(flow_report(rounds, size, _kind(database)), show_flow, json_path)
+    _measure("flow", database, quick, json_path, against)
 
 
 @group.command()
-def ingest(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+def ingest(
+    database: DatabaseOption = None,
+    quick: QuickFlag = False,
+    against: AgainstOption = None,
+    json_path: JsonPath = None,
+) -> None:
     """Take callbacks in durably, beside a bare route on the same server: rate, times, CPU, and the ratios."""
-    from service.bench.ingest import measure as measured  # noqa: PLC0415
-    from service.bench.ingest.report import ingest_report, show_ingest  # noqa: PLC0415
-
-    size = measured.QUICK if quick else measured.FULL
-    with _failures_told():
-        rounds = asyncio.run(measured.measure_ingest(database, size))
-    _told(ingest_report(rounds, size, _kind(database)), show_ingest, json_path)
+    _measure("ingest", database, quick, json_path, against)
 
 
 @group.command()
 def deliver(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
     """Carry a backlog of webhooks out, beside the bare client at the same receiver: rate, CPU, and the ratios."""
-    from service.bench.deliver import measure as measured  # noqa: PLC0415
-    from service.bench.deliver.report import deliver_report, show_deliver  # noqa: PLC0415
+    _measure("deliver", database, quick, json_path)
 
-    size = measured.QUICK if quick else measured.FULL
-    with _failures_told():
-        rounds = asyncio.run(measured.measure_deliver(database, size))
-    _told(deliver_report(rounds, size, _kind(database)), show_deliver, json_path)
+
+@group.command()
+def claim(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+    """Claim 100 due rows where 10,000 wait, in turn with where a million do: times and their ratio."""
+    _measure("claim", database, quick, json_path)
 
 
 @group.command(hidden=True)
@@ -158,14 +125,17 @@ def _failures_told() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _told(report: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None], json_path: Path | None) -> None:
+def _measure(name: str, database: str | None, quick: bool, json_path: Path | None, against: str | None = None) -> None:
+    """Measure one case and tell it: a table, or JSON, or both."""
+    from service.bench.cases import CASES, Setup  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.reach import show_reached  # noqa: PLC0415
     from service.bench.report import write_json  # noqa: PLC0415
 
+    case = CASES[name]
+    with _versions(against) as versions:
+        report = asyncio.run(case.measure(Setup(serve, database, versions, quick)))
     if str(json_path) != "-":
-        show(report)
+        case.show(report)
+        show_reached({name: report})
     if json_path is not None:
         write_json(report, str(json_path))
-
-
-def _kind(database: str | None) -> str:
-    return "PostgreSQL" if database else "SQLite"

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.bench.chain.measure import LATENCY_SECONDS, Round, Size
 from service.bench.counting.statements import Stage
+from service.bench.reach import AtLeast, Reach
 from service.bench.report import TO_MS, heading, machine, quantile_ms, screen, table_with
 
 
@@ -22,6 +23,22 @@ def chain_report(rounds: Sequence[Round], stages: Sequence[Stage], size: Size, d
         "chain": {version: _summary([each for each in rounds if each.version == version]) for version in versions},
         "stages": [_stage(each, size.staged) for each in stages],
     }
+
+
+def chain_reached(report: Mapping[str, Any]) -> list[Reach]:
+    """Return what is to be reached of the chain, and what was."""
+    (_, this), *others = report["chain"].items()
+    on_postgres, used = report["database"] == "PostgreSQL", dict(this["cpu_ms"])
+    used.pop("load, twin, receiver", None)
+    database = used.pop("database", None)
+    statements, commits = (sum(stage[name] for stage in report["stages"]) for name in ("statements", "commits"))
+    reaches = [
+        Reach("CPU each", 20 if on_postgres else 15, sum(used.values()) if used else None, " ms"),
+        *([Reach("CPU each, in the database", 8, database, " ms")] if on_postgres else []),
+        Reach("statements, alone", 70 if on_postgres else 60, statements),
+        Reach("commits, alone", 9 if on_postgres else 8, commits),
+    ]
+    return [*reaches, *(AtLeast(f"rate x {name}", 4, this["per_second"] / each["per_second"]) for name, each in others)]
 
 
 def show_chain(report: Mapping[str, Any]) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from service.bench.deliver.measure import AT_ONCE, BODY_BYTES, ENDPOINTS, Round, Sent, Size
+from service.bench.deliver.measure import AT_ONCE, ENDPOINTS, Round, Size
+from service.bench.driving.backlog import BODY_BYTES, Sent
+from service.bench.reach import AtLeast, Reach
 from service.bench.report import heading, machine, screen, table_with
 
 
@@ -27,6 +29,14 @@ def deliver_report(rounds: Sequence[Round], size: Size, database: str) -> dict[s
         "rate_ratio": median(each.product.rate / each.bare.rate for each in rounds),
         "cpu_ratio": median(costs) if costs else None,
     }
+
+
+def deliver_reached(report: Mapping[str, Any]) -> list[Reach]:
+    """Return what is to be reached of deliveries beside the bare client, and what was."""
+    return [
+        Reach("CPU x bare client", 2.3, report["cpu_ratio"]),
+        AtLeast("rate x bare client", 0.35, report["rate_ratio"]),
+    ]
 
 
 def show_deliver(report: Mapping[str, Any]) -> None:

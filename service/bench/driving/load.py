@@ -40,9 +40,13 @@ class Customer:
     inbox: Inbox
 
     async def register(self, inbox_url: str) -> None:
-        """Make the one endpoint, which wants final events alone."""
-        body = {"url": f"{inbox_url}/", "events": ["detection.completed", "detection.failed"]}
-        self.inbox.secret = (await self._post("/v1/webhook-endpoints", json=body))["secret"]
+        """Make the endpoint that is looked at, which wants final events alone."""
+        self.inbox.secret = await self.add_endpoint(f"{inbox_url}/")
+
+    async def add_endpoint(self, url: str) -> str:
+        """Make an endpoint that wants final events alone, and return its secret."""
+        body = {"url": url, "events": ["detection.completed", "detection.failed"]}
+        return str((await self._post("/v1/webhook-endpoints", json=body))["secret"])
 
     async def upload(self, audio: bytes) -> str:
         """Return the id of this recording, once it is stored."""

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,11 @@ class Outside:
 
 @asynccontextmanager
 async def running_outside(
-    serve: Serve, version: Version, server: str | None, twin_latency_seconds: float
+    serve: Serve,
+    version: Version,
+    server: str | None,
+    twin_latency_seconds: float,
+    changed: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Outside]:
     """Run the version, and end it; its customer has one endpoint, and the twin calls back after its latency."""
     inbox, callback_url = Inbox(), [""]
@@ -54,7 +58,9 @@ async def running_outside(
         inbox_url = await stack.enter_async_context(serve(lambda _: inbox.app))
         twins_url = await stack.enter_async_context(serve(lambda _: twins.app))
         stack.push_async_callback(twins.aclose)
-        one = await stack.enter_async_context(deployed(version, database_url, folder, twins_url, shared))
+        one = await stack.enter_async_context(
+            deployed(version, database_url, folder, twins_url, shared, changed=changed)
+        )
         address, key, _ = await asyncio.gather(
             asyncio.to_thread(one.run, "callback-url", VENDOR), asyncio.to_thread(one.key), one.ready()
         )

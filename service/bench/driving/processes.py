@@ -48,9 +48,9 @@ class Deployment:
     database: URL
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self) -> None:
-        """Start web and worker: one process on SQLite, two on PostgreSQL."""
-        if self.database.drivername == "sqlite":
+    def start(self, *, together: bool = False) -> None:
+        """Start web and worker: one process on SQLite, two on PostgreSQL unless `together`."""
+        if together or self.database.drivername == "sqlite":
             self._start("web with worker", "web", "--with-worker")
         else:
             self._start("web", "web")
@@ -159,10 +159,14 @@ async def deployed(
     twins_url: str,
     shared: Secrets,
     prepare: Callable[[Deployment], None] = lambda _: None,
+    changed: Mapping[str, str] | None = None,
+    *,
+    together: bool = False,
 ) -> AsyncIterator[Deployment]:
     """Run this version on an empty database; `shared` is what the vendors' twins know too.
 
     `prepare` is called once the schema is there, before any process runs. When they answer is the caller's to wait for.
+    `changed` are settings that are other ones here. `together` means one process on PostgreSQL too.
     """
     url = f"http://127.0.0.1:{free_port()}"
     vendor = {
@@ -184,12 +188,13 @@ async def deployed(
         "MEDIA_STORE": f"file:{folder / 'media'}" if database_url.startswith("sqlite") else "database:",
         "API_PER_MINUTE": str(OPEN_GATE),
         **{f"{VENDOR.upper()}_{name}": value for name, value in vendor.items()},
+        **(changed or {}),
     }
     one = Deployment(version, environment, folder, url, normalise_url(database_url))
     await _to_its_end(one.migrate)
     await _to_its_end(lambda: prepare(one))
     try:
-        one.start()
+        one.start(together=together)
         yield one
     finally:
         await asyncio.to_thread(one.stop)

@@ -1,8 +1,8 @@
 """From callback to customer: callbacks of many detections at a steady pace, and pushed; with the API beside it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -81,19 +81,29 @@ class Round:
 
 async def measure_round(serve: Serve, version: Version, server: str | None, size: Size) -> Round:
     """Run one version on a fresh database at all paces, and end it."""
-    async with AsyncExitStack() as stack:
-        outside = await stack.enter_async_context(running_outside(serve, version, server, _TWIN_SECONDS))
-        database = stack.enter_context(closing(Database(outside.deployment.environment["DATABASE_URL"])))
-        connector = aiohttp.TCPConnector(limit=0)  # a callback must not wait for an earlier one's answer
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        submitted = Submitted(outside.secrets)
-        flow = _Flow(outside, session, await pattern_of(outside.customer, database, outside.folder, submitted))
+    async with flowing(serve, version, server) as flow:
         await flow.push(size.warm_up)
         return Round(version.name, [*[await flow.keep(pace) for pace in size.paces], await flow.push(size.pushed)])
 
 
+@asynccontextmanager
+async def flowing(
+    serve: Serve, version: Version, server: str | None, changed: Mapping[str, str] | None = None
+) -> "AsyncIterator[Flow]":
+    """Run one version on a fresh database, ready for callbacks of detections that wait for them; end it."""
+    async with AsyncExitStack() as stack:
+        outside = await stack.enter_async_context(running_outside(serve, version, server, _TWIN_SECONDS, changed))
+        database = stack.enter_context(closing(Database(outside.deployment.environment["DATABASE_URL"])))
+        connector = aiohttp.TCPConnector(limit=0)  # a callback must not wait for an earlier one's answer
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        submitted = Submitted(outside.secrets)
+        yield Flow(outside, session, await pattern_of(outside.customer, database, outside.folder, submitted))
+
+
 @dataclass(frozen=True, slots=True)
-class _Flow:
+class Flow:
+    """A version that runs, and callbacks for it. One thing at a time is done with it."""
+
     outside: Outside
     session: aiohttp.ClientSession
     pattern: Pattern

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from service.bench.flow.measure import Level, Round, Size
+from service.bench.reach import AtLeast, Reach
 from service.bench.report import heading, machine, quantile_ms, screen, table_with
 
 _TIMES: Mapping[str, Callable[[Level], Sequence[float]]] = {
@@ -13,6 +14,17 @@ _TIMES: Mapping[str, Callable[[Level], Sequence[float]]] = {
     "post_detections": lambda level: level.asked,
     "get_detection": lambda level: level.read,
 }
+
+# What is to be reached: first completed a second, then milliseconds, by pace and time.
+_BOUND = [
+    ("100", "callback_to_webhook_p99_ms"),
+    ("100", "callback_acknowledged_p99_ms"),
+    ("100", "post_detections_p99_ms"),
+    ("100", "get_detection_p99_ms"),
+    ("10", "callback_to_webhook_p50_ms"),
+    ("10", "callback_to_webhook_p99_ms"),
+]
+_SQLITE, _POSTGRES = (200, 60, 60, 60, 40, 12, 40), (150, 90, 60, 60, 40, 20, 60)
 
 
 def flow_report(rounds: Sequence[Round], size: Size, database: str) -> dict[str, Any]:
@@ -32,6 +44,21 @@ def flow_report(rounds: Sequence[Round], size: Size, database: str) -> dict[str,
             for version in versions
         },
     }
+
+
+def flow_reached(report: Mapping[str, Any]) -> list[Reach]:
+    """Return what is to be reached between callback and customer, and what was."""
+    (_, this), *others = report["flow"].items()
+    completed, *most = _POSTGRES if report["database"] == "PostgreSQL" else _SQLITE
+    rate = this["pushed"]["completed_per_second"]
+    return [
+        AtLeast("completed, pushed", completed, rate, " /s"),
+        *(AtLeast(f"the same x {name}", 5, rate / each["pushed"]["completed_per_second"]) for name, each in others),
+        *(
+            Reach(f"{time.replace('_', ' ').removesuffix(' ms')}, {pace}/s", bound, this[pace][time], " ms")
+            for (pace, time), bound in zip(_BOUND, most, strict=True)
+        ),
+    ]
 
 
 def show_flow(report: Mapping[str, Any]) -> None:

@@ -46,28 +46,29 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The product and the bare route, one right after the other."""
+    """One version of the product and the bare route, one right after the other."""
 
+    version: str
     product: Taken
     bare: Taken
 
 
-async def measure_ingest(server: str | None, size: Size) -> list[Round]:
-    """Send signed callbacks of unknown jobs: each is verified, stored and committed, and then answered."""
+async def measure_round(version: Version, server: str | None, size: Size) -> Round:
+    """Send signed callbacks of unknown jobs to one version: each is verified, stored and committed before its answer.
+
+    Then send as many to the bare route.
+    """
     secret = secrets.token_hex(16)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
         database_url = stack.enter_context(fresh_database(server, folder))
         shared = Secrets("", secret, "")
-        one = await stack.enter_async_context(deployed(Version("this version"), database_url, folder, _NOBODY, shared))
+        one = await stack.enter_async_context(deployed(version, database_url, folder, _NOBODY, shared))
         address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
         bare_url, bare = await stack.enter_async_context(running_bare())
-        rounds = []
-        for _ in range(size.rounds):
-            product = await send_callbacks(address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
-            limit = await send_callbacks(bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
-            rounds.append(Round(product, limit))
-        return rounds
+        product = await send_callbacks(address.strip(), secret, size.callbacks, lambda: _web_cpu_ms(one))
+        limit = await send_callbacks(bare_url, secret, size.bare, lambda: cpu_ms(bare.pid))
+        return Round(version.name, product, limit)
 
 
 async def send_callbacks(url: str, secret: str, count: int, used_ms: Callable[[], float | None]) -> Taken:

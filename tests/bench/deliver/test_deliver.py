@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from service.bench.deliver.measure import BODY_BYTES, ENDPOINTS, Round, Sent, Size, post_bare, put_backlog
+from service.bench.deliver.measure import Round, Size, post_bare
 from service.bench.deliver.report import deliver_report, show_deliver
+from service.bench.driving.backlog import BODY_BYTES, Sent, put_backlog
 from service.bench.driving.bare import bare_application
 from service.bench.driving.processes import Deployment, Version
 from service.cli.bench import serve
@@ -19,11 +20,12 @@ _SMALL = Size(events=2, rounds=1)
 
 def test_every_delivery_of_the_backlog_is_due(database: Database, database_url: str, tmp_path: Path) -> None:
     environment = {"SECRET_KEYS": "k" * 40, "DATABASE_URL": database_url}
-    put_backlog(_SMALL, "http://127.0.0.1:1/", Deployment(Version("one"), environment, tmp_path, "", database.url))
+    endpoints = [f"http://127.0.0.1:1/{number}" for number in range(3)]
+    put_backlog(endpoints, 2, Deployment(Version("one"), environment, tmp_path, "", database.url))
     with database.reading() as session:
-        assert [delivery.state for delivery in session.exec(select(Delivery))] == ["due"] * _SMALL.deliveries
+        assert [delivery.state for delivery in session.exec(select(Delivery))] == ["due"] * 6
         bodies = [event.body for event in session.exec(select(Event))]
-    assert len(bodies) * ENDPOINTS == _SMALL.deliveries
+    assert len(bodies) == 2
     assert all(abs(len(body) - BODY_BYTES) < 100 for body in bodies)
 
 

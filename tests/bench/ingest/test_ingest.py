@@ -12,7 +12,7 @@ from starlette.routing import Route
 from service.bench.driving.bare import bare_application
 from service.bench.driving.generator import BenchError
 from service.bench.ingest.measure import BODY_BYTES, Round, Size, send_callbacks
-from service.bench.ingest.report import ingest_report, show_ingest
+from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
 from service.cli.bench import serve
 from service.detectors.words import Authenticity
 from service.kit.system_clock import system_clock
@@ -46,7 +46,8 @@ async def test_the_report_tells_the_ratios(capsys: pytest.CaptureFixture[str]) -
     async with serve(lambda _: bare_application()) as url:
         taken = await send_callbacks(url, _SECRET, 80, lambda: next(used))
     assert (len(taken.seconds), taken.cpu_us) == (80, 250)
-    report = ingest_report([Round(taken, taken)], Size(callbacks=80, bare=80, rounds=1), "SQLite")
-    assert (report["rate_ratio"], report["cpu_ratio"]) == (1, 1)
+    report = ingest_report([Round("one", taken, taken)], Size(callbacks=80, bare=80, rounds=1), "SQLite")
+    assert (report["ingest"]["one"]["rate_ratio"], report["ingest"]["one"]["cpu_ratio"]) == (1, 1)
+    assert [each.is_met for each in ingest_reached(report)] == [True]
     show_ingest(report)
     assert "ratio" in capsys.readouterr().out

@@ -1,0 +1,103 @@
+"""All that is measured: how each case is run, how it is told, and what is to be reached in it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.bench.chain import measure as chain
+from service.bench.chain.report import chain_reached, chain_report, show_chain
+from service.bench.claim import measure as claim
+from service.bench.claim.report import claim_reached, claim_report, show_claim
+from service.bench.deliver import measure as deliver
+from service.bench.deliver.report import deliver_reached, deliver_report, show_deliver
+from service.bench.driving.outside import Serve
+from service.bench.driving.processes import Version
+from service.bench.flow import measure as flow
+from service.bench.flow.report import flow_reached, flow_report, show_flow
+from service.bench.ingest import measure as ingest
+from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
+from service.bench.reach import Reach
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured, and on what: this version first, and the one to compare it with, where there is one.
+
+    `server` is the address of a PostgreSQL; without one it is SQLite.
+    """
+
+    serve: Serve
+    server: str | None
+    versions: Sequence[Version]
+    quick: bool
+
+    @property
+    def database(self) -> str:
+        """The database's name, as reports tell it."""
+        return "PostgreSQL" if self.server else "SQLite"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is measured."""
+
+    run: Callable[[Setup], Awaitable[Report]]
+    show: Callable[[Mapping[str, Any]], None]
+    reached: Callable[[Mapping[str, Any]], Sequence[Reach]]
+
+    async def measure(self, setup: Setup) -> Report:
+        """Return the case's report, and in it what was to be reached."""
+        report = await self.run(setup)
+        return {**report, "reached": [each.as_json() for each in self.reached(report)]}
+
+
+async def _chain(setup: Setup) -> Report:
+    size = chain.QUICK if setup.quick else chain.FULL
+    rounds = [
+        await chain.measure_round(setup.serve, version, setup.server, size)
+        for _ in range(size.rounds)
+        for version in setup.versions
+    ]
+    stages = await chain.measure_stages(setup.serve, setup.server, size)
+    return chain_report(rounds, stages, size, setup.database)
+
+
+async def _flow(setup: Setup) -> Report:
+    size = flow.QUICK if setup.quick else flow.FULL
+    rounds = [
+        await flow.measure_round(setup.serve, version, setup.server, size)
+        for _ in range(size.rounds)
+        for version in setup.versions
+    ]
+    return flow_report(rounds, size, setup.database)
+
+
+async def _ingest(setup: Setup) -> Report:
+    size = ingest.QUICK if setup.quick else ingest.FULL
+    rounds = [
+        await ingest.measure_round(version, setup.server, size)
+        for _ in range(size.rounds)
+        for version in setup.versions
+    ]
+    return ingest_report(rounds, size, setup.database)
+
+
+async def _deliver(setup: Setup) -> Report:
+    size = deliver.QUICK if setup.quick else deliver.FULL
+    return deliver_report(await deliver.measure_deliver(setup.server, size), size, setup.database)
+
+
+async def _claim(setup: Setup) -> Report:
+    size = claim.QUICK if setup.quick else claim.FULL
+    return claim_report(await claim.measure_claim(setup.server, size), size, setup.database)
+
+
+CASES: Mapping[str, Case] = {
+    "chain": Case(_chain, show_chain, chain_reached),
+    "flow": Case(_flow, show_flow, flow_reached),
+    "ingest": Case(_ingest, show_ingest, ingest_reached),
+    "deliver": Case(_deliver, show_deliver, deliver_reached),
+    "claim": Case(_claim, show_claim, claim_reached),
+}

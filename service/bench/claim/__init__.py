@@ -1,0 +1,1 @@
+"""Claiming what is due, with few rows waiting and with very many."""
