@@ -16,6 +16,8 @@ from service.bench.flow import measure as flow
 from service.bench.flow.report import flow_reached, flow_report, show_flow
 from service.bench.ingest import measure as ingest
 from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
+from service.bench.neighbours import measure as neighbours
+from service.bench.neighbours.report import neighbours_reached, neighbours_report, show_neighbours
 from service.bench.reach import Reach
 
 Report = dict[str, Any]
@@ -94,10 +96,17 @@ async def _claim(setup: Setup) -> Report:
     return claim_report(await claim.measure_claim(setup.server, size), size, setup.database)
 
 
+async def _neighbours(setup: Setup) -> Report:
+    size = neighbours.QUICK if setup.quick else neighbours.FULL
+    rounds = await neighbours.measure_neighbours(setup.serve, setup.server, size)
+    return neighbours_report(rounds, size, setup.database)
+
+
 CASES: Mapping[str, Case] = {
     "chain": Case(_chain, show_chain, chain_reached),
     "flow": Case(_flow, show_flow, flow_reached),
     "ingest": Case(_ingest, show_ingest, ingest_reached),
     "deliver": Case(_deliver, show_deliver, deliver_reached),
     "claim": Case(_claim, show_claim, claim_reached),
+    "neighbours": Case(_neighbours, show_neighbours, neighbours_reached),
 }

@@ -87,6 +87,12 @@ def claim(database: DatabaseOption = None, quick: QuickFlag = False, json_path: 
     _measure("claim", database, quick, json_path)
 
 
+@group.command()
+def neighbours(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+    """Carry webhooks to endpoints that work with as many dead ones beside them, in turn with none: the ratios."""
+    _measure("neighbours", database, quick, json_path)
+
+
 @group.command(hidden=True)
 def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
     """Serve the bare route of `ingest` and `deliver`, as every command serves."""

@@ -1,0 +1,1 @@
+"""Endpoints that work beside endpoints that do not."""

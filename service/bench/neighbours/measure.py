@@ -1,0 +1,110 @@
+"""Webhooks to endpoints that work: with as many dead ones beside them, in turn with none. All are one account's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from service.bench.driving.backlog import carry_backlog
+from service.bench.driving.bare import running_bare
+from service.bench.driving.outside import Serve
+from service.bench.driving.processes import Version, free_port
+from service.bench.flow.measure import Pace, flowing
+
+LIVE = 20
+"""Endpoints that work, under a backlog."""
+LIVE_FRESH = 4
+"""The same while fresh webhooks come: each of them costs the receiver of this measurement, which is on the machine."""
+
+
+WAYS = ("all work", "half refuse", "half are silent")
+"""Without dead endpoints; beside as many that refuse the connection; beside as many that take it and never answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many events each endpoint is behind by, the pace of fresh ones, and how often all of it is measured.
+
+    `patience` is how many seconds an endpoint has for its answer; `None` leaves that to the product.
+    """
+
+    events: int
+    pace: Pace
+    warm_up: int
+    rounds: int
+    patience: int | None = None
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What is set otherwise than it comes."""
+        return {} if self.patience is None else {"WEBHOOK_TIMEOUT_SECONDS": str(self.patience)}
+
+
+FULL = Size(events=200, pace=Pace(40, 6), warm_up=50, rounds=2)
+QUICK = Size(events=20, pace=Pace(20, 2), warm_up=10, rounds=1, patience=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the endpoints that work saw: webhooks a second of a backlog, and the seconds that fresh ones took."""
+
+    rate: float
+    fresh: Sequence[float]
+
+
+Round = Mapping[str, Seen]
+"""By way, one right after the other."""
+
+
+async def measure_neighbours(serve: Serve, server: str | None, size: Size) -> list[Round]:
+    """Measure all ways in turn. Each is a fresh start on a database of its own."""
+    async with running_bare() as (receiver, _), silent_server() as silent:
+        dead = dict(zip(WAYS, ("", f"http://127.0.0.1:{free_port()}/", silent), strict=True))
+        return [
+            {way: await _seen(serve, server, size, receiver, place) for way, place in dead.items()}
+            for _ in range(size.rounds)
+        ]
+
+
+async def _seen(serve: Serve, server: str | None, size: Size, receiver: str, dead: str) -> Seen:
+    sent = await carry_backlog(server, _many(LIVE, receiver), size.events, _many(LIVE, dead), size.settings)
+    return Seen(sent.rate, await _fresh(serve, server, size, receiver, dead))
+
+
+async def _fresh(serve: Serve, server: str | None, size: Size, receiver: str, dead: str) -> Sequence[float]:
+    async with flowing(serve, Version("this version"), server, size.settings) as flow:
+        customer = flow.outside.customer
+        for url in [*_many(LIVE_FRESH - 1, receiver), *_many(LIVE_FRESH, dead)]:
+            await customer.add_endpoint(url)
+        await flow.push(size.warm_up)
+        return (await flow.keep(size.pace)).passages
+
+
+def _many(count: int, place: str) -> list[str]:
+    """Return so many addresses at this place; none where there is no place."""
+    return [f"{place}{number}" for number in range(count)] if place else []
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """Give the address of a server that takes whatever comes and never answers."""
+    talks: set[asyncio.StreamWriter] = set()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(writer)
+        try:
+            while await reader.read(65_536):
+                pass
+        except ConnectionError:
+            pass  # whoever gave up waiting may do so rudely
+        finally:
+            talks.discard(writer)
+            writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        for writer in list(talks):
+            writer.close()
