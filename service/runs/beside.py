@@ -29,20 +29,27 @@ def said_beside(rows: Iterable[ObservationRow], deciding: int | None) -> Beside:
     submitted_at: datetime | None = None
     completed_at: datetime | None = None
     for row in rows:
-        tells = row.callback_id is not None or row.outcome is not None
-        if not tells or row.reading is None or (deciding is not None and row.n >= deciding):
+        said = _said(row, deciding)
+        if said is None:
             continue
-        told: dict[str, Any] = json.loads(row.reading)
-        said = Reading.model_validate(
-            {"status": told["status"]}
-            | {name: told[name] for name in ("refs", "vendor_submitted_at", "vendor_completed_at") if name in told}
-        )
         other |= {
             name: value for name, value in said.refs.other.items() if row.callback_id is None or _proves_nothing(name)
         }
         submitted_at = submitted_at or said.vendor_submitted_at
         completed_at = said.vendor_completed_at or completed_at
     return Beside(other, submitted_at, completed_at)
+
+
+def _said(row: ObservationRow, deciding: int | None) -> Reading | None:
+    """Return the names and times that the row tells; `None` where it tells none, or is not before that look."""
+    tells = row.callback_id is not None or row.outcome is not None
+    if not tells or row.reading is None or (deciding is not None and row.n >= deciding):
+        return None
+    told: dict[str, Any] = json.loads(row.reading)
+    return Reading.model_validate(
+        {"status": told["status"]}
+        | {name: told[name] for name in ("refs", "vendor_submitted_at", "vendor_completed_at") if name in told}
+    )
 
 
 def _proves_nothing(name: str) -> bool:

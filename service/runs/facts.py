@@ -53,8 +53,7 @@ def run_facts(
     run: RunRow, rows: Sequence[ObservationRow], callbacks: tuple[int, int], charges: Sequence[Charge]
 ) -> RunFacts:
     """Return the run with what was seen of it. `rows` stand in the order of their numbers."""
-    telling = [row for row in rows if row.outcome is None or row.reading is not None]
-    beside = said_beside(telling, run.observation_n)
+    beside = said_beside(_telling(rows), run.observation_n)
     seen = [row for row in rows if row.outcome is None]
     deciding = next((row for row in seen if row.n == run.observation_n), None)
     status = RunState(run.state).status
@@ -82,15 +81,22 @@ def run_facts(
         deadline_at=run.deadline_at if _is_at_work(run) else None,
         raw_sha256=deciding.body_sha256 if deciding else None,
         raw_content_type=deciding.content_type if deciding else None,
-        raw_events=[
-            RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256 and row.effect != REREAD
-        ],
+        raw_events=_raw_events(seen),
         reused=run.via == Via.REUSE.value,
         charges=charges,
         refs=_refs(run, beside.other),
         vendor_submitted_at=beside.submitted_at,
         vendor_completed_at=beside.completed_at if run.observation_n is not None else None,
     )
+
+
+def _telling(rows: Sequence[ObservationRow]) -> list[ObservationRow]:
+    """Looks, and tries whose answer said more than that."""
+    return [row for row in rows if row.outcome is None or row.reading is not None]
+
+
+def _raw_events(seen: Sequence[ObservationRow]) -> list[RawEvent]:
+    return [RawEvent(row.body_sha256, row.at, Via(row.via)) for row in seen if row.body_sha256 and row.effect != REREAD]
 
 
 def _reading(deciding: ObservationRow | None, seen: Sequence[ObservationRow]) -> Reading | None:

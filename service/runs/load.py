@@ -7,7 +7,7 @@ A lock and the read that it protects are two statements where tables are joined:
 is joined to others shows those as they were (PostgreSQL manual, 13.2.1).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,8 +113,7 @@ def load(
     free = _lock_audio(connection, targets.values(), happened, media, wait=wait)
     led = _led(connection, [target.row.id for target in free if target.shares])
     free = _with_successors(connection, free, happened, led, targets, media)
-    coming = wait and any(target.row.media_id is None and target.shares for target in free)
-    savepoint = session.begin_nested() if coming else None
+    savepoint = session.begin_nested() if wait and _audio_may_come(free) else None
     detections = _lock_detections(connection, free, wait=wait)
     if savepoint is not None:
         if len(detections) < len(free):
@@ -125,11 +124,21 @@ def load(
     runs, last_n = _lock_runs(connection, detections)
     if any(isinstance(each, _CHANGE_MEDIA) for each in happened):
         media |= _locked_media(connection, happened, detections)
-    led = {leader: (oldest if oldest in runs else None) for leader, oldest in led.items()}
-    snapshot = Snapshot(detections, runs, media=media, successors=successors, last_n=last_n, led=led)
+    locked = _oldest_locked(led, runs)
+    snapshot = Snapshot(detections, runs, media=media, successors=successors, last_n=last_n, led=locked)
     held = {(target.row.account_id, target.row.mode) for target in targets.values() if target.has_budget}
     snapshot = load_beside(session, snapshot, happened, policy, now, with_budget=held)
     return load_facts(session, snapshot, policy) if facts else snapshot
+
+
+def _audio_may_come(targets: Collection[_Target]) -> bool:
+    """Return True if audio may come, while we wait for a lock, that is to be locked before."""
+    return any(target.row.media_id is None and target.shares for target in targets)
+
+
+def _oldest_locked(led: Mapping[str, str | None], runs: Collection[str]) -> dict[str, str | None]:
+    """Return each leader's oldest open follower, where that is locked too."""
+    return {leader: (oldest if oldest in runs else None) for leader, oldest in led.items()}
 
 
 def _targets(
@@ -179,14 +188,9 @@ def _lock_audio(
     wait: bool,
 ) -> list[_Target]:
     """Return the detections whose audio is ours alone now: until we commit no other moves runs that share it."""
-    coming = {each.detection_id: each.media_id for each in happened if isinstance(each, SourceReady)}
     if connection.dialect.name != "postgresql":
         return list(targets)
-    keys: dict[str, str] = {}
-    for target in targets:
-        media_id = coming.get(target.row.id, target.row.media_id)
-        if target.shares and media_id is not None and media_id in media:
-            keys[target.row.id] = audio_key(target.row.account_id, target.row.mode, media[media_id].sha256)
+    keys = _audio_keys(targets, happened, media)
     wanted = sorted(set(keys.values()))
     if not wanted:
         return list(targets)
@@ -195,6 +199,19 @@ def _lock_audio(
         return list(targets)
     ours = {key for key, got in connection.execute(_TRY_KEYS, {"keys": wanted}) if got}
     return [target for target in targets if target.row.id not in keys or keys[target.row.id] in ours]
+
+
+def _audio_keys(
+    targets: Collection[_Target], happened: Sequence[Input], media: Mapping[str, MediaRow]
+) -> dict[str, str]:
+    """Return the key of the audio that each of these detections has, or is about to have."""
+    coming = {each.detection_id: each.media_id for each in happened if isinstance(each, SourceReady)}
+    keys: dict[str, str] = {}
+    for target in targets:
+        media_id = coming.get(target.row.id, target.row.media_id)
+        if target.shares and media_id is not None and media_id in media:
+            keys[target.row.id] = audio_key(target.row.account_id, target.row.mode, media[media_id].sha256)
+    return keys
 
 
 def audio_key(account_id: str, mode: str, sha256: str) -> str:

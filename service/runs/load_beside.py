@@ -1,7 +1,7 @@
 """What deciding needs beside the locked rows: answers that can be shared, jobs that are taken, money, what was seen."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -9,16 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, select, text
 from sqlmodel import Session
 
+from service.detectors.latency import Latency
 from service.runs import inputs
 from service.runs.dedup_key import dedup_key, shares
 from service.runs.inputs import CallbackReceived, Input, LeaderEnded, VendorAccepted
 from service.runs.lifecycle import RunState
 from service.runs.models import RUN_ANSWERED
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import LedgerRow, ObservationRow, RunRow
+from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.state.certificate import CertificateState
 from service.runs.tables import CERTIFICATE, LEDGER, LEDGER_COLUMNS, OBSERVATION, OBSERVATION_COLUMNS, RUN, RUN_COLUMNS
+from service.spending.allowance import BudgetUsage
 from service.spending.budgets import usage_of
 from service.verdicts.votes import Rule
 
@@ -77,24 +79,38 @@ def load_beside(
     connection = session.connection()
     changes: dict[str, Any] = {}
     if leaders := sorted({each.leader_id for each in happened if isinstance(each, LeaderEnded)}):
-        changes["origins"] = {
-            origin.run.id: origin for origin in _origins(connection.execute(_ORIGINS, {"ids": leaders}))
-        }
+        changes["origins"] = _leaders_ended(connection, leaders)
     if keys := _keys_to_join(snapshot, happened):
         changes["answers"], changes["leaders"] = shared_answers(connection, keys, now - policy.reuse)
     if jobs := _jobs_named(snapshot, happened):
         changes["taken_jobs"] = _taken(connection, jobs)
-        changes["latencies"] = {
-            (run.mode, run.detector): policy.measured(session, run.mode, run.detector, now).called_back
-            for run in _runs_with_jobs(snapshot, happened)
-        }
+        changes["latencies"] = _latencies(session, _runs_with_jobs(snapshot, happened), policy, now)
     if any(isinstance(each, _PAYS) for each in happened):
-        owners = {(run.account_id, run.mode) for run in snapshot.runs.values()}.intersection(with_budget)
-        changes["budgets"] = usage_of(session, owners, now, lock=True) if owners else {}
-    announced = [each.run_id for each in happened if isinstance(each, CallbackReceived) and each.announced]
-    if announced:
-        changes["announced"] = {row[0]: row[1] for row in connection.execute(_ANNOUNCED, {"ids": announced})}
+        changes["budgets"] = _budgets(session, snapshot, now, with_budget)
+    if announcing := [each.run_id for each in happened if isinstance(each, CallbackReceived) and each.announced]:
+        changes["announced"] = _announced(connection, announcing)
     return replace(snapshot, **changes)
+
+
+def _leaders_ended(connection: Connection, ids: Sequence[str]) -> dict[str, Origin]:
+    return {origin.run.id: origin for origin in _origins(connection.execute(_ORIGINS, {"ids": ids}))}
+
+
+def _announced(connection: Connection, run_ids: Sequence[str]) -> dict[str, int]:
+    return {row[0]: row[1] for row in connection.execute(_ANNOUNCED, {"ids": run_ids})}
+
+
+def _latencies(
+    session: Session, runs: Sequence[RunRow], policy: DetectionPolicy, now: datetime
+) -> dict[tuple[str, str], Latency]:
+    return {(run.mode, run.detector): policy.measured(session, run.mode, run.detector, now).called_back for run in runs}
+
+
+def _budgets(
+    session: Session, snapshot: Snapshot, now: datetime, with_budget: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Mapping[str, BudgetUsage]]:
+    owners = {(run.account_id, run.mode) for run in snapshot.runs.values()}.intersection(with_budget)
+    return usage_of(session, owners, now, lock=True) if owners else {}
 
 
 def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) -> Snapshot:
@@ -149,15 +165,22 @@ def _keys_to_join(snapshot: Snapshot, happened: Sequence[Input]) -> set[DedupKey
     keys: set[DedupKey] = set()
     for run in snapshot.runs.values():
         detection = snapshot.detections.get(run.detection_id)
-        if detection is None or run.round != detection.round or not shares(detection):
-            continue
-        waits_in_cascade = run.state == RunState.RESERVED.value and detection.rule == Rule.CASCADE.value
-        if run.dedup_key and (waits_in_cascade or run.id in following):
-            keys.add((run.account_id, run.mode, run.dedup_key))
-        if detection.id in coming and coming[detection.id] in snapshot.media:
-            key = dedup_key(detection, run, snapshot.media[coming[detection.id]].sha256)
-            keys |= {(run.account_id, run.mode, key)} if key else set()
+        if detection is not None and run.round == detection.round and shares(detection):
+            media = snapshot.media.get(coming.get(detection.id, ""))
+            found = (_waiting_key(run, detection, following), _coming_key(run, detection, media))
+            keys |= {(run.account_id, run.mode, key) for key in found if key}
     return keys
+
+
+def _waiting_key(run: RunRow, detection: DetectionRow, following: Collection[str]) -> str | None:
+    """Return the key of a run that a cascade may come to, or that is to learn of its leader's end."""
+    waits_in_cascade = run.state == RunState.RESERVED.value and detection.rule == Rule.CASCADE.value
+    return run.dedup_key if waits_in_cascade or run.id in following else None
+
+
+def _coming_key(run: RunRow, detection: DetectionRow, media: MediaRow | None) -> str | None:
+    """Return the key that the run has once this audio is its detection's."""
+    return dedup_key(detection, run, media.sha256) if media is not None else None
 
 
 def _runs_with_jobs(snapshot: Snapshot, happened: Sequence[Input]) -> list[RunRow]:

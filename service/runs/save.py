@@ -147,7 +147,13 @@ def _save_looks(connection: Connection, decisions: Sequence[Decision]) -> None:
     _execute(connection, insert(OBSERVATION), looks)
     bodies = {(row.owner_id, row.sha256): row for decision in decisions for row in decision.raw_bodies}
     _execute(connection, insert_ignoring_conflicts(connection, RAW_BODY), [asdict(row) for row in bodies.values()])
-    copies = sorted({copy for decision in decisions for copy in decision.body_copies})
+    _copy_bodies(connection, sorted({copy for decision in decisions for copy in decision.body_copies}))
+    revisions = [asdict(row) for decision in decisions for row in decision.revisions]
+    _execute(connection, insert(REVISION), revisions)
+
+
+def _copy_bodies(connection: Connection, copies: Sequence[tuple[str, str, str]]) -> None:
+    """Copy these bytes: the owner, the new owner, the hash."""
     for owner, new_owner, digest in copies:
         # As old as the first copy is, so it goes when that does.
         kept = select(literal(new_owner), *(column for column in RAW_BODY.c if column.name != "owner_id")).where(
@@ -155,8 +161,6 @@ def _save_looks(connection: Connection, decisions: Sequence[Decision]) -> None:
         )
         names = ["owner_id", *(column.name for column in RAW_BODY.c if column.name != "owner_id")]
         connection.execute(insert_ignoring_conflicts(connection, RAW_BODY).from_select(names, kept))
-    revisions = [asdict(row) for decision in decisions for row in decision.revisions]
-    _execute(connection, insert(REVISION), revisions)
 
 
 def _save_certificates(
@@ -201,17 +205,21 @@ def _save_media(connection: Connection, decisions: Sequence[Decision]) -> None:
 
 
 def _save_charges(connection: Connection, decisions: Sequence[Decision]) -> dict[str, int]:
-    settled = [each for decision in decisions for each in decision.settled]
-    _execute(connection, _TAKEN, [{"the_id": charge_id} for charge_id, taken in settled if taken])
-    _execute(connection, _NOT_TAKEN, [{"the_id": charge_id} for charge_id, taken in settled if not taken])
-    latest = [run_ids for decision in decisions for run_ids in decision.latest_taken]
-    _execute(connection, _LATEST_TAKEN, [{"one": ids[0], "other": ids[-1]} for ids in latest])
+    _settle_charges(connection, decisions)
     opened = [_values(row) for decision in decisions for row in decision.charges]
     if not opened:
         return {}
     for row in opened:
         del row["id"]
     return {row[0]: row[1] for row in connection.execute(_OPEN_CHARGES, opened)}
+
+
+def _settle_charges(connection: Connection, decisions: Sequence[Decision]) -> None:
+    settled = [each for decision in decisions for each in decision.settled]
+    _execute(connection, _TAKEN, [{"the_id": charge_id} for charge_id, taken in settled if taken])
+    _execute(connection, _NOT_TAKEN, [{"the_id": charge_id} for charge_id, taken in settled if not taken])
+    latest = [run_ids for decision in decisions for run_ids in decision.latest_taken]
+    _execute(connection, _LATEST_TAKEN, [{"one": ids[0], "other": ids[-1]} for ids in latest])
 
 
 def _execute(connection: Connection, statement: Any, parameters: Sequence[dict[str, Any]]) -> None:

@@ -37,12 +37,16 @@ def callback_received(bench: Workbench, happened: CallbackReceived) -> CallbackE
     counts = not is_ended(run) or accepts_late_answer(detection, run)
     if counts and run.vendor_job_id is None and (misfit := _adopt(bench, run, happened)) is not None:
         return misfit
-    if happened.job_id is not None and run.vendor_job_id is not None and happened.job_id != run.vendor_job_id:
+    if _names_another_job(run, happened):
         return CallbackEnd(CallbackState.CONFLICT, run.id, note="names another job than the run's")
     if happened.announced is not None or happened.answer is None:
         return _announce_certificate(bench, run, happened)
     trusted = line.policy.trust == "payload" and not happened.by_name
     return CallbackEnd(_take(bench, run, happened.answer, line, counts=counts, trusted=trusted), run.id)
+
+
+def _names_another_job(run: RunRow, happened: CallbackReceived) -> bool:
+    return None not in (happened.job_id, run.vendor_job_id) and happened.job_id != run.vendor_job_id
 
 
 def _adopt(bench: Workbench, run: RunRow, happened: CallbackReceived) -> CallbackEnd | None:

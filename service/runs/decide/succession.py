@@ -51,10 +51,15 @@ def transfer_leadership(bench: Workbench, run: RunRow) -> None:
     successor.follows_run_id = None
     successor.submitted_as_run_id = run.submitted_as_run_id or run.id
     bench.followers_moved.append((run.id, successor.id))
+    _move_followers(bench, run, successor)
+    _note_status(bench, successor)
+
+
+def _move_followers(bench: Workbench, run: RunRow, successor: RunRow) -> None:
+    """Let the others that follow the run, as far as they were loaded, follow its successor."""
     for other in bench.snapshot.runs.values():
         if other.follows_run_id == run.id and other.ended_at is None and other.id != successor.id:
             bench.run(other.id).follows_run_id = successor.id
-    _note_status(bench, successor)
 
 
 def _move_keys(run: RunRow, successor: RunRow) -> None:
