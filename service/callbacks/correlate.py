@@ -173,24 +173,27 @@ def _certified(
     connection: Connection, callbacks: Sequence[ClaimedCallback], announced: Sequence[Announced | None]
 ) -> dict[int, tuple[str, bool]]:
     """The run whose certificate is known by that name, or one that was asked for of the same analysis."""
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    places: dict[tuple[str, str], dict[int, Announced]] = defaultdict(dict)
     for place, (callback, ready) in enumerate(zip(callbacks, announced, strict=True)):
         if ready is not None:
-            places[callback.mode, callback.vendor].append(place)
+            places[callback.mode, callback.vendor][place] = ready
     found: dict[int, tuple[str, bool]] = {}
     for (mode, vendor), wanted in sorted(places.items()):
-        ready_ones = {place: ready for place in wanted if (ready := announced[place]) is not None}
-        names = sorted({ready.certificate.certificate_id for ready in ready_ones.values()})
-        analyses = sorted({ready.analysis_id for ready in ready_ones.values() if ready.analysis_id is not None})
+        names = sorted({ready.certificate.certificate_id for ready in wanted.values()})
+        analyses = sorted({ready.analysis_id for ready in wanted.values() if ready.analysis_id is not None})
         asked = {"mode": mode, "vendor": vendor, "names": names, "analyses": analyses}
         rows = connection.execute(_CERTIFICATES, asked).all()
-        for place, ready in ready_ones.items():
-            named = next((row.run_id for row in rows if row.certificate_id == ready.certificate.certificate_id), None)
-            same = (row.run_id for row in rows if ready.analysis_id and row.analysis_id == ready.analysis_id)
-            run_id = named or next(same, None)
-            if run_id is not None:
-                found[place] = (run_id, named is not None)
+        certified = ((place, _certified_run(ready, rows)) for place, ready in wanted.items())
+        found |= {place: run for place, run in certified if run is not None}
     return found
+
+
+def _certified_run(ready: Announced, rows: Sequence[Any]) -> tuple[str, bool] | None:
+    """Return the run of that certificate among these rows, and whether it is known by that name."""
+    named = next((row.run_id for row in rows if row.certificate_id == ready.certificate.certificate_id), None)
+    same = (row.run_id for row in rows if ready.analysis_id and row.analysis_id == ready.analysis_id)
+    run_id = named or next(same, None)
+    return None if run_id is None else (run_id, named is not None)
 
 
 def _announced(callback: ClaimedCallback, line: Line | None) -> Announced | None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,7 +91,17 @@ def store_callbacks(
     """
     keyed = [(arrived, arrived.key) for arrived in batch]
     kept = _within_limits(session, keyed)
-    rows = {key: _row(arrived, key) for arrived, key in kept}
+    fresh = _store(session, {key: _row(arrived, key) for arrived, key in kept}, hand_off)
+    _make_room(session, [arrived for arrived, key in kept if key in fresh])
+    answers = _are_new(keyed, fresh)
+    again = [key for (arrived, key), new in zip(keyed, answers, strict=True) if not (new or arrived.stranger)]
+    if again:
+        _count_again(session, again, beyond=_keys(keyed) - _keys(kept))
+    return answers
+
+
+def _store(session: Session, rows: Mapping[Key, dict[str, Any]], hand_off: CallbackHandOff | None) -> set[Key]:
+    """Write those that are new, and let them be thought about; return their keys."""
     due = [row for row in rows.values() if row["due_at"] is not None]
     leased = _lease(due, hand_off)
     fresh = _insert(session, rows)
@@ -100,17 +110,25 @@ def store_callbacks(
         after_commit(session, lambda: hand_off.take(claimed))
     elif due:
         wakes(session, TOPIC)
-    rejected = ((arrived, key) for arrived, key in kept if arrived.quarantined and not arrived.stranger)
-    drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived, key in rejected if key in fresh))
-    unclaimed, again = set(fresh), list[Key]()
-    answers = []
-    for arrived, key in keyed:
+    return fresh
+
+
+def _keys(keyed: Iterable[tuple[Arrived, Key]]) -> set[Key]:
+    return {key for _, key in keyed}
+
+
+def _make_room(session: Session, stored: Iterable[Arrived]) -> None:
+    """Let the oldest of those rejected go out for those that came in."""
+    rejected = (arrived for arrived in stored if arrived.quarantined and not arrived.stranger)
+    drop_oldest(session, ((arrived.mode, arrived.vendor) for arrived in rejected))
+
+
+def _are_new(keyed: Sequence[tuple[Arrived, Key]], fresh: Collection[Key]) -> list[bool]:
+    """Return whether each is stored by this batch: of two that are the same the first is."""
+    unclaimed, answers = set(fresh), []
+    for _, key in keyed:
         answers.append(key in unclaimed)
-        if key not in unclaimed and not arrived.stranger:
-            again.append(key)
         unclaimed.discard(key)
-    if again:
-        _count_again(session, again, beyond={key for _, key in keyed} - {key for _, key in kept})
     return answers
 
 

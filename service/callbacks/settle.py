@@ -96,8 +96,7 @@ def process_callbacks(
 
     `merged`: one that said the same came before. `None`: somebody else has its run's rows now.
     """
-    known = [each for each in ready if each.match.run_id is not None and _is_configured(each, policy)]
-    strangers = [each.callback for each in ready if each not in known]
+    known, strangers = _told_apart(ready, policy)
     inputs = [_input(each) for each in known]
     facts = any(_claims_an_end(each) for each in known)
     before = load(session, inputs, policy, now, wait=wait, facts=facts) if inputs else Snapshot({}, {})
@@ -105,25 +104,36 @@ def process_callbacks(
     stored = _stored(connection, ready, known, before)
     ours = _still_ours(ready, stored)
     doubled = _doubled(known, before, ours, stored)
-    wanted = [(each, happened) for each, happened in zip(known, inputs, strict=True) if _is_new(each, ours, doubled)]
-    happened = [each for _, each in wanted]
+    wanted = [each for each in known if _is_new(each, ours, doubled)]
+    happened = [_input(each) for each in wanted]
     try:
         done, decisions, after = decide_all(before, happened, policy, now)
     except FactsNeededError:
         before = load_facts(session, before, policy)
         done, decisions, after = decide_all(before, happened, policy, now)
-    ends: dict[str, str | Exception | None] = {
-        each.callback.id: "merged" if each.callback.id in ours else "lease_lost" for each in ready
-    }
-    settled = [_settled(each.callback, result, ends, policy) for (each, _), result in zip(wanted, done, strict=True)]
+    ends = _ends_of_others(ready, ours)
+    settled = _all_settled(wanted, done, ends, policy)
     strangers = [each for each in strangers if each.id in ours]
     _pass_all_keys(connection, strangers, decisions, after)
     settled += _park(session, strangers, ends, policy, now)
     # Before the runs: what is parked here is woken again by what they learn in this very batch.
-    _write(connection, [row for row in settled if row is not None], _merges(known, ours, doubled))
+    _write(connection, settled, _merges(known, ours, doubled))
     if inputs:
         save(session, before, decisions, policy, now)
     return [ends[each.callback.id] for each in ready]
+
+
+def _told_apart(
+    ready: Sequence[ReadCallback], policy: DetectionPolicy
+) -> tuple[list[ReadCallback], list[ClaimedCallback]]:
+    """Return those whose run is known and whose vendor is configured, and the others."""
+    known = [each for each in ready if each.match.run_id is not None and _is_configured(each, policy)]
+    return known, [each.callback for each in ready if each not in known]
+
+
+def _ends_of_others(ready: Sequence[ReadCallback], ours: set[str]) -> dict[str, str | Exception | None]:
+    """Return what became of those that are not decided on: they are merged, or another's."""
+    return {each.callback.id: "merged" if each.callback.id in ours else "lease_lost" for each in ready}
 
 
 def _input(ready: ReadCallback) -> CallbackReceived:
@@ -211,6 +221,17 @@ def _merges(known: Sequence[ReadCallback], ours: set[str], doubled: _Doubles) ->
     ]
 
 
+def _all_settled(
+    decided: Sequence[ReadCallback],
+    done: Sequence[Done | Missed],
+    ends: dict[str, str | Exception | None],
+    policy: DetectionPolicy,
+) -> list[dict[str, Any]]:
+    """Return the rows of those that stand differently now; `ends` gets what became of each."""
+    rows = (_settled(each.callback, result, ends, policy) for each, result in zip(decided, done, strict=True))
+    return [row for row in rows if row is not None]
+
+
 def _settled(
     callback: ClaimedCallback, result: Done | Missed, ends: dict[str, str | Exception | None], policy: DetectionPolicy
 ) -> dict[str, Any] | None:
@@ -258,7 +279,7 @@ def _park(
     ends: dict[str, str | Exception | None],
     policy: DetectionPolicy,
     now: datetime,
-) -> list[dict[str, Any] | None]:
+) -> list[dict[str, Any]]:
     """Park callbacks of runs that we do not know yet.
 
     Their run may be learning its job just now: both pass the name's key, and one of the two sees the other. What is
@@ -266,7 +287,7 @@ def _park(
     """
     if not strangers:
         return []
-    rows: list[dict[str, Any] | None] = []
+    rows: list[dict[str, Any]] = []
     for callback, match in zip(strangers, correlate(session, strangers, policy.catalogue), strict=True):
         found = match.run_id is not None and policy.catalogue.line(callback.mode, callback.vendor) is not None
         happening = CallbackInput.FOUND if found else CallbackInput.PARKED

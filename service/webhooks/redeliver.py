@@ -110,14 +110,22 @@ def set_off(
     rows = _locked(session, endpoint_id, chosen) if chosen else []
     kept = {row.id for row in rows if row.id in chosen and may(row)}
     some = [row for row in rows if row.id in kept or row.state in UNFINISHED]
-    line = [InLine(row.id, row.detection_id, DeliveryState(row.state), row.attempts, row.created_at) for row in some]
-    moves = placed(line, kept, choice, before or now)
+    moves = placed(_in_line(some), kept, choice, before or now)
     if moves:
-        session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in some if row.id in moves])
-        wakes(session, TOPIC)
-        # What was written while we waited for the locks is behind these, and was not seen.
-        unblock(session, {row.detection_id for row in some if moves.get(row.id) is DeliveryState.SKIPPED} - {None}, now)
+        _move(session, some, moves, now)
     return Counter(state for row_id, state in moves.items() if row_id in kept)
+
+
+def _in_line(rows: Sequence[Any]) -> list[InLine]:
+    return [InLine(row.id, row.detection_id, DeliveryState(row.state), row.attempts, row.created_at) for row in rows]
+
+
+def _move(session: Session, rows: Sequence[Any], moves: Mapping[str, DeliveryState], now: datetime) -> None:
+    """Write where these rows are put, and let go what a skipped one held up."""
+    session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in rows if row.id in moves])
+    wakes(session, TOPIC)
+    # What was written while we waited for the locks is behind these, and was not seen.
+    unblock(session, {row.detection_id for row in rows if moves.get(row.id) is DeliveryState.SKIPPED} - {None}, now)
 
 
 def _locked(session: Session, endpoint_id: str, chosen: Mapping[str, str | None]) -> Sequence[Any]:
