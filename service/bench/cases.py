@@ -16,6 +16,8 @@ from service.bench.flow import measure as flow
 from service.bench.flow.report import flow_reached, flow_report, show_flow
 from service.bench.ingest import measure as ingest
 from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
+from service.bench.memory import measure as memory
+from service.bench.memory.report import memory_reached, memory_report, show_memory
 from service.bench.neighbours import measure as neighbours
 from service.bench.neighbours.report import neighbours_reached, neighbours_report, show_neighbours
 from service.bench.reach import Reach
@@ -102,6 +104,16 @@ async def _neighbours(setup: Setup) -> Report:
     return neighbours_report(rounds, size, setup.database)
 
 
+async def _memory(setup: Setup) -> Report:
+    size = memory.QUICK if setup.quick else memory.FULL
+    rounds = [
+        await memory.measure_round(version, setup.server, size)
+        for _ in range(size.rounds)
+        for version in setup.versions
+    ]
+    return memory_report(rounds, size, setup.database)
+
+
 CASES: Mapping[str, Case] = {
     "chain": Case(_chain, show_chain, chain_reached),
     "flow": Case(_flow, show_flow, flow_reached),
@@ -109,4 +121,5 @@ CASES: Mapping[str, Case] = {
     "deliver": Case(_deliver, show_deliver, deliver_reached),
     "claim": Case(_claim, show_claim, claim_reached),
     "neighbours": Case(_neighbours, show_neighbours, neighbours_reached),
+    "memory": Case(_memory, show_memory, memory_reached),
 }

@@ -93,6 +93,17 @@ def neighbours(database: DatabaseOption = None, quick: QuickFlag = False, json_p
     _measure("neighbours", database, quick, json_path)
 
 
+@group.command()
+def memory(
+    database: DatabaseOption = None,
+    quick: QuickFlag = False,
+    against: AgainstOption = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Look at the resident memory of an idle web process with worker, 12 s after its start."""
+    _measure("memory", database, quick, json_path, against)
+
+
 @group.command(hidden=True)
 def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
     """Serve the bare route of `ingest` and `deliver`, as every command serves."""

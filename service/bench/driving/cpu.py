@@ -1,4 +1,4 @@
-"""CPU time of processes, as Linux accounts for it. Elsewhere there is none to be had, and none is told."""
+"""CPU time and memory of processes, as Linux accounts for them. Elsewhere there are none to be had, and none told."""
 
 import os
 from collections.abc import Iterable
@@ -20,6 +20,16 @@ def cpu_ms(process_id: int) -> float | None:
         return None
     fields = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
     return (int(fields[11]) + int(fields[12])) * _TICKS_MS
+
+
+def resident_mib(process_id: int) -> float | None:
+    """Return the MiB of memory that the process holds now; `None` where that cannot be known."""
+    try:
+        status = (_PROC / str(process_id) / "status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(sizes[0]) / 1024 if sizes else None
 
 
 def database_cpu_ms(url: URL) -> float | None:

@@ -1,0 +1,1 @@
+"""Memory of a process that has nothing to do."""

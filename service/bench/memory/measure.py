@@ -1,0 +1,52 @@
+"""Resident memory of `relay web --with-worker` a while after its start, with nothing to do."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.bench.driving.cpu import resident_mib
+from service.bench.driving.generator import BenchError
+from service.bench.driving.processes import Version, deployed, fresh_database
+from service.bench.driving.vendor import Secrets
+
+_NOBODY = "http://127.0.0.1:9"  # no vendor is asked here
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many seconds after its start a process is looked at, and how often that is done."""
+
+    after_seconds: float
+    rounds: int
+
+
+FULL = Size(after_seconds=12, rounds=2)
+QUICK = Size(after_seconds=4, rounds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one version held, in MiB."""
+
+    version: str
+    mib: float
+
+
+async def measure_round(version: Version, server: str | None, size: Size) -> Round:
+    """Start one version on a fresh database, wait, and look. Raise `BenchError` where memory cannot be seen."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
+        database_url = stack.enter_context(fresh_database(server, folder))
+        shared = Secrets("a key", "a secret", "")
+        one = await stack.enter_async_context(deployed(version, database_url, folder, _NOBODY, shared, together=True))
+        until = asyncio.get_running_loop().time() + size.after_seconds
+        await one.ready()
+        await asyncio.sleep(until - asyncio.get_running_loop().time())
+        one.must_run()
+        (process,) = one.running.values()
+        mib = resident_mib(process.pid)
+        if mib is None:
+            raise BenchError("the memory of a process can be seen on Linux alone")
+        return Round(version.name, mib)
