@@ -20,6 +20,8 @@ from service.bench.memory import measure as memory
 from service.bench.memory.report import memory_reached, memory_report, show_memory
 from service.bench.neighbours import measure as neighbours
 from service.bench.neighbours.report import neighbours_reached, neighbours_report, show_neighbours
+from service.bench.polling import measure as polling
+from service.bench.polling.report import polling_reached, polling_report, show_polling
 from service.bench.reach import Reach
 
 Report = dict[str, Any]
@@ -114,6 +116,12 @@ async def _memory(setup: Setup) -> Report:
     return memory_report(rounds, size, setup.database)
 
 
+async def _polling(setup: Setup) -> Report:
+    size = polling.QUICK if setup.quick else polling.FULL
+    asked = await polling.measure_polling(setup.serve, setup.server, size)
+    return polling_report(asked, size, setup.database)
+
+
 CASES: Mapping[str, Case] = {
     "chain": Case(_chain, show_chain, chain_reached),
     "flow": Case(_flow, show_flow, flow_reached),
@@ -122,4 +130,5 @@ CASES: Mapping[str, Case] = {
     "claim": Case(_claim, show_claim, claim_reached),
     "neighbours": Case(_neighbours, show_neighbours, neighbours_reached),
     "memory": Case(_memory, show_memory, memory_reached),
+    "polling": Case(_polling, show_polling, polling_reached),
 }

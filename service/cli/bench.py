@@ -104,6 +104,12 @@ def memory(
     _measure("memory", database, quick, json_path, against)
 
 
+@group.command()
+def polling(database: DatabaseOption = None, quick: QuickFlag = False, json_path: JsonPath = None) -> None:
+    """Count what the vendor is asked for a detection, when its callbacks work and when every one is lost."""
+    _measure("polling", database, quick, json_path)
+
+
 @group.command(hidden=True)
 def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
     """Serve the bare route of `ingest` and `deliver`, as every command serves."""
@@ -143,7 +149,7 @@ def _failures_told() -> Iterator[None]:
 
 
 def _measure(name: str, database: str | None, quick: bool, json_path: Path | None, against: str | None = None) -> None:
-    """Measure one case and tell it: a table, or JSON, or both."""
+    """Measure one case and tell it: tables, or JSON, or both."""
     from service.bench.cases import CASES, Setup  # noqa: PLC0415 - `relay --help` is quick
     from service.bench.reach import show_reached  # noqa: PLC0415
     from service.bench.report import write_json  # noqa: PLC0415

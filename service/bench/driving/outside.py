@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 from starlette.types import ASGIApp
@@ -19,6 +20,17 @@ from service.sandbox.app import SandboxSettings, create
 
 Serve = Callable[[Callable[[str], ASGIApp]], AbstractAsyncContextManager[str]]
 """Serves the application that is made for an address, and gives the address."""
+
+
+class Twins(Protocol):
+    """The vendors' twins, and what their owner has to close."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """What answers for them."""
+
+    async def aclose(self) -> None:
+        """Drop what is still owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +51,15 @@ async def running_outside(
     server: str | None,
     twin_latency_seconds: float,
     changed: Mapping[str, str] | None = None,
+    make: Callable[[SandboxSettings], Twins] = create,
 ) -> AsyncIterator[Outside]:
-    """Run the version, and end it; its customer has one endpoint, and the twin calls back after its latency."""
+    """Run the version, and end it; its customer has one endpoint, and the twin calls back after its latency.
+
+    `changed` are settings that are other ones here; `make` makes the twins.
+    """
     inbox, callback_url = Inbox(), [""]
     shared = Secrets(*(secrets.token_hex(16) for _ in range(3)))
-    twins = create(
+    twins = make(
         SandboxSettings(
             secret=shared.twin,
             api_key=shared.api_key,

@@ -1,0 +1,1 @@
+"""What a vendor is asked for a detection, with callbacks and without."""
