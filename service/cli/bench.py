@@ -110,6 +110,19 @@ def polling(database: DatabaseOption = None, quick: QuickFlag = False, json_path
     _measure("polling", database, quick, json_path)
 
 
+@group.command("all")
+def every_case(
+    database: DatabaseOption = None,
+    quick: QuickFlag = False,
+    against: AgainstOption = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Measure every case in turn, and tell in one table what was reached of what is to be."""
+    from service.bench.cases import CASES  # noqa: PLC0415 - `relay --help` is quick
+
+    _measure_all(list(CASES), database, quick, json_path, against)
+
+
 @group.command(hidden=True)
 def bare(port: Annotated[int, typer.Option(help="Where to listen on loopback.")]) -> None:
     """Serve the bare route of `ingest` and `deliver`, as every command serves."""
@@ -162,3 +175,31 @@ def _measure(name: str, database: str | None, quick: bool, json_path: Path | Non
         show_reached({name: report})
     if json_path is not None:
         write_json(report, str(json_path))
+
+
+def _measure_all(
+    names: Sequence[str], database: str | None, quick: bool, json_path: Path | None, against: str | None
+) -> None:
+    """Measure these cases one after the other. One that fails is told, the others go on, and the end is status 1."""
+    from service.bench.cases import CASES, Setup  # noqa: PLC0415 - `relay --help` is quick
+    from service.bench.driving.generator import BenchError  # noqa: PLC0415
+    from service.bench.reach import show_reached  # noqa: PLC0415
+    from service.bench.report import write_json  # noqa: PLC0415
+
+    told, reports = str(json_path) != "-", {}
+    with _versions(against) as versions:
+        for name in names:
+            try:
+                reports[name] = asyncio.run(CASES[name].measure(Setup(serve, database, versions, quick)))
+            except BenchError as error:
+                sys.stderr.write(f"{name}: {error}\n")
+            else:
+                if told:
+                    CASES[name].show(reports[name])
+                    sys.stdout.write("\n")
+    if told:
+        show_reached(reports)
+    if json_path is not None:
+        write_json(reports, str(json_path))
+    if len(reports) < len(names):
+        raise typer.Exit(1)
