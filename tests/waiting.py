@@ -11,8 +11,11 @@ _PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.08  # who waits long looks seldom: a look may be a request to a process that is busy starting
 
 
-async def until(predicate: Callable[[], object], *, seconds: float = 10) -> None:
-    """`predicate()`, plain or async, has come true. The test fails if it has not after `seconds`."""
+async def until(predicate: Callable[[], object], *, seconds: float = 30) -> None:
+    """`predicate()`, plain or async, has come true. The test fails if it has not after `seconds`.
+
+    The default has room for a slow machine: where all is well nobody waits for it.
+    """
     deadline = time.monotonic() + seconds
     pause = _PAUSE_SECONDS
     while not await _holds(predicate):

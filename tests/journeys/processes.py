@@ -147,16 +147,19 @@ class Deployment:
             database.close()
 
     async def ready(self, url: str | None = None) -> None:
-        """The web process answers."""
+        """The web process answers. The test fails at once if a process of this deployment has ended meanwhile."""
+        running = [process for process in self.processes if process.popen and process.popen.poll() is None]
         async with httpx.AsyncClient() as client:
 
             async def answers() -> bool:
+                for process in running:
+                    assert process.running.poll() is None, process.log
                 try:
                     return (await client.get(f"{url or self.url}/readyz")).status_code == 200
                 except httpx.TransportError:
                     return False
 
-            await until(answers, seconds=90)
+            await until(answers, seconds=200)
 
 
 def _key(session: Session, mode: str) -> str:

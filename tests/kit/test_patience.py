@@ -18,7 +18,7 @@ from service.kit.patience import FOREVER, UNHURRIED, Deadline, Patience
 from service.kit.postgres import TooLate
 from service.kit.repeat import REPEATED
 from service.kit.wake import Wake
-from service.kit.watchdog import Watchdog
+from service.kit.watchdog import Watchdog, _is_refusal
 from tests.api import troubles
 from tests.kit.things import THING, count, make_table, names, put
 from tests.proxy import Proxy, proxy_to
@@ -243,12 +243,12 @@ async def test_the_watchdog_ends_a_process_that_is_not_served(postgres_url: str)
     ended = threading.Event()
     async with behind_a_proxy(postgres_url, Patience(connect=2, statement=1)) as (database, proxy):
         await database.read(limits)
-        dog = Watchdog(database, 1.0, ended.set)
+        dog = Watchdog(database, 3.0, ended.set)
         watch = threading.Thread(target=dog.watch)
         watch.start()
-        assert not await asyncio.to_thread(ended.wait, 2)  # nobody asks for anything, and all is well
+        assert not await asyncio.to_thread(ended.wait, 4)  # nobody asks for anything, and all is well
         proxy.stop()
-        assert await asyncio.to_thread(ended.wait, 10)
+        assert await asyncio.to_thread(ended.wait, 30)
         await asyncio.to_thread(watch.join)
 
 
@@ -277,15 +277,27 @@ REFUSALS = [
 ]
 
 
+NO_ANSWERS = [psycopg.errors.ConnectionTimeout("connection timeout expired"), TooLate("no answer")]
+
+
 @pytest.mark.parametrize("words", REFUSALS)
-async def test_the_watchdog_lets_a_process_be_that_is_plainly_refused(postgres_url: str, words: str) -> None:
+def test_these_words_are_a_refusal(words: str) -> None:
+    assert _is_refusal(psycopg.OperationalError(words))
+
+
+@pytest.mark.parametrize("error", NO_ANSWERS)
+def test_silence_is_no_refusal(error: Exception) -> None:
+    assert not _is_refusal(error)
+
+
+async def test_the_watchdog_lets_a_process_be_that_is_plainly_refused(postgres_url: str) -> None:
     ended = threading.Event()
     with opened(postgres_url, QUICK) as database:
-        dog = Watchdog(database, 0.3, ended.set)
-        with troubles.refusing(database, psycopg.OperationalError(words)):
+        dog = Watchdog(database, 3.0, ended.set)
+        with troubles.refusing(database, psycopg.OperationalError(REFUSALS[0])):
             watch = threading.Thread(target=dog.watch)
             watch.start()
-            assert not await asyncio.to_thread(ended.wait, 1)
+            assert not await asyncio.to_thread(ended.wait, 4)
         before = database.good_at
         await until(lambda: database.good_at > before)
         dog.stop()
@@ -293,9 +305,7 @@ async def test_the_watchdog_lets_a_process_be_that_is_plainly_refused(postgres_u
     assert not ended.is_set()
 
 
-@pytest.mark.parametrize(
-    "error", [psycopg.errors.ConnectionTimeout("connection timeout expired"), TooLate("no answer")]
-)
+@pytest.mark.parametrize("error", NO_ANSWERS)
 async def test_the_watchdog_ends_a_process_whose_connections_are_never_answered(
     postgres_url: str, error: Exception
 ) -> None:
@@ -303,7 +313,7 @@ async def test_the_watchdog_ends_a_process_whose_connections_are_never_answered(
     with opened(postgres_url, QUICK) as database, troubles.refusing(database, error):
         watch = threading.Thread(target=Watchdog(database, 0.3, ended.set).watch)
         watch.start()
-        assert await asyncio.to_thread(ended.wait, 10)
+        assert await asyncio.to_thread(ended.wait, 30)
         await asyncio.to_thread(watch.join)
 
 
@@ -315,6 +325,6 @@ async def test_the_watchdog_ends_a_process_whose_threads_all_hang(postgres_url: 
         with troubles.refusing(database, psycopg.OperationalError(REFUSALS[0])):
             watch = threading.Thread(target=Watchdog(database, 0.3, ended.set).watch)
             watch.start()
-            assert await asyncio.to_thread(ended.wait, 5)
+            assert await asyncio.to_thread(ended.wait, 30)
         go_on.set()
         await asyncio.to_thread(watch.join)

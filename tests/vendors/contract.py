@@ -58,7 +58,7 @@ def raw(body: object, status: int = 200, **headers: str) -> Raw:
 
 def exchange() -> Exchange:
     """One with room for a slow machine."""
-    return Exchange(timeout_seconds=30)
+    return Exchange(timeout_seconds=30, connect_seconds=30)
 
 
 class DetectorContract:

@@ -79,7 +79,8 @@ async def stream_server(script: Script) -> AsyncIterator[StreamServer]:
 
 def streaming(base_url: str, *, timeout_seconds: float = 30, key: str = KEY, **knobs: Any) -> Modulate:
     """The adapter, with room for a slow machine."""
-    return Modulate(ModulateConfig(base_url, key, **knobs), exchange(), timeout_seconds=timeout_seconds)
+    how = ModulateConfig(base_url, key, **knobs)
+    return Modulate(how, exchange(), timeout_seconds=timeout_seconds, connect_seconds=timeout_seconds)
 
 
 def ask(*chunks: bytes, media: Callable[[], AsyncIterator[bytes]] | None = None, **known: Any) -> Ask:
