@@ -4,40 +4,38 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
+from service import __main__
+from service.cli import demo as command
+from service.cli.demo_service import Customer
 from service.sandbox.track import write_track
 
 ROOT = Path(__file__).parents[2]
 
 DETECTORS = ("aippim/standard", "asc", "pex", "modulate")
-WITHOUT_A_SECRET = """
-import sys
-from service.cli import demo
-real = demo._register
-
-async def forgetful(customer):
-    await real(customer)
-    customer.secrets[:] = ["whsec_" + "A" * 32]
-
-demo._register = forgetful
-sys.exit(demo.run_demo([], None, keep=False))
-"""
-
 pytestmark = pytest.mark.timeout(150)
 
 
-def demo(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+@dataclass
+class Done:
+    """How a demo ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def process(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """`relay demo` in an environment that sets nothing of ours."""
-    return python("-m", "service", "demo", *map(str, arguments), folder=folder)
-
-
-def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The same interpreter, started for this."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-m", "service", "demo", *map(str, arguments)],
         env={"PATH": os.environ["PATH"], "TMPDIR": str(folder), "COLUMNS": "80"},
         cwd=ROOT,
         check=False,
@@ -45,6 +43,32 @@ def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=140,
     )
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """The same in this process, which loads nothing anew: one that is a process of its own is enough."""
+    mask, logs = os.umask(0), structlog.get_config()
+    os.umask(mask)
+
+    def set_up_logs(_: str, level: int) -> None:
+        """Write no less than a person sees; what is set for good in a process of its own is put back here."""
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+
+    monkeypatch.setattr(command, "set_up_logs", set_up_logs)
+
+    def run(*arguments: str | Path, folder: Path) -> Done:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys, "argv", ["relay", "demo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            __main__.main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    yield run
+    os.umask(mask)
+    structlog.configure(**logs)
 
 
 def track(folder: Path, name: str) -> Path:
@@ -60,7 +84,7 @@ def rows(output: str, *detectors: str) -> dict[str, str]:
 
 
 def test_the_demo_ends_well_with_four_detectors_and_a_verified_webhook(tmp_path: Path) -> None:
-    done = demo(folder=tmp_path)
+    done = process(folder=tmp_path)
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
     assert all("ai_generated" in row for row in found.values())
@@ -80,14 +104,23 @@ def test_the_demo_ends_well_with_four_detectors_and_a_verified_webhook(tmp_path:
     assert done.stderr == ""
 
 
-def test_a_webhook_that_the_customer_cannot_verify_is_no_good_end(tmp_path: Path) -> None:
-    done = python("-c", WITHOUT_A_SECRET, folder=tmp_path)
+def test_a_webhook_that_the_customer_cannot_verify_is_no_good_end(
+    demo: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = command._register
+
+    async def forgetful(customer: Customer) -> None:
+        await register(customer)
+        customer.secrets[:] = ["whsec_" + "A" * 32]
+
+    monkeypatch.setattr(command, "_register", forgetful)
+    done = demo(folder=tmp_path)
     assert done.returncode == 1
     assert "NOT verified" in done.stdout
     assert "4 of 4 detectors report AI-generated music" in done.stdout
 
 
-def test_each_recording_has_its_table_and_its_webhook(tmp_path: Path) -> None:
+def test_each_recording_has_its_table_and_its_webhook(demo: Callable[..., Done], tmp_path: Path) -> None:
     names = (
         "x.disagree.wav",
         "x.too-short.ai.wav",
@@ -114,7 +147,9 @@ def test_each_recording_has_its_table_and_its_webhook(tmp_path: Path) -> None:
     assert [polled[name].split()[-2] for name in ("aippim/standard", "asc")] == ["poll", "poll"]
 
 
-def test_a_failure_is_never_a_pass_and_kept_is_what_was_asked_to_be_kept(tmp_path: Path) -> None:
+def test_a_failure_is_never_a_pass_and_kept_is_what_was_asked_to_be_kept(
+    demo: Callable[..., Done], tmp_path: Path
+) -> None:
     sent, place = track(tmp_path, "x.fail.wav"), tmp_path / "place"
     place.mkdir()
     done = demo(sent, "--keep", "--detectors", "aippim/standard,asc", folder=place)
@@ -138,7 +173,9 @@ def test_a_failure_is_never_a_pass_and_kept_is_what_was_asked_to_be_kept(tmp_pat
         ((str(ROOT / "README.md"),), 1, "415"),
     ],
 )
-def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], status: int, text: str, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_said(
+    demo: Callable[..., Done], arguments: tuple[str, ...], status: int, text: str, tmp_path: Path
+) -> None:
     done = demo(*arguments, folder=tmp_path)
     assert done.returncode == status
     assert text in done.stdout + done.stderr
