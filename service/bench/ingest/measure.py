@@ -62,7 +62,7 @@ async def measure_round(version: Version, server: str | None, size: Size) -> Rou
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
         database_url = stack.enter_context(fresh_database(server, folder))
-        shared = Secrets("", secret, "")
+        shared = Secrets(secrets.token_hex(16), secret, "")  # without a key there the vendor is not heard either
         one = await stack.enter_async_context(deployed(version, database_url, folder, _NOBODY, shared))
         address, _ = await asyncio.gather(asyncio.to_thread(one.run, "callback-url", VENDOR), one.ready())
         bare_url, bare = await stack.enter_async_context(running_bare())
