@@ -187,7 +187,7 @@ async def test_a_second_process_on_the_same_sqlite_file_refuses(sqlite_url: str,
         await one.ready()
         second = one.process("web", PORT=str(free_port()))
         second.start()
-        await until(lambda: second.running.poll() is not None, seconds=20)
+        await until(lambda: second.running.poll() is not None, seconds=60)
         assert second.running.returncode == 2
         assert "SQLite is one process" in second.log
         first.stop()

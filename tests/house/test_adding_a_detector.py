@@ -146,6 +146,7 @@ def one(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     url = f"sqlite:///{tmp_path / 'relay.db'}"
     upgrade(url)
     with deployment(url, tmp_path) as one:
+        one.forked = False  # what could be copied has not loaded that tree
         one.process("web", "--with-worker").start()
         yield one
 
