@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from service.detectors.reading import Conflict, Reading, Refs
@@ -103,7 +104,7 @@ def _reading(deciding: ObservationRow | None, seen: Sequence[ObservationRow]) ->
     """Return the deciding answer, with a conflict for each other end that the vendor called back."""
     if deciding is None or deciding.reading is None:
         return None
-    reading = Reading.model_validate_json(deciding.reading)
+    reading = stored_reading(deciding.reading)
     conflicts = list(contradictions(reading, [row for row in seen if row.n != deciding.n]))
     return reading.model_copy(update={"conflicts": [*reading.conflicts, *conflicts]}) if conflicts else reading
 
@@ -114,11 +115,17 @@ def contradictions(reading: Reading, others: Sequence[ObservationRow]) -> Iterat
     for row in others:
         if row.callback_id is None or row.reading is None or row.effect == PARTIAL:
             continue
-        end = _end(Reading.model_validate_json(row.reading))
+        end = _end(stored_reading(row.reading))
         if end is not None and end not in known:
             known.add(end)
             detail = f"a callback said {end}, the answer {_end(reading)}"
             yield Conflict(kind=ConflictKind.VENDOR_INTERNAL, detail=detail)
+
+
+@lru_cache(maxsize=128)
+def stored_reading(text: str) -> Reading:
+    """Return the reading that was stored so. Kept, for a run that ends is looked at several times; it never changes."""
+    return Reading.model_validate_json(text)
 
 
 def _end(reading: Reading) -> str | None:
