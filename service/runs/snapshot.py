@@ -10,8 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from service.detectors.latency import Latency
+from service.detectors.words import Via
+from service.runs.lifecycle import RunState
 from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.spending.allowance import BudgetUsage
+
+_ANSWERED = frozenset({RunState.SUCCEEDED.value, RunState.NOT_APPLICABLE.value})
 
 if TYPE_CHECKING:
     from service.runs.decide.workbench import Decision
@@ -77,13 +81,6 @@ class Snapshot:
         last_n = dict(self.last_n)
         for row in decision.observations:
             last_n[row.run_id] = row.n
-        leaders, answers = dict(self.leaders), dict(self.answers)
-        for run in decision.runs.values():
-            if run.leader_key is not None:
-                leaders[run.account_id, run.mode, run.leader_key] = run.id
-        for key, run_id in list(leaders.items()):
-            if run_id in decision.runs and decision.runs[run_id].leader_key is None:
-                del leaders[key]
         taken = dict(self.taken_jobs)
         for run in decision.runs.values():
             if run.vendor_job_id is not None:
@@ -97,9 +94,38 @@ class Snapshot:
             detections={**self.detections, **decision.detections},
             runs=runs,
             last_n=last_n,
-            leaders=leaders,
-            answers=answers,
+            led={**_led_in(decision), **self.led},
+            leaders=self._leaders_after(decision),
+            answers={**self.answers, **_answers_in(decision)},
             taken_jobs=taken,
             budgets=decision.budgets if decision.budgets is not None else self.budgets,
             facts=decision.facts,
         )
+
+    def _leaders_after(self, decision: "Decision") -> dict[DedupKey, str]:
+        given_up = {run.id for run in decision.runs.values() if run.leader_key is None}
+        leaders = {key: run_id for key, run_id in self.leaders.items() if run_id not in given_up}
+        for run in decision.runs.values():
+            if run.leader_key is not None:
+                leaders[run.account_id, run.mode, run.leader_key] = run.id
+        return leaders
+
+
+def _led_in(decision: "Decision") -> dict[str, str]:
+    """Return the leaders that runs have joined here, each with its first new follower."""
+    led: dict[str, str] = {}
+    for run in decision.runs.values():
+        if run.follows_run_id is not None and run.ended_at is None:
+            led.setdefault(run.follows_run_id, run.id)
+    return led
+
+
+def _answers_in(decision: "Decision") -> dict[DedupKey, Origin]:
+    """Return the answers that vendors gave here, for runs that come to ask the same in this very batch."""
+    seen = {(row.run_id, row.n): row for row in decision.observations}
+    answers: dict[DedupKey, Origin] = {}
+    for run in decision.runs.values():
+        deciding = seen.get((run.id, run.observation_n or 0))
+        if run.dedup_key and deciding is not None and deciding.via != Via.REUSE.value and run.state in _ANSWERED:
+            answers[run.account_id, run.mode, run.dedup_key] = Origin(run, deciding)
+    return answers

@@ -13,6 +13,7 @@ from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.events.models import Event
 from service.media.models import Media
 from service.runs.models import (
+    FOLLOWERS_DUE,
     RUN_DISPATCHABLE,
     RUN_POLLABLE,
     SOURCE_WAITING,
@@ -66,6 +67,8 @@ def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | N
             yield f"run {run.state}", run.due_at, run.lease_token, None
     for run in session.exec(select(Run).where(col(Run.ended_at).is_(None), col(Run.due_at).is_(None))):
         yield f"run {run.state}", None, run.lease_token, run.deadline_at + _AT_LAST
+    for leader in session.exec(select(Run).where(text(FOLLOWERS_DUE))):
+        yield "followers due", leader.followers_due_at, None, None
     for callback in session.exec(select(Callback).where(text(CALLBACK_WAITING))):
         yield "callback due", callback.due_at, callback.lease_token, None
     for parked in session.exec(select(Callback).where(Callback.state == "parked")):
