@@ -56,12 +56,7 @@ def look(session: Session, now: datetime) -> Look:
     return Look(found.open, found.due, found.leased, min(times, default=None))
 
 
-def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | None, datetime | None]]:
-    """Yield every row that is not at its end: its name, when it is due, whose it is, when it ends at the latest."""
-    for source in session.exec(select(Detection).where(text(SOURCE_WAITING))):
-        yield "source due", source.due_at, source.lease_token, None
-    for detection in session.exec(select(Detection).where(col(Detection.completed_at).is_(None))):
-        yield f"detection {detection.status}", None, None, detection.deadline_at + _AT_LAST
+def _open_runs(session: Session) -> Iterator[tuple[str, datetime | None, str | None, datetime | None]]:
     for waiting in (RUN_DISPATCHABLE, RUN_POLLABLE):
         for run in session.exec(select(Run).where(text(waiting))):
             yield f"run {run.state}", run.due_at, run.lease_token, None
@@ -69,6 +64,15 @@ def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | N
         yield f"run {run.state}", None, run.lease_token, run.deadline_at + _AT_LAST
     for leader in session.exec(select(Run).where(text(FOLLOWERS_DUE))):
         yield "followers due", leader.followers_due_at, None, None
+
+
+def _open_rows(session: Session) -> Iterator[tuple[str, datetime | None, str | None, datetime | None]]:
+    """Yield every row that is not at its end: its name, when it is due, whose it is, when it ends at the latest."""
+    for source in session.exec(select(Detection).where(text(SOURCE_WAITING))):
+        yield "source due", source.due_at, source.lease_token, None
+    for detection in session.exec(select(Detection).where(col(Detection.completed_at).is_(None))):
+        yield f"detection {detection.status}", None, None, detection.deadline_at + _AT_LAST
+    yield from _open_runs(session)
     for callback in session.exec(select(Callback).where(text(CALLBACK_WAITING))):
         yield "callback due", callback.due_at, callback.lease_token, None
     for parked in session.exec(select(Callback).where(Callback.state == "parked")):
