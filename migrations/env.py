@@ -17,7 +17,7 @@ import service.callbacks.models
 import service.events.models
 import service.kit.heartbeat
 import service.media.models
-import service.runs.models
+import service.runs.state.models
 import service.spending.models
 import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
 from service.kit.database import Database

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.kit.columns import table_of
 from service.kit.heartbeat import Worker
-from service.runs.models import (
+from service.runs.state.models import (
     CERTIFICATE_ANNOUNCED,
     RUN_DISPATCHABLE,
     RUN_POLLABLE,

@@ -27,7 +27,8 @@ from service.media.leftovers import Leftovers
 from service.resources import Resources
 from service.retention.prune import Pruner, Retention
 from service.runs.followers import FollowerTeller
-from service.runs.models import (
+from service.runs.runner import Runner
+from service.runs.state.models import (
     CERTIFICATE_ANNOUNCED,
     DELAY_UNTOLD,
     FOLLOWERS_DUE,
@@ -38,7 +39,6 @@ from service.runs.models import (
     Detection,
     Run,
 )
-from service.runs.runner import Runner
 from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
 from service.spending.models import Gate
 from service.vendor_calls.ask_quotas import QuotaAsker

@@ -14,7 +14,7 @@ from service.kit.columns import table_of
 from service.kit.database import Database
 from service.kit.due import NextDue
 from service.kit.wake import HEARD_SWEEP_SECONDS
-from service.runs.models import Certificate, Detection, Run
+from service.runs.state.models import Certificate, Detection, Run
 from service.spending.models import Gate
 from service.webhooks.models import Delivery, Endpoint
 from service.worker import LOOPS_FAILED, Worker

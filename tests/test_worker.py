@@ -21,7 +21,7 @@ from service.kit.system_clock import system_clock
 from service.loops import Loop
 from service.resources import open_resources
 from service.retention.prune import mark_due_media, old_results
-from service.runs.models import Detection, Run
+from service.runs.state.models import Detection, Run
 from service.settings import load_settings
 from service.webhooks.models import Delivery, Endpoint
 from service.worker import Worker, working

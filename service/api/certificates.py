@@ -33,8 +33,8 @@ from service.detectors.offers import Certifies, Checked
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
-from service.runs.lock import lock_detection
-from service.runs.models import Certificate
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Certificate
 from service.spending.gates import Hold
 from service.spending.hearing import Heard, heard
 from service.spending.lock import note_heard

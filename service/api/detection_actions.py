@@ -22,9 +22,9 @@ from service.detections.recheck import recheck
 from service.kit.errors import not_found
 from service.media.erase import find_media, note_deleted
 from service.retention.erase import erase_detection, erase_media
-from service.runs.lock import lock_detection
-from service.runs.models import Detection
+from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection
 
 _SCOPE = "detections:write"
 

@@ -23,10 +23,10 @@ from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.kit.ids import is_id
 from service.runs.filename_match import run_named_in
-from service.runs.lifecycle import RunState
 from service.runs.outcomes import CallbackState
-from service.runs.rows import RunRow
-from service.runs.tables import CERTIFICATE, RUN
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import RunRow
+from service.runs.state.tables import CERTIFICATE, RUN
 
 
 @dataclass(frozen=True, slots=True)

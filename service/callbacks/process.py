@@ -31,7 +31,7 @@ from service.runs.filename_match import as_asked
 from service.runs.inputs import VendorAnswer
 from service.runs.outcomes import CallbackState
 from service.runs.policy import DetectionPolicy
-from service.runs.tables import RUN
+from service.runs.state.tables import RUN
 
 log = structlog.get_logger()
 

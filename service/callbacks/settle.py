@@ -26,12 +26,12 @@ from service.kit.columns import table_of
 from service.kit.database import wakes
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackReceived, VendorAnswer
-from service.runs.load import load
-from service.runs.load_beside import load_facts
+from service.runs.load.load import load
+from service.runs.load.load_beside import load_facts
+from service.runs.load.snapshot import FactsNeededError, Snapshot
 from service.runs.outcomes import CallbackEnd, CallbackState
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
-from service.runs.snapshot import FactsNeededError, Snapshot
 from service.runs.step import Done, Missed, decide_all
 
 _MAX_TRIES = 5

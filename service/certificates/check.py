@@ -21,10 +21,10 @@ from service.kit.claims import claim
 from service.kit.clock import Clock, seconds
 from service.kit.columns import table_of
 from service.kit.database import Database
-from service.runs.lock import lock_detection
-from service.runs.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
+from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
 from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
+from service.runs.state.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
 from service.spending.hearing import Heard, heard
 from service.spending.lock import note_heard
 from service.spending.single import let_one

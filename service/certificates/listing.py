@@ -6,8 +6,8 @@ from typing import Any
 from sqlmodel import Session, col, delete, select
 
 from service.kit.clock import rfc3339
-from service.runs.models import Certificate
 from service.runs.state.certificate import CertificateState
+from service.runs.state.models import Certificate
 
 
 def certificate_named(session: Session, mode: str, vendor: str, certificate_id: str) -> Certificate | None:

@@ -7,8 +7,8 @@ from sqlmodel import Session
 
 from service.kit.columns import table_of
 from service.kit.waiting import Waiting, waiting
-from service.runs.lifecycle import RunState
-from service.runs.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
 
 
 def detections_waiting(session: Session, now: datetime) -> list[Waiting]:

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from service.runs.inputs import Cancelled
-from service.runs.models import Detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection
 from service.runs.step import step_one
 
 

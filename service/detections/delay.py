@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from service.runs.inputs import DelayDue
-from service.runs.models import DELAY_UNTOLD, Detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import DELAY_UNTOLD, Detection
 from service.runs.step import step_one
 
 

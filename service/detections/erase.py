@@ -13,7 +13,7 @@ from service.certificates.listing import drop_certificates_of
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError
 from service.runs.erase import erase_runs
-from service.runs.models import Detection, Revision
+from service.runs.state.models import Detection, Revision
 from service.verdicts.display import without_promise
 from service.verdicts.verdict import DetectionStatus
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from service.runs.inputs import DeadlinePassed
-from service.runs.models import Run
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Run
 from service.runs.step import step_one
 
 _GRACE = timedelta(minutes=5)  # longer than any lease: the run's own last poll comes first

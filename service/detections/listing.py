@@ -14,9 +14,9 @@ from service.detectors.words import Verdict
 from service.kit.columns import table_of
 from service.kit.paging import Page, windowed, within
 from service.media.models import Media
-from service.runs.load_facts import detection_facts, run_facts
-from service.runs.models import Detection, Revision, Run
+from service.runs.load.load_facts import detection_facts, run_facts
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection, Revision, Run
 from service.verdicts.facts import RunFacts
 from service.verdicts.result import compose, summary
 from service.verdicts.verdict import DetectionStatus

@@ -10,10 +10,10 @@ from service.certificates.listing import with_certificates
 from service.detections.submit import Submitted
 from service.kit.errors import not_found
 from service.kit.ids import is_id
-from service.runs import facts
-from service.runs.load_facts import detection_facts, run_facts, runs_of
-from service.runs.models import Detection, RawBody, Revision
+from service.runs.load.load_facts import detection_facts, run_facts, runs_of
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection, RawBody, Revision
+from service.runs.telling import facts
 from service.verdicts.result import compose, summary
 from service.verdicts.verdict import DetectionStatus
 

@@ -6,9 +6,9 @@ from sqlmodel import Session
 
 from service.kit.ids import new_id
 from service.runs.inputs import AskedAgain
-from service.runs.load_facts import runs_of
-from service.runs.models import Detection
+from service.runs.load.load_facts import runs_of
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection
 from service.runs.step import step_one
 
 

@@ -18,10 +18,10 @@ from service.kit.database import Database
 from service.reprocess.reread import Left, Reread, answer_of, facts_today, reread
 from service.runs import inputs
 from service.runs.inputs import ReadAgain
-from service.runs.load_facts import detection_facts, run_facts, runs_of
-from service.runs.lock import lock_detection
-from service.runs.models import Detection, Run
+from service.runs.load.load_facts import detection_facts, run_facts, runs_of
+from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection, Run
 from service.runs.step import step_one
 from service.verdicts.result import compose
 from service.verdicts.verdict import DetectionStatus

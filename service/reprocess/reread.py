@@ -13,10 +13,10 @@ from service.detectors.catalogue import Catalogue
 from service.detectors.port import Accepted, Adapter, Raw, Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, RunStatus, Via
-from service.runs.facts import PARTIAL
 from service.runs.filename_match import as_asked
-from service.runs.lifecycle import RunState
-from service.runs.models import Observation, RawBody, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import Observation, RawBody, Run
+from service.runs.telling.facts import PARTIAL
 from service.verdicts.facts import RunFacts
 
 ANSWER = (

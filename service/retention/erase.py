@@ -10,7 +10,7 @@ from service.events.erase import erase_events_of
 from service.kit.errors import CallerError
 from service.media.erase import mark_erased
 from service.media.models import Media
-from service.runs.models import Detection
+from service.runs.state.models import Detection
 from service.webhooks.erase import drop_deliveries_of
 
 

@@ -20,8 +20,8 @@ from service.media.models import Media
 from service.media.store import Store
 from service.retention import rows
 from service.retention.erase import erase_detection, is_needed
-from service.runs.lock import lock_detection
-from service.runs.models import UNERASED, Detection
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import UNERASED, Detection
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from service.callbacks.models import CALLBACK_SET_ASIDE, CALLBACK_SETTLED, Callb
 from service.kit.columns import table_of
 from service.kit.heartbeat import Worker
 from service.media.models import Media
-from service.runs.models import Detection, Observation, RawBody, Run
 from service.runs.outcomes import CallbackState
+from service.runs.state.models import Detection, Observation, RawBody, Run
 from service.webhooks.models import DELIVERY_ENDED, Attempt, Delivery
 
 _QUARANTINE = timedelta(days=30)

@@ -6,7 +6,7 @@ the twins act by its words; and only a name with the word `reuse` shares at all.
 
 import hashlib
 
-from service.runs.rows import DetectionRow, RunRow
+from service.runs.state.rows import DetectionRow, RunRow
 
 _REUSE_WORD = "reuse"
 

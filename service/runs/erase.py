@@ -3,7 +3,7 @@
 from sqlalchemy import delete, select, update
 from sqlmodel import Session
 
-from service.runs.tables import OBSERVATION, RAW_BODY, RUN
+from service.runs.state.tables import OBSERVATION, RAW_BODY, RUN
 
 
 def erase_runs(session: Session, detection_id: str) -> list[str]:

@@ -7,7 +7,7 @@ from service.detectors.lexicon import folded
 from service.detectors.port import Refused
 from service.detectors.reading import Conflict, Reading, Refs
 from service.detectors.words import ConflictKind, ReasonCode
-from service.runs.rows import RunRow
+from service.runs.state.rows import RunRow
 
 _RUN = re.compile(r"(?<![0-9a-z_])run_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}(?![0-9a-z])")
 _NAMES = ("filename", "title", "filepath")

@@ -16,10 +16,10 @@ from service.kit.alone import Alone
 from service.kit.clock import Clock
 from service.kit.database import Database
 from service.runs.inputs import LeaderEnded
-from service.runs.models import FOLLOWERS_DUE
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import FOLLOWERS_DUE
+from service.runs.state.tables import RUN
 from service.runs.step import Done, Work, step
-from service.runs.tables import RUN
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from sqlmodel import Session
 from service.detectors.catalogue import Catalogue
 from service.events.outbox import Outbox
 from service.kit.backoff import Random
-from service.runs.detector_stats import Measured, Measurements
-from service.runs.rows import RunRow
+from service.runs.state.rows import RunRow
+from service.runs.telling.detector_stats import Measured, Measurements
 from service.spending.prices import Prices
 
 

@@ -15,11 +15,11 @@ from sqlmodel import Session
 from service.kit.database import insert_ignoring_conflicts, wakes
 from service.kit.ids import new_id
 from service.runs.decide.workbench import Decision
+from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import DetectionRow, RunRow
-from service.runs.snapshot import Snapshot
 from service.runs.state.certificate import CertificateState
-from service.runs.tables import CERTIFICATE, DETECTION, LEDGER, MEDIA, OBSERVATION, RAW_BODY, REVISION, RUN
+from service.runs.state.rows import DetectionRow, RunRow
+from service.runs.state.tables import CERTIFICATE, DETECTION, LEDGER, MEDIA, OBSERVATION, RAW_BODY, REVISION, RUN
 
 _KEYS_OF_DETECTION = ("id", "account_id", "mode", "created_at", "rule", "quorum", "force", "source_name")
 _KEYS_OF_RUN = (

@@ -11,16 +11,16 @@ from sqlmodel import Session
 from service.kit.database import wakes
 from service.runs import inputs
 from service.runs.decide import decide
-from service.runs.decide.submission import LEFT
+from service.runs.decide.rules.submission import LEFT
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import DetectionInput, Input, Leaving
-from service.runs.load import load
-from service.runs.load_beside import load_facts
+from service.runs.load.load import load
+from service.runs.load.load_beside import load_facts
+from service.runs.load.snapshot import FactsNeededError, Snapshot
 from service.runs.outcomes import Begun
 from service.runs.policy import DetectionPolicy
 from service.runs.save import Saved, save
-from service.runs.snapshot import FactsNeededError, Snapshot
-from service.runs.tables import LEDGER
+from service.runs.state.tables import LEDGER
 from service.runs.topics import TOPIC_RUNS
 from service.spending.lock import GateFeedback, note_leaving, record_feedback
 

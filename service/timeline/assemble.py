@@ -13,8 +13,8 @@ from sqlmodel import Session, col, select
 
 from service.detections.queries import has_ended
 from service.events.models import Event
-from service.runs.load_facts import runs_of
-from service.runs.models import Detection, Observation, Revision, Run
+from service.runs.load.load_facts import runs_of
+from service.runs.state.models import Detection, Observation, Revision, Run
 from service.runs.state.source import SourceState
 from service.timeline.callbacks import called_back
 from service.timeline.fact import Fact, in_order

@@ -7,9 +7,9 @@ from typing import Any
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode, Via
-from service.runs.facts import PARTIAL, REREAD
-from service.runs.lifecycle import RunState
-from service.runs.models import Observation, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import Observation, Run
+from service.runs.telling.facts import PARTIAL, REREAD
 from service.timeline.fact import Fact
 from service.verdicts.votes import Rule
 

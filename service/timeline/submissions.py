@@ -7,8 +7,8 @@ from typing import Any
 from service.detectors.words import Via
 from service.kit.clock import rfc3339
 from service.runs.inputs import SubmissionOutcome, SubmissionStep
-from service.runs.lifecycle import RunState
-from service.runs.models import Observation, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import Observation, Run
 from service.timeline.fact import Fact
 from service.timeline.waits import Span
 

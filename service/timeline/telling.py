@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from service.events.models import Event
 from service.kit.clock import rfc3339
-from service.runs.models import Revision
+from service.runs.state.models import Revision
 from service.timeline.fact import Fact
 from service.webhooks.models import Attempt, Delivery
 

@@ -18,10 +18,10 @@ from service.detectors.catalogue import Catalogue, Limits, Line
 from service.kit.clock import seconds
 from service.kit.metrics import Count
 from service.kit.shares import Shares
-from service.runs.lifecycle import RunState
-from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
-from service.runs.rows import RunRow
-from service.runs.tables import RUN
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
+from service.runs.state.rows import RunRow
+from service.runs.state.tables import RUN
 from service.spending.circuit import Circuit
 from service.spending.gates import Hold, Purpose, charge, held, step
 from service.spending.lock import GateKey, gates_as_they_are, lock_gates

@@ -22,10 +22,10 @@ from service.kit.metrics import Count
 from service.kit.shares import Shares
 from service.kit.talks import Cut, Talks
 from service.runs.inputs import Deferred, GivenUp, Released, SubmissionAttempt, SubmissionOutcome
-from service.runs.lifecycle import RunState
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import RunRow
 from service.runs.runner import Runner
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_RUNS
 from service.vendor_calls.admission import claim_submissions
 from service.vendor_calls.claimed_runs import ClaimedRun

@@ -31,8 +31,8 @@ from service.media.room import CODE as NO_ROOM
 from service.media.room import Rooms
 from service.media.store import Store
 from service.runs.inputs import SourceFailed, SourceReady, SourceReleased
-from service.runs.models import SOURCE_WAITING, Detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import SOURCE_WAITING, Detection
 from service.runs.step import step_one
 from service.verdicts.votes import OutcomeReason
 

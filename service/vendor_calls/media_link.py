@@ -6,7 +6,7 @@ from sqlmodel import Session, col, select, update
 
 from service.media.links import MediaGrant
 from service.media.models import Media
-from service.runs.models import Detection, Run
+from service.runs.state.models import Detection, Run
 
 MAX_FETCHES = 20
 

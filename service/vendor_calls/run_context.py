@@ -8,7 +8,7 @@ from typing import Protocol
 from service.detectors.catalogue import Line, sandbox_name
 from service.detectors.port import Ask, Needs
 from service.media.store import Store
-from service.runs.rows import MediaRow, RunRow
+from service.runs.state.rows import MediaRow, RunRow
 
 _CALLBACK_GRACE = timedelta(hours=6)
 

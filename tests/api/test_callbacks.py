@@ -23,7 +23,7 @@ from service.detectors.exchange import Exchange
 from service.kit.database import Database
 from service.kit.groupcommit import GroupCommit
 from service.kit.sealing import Sealer
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.timeline.callbacks import called_back
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig

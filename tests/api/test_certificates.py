@@ -17,7 +17,7 @@ from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
 from service.kit.database import Database
 from service.kit.sealing import Sealer
-from service.runs.models import Certificate
+from service.runs.state.models import Certificate
 from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.certificates.certifying import HOLDS, ISSUED, Certifying, analysed, certifying

@@ -11,7 +11,7 @@ import pytest
 from service.accounts.register import account_named
 from service.api.detections_list import ROUTES
 from service.kit.database import Database
-from service.runs.models import Detection
+from service.runs.state.models import Detection
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, policy_of
 from tests.detections.scripted import aippim, asc, said

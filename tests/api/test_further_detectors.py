@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.runs.models import Run
+from service.runs.state.models import Run
 from tests.api.integrator import Integrator, integrator
 
 

@@ -17,7 +17,7 @@ from service.api.routes import ROUTES
 from service.kit.database import Database
 from service.kit.guard import GuardPolicy
 from service.media.models import Media, MediaChunk
-from service.runs.models import Detection
+from service.runs.state.models import Detection
 from service.webhooks.models import Endpoint
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on, served
 from tests.detections.rows import Hands, policy_of

@@ -15,7 +15,7 @@ from service.callbacks.settle import ReadCallback, process_callbacks
 from service.detectors.port import Accepted
 from service.kit.database import Database
 from service.runs.inputs import SubmissionAttempt, SubmissionOutcome, VendorAccepted
-from service.runs.lock import lock_detection
+from service.runs.load.lock import lock_detection
 from service.runs.step import step_one
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, Scripted, asc, job, lost, said

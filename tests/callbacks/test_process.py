@@ -12,7 +12,7 @@ from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
-from service.runs.models import Observation
+from service.runs.state.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, raw, said
 

@@ -10,7 +10,7 @@ from sqlmodel import col, func, select
 
 from service.callbacks.models import Callback
 from service.kit.database import Database
-from service.runs.models import Observation
+from service.runs.state.models import Observation
 from tests.at_work import die_in, hangs
 from tests.detections.rows import World, world
 from tests.detections.scripted import asc, job

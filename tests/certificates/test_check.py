@@ -12,8 +12,8 @@ from service.certificates.issue import Wanted, record_certificate, want_certific
 from service.detectors.catalogue import Limits
 from service.detectors.offers import Certificate as Issued
 from service.kit.database import Database
-from service.runs.lock import lock_detection
-from service.runs.models import Certificate
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Certificate
 from tests.certificates.certifying import HOLDS, ISSUED, Certifying, analysed, certifying
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, job, lost, raw, said

@@ -18,7 +18,7 @@ from service.kit.database import Database
 from service.kit.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.runs.inputs import VendorAnswer
-from service.runs.models import Observation, Run
+from service.runs.state.models import Observation, Run
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.detections.rows import add_media, policy_of, question

@@ -16,7 +16,7 @@ from service.events.models import Event
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.runs.inputs import AnsweredAtOnce, SubmissionAttempt, SubmissionOutcome, VendorAnswer
-from service.runs.lock import lock_detection
+from service.runs.load.lock import lock_detection
 from service.runs.step import step_one
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import Scripted, raw

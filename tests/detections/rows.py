@@ -25,8 +25,8 @@ from service.kit.ids import new_id
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.runs.followers import FollowerTeller
-from service.runs.models import Detection, Revision, Run
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection, Revision, Run
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.poll import Poller
 from service.vendor_calls.run_context import AskBuilder

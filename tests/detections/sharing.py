@@ -5,8 +5,8 @@ from typing import Any
 from service.detections.cancel import cancel
 from service.detections.submit import submit
 from service.retention.erase import erase_detection
-from service.runs.lock import lock_detection
-from service.runs.models import Run
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Run
 from tests.detections.rows import World, add_media, question
 
 

@@ -7,7 +7,7 @@ from service.detectors.port import Ask, Raw
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
-from service.runs.lock import lock_detection
+from service.runs.load.lock import lock_detection
 from service.vendor_calls.fetch_source import claim_sources, record_source
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, add_media, world

@@ -6,7 +6,7 @@ import pytest
 
 from service.detections.expire import expire_overdue, overdue_runs
 from service.kit.database import Database
-from service.runs.lifecycle import RunState
+from service.runs.state.lifecycle import RunState
 from tests.detections.rows import PLAN, alter, world
 from tests.detections.scripted import NOW, asc
 

@@ -9,8 +9,8 @@ from service.detectors.port import Ask, Raw
 from service.detectors.reading import Reading
 from service.detectors.words import RunStatus
 from service.kit.database import Database
-from service.runs.lock import lock_detection
-from service.runs.models import Observation
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Observation
 from service.timeline.assemble import assemble
 from service.vendor_calls.media_link import open_link
 from tests.detections.rows import World, world

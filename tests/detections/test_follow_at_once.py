@@ -12,8 +12,8 @@ from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.runs.inputs import VendorAnswer
-from service.runs.lock import lock_detection
-from service.runs.models import Run
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Run
 from service.vendor_calls.fetch_source import claim_sources, record_source
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, aippim, asc, job, said

@@ -13,7 +13,7 @@ from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer
-from service.runs.models import Observation, RawBody
+from service.runs.state.models import Observation, RawBody
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Scripted, asc, raw, said
 from tests.runs.acting import observe

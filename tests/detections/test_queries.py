@@ -10,7 +10,7 @@ from service.detectors.port import Raw
 from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer
-from service.runs.models import Detection, RawBody
+from service.runs.state.models import Detection, RawBody
 from tests.detections.rows import ACCOUNT, World, alter, world
 from tests.detections.scripted import NOW, asc, said
 from tests.runs.acting import observe

@@ -11,8 +11,8 @@ from service.detections.recheck import recheck
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
-from service.runs.lock import lock_detection
-from service.runs.models import Detection, Observation, RawBody
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Detection, Observation, RawBody
 from tests.detections.rows import World, policy_of, world
 from tests.detections.scripted import NOW, asc, job, said
 

@@ -11,8 +11,8 @@ from service.detections.recheck import recheck
 from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.media.models import Media
-from service.runs.lock import lock_detection
-from service.runs.models import RawBody
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import RawBody
 from service.timeline.assemble import assemble
 from service.vendor_calls.fetch_source import claim_sources, record_source
 from service.verdicts.votes import Rule

@@ -12,8 +12,8 @@ from service.detectors.catalogue import Catalogue
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
-from service.runs.models import Detection
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection
 from service.verdicts.votes import Rule
 from tests.detections.rows import PLAN, add_media, alter, policy_of, question, world
 from tests.detections.scripted import NOW, aippim, asc, job, said

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from service.callbacks.states import CALLBACK
-from service.runs import lifecycle
-from service.runs.lifecycle import RunState, RunTransition
 from service.runs.outcomes import CallbackState
+from service.runs.state import lifecycle
 from service.runs.state.certificate import CERTIFICATE, CertificateState
+from service.runs.state.lifecycle import RunState, RunTransition
 from service.runs.state.source import SOURCE, SourceState
 from service.webhooks.states import DELIVERY, ENDED, ENDPOINT, DeliveryState
 
@@ -39,7 +39,7 @@ class Drawing:
 
 
 RUN = Drawing(
-    "service/runs/lifecycle.py",
+    "service/runs/state/lifecycle.py",
     lifecycle.RUN.table,
     [state for state in RunState if state.ended],
     (RunTransition.DEADLINE, RunTransition.SKIPPED),

@@ -26,7 +26,7 @@ from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.settings import load_settings
 from service.vendors import VENDORS
 from service.webhooks.endpoints import NewEndpoint, create_endpoint

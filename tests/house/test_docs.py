@@ -16,7 +16,7 @@ from service.cli.commands import app
 from service.events.types import EventType
 from service.kit.signatures import new_secret, sign
 from service.kit.system_clock import system_clock
-from service.runs.lifecycle import RunState, RunTransition
+from service.runs.state.lifecycle import RunState, RunTransition
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.vendors import VENDORS

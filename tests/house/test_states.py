@@ -12,10 +12,10 @@ import pytest
 from service.callbacks import models as callbacks
 from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.kit.machine import Machine
-from service.runs import models as runs
-from service.runs.lifecycle import RUN, RunState, RunTransition
 from service.runs.outcomes import CallbackState
+from service.runs.state import models as runs
 from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
+from service.runs.state.lifecycle import RUN, RunState, RunTransition
 from service.runs.state.source import SOURCE, SourceInput, SourceState
 from service.webhooks.states import (
     DELIVERY,
@@ -26,7 +26,7 @@ from service.webhooks.states import (
     EndpointState,
 )
 
-_SERVICE = Path(runs.__file__).parents[1]
+_SERVICE = Path(__file__).parents[2] / "service"
 # Words of others that are spelled alike: what callers are told, the name of a fact, the state of a callback.
 _OTHER_WORDS = {("check.py", "ready"), ("source.py", "ready"), ("load_beside.py", "announced"), ("outcomes.py", "due")}
 

@@ -27,8 +27,8 @@ from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.media.store import DatabaseStore
 from service.runs.followers import FollowerTeller
-from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
 from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.poll import Poller

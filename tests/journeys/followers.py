@@ -17,8 +17,8 @@ from service.kit.database import Database
 from service.kit.ids import new_id
 from service.media.models import Media
 from service.resources import open_resources
-from service.runs.lock import lock_detection
-from service.runs.models import Detection, Observation, Run
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Detection, Observation, Run
 from service.settings import load_settings
 from service.worker import Worker
 from tests.detections.rows import World, world

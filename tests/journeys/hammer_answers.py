@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from service.runs.models import Run
+from service.runs.state.models import Run
 from tests.journeys.hammer import Hammer
 from tests.journeys.hammer_rows import Rows
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.events.models import Event
 from service.media.models import Media
-from service.runs.models import (
+from service.runs.state.models import (
     FOLLOWERS_DUE,
     RUN_DISPATCHABLE,
     RUN_POLLABLE,

@@ -8,8 +8,8 @@ from typing import Any
 from sqlmodel import Session
 
 from service.callbacks.models import Callback
-from service.runs.lifecycle import RunState
-from service.runs.models import Detection, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import Detection, Run
 from service.verdicts.verdict import DetectionStatus
 from tests.journeys.hammer import Hammer
 from tests.journeys.hammer_answers import ANSWERS

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.sandbox.track import write_track
 from tests.journeys.at_once import on_both
 from tests.journeys.customer import Customer, customer

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from service.events.models import Event
 from service.kit.database import Database
-from service.runs.models import Detection, Revision
+from service.runs.state.models import Detection, Revision
 from service.spending.models import Entry, Gate
 from tests.journeys.day import MIDNIGHT, Day, Plan
 

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from service.kit.database import Database
 from service.kit.system_clock import system_clock
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.at_once import on_both
 from tests.journeys.customer import Customer, customer

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from service.events.models import Event
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.sandbox.receiver import Received
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.at_once import on_both

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from service.events.models import Event
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.customer import Customer, customer
 from tests.journeys.outside import inbox, vendors

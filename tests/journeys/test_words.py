@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from service.callbacks.models import Callback
 from service.events.models import Event
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.sandbox.script import WORDS
 from tests import postgres
 from tests.journeys.at_once import on_both

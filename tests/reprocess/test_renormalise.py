@@ -17,8 +17,8 @@ from service.kit.database import Database
 from service.reprocess.renormalise import Tally, Wanted, renormalise
 from service.reprocess.reread import ANSWER, DETECTOR_ANSWER
 from service.retention.erase import erase_detection
-from service.runs.lock import lock_detection
-from service.runs.models import Observation, RawBody
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Observation, RawBody
 from service.timeline.assemble import assemble
 from tests.detections.rows import World, alter, policy_of, world
 from tests.detections.scripted import NOW, Scripted, aippim, asc, job, raw, said

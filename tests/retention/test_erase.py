@@ -18,8 +18,8 @@ from service.kit.errors import CallerError
 from service.media.erase import find_media
 from service.media.models import Media
 from service.retention.erase import erase_detection, erase_media
-from service.runs.lock import lock_detection
-from service.runs.models import Detection
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Detection
 from service.webhooks.fanout import fan_out
 from service.webhooks.record import record_attempts
 from tests.detections.rows import ACCOUNT, World, world

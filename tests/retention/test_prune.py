@@ -23,8 +23,8 @@ from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.retention import rows
 from service.retention.prune import Pruner, Retention, mark_due_media
-from service.runs.lock import lock_detection
-from service.runs.models import Detection, Observation, RawBody, Revision
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Detection, Observation, RawBody, Revision
 from service.webhooks.models import Attempt, Delivery
 from tests.detections.rows import Hands, add_media, world
 from tests.detections.scripted import NOW, asc, job, said

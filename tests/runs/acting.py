@@ -6,15 +6,16 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.runs.decide import answers, endings
+from service.runs.decide import answers
 from service.runs.decide.moves import resolved
+from service.runs.decide.rules import endings
 from service.runs.decide.workbench import Workbench
 from service.runs.followers import leaders_due, tell_slice
 from service.runs.inputs import DeadlinePassed, VendorAnswer
-from service.runs.load import load
+from service.runs.load.load import load
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import RunRow
 from service.runs.save import save
+from service.runs.state.rows import RunRow
 from service.runs.step import is_loaded
 
 

@@ -13,8 +13,8 @@ from service.runs.inputs import (
     VendorAccepted,
     VendorAnswer,
 )
-from service.runs.lifecycle import RUN, RunState
 from service.runs.outcomes import CallbackEnd, CallbackState
+from service.runs.state.lifecycle import RUN, RunState
 from service.verdicts.verdict import DetectionStatus
 from tests.runs.values import Life, Outcome
 

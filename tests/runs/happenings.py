@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from service.detectors.port import Accepted, Refused
 from service.detectors.words import ReasonCode, Via
-from service.runs.decide.submission import LEFT
+from service.runs.decide.rules.submission import LEFT
 from service.runs.inputs import (
     AnsweredAtOnce,
     AskedAgain,
@@ -21,7 +21,7 @@ from service.runs.inputs import (
     SubmissionOutcome,
     VendorAccepted,
 )
-from service.runs.lifecycle import RunState
+from service.runs.state.lifecycle import RunState
 from service.verdicts.verdict import DetectionStatus
 from tests.detections.scripted import job, raw, said
 from tests.runs.values import Life, answer

@@ -14,8 +14,8 @@ from service.kit.database import Database
 from service.media.models import Media
 from service.runs.decide.conclusion import conclude
 from service.runs.inputs import VendorAnswer
-from service.runs.lock import lock_detection
-from service.runs.models import Revision
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Revision
 from service.runs.step import step_one
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, world

@@ -24,7 +24,7 @@ from service.runs.inputs import (
     SourceReady,
     Uploaded,
 )
-from service.runs.snapshot import FactsNeededError
+from service.runs.load.snapshot import FactsNeededError
 from service.runs.step import Done, decide_all
 from service.verdicts.votes import OutcomeReason, Rule
 from tests.detections.scripted import NOW

@@ -9,8 +9,8 @@ from sqlmodel import Session, SQLModel
 
 from service.detectors.latency import Latency
 from service.kit.database import Database
-from service.runs.detector_stats import MOST, Answered, Measurements, measure, summed
-from service.runs.models import Run
+from service.runs.state.models import Run
+from service.runs.telling.detector_stats import MOST, Answered, Measurements, measure, summed
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc, job
 

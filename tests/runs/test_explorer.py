@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.runs.lifecycle import RunState
+from service.runs.state.lifecycle import RunState
 from service.verdicts.votes import Rule
 from tests.detections.scripted import NOW
 from tests.runs.faults import faults

@@ -9,7 +9,7 @@ from service.detectors.reading import Reading
 from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.kit.database import Database
 from service.runs.filename_match import as_asked
-from service.runs.models import Run
+from service.runs.state.models import Run
 from tests.detections.rows import world
 from tests.detections.scripted import aippim, job, raw, said
 

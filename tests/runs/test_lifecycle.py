@@ -6,8 +6,8 @@ import pytest
 
 from service.detectors.words import RunStatus
 from service.kit.machine import InvalidTransitionError
-from service.runs.lifecycle import RUN, RunState, RunTransition, advance
-from service.runs.models import RUN_DISPATCHABLE, RUN_POLLABLE
+from service.runs.state.lifecycle import RUN, RunState, RunTransition, advance
+from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE
 
 _ENDED = [state for state in RunState if state.ended]
 _OPEN = [state for state in RunState if not state.ended]

@@ -15,9 +15,9 @@ from service.events.outbox import Outbox, Recorded
 from service.kit.database import Database
 from service.media.models import Media
 from service.runs.inputs import DelayDue
-from service.runs.lock import lock_detection
-from service.runs.models import Run
+from service.runs.load.lock import lock_detection
 from service.runs.runner import Runner
+from service.runs.state.models import Run
 from service.runs.step import Done, Missed, Work, step, step_one
 from service.vendor_calls.admission import claim_polls, claim_submissions
 from service.vendor_calls.fetch_source import claim_sources, record_source

@@ -18,8 +18,8 @@ from service.callbacks.settle import process_callbacks
 from service.detections.expire import expire_overdue
 from service.kit.database import Database
 from service.runs.inputs import Leaving
-from service.runs.models import Run
 from service.runs.outcomes import Begun
+from service.runs.state.models import Run
 from service.runs.step import step_one
 from service.spending.models import Entry
 from service.vendor_calls.admission import claim_submissions

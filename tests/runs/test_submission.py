@@ -28,7 +28,7 @@ from service.runs.inputs import (
     VendorAccepted,
     VendorAnswer,
 )
-from service.runs.models import Observation, Run
+from service.runs.state.models import Observation, Run
 from service.runs.step import step_one
 from service.spending.models import Entry
 from tests.detections.rows import World, alter, world

@@ -12,8 +12,8 @@ from service.detectors.port import Ask, Raw
 from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.retention.erase import erase_detection
-from service.runs.lock import lock_detection
-from service.runs.models import Observation, RawBody
+from service.runs.load.lock import lock_detection
+from service.runs.state.models import Observation, RawBody
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
 from service.timeline.seen import Seen

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.detectors.catalogue import Limits
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.spending.models import Gate
 from service.vendor_calls.admission import claim_polls, claim_submissions
 from tests.detections.rows import World, alter, world

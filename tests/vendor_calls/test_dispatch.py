@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.vendor_calls.admission import claim_submissions
 from tests.detections.rows import PLAN, SOUND, World, alter, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said

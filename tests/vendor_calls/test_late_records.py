@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
-from service.runs.models import Observation
+from service.runs.state.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, Scripted, aippim, asc, job, lost, not_sent, raw, said
 

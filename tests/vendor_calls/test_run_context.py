@@ -6,7 +6,7 @@ from typing import Any
 from service.detectors.catalogue import Line
 from service.detectors.port import Ask
 from service.media.store import Store
-from service.runs.rows import MediaRow, RunRow
+from service.runs.state.rows import MediaRow, RunRow
 from service.vendor_calls.run_context import AskBuilder
 from tests.detections.rows import PLAN, Addresses
 from tests.detections.scripted import NOW, Scripted, aippim, asc

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from service.detectors.catalogue import Limits
 from service.detectors.port import Ask, Capabilities, Raw
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from tests.at_work import RealTime, started
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, aippim, asc, job, lost, said

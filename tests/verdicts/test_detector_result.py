@@ -8,7 +8,7 @@ from service.detections.cancel import cancel
 from service.detections.queries import result_of
 from service.detectors.port import Ask, Raw
 from service.kit.database import Database
-from service.runs.lock import lock_detection
+from service.runs.load.lock import lock_detection
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said

@@ -40,7 +40,7 @@ from service.kit.columns import table_of
 from service.kit.ids import new_id
 from service.media.models import Media
 from service.resources import Resources
-from service.runs.models import Detection, Run
+from service.runs.state.models import Detection, Run
 from service.verdicts.votes import Rule
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery

@@ -20,7 +20,7 @@ from service.bench.polling.spread import SpreadTwins, spread
 from service.detectors.catalogue import VendorPolicy
 from service.detectors.latency import ENOUGH, latency_of
 from service.kit.database import Database
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.sandbox.app import SandboxSettings
 
 MEDIAN_SECONDS, SIGMA = 35.0, 0.35

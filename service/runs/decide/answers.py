@@ -10,10 +10,10 @@ from service.runs.decide.conclusion import conclude, conclude_late
 from service.runs.decide.moves import accepts_late_answer, end_run, is_ended
 from service.runs.decide.observations import note_answer
 from service.runs.decide.workbench import Workbench
-from service.runs.facts import contradictions
 from service.runs.inputs import VendorAnswer
-from service.runs.lifecycle import RunTransition
-from service.runs.rows import RunRow
+from service.runs.state.lifecycle import RunTransition
+from service.runs.state.rows import RunRow
+from service.runs.telling.facts import contradictions
 from service.verdicts.verdict import DetectionStatus
 
 _TRANSITIONS = {

@@ -13,8 +13,8 @@ from service.runs.decide.revision import write_revision
 from service.runs.decide.succession import transfer_leadership
 from service.runs.decide.workbench import Workbench
 from service.runs.dedup_key import shares
-from service.runs.lifecycle import RunState, RunTransition, advance
-from service.runs.rows import DetectionRow, RunRow
+from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.rows import DetectionRow, RunRow
 from service.runs.state.source import SourceState
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.verdicts.cascade import StartNext, Stop, next_step

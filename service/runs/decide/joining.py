@@ -6,9 +6,9 @@ from service.detectors.words import Via
 from service.runs.decide.moves import end_run
 from service.runs.decide.workbench import Workbench
 from service.runs.dedup_key import dedup_key, shares
-from service.runs.lifecycle import RunState, RunTransition
-from service.runs.rows import DetectionRow, MediaRow, ObservationRow, RunRow
-from service.runs.snapshot import Origin
+from service.runs.load.snapshot import Origin
+from service.runs.state.lifecycle import RunState, RunTransition
+from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
 
 FOLLOWING = "following"
 """What a run waits for that another run asks for."""

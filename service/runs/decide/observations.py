@@ -9,7 +9,7 @@ from service.detectors.port import Refused
 from service.detectors.reading import Reading
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SubmissionAttempt, VendorAnswer
-from service.runs.rows import ObservationRow, RunRow
+from service.runs.state.rows import ObservationRow, RunRow
 from service.runs.topics import topic_of
 
 

@@ -12,8 +12,8 @@ from service.detectors.words import ReasonCode
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.runs.decide.workbench import Workbench
-from service.runs.facts import detection_facts
-from service.runs.rows import DetectionRow, RevisionRow, RunRow
+from service.runs.state.rows import DetectionRow, RevisionRow, RunRow
+from service.runs.telling.facts import detection_facts
 from service.runs.topics import topic_of
 from service.verdicts.result import compose
 from service.verdicts.settle import settle

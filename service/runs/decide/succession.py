@@ -4,7 +4,7 @@ import json
 
 from service.runs.decide.moves import is_ended
 from service.runs.decide.workbench import Workbench
-from service.runs.rows import RunRow
+from service.runs.state.rows import RunRow
 from service.runs.topics import topic_of
 from service.verdicts.verdict import DetectionStatus
 

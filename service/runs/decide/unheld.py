@@ -9,8 +9,8 @@ from service.runs.decide.moves import accepts_late_answer, is_ended, resolved
 from service.runs.decide.observations import note_answer, note_attempt
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SubmissionAttempt, SubmissionStep, VendorAnswer
-from service.runs.lifecycle import RunState
-from service.runs.rows import RunRow
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import RunRow
 
 
 def still_waiting(bench: Workbench, run_id: str, attempt: SubmissionAttempt) -> RunRow | None:

@@ -13,9 +13,9 @@ from service.detectors.offers import Announced
 from service.detectors.port import Raw
 from service.events.draft import Draft
 from service.runs.decide.policy import Policy
-from service.runs.facts import run_facts
-from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
-from service.runs.snapshot import Facts, FactsNeededError, Snapshot
+from service.runs.load.snapshot import Facts, FactsNeededError, Snapshot
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
+from service.runs.telling.facts import run_facts
 from service.spending.allowance import BudgetUsage
 from service.spending.charge import Charge
 from service.spending.prices import Basis

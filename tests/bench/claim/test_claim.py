@@ -11,7 +11,7 @@ from service.bench.claim.rows import WRITTEN, write_waiting
 from service.bench.counting.inside import settings_inside
 from service.kit.database import Database
 from service.resources import open_resources
-from service.runs.models import Run
+from service.runs.state.models import Run
 from service.webhooks.models import Delivery
 
 

@@ -5,8 +5,8 @@ from sqlmodel import Session, col, select
 from service.kit.database import serialise
 from service.media.models import Media
 from service.runs.dedup_key import can_share
-from service.runs.load import audio_key
-from service.runs.models import Detection
+from service.runs.load.load import audio_key
+from service.runs.state.models import Detection
 
 
 def lock_audio(session: Session, account_id: str, mode: str, sha256: str) -> None:

@@ -5,7 +5,7 @@ from service.runs.decide.joining import has_answer, join, take_answer
 from service.runs.decide.moves import accepts_late_answer, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import LeaderEnded
-from service.runs.rows import RunRow
+from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_RUNS
 
 _FAIR_SHARE = 0.1

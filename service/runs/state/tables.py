@@ -7,8 +7,8 @@ from sqlalchemy import Column, Table
 
 from service.kit.columns import table_of
 from service.media.models import Media
-from service.runs.models import Certificate, Detection, Observation, RawBody, Revision, Run
-from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.models import Certificate, Detection, Observation, RawBody, Revision, Run
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.spending.models import Entry
 
 

@@ -10,12 +10,11 @@ from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.backoff import growing
 from service.runs.decide.answers import observe
-from service.runs.decide.endings import fail_run
 from service.runs.decide.moves import defer, held, held_unsent, move
 from service.runs.decide.observations import note_answer, note_attempt
+from service.runs.decide.rules.endings import fail_run
 from service.runs.decide.unheld import keep_late_answer, keep_late_job, still_waiting
 from service.runs.decide.workbench import Workbench
-from service.runs.facts import PARTIAL
 from service.runs.inputs import (
     AnsweredAtOnce,
     Deferred,
@@ -30,8 +29,9 @@ from service.runs.inputs import (
     VendorAccepted,
     VendorAnswer,
 )
-from service.runs.lifecycle import RunState, RunTransition, advance
-from service.runs.rows import LedgerRow, RunRow
+from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.rows import LedgerRow, RunRow
+from service.runs.telling.facts import PARTIAL
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.spending.allowance import why_not
 from service.verdicts.verdict import DetectionStatus

@@ -8,13 +8,13 @@ from service.detectors.port import Refused
 from service.detectors.reading import Reading
 from service.detectors.words import ReasonCode
 from service.runs.decide.answers import observe
-from service.runs.decide.endings import expire_run
 from service.runs.decide.moves import held, is_ended
+from service.runs.decide.rules.endings import expire_run
 from service.runs.decide.unheld import keep_late_look
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Polled, PollReleased
-from service.runs.lifecycle import RunState
-from service.runs.rows import RunRow
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_POLLS
 
 _UNCONFIGURED_WAIT = timedelta(seconds=60)

@@ -7,10 +7,10 @@ from typing import Any, Literal, cast
 
 from service.detectors.reading import Conflict, Reading, Refs
 from service.detectors.words import Authenticity, ConflictKind, ReasonCode, RunStatus, Verdict, Via
-from service.runs.beside import said_beside
-from service.runs.lifecycle import RunState
-from service.runs.rows import DetectionRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
 from service.runs.state.source import SourceState
+from service.runs.telling.beside import said_beside
 from service.spending.charge import Charge
 from service.verdicts.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
 from service.verdicts.verdict import DetectionStatus

@@ -12,12 +12,12 @@ from service.detectors.reading import Reading
 from service.runs.decide.answers import note_late, observe
 from service.runs.decide.moves import accepts_late_answer, is_ended, resolved
 from service.runs.decide.observations import note_answer
-from service.runs.decide.submission import adopt_job
+from service.runs.decide.rules.submission import adopt_job
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import CallbackReceived, VendorAnswer
-from service.runs.lifecycle import RunState
 from service.runs.outcomes import CallbackEnd, CallbackState
-from service.runs.rows import RunRow
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_CERTIFICATES, TOPIC_POLLS
 
 _MOST_ANNOUNCED = 5  # certificates of one run: a callback's word costs the vendor and us a look

@@ -4,10 +4,10 @@ from service.detectors.reading import Reading
 from service.detectors.words import Authenticity, RunStatus, Via
 from service.runs.decide.revision import write_revision
 from service.runs.decide.workbench import Workbench
-from service.runs.facts import REREAD
 from service.runs.inputs import ReadAgain, Reread
-from service.runs.lifecycle import RunState, RunTransition, advance
-from service.runs.rows import ObservationRow, RunRow
+from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.rows import ObservationRow, RunRow
+from service.runs.telling.facts import REREAD
 from service.verdicts.verdict import DetectionStatus
 
 _TRANSITIONS = {

@@ -9,8 +9,8 @@ from service.runs.decide.joining import join_runs
 from service.runs.decide.moves import is_due, is_ended, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SourceFailed, SourceReady, SourceReleased
-from service.runs.lifecycle import RunState, RunTransition, advance
-from service.runs.rows import DetectionRow, MediaRow, RunRow
+from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.rows import DetectionRow, MediaRow, RunRow
 from service.runs.state.source import SourceInput
 from service.runs.takes import hopeless
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES

@@ -6,10 +6,10 @@ from dataclasses import fields
 from sqlmodel import Session, col, or_, select
 
 from service.media.models import Media
-from service.runs import facts
-from service.runs.models import Detection, Observation, Run
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import DetectionRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.models import Detection, Observation, Run
+from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
+from service.runs.telling import facts
 from service.spending.ledger import charges_of
 from service.verdicts.facts import DetectionFacts, RunFacts
 

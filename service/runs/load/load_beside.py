@@ -13,13 +13,21 @@ from service.detectors.latency import Latency
 from service.runs import inputs
 from service.runs.dedup_key import dedup_key, shares
 from service.runs.inputs import CallbackReceived, Input, LeaderEnded, VendorAccepted
-from service.runs.lifecycle import RunState
-from service.runs.models import RUN_ANSWERED
+from service.runs.load.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
-from service.runs.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.state.certificate import CertificateState
-from service.runs.tables import CERTIFICATE, LEDGER, LEDGER_COLUMNS, OBSERVATION, OBSERVATION_COLUMNS, RUN, RUN_COLUMNS
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import RUN_ANSWERED
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.tables import (
+    CERTIFICATE,
+    LEDGER,
+    LEDGER_COLUMNS,
+    OBSERVATION,
+    OBSERVATION_COLUMNS,
+    RUN,
+    RUN_COLUMNS,
+)
 from service.spending.allowance import BudgetUsage
 from service.spending.budgets import usage_of
 from service.verdicts.votes import Rule

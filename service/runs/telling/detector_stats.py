@@ -14,8 +14,8 @@ from sqlmodel import Session, col, select
 from service.detectors.latency import Latency, latency_of
 from service.detectors.words import Via
 from service.kit.clock import milliseconds_between
-from service.runs.lifecycle import RunState
-from service.runs.models import RUN_ANSWERED, Run
+from service.runs.state.lifecycle import RunState
+from service.runs.state.models import RUN_ANSWERED, Run
 
 SPAN = timedelta(days=7)
 MOST = 500

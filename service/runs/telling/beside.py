@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from service.detectors.reading import Reading
-from service.runs.rows import ObservationRow
+from service.runs.state.rows import ObservationRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from service.detectors.latency import Latency
 from service.detectors.words import Via
-from service.runs.lifecycle import RunState
-from service.runs.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
+from service.runs.state.lifecycle import RunState
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.spending.allowance import BudgetUsage
 
 _ANSWERED = frozenset({RunState.SUCCEEDED.value, RunState.NOT_APPLICABLE.value})

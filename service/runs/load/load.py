@@ -18,11 +18,11 @@ from sqlmodel import Session
 from service.runs import inputs
 from service.runs.dedup_key import can_share
 from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
-from service.runs.load_beside import load_beside, load_facts
+from service.runs.load.load_beside import load_beside, load_facts
+from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
-from service.runs.rows import DetectionRow, MediaRow, RunRow
-from service.runs.snapshot import Snapshot
-from service.runs.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
+from service.runs.state.rows import DetectionRow, MediaRow, RunRow
+from service.runs.state.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
 from service.spending.budgets import has_budget
 from service.verdicts.votes import Rule
 
