@@ -19,6 +19,7 @@ from service.accounts.register import account_named
 from service.app import create
 from service.bench.counting.stages import ATTEMPT_RECORDED
 from service.bench.counting.statements import Counts, counting
+from service.bench.driving.connections import connector
 from service.bench.driving.inbox import Inbox
 from service.bench.driving.load import Customer
 from service.bench.driving.outside import Serve
@@ -95,7 +96,7 @@ async def running_inside(serve: Serve, database_url: str, folder: Path) -> Async
             await stack.enter_async_context(_worker_beside(resources))
         key = await asyncio.to_thread(_api_key, chosen[0])
         headers = {"Authorization": f"Bearer {key}"}
-        session = await stack.enter_async_context(aiohttp.ClientSession(url, headers=headers))
+        session = await stack.enter_async_context(aiohttp.ClientSession(url, headers=headers, connector=connector()))
         customer = Customer(session, inbox)
         await customer.register(inbox_url)
         yield Inside(customer, counts)

@@ -12,6 +12,7 @@ from typing import Protocol
 import aiohttp
 from starlette.types import ASGIApp
 
+from service.bench.driving.connections import connector
 from service.bench.driving.inbox import Inbox
 from service.bench.driving.load import Customer
 from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
@@ -82,7 +83,9 @@ async def running_outside(
         )
         callback_url[0] = address.strip()
         headers = {"Authorization": f"Bearer {key}"}
-        session = await stack.enter_async_context(aiohttp.ClientSession(one.url, headers=headers))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(one.url, headers=headers, connector=connector())
+        )
         customer = Customer(session, inbox)
         await customer.register(inbox_url)
         yield Outside(one, customer, shared, callback_url[0], folder)

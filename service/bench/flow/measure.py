@@ -8,6 +8,7 @@ from functools import partial
 
 import aiohttp
 
+from service.bench.driving.connections import connector
 from service.bench.driving.generator import BenchError, Each, at_pace, from_clients, post_callback, timed
 from service.bench.driving.outside import Outside, Serve, running_outside
 from service.bench.driving.processes import Version
@@ -94,8 +95,8 @@ async def flowing(
     async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(running_outside(serve, version, server, _TWIN_SECONDS, changed))
         database = stack.enter_context(closing(Database(outside.deployment.environment["DATABASE_URL"])))
-        connector = aiohttp.TCPConnector(limit=0)  # a callback must not wait for an earlier one's answer
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        pool = connector(limit=0)  # a callback must not wait for an earlier one's answer
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=pool))
         submitted = Submitted(outside.secrets)
         yield Flow(outside, session, await pattern_of(outside.customer, database, outside.folder, submitted))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from service.bench.driving.bare import running_bare
+from service.bench.driving.connections import connector
 from service.bench.driving.cpu import cpu_ms
 from service.bench.driving.generator import from_clients, post_callback, timed
 from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
@@ -78,7 +79,7 @@ async def send_callbacks(url: str, secret: str, count: int, used_ms: Callable[[]
     """
     requests = [_callback(secret) for _ in range(count)]
     times: list[float] = []
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+    async with aiohttp.ClientSession(connector=connector(AT_ONCE)) as session:
 
         async def send(number: int) -> None:
             body, headers = requests[number]
