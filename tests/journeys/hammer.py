@@ -34,6 +34,7 @@ from tests.journeys.hammer_weather import FAIR, Weather
 
 BASE = "http://relay.test"
 DEADLINE_SECONDS = 300.0
+FARTHEST_SECONDS = 200.0  # at once; a rule of `hammer_answers` leans on it
 REPEATED_AFTER_SECONDS = 45.0
 _PLAN = VendorPolicy(
     first_poll=30,
@@ -78,6 +79,7 @@ class Hammer:
     lines: Sequence[Mapping[str, Any]] = ()
     done: Counter[str] = field(default_factory=Counter)
     unsettled: Look | None = None
+    leaping: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def logged(self) -> Counter[str]:
@@ -98,7 +100,15 @@ class Hammer:
         """Return chance of its own for this part, the same for the same seed."""
         return Random(f"{self.seed}:{name}")
 
-    async def caught_up(self) -> None:
+    async def leap_in_step(self, seconds: float) -> None:
+        """Leap when the loops have caught up, never so far at once that what they were about to do looks forgotten."""
+        async with self.leaping:
+            while seconds > 0:
+                await self._caught_up()
+                self.leap(min(seconds, FARTHEST_SECONDS))
+                seconds -= FARTHEST_SECONDS
+
+    async def _caught_up(self) -> None:
         """Wait until nothing is due that no loop has taken: on a busy machine the clock must not run away from them."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _STUCK_SECONDS

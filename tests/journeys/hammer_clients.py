@@ -104,8 +104,7 @@ class Client:
         """Call about a job of which its sender does not know, the moment it is to be submitted once more."""
         lost = [(vendor, vendor.lost.pop()) for vendor in self.here.vendors if vendor.lost]
         if lost:
-            await self.here.caught_up()
-            self.here.leap(REPEATED_AFTER_SECONDS)
+            await self.here.leap_in_step(REPEATED_AFTER_SECONDS)
             await asyncio.gather(*(vendor.call_back(job, "plain") for vendor, job in lost))
 
     async def race_a_deadline(self) -> None:
@@ -114,9 +113,8 @@ class Client:
         slow = [job for job in [*vendor.jobs.values()][-_RECENT:] if job.is_slow]
         if slow:
             job = slow[-1]
-            await self.here.caught_up()
             left = job.taken_at_seconds + DEADLINE_SECONDS - self.here.time().timestamp()
-            self.here.leap(max(0.0, left + self.random.uniform(-5, 5)))
+            await self.here.leap_in_step(left + self.random.uniform(-5, 5))
             if self.random.random() < 0.5:
                 await asyncio.sleep(self.random.uniform(0, 0.1))
             await vendor.call_back(job, "plain")
@@ -124,8 +122,7 @@ class Client:
     async def leap(self) -> None:
         """Let the clock go on, seldom beyond a lease or a deadline."""
         far = self.random.random() < 0.15
-        await self.here.caught_up()
-        self.here.leap(self.random.uniform(60, 200) if far else self.random.uniform(1, 25))
+        await self.here.leap_in_step(self.random.uniform(60, 200) if far else self.random.uniform(1, 25))
 
     async def switch_endpoint(self) -> None:
         to = self.random.choice(["enable", "disable"])
