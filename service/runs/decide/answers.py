@@ -13,7 +13,7 @@ from service.runs.decide.workbench import Workbench
 from service.runs.inputs import VendorAnswer
 from service.runs.state.lifecycle import RunTransition
 from service.runs.state.rows import RunRow
-from service.runs.telling.facts import contradictions
+from service.runs.telling.facts import contradictions, stored_reading
 from service.verdicts.verdict import DetectionStatus
 
 _TRANSITIONS = {
@@ -65,7 +65,7 @@ def _conflicts(bench: Workbench, run: RunRow) -> int:
     deciding = next((row for row in seen if row.n == run.observation_n and row.reading is not None), None)
     if deciding is None or deciding.reading is None:
         return 0
-    reading = Reading.model_validate_json(deciding.reading)
+    reading = stored_reading(deciding.reading)
     return sum(1 for _ in contradictions(reading, [row for row in seen if row.n != deciding.n and row.outcome is None]))
 
 

@@ -20,8 +20,8 @@ _ANSWERS = {
 
 
 def has_answer(run: RunRow) -> bool:
-    """Return True if it ended with something that others may take over. A failure is not: the next asks again."""
-    return run.state in _ANSWERS
+    """Return True if it ended with something that others may take over."""
+    return RunState(run.state).has_answer
 
 
 def join_runs(bench: Workbench, detection: DetectionRow, media: MediaRow, runs: list[RunRow]) -> list[RunRow]:

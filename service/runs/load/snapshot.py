@@ -15,8 +15,6 @@ from service.runs.state.lifecycle import RunState
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.spending.allowance import BudgetUsage
 
-_ANSWERED = frozenset({RunState.SUCCEEDED.value, RunState.NOT_APPLICABLE.value})
-
 if TYPE_CHECKING:
     from service.runs.decide.workbench import Decision
 
@@ -126,6 +124,7 @@ def _answers_in(decision: "Decision") -> dict[DedupKey, Origin]:
     answers: dict[DedupKey, Origin] = {}
     for run in decision.runs.values():
         deciding = seen.get((run.id, run.observation_n or 0))
-        if run.dedup_key and deciding is not None and deciding.via != Via.REUSE.value and run.state in _ANSWERED:
+        is_own = deciding is not None and deciding.via != Via.REUSE.value
+        if run.dedup_key and is_own and RunState(run.state).has_answer:
             answers[run.account_id, run.mode, run.dedup_key] = Origin(run, deciding)
     return answers

@@ -29,6 +29,11 @@ class RunState(StrEnum):
         return self in _ENDED
 
     @property
+    def has_answer(self) -> bool:
+        """Return True if others may take over what the run ended with. A failure is no answer: the next asks again."""
+        return self in _WITH_ANSWER
+
+    @property
     def status(self) -> RunStatus:
         """The customer's word for it."""
         if self.ended:
@@ -37,6 +42,8 @@ class RunState(StrEnum):
 
 
 _ENDED = frozenset({RunState.SUCCEEDED, RunState.NOT_APPLICABLE, RunState.FAILED, RunState.TIMED_OUT, RunState.SKIPPED})
+
+_WITH_ANSWER = frozenset({RunState.SUCCEEDED, RunState.NOT_APPLICABLE})
 
 
 class RunTransition(StrEnum):
