@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from service.bench.chain import measure as chain
 from service.bench.chain.report import chain_reached, chain_report, show_chain
@@ -25,6 +25,7 @@ from service.bench.polling.report import polling_reached, polling_report, show_p
 from service.bench.reach import Reach
 
 Report = dict[str, Any]
+Round = TypeVar("Round")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Setup:
         """The database's name, as reports tell it."""
         return "PostgreSQL" if self.server else "SQLite"
 
+    async def in_turn(self, rounds: int, measure: Callable[[Version], Awaitable[Round]]) -> list[Round]:
+        """Return what each version came to in each round, one version after the other."""
+        return [await measure(version) for _ in range(rounds) for version in self.versions]
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -61,32 +66,24 @@ class Case:
 
 async def _chain(setup: Setup) -> Report:
     size = chain.QUICK if setup.quick else chain.FULL
-    rounds = [
-        await chain.measure_round(setup.serve, version, setup.server, size)
-        for _ in range(size.rounds)
-        for version in setup.versions
-    ]
+    rounds = await setup.in_turn(
+        size.rounds, lambda version: chain.measure_round(setup.serve, version, setup.server, size)
+    )
     stages = await chain.measure_stages(setup.serve, setup.server, size)
     return chain_report(rounds, stages, size, setup.database)
 
 
 async def _flow(setup: Setup) -> Report:
     size = flow.QUICK if setup.quick else flow.FULL
-    rounds = [
-        await flow.measure_round(setup.serve, version, setup.server, size)
-        for _ in range(size.rounds)
-        for version in setup.versions
-    ]
+    rounds = await setup.in_turn(
+        size.rounds, lambda version: flow.measure_round(setup.serve, version, setup.server, size)
+    )
     return flow_report(rounds, size, setup.database)
 
 
 async def _ingest(setup: Setup) -> Report:
     size = ingest.QUICK if setup.quick else ingest.FULL
-    rounds = [
-        await ingest.measure_round(version, setup.server, size)
-        for _ in range(size.rounds)
-        for version in setup.versions
-    ]
+    rounds = await setup.in_turn(size.rounds, lambda version: ingest.measure_round(version, setup.server, size))
     return ingest_report(rounds, size, setup.database)
 
 
@@ -108,11 +105,7 @@ async def _neighbours(setup: Setup) -> Report:
 
 async def _memory(setup: Setup) -> Report:
     size = memory.QUICK if setup.quick else memory.FULL
-    rounds = [
-        await memory.measure_round(version, setup.server, size)
-        for _ in range(size.rounds)
-        for version in setup.versions
-    ]
+    rounds = await setup.in_turn(size.rounds, lambda version: memory.measure_round(version, setup.server, size))
     return memory_report(rounds, size, setup.database)
 
 
