@@ -191,7 +191,7 @@ def _nothing(_session: Session, _taken: Taken) -> None:
 
 def _is_known(session: Session, media: Media) -> bool:
     """Return True if these bytes are here: mostly they are not, and then nothing is written before they are stored."""
-    alive = select(Media.id).where(*_same(media), col(Media.erased_at).is_(None))
+    alive = select(Media.id).where(*_alive(media))
     return session.exec(alive).first() is not None
 
 
@@ -208,7 +208,7 @@ def _known(session: Session, media: Media) -> Media | None:
     """The object that holds these bytes already, as fresh as a new upload: it is kept at least as long as one."""
     ends, fresh = col(Media.delete_after), media.created_at + UNUSED  # no end is set while a detection needs it
     longer = case((ends < fresh, fresh), else_=ends)
-    alive = update(Media).where(*_same(media), col(Media.erased_at).is_(None)).values(delete_after=longer)
+    alive = update(Media).where(*_alive(media)).values(delete_after=longer)
     known = session.connection().execute(alive.returning(col(Media.id))).scalar()
     return None if known is None else session.get(Media, known)
 
@@ -234,6 +234,10 @@ def _insert(session: Session, media: Media) -> bool:
     connection, table = session.connection(), Media.metadata.tables["media"]
     insert = insert_ignoring_conflicts(connection, table).values(media.model_dump()).returning(table.c.id)
     return connection.execute(insert).scalar() is not None
+
+
+def _alive(media: Media) -> tuple[ColumnElement[bool], ...]:
+    return (*_same(media), col(Media.erased_at).is_(None))
 
 
 def _same(media: Media) -> tuple[ColumnElement[bool], ...]:
