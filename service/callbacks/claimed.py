@@ -46,7 +46,7 @@ class CallbackHandOff(Protocol):
     """A processor in this process, which takes fresh callbacks already leased instead of finding them."""
 
     def reserve(self, count: int) -> tuple[str, datetime] | None:
-        """Return the token and the end of a lease for so many; `None` where there is no room for them."""
+        """Return a lease for `count` callbacks: its token and its end. `None` if there is no room for them."""
 
     def take(self, claimed: Sequence[ClaimedCallback]) -> None:
         """Think about these, which are committed. May be called from any thread."""

@@ -46,4 +46,4 @@ CALLBACK: Machine[CallbackState, CallbackInput] = Machine(
 )
 
 DECIDED: Mapping[CallbackState, CallbackInput] = {state: happening for happening, state in _ONCE.items()}
-"""What happens to a callback of which that was decided. Another state nobody decides."""
+"""By the state that was decided for a callback: what happens to it then."""

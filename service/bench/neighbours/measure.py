@@ -81,7 +81,7 @@ async def _fresh(serve: Serve, server: str | None, size: Size, receiver: str, de
 
 
 def _many(count: int, place: str) -> list[str]:
-    """Return so many addresses at this place; none where there is no place."""
+    """Return `count` addresses that begin with `place`; no address if `place` is empty."""
     return [f"{place}{number}" for number in range(count)] if place else []
 
 
@@ -96,7 +96,7 @@ async def silent_server() -> AsyncIterator[str]:
             while await reader.read(65_536):
                 pass
         except ConnectionError:
-            pass  # whoever gave up waiting may do so rudely
+            pass  # a client that has given up may break off its connection
         finally:
             talks.discard(writer)
             writer.close()

@@ -74,7 +74,7 @@ class SpreadTwins:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.body":
                 body.extend(message.get("body", b""))
-                if not message.get("more_body"):  # known before whoever submitted hears of it
+                if not message.get("more_body"):  # noted before the answer is sent
                     task_id = str(json.loads(body)["task_id"])
                     self._of_task[task_id], self.done_at[task_id] = sandbox, taken_at + seconds
             await send(message)
