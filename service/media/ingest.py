@@ -26,7 +26,7 @@ from service.media.duration import duration_ms
 from service.media.models import Media
 from service.media.probe import HEAD_BYTES, Format, sniff
 from service.media.room import Room
-from service.media.store import Store
+from service.media.store import Finish, Store
 
 MAX_BYTES = 100 * 1024 * 1024
 STAGED = "relay-incoming-"  # how the names of temporary files begin
@@ -171,12 +171,12 @@ def _temporary_file(staging: Path | None) -> Iterator[Path]:
 
 
 async def _keep(media: Media, path: Path, database: Database, store: Store, beside: Beside) -> Taken:
-    """Stored before it is entered: whoever finds the row finds the bytes."""
+    """Store the bytes before or as their row is entered: a reader that finds the row finds the bytes."""
     if await database.read(_is_known, media) and (known := await database.write(_find, media, beside)) is not None:
         return known
     try:
-        await store.put(media.id, path)
-        taken = await database.write(_enter, media, beside)
+        finish = await store.put(media.id, path)
+        taken = await database.write(_enter, media, beside, finish)
     except BaseException:
         await asyncio.shield(store.delete(media.id))
         raise
@@ -213,7 +213,7 @@ def _known(session: Session, media: Media) -> Media | None:
     return None if known is None else session.get(Media, known)
 
 
-def _enter(session: Session, media: Media, beside: Beside) -> Taken:
+def _enter(session: Session, media: Media, beside: Beside, finish: Finish) -> Taken:
     """The row of these bytes: ours, or that of whoever was faster."""
     created = _insert(session, media)
     entered = media if created else _known(session, media)
@@ -224,6 +224,8 @@ def _enter(session: Session, media: Media, beside: Beside) -> Taken:
         entered = media if created else _known(session, media)
     if entered is None:
         raise RuntimeError("the same media came and went at once")
+    if created:
+        finish(session)
     taken = Taken(entered, created)
     beside(session, taken)
     return taken

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -30,11 +31,18 @@ class MediaMissing(RelayError):  # noqa: N818 - it says what is the matter
     """The store does not hold these bytes, or not all of them."""
 
 
+Finish = Callable[[Session], None]
+"""Keeps the last of the bytes, in the transaction that enters their row. It may run again if that is tried again."""
+
+
 class Store(Protocol):
     """Keeps the bytes of media by their ids."""
 
-    async def put(self, media_id: str, path: Path) -> None:
-        """The bytes of the file at `path` are kept, for good and as a whole. The file itself may be gone then."""
+    async def put(self, media_id: str, path: Path) -> Finish:
+        """Keep the bytes of the file at `path`, for good and as a whole, once what is returned has run and committed.
+
+        The file itself may be gone then. What a failure leaves behind is for the caller to `delete`.
+        """
 
     def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start` up to before `end` (or the last one), in pieces.
@@ -65,9 +73,10 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    async def put(self, media_id: str, path: Path) -> None:
+    async def put(self, media_id: str, path: Path) -> Finish:
         """See `Store`. A file of the same file system is moved, another copied; both appear at once or not."""
         await asyncio.to_thread(_move, path, self._place(media_id))
+        return _nothing_is_left
 
     async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See `Store`."""
@@ -102,12 +111,14 @@ class DatabaseStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, media_id: str, path: Path) -> None:
-        """See `Store`. What a failure leaves behind is for the caller to `delete`."""
-        n = 0
-        while pieces := await asyncio.to_thread(_pieces, path, n * CHUNK_BYTES):
+    async def put(self, media_id: str, path: Path) -> Finish:
+        """See `Store`. The last 4 MiB, mostly all there is, are written with their row."""
+        n, pieces = 0, await asyncio.to_thread(_pieces, path, 0)
+        while len(pieces) == _CHUNKS_PER_TRANSACTION:
             await self._database.write(_add_chunks, media_id, n, pieces)
             n += len(pieces)
+            pieces = await asyncio.to_thread(_pieces, path, n * CHUNK_BYTES)
+        return partial(_add_chunks, media_id=media_id, first=n, pieces=pieces)
 
     async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See `Store`."""
@@ -123,6 +134,8 @@ class DatabaseStore:
                 return
             yield data
             position += len(data)
+            if end is None and len(chunks) < last - n:
+                return
 
     async def delete(self, media_id: str) -> None:
         """See `Store`."""
@@ -173,6 +186,10 @@ def _piece(path: Path, position: int, wanted: int) -> bytes:
             return file.read(wanted)
     except FileNotFoundError as error:
         raise MediaMissing(f"{path.name} is not there") from error
+
+
+def _nothing_is_left(_session: Session) -> None:
+    """Do nothing: the bytes are kept already."""
 
 
 def _pieces(path: Path, position: int) -> list[bytes]:

@@ -45,7 +45,9 @@ def runs() -> Runs:
 def context(database: Database, tmp_path: Path, runs: Runs) -> Context:
     context = context_on(database, tmp_path, open_link=runs.open)
     (tmp_path / "data").write_bytes(DATA)
-    asyncio.run(context.store.put("med_one", tmp_path / "data"))
+    finish = asyncio.run(context.store.put("med_one", tmp_path / "data"))
+    with database.writing() as session:
+        finish(session)
     return context
 
 

@@ -12,13 +12,21 @@ from service.bench.counting.inside import running_inside, settings_inside
 from service.cli.bench import serve
 from service.kit.listen import DEAF_SWEEP_SECONDS
 from service.resources import open_resources
+from service.sandbox.aippim_callbacks import AippimCallbacks
 
-# Statements and commits, as measured. To reach: 60 and 8 on SQLite, 70 and 9 on PostgreSQL.
-_ALONE = {"sqlite": (62, 10), "postgresql": (81, 13)}
+# Statements and commits, as measured, where the vendor calls back once, at the end. The budget: 60 and 8, 70 and 9.
+_ALONE = {"sqlite": (53, 8), "postgresql": (68, 9)}
+# The same where it also calls back as the work begins (`processing`), as AIPPIM's page says.
+_CALLED_BACK_TWICE = {"sqlite": (62, 10), "postgresql": (80, 12)}
 
 
-async def test_one_detection_alone_costs_no_more_than_it_did(database_url: str, tmp_path: Path) -> None:
-    ceiling = _ALONE[database_url.partition(":")[0]]
+@pytest.mark.parametrize("ceilings", [_ALONE, _CALLED_BACK_TWICE], ids=["called back once", "called back twice"])
+async def test_one_detection_alone_costs_no_more_than_it_did(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ceilings: dict[str, tuple[int, int]]
+) -> None:
+    ceiling = ceilings[database_url.partition(":")[0]]
+    if ceilings is _ALONE:
+        monkeypatch.setattr(AippimCallbacks, "_under_way", lambda *_: ())
     async with running_inside(serve, database_url, tmp_path) as service:
         await service.customer.detect()  # the first one also makes what all later ones find
         await service.settled()

@@ -28,11 +28,11 @@ def store(request: pytest.FixtureRequest, database: Database, tmp_path: Path) ->
     return FileStore(tmp_path / "store") if request.param == "file" else DatabaseStore(database)
 
 
-async def _put(store: Store, tmp_path: Path, age: timedelta = _OLD) -> str:
+async def _put(store: Store, database: Database, tmp_path: Path, age: timedelta = _OLD) -> str:
     media_id = _id(age)
     source = tmp_path / "source"
     source.write_bytes(b"sound")
-    await store.put(media_id, source)
+    await database.write(await store.put(media_id, source))
     return media_id
 
 
@@ -55,7 +55,7 @@ async def _is_there(store: Store, media_id: str) -> bool:
 
 async def test_bytes_that_no_row_names_go_and_others_stay(database: Database, store: Store, tmp_path: Path) -> None:
     lost, named, coming, marked, deleted = [
-        await _put(store, tmp_path, age) for age in (_OLD, _OLD, timedelta(minutes=30), _OLD, _OLD)
+        await _put(store, database, tmp_path, age) for age in (_OLD, _OLD, timedelta(minutes=30), _OLD, _OLD)
     ]
     _name(database, named)
     _name(database, marked, erased_at=NOW, delete_after=NOW)  # the pruner's to delete
@@ -70,7 +70,7 @@ async def test_a_large_store_is_looked_through_part_by_part(
 ) -> None:
     monkeypatch.setattr("service.media.store._MANY", 2)
     for _ in range(7):
-        await _put(store, tmp_path)
+        await _put(store, database, tmp_path)
     search, gone = Leftovers(database, store, tmp_path), list[int]()
     while sum(gone) < 7 and len(gone) < 20:
         gone.append(await search.step(NOW))
