@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.bench.counting.inside import running_inside
+from service.bench.counting.inside import LATENCY_SECONDS, running_inside
 from service.bench.counting.statements import Stage
 from service.bench.driving.load import Passage
 from service.bench.driving.outside import Serve, running_outside
 from service.bench.driving.processes import Version, fresh_database
 from service.kit.migrate import upgrade
-
-LATENCY_SECONDS = 0.2
-"""What the vendor's twin takes for a detection, above its own work: part of every whole time that is told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from service.bench.chain.measure import LATENCY_SECONDS, Round, Size
+from service.bench.chain.measure import Round, Size
+from service.bench.counting.inside import LATENCY_SECONDS
 from service.bench.counting.statements import Stage
 from service.bench.reach import AtLeast, Reach
 from service.bench.report import TO_MS, heading, machine, quantile_ms, screen, table_with
