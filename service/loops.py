@@ -111,9 +111,9 @@ class Loops:
         )
         runner = Runner(database, resources.policy, clock)
         self.dispatcher = Dispatcher(
-            database, resources.policy, resources.asks, clock=clock, runner=runner, holder=holder
+            database, resources.policy, resources.contexts, clock=clock, runner=runner, holder=holder
         )
-        self.poller = Poller(database, resources.policy, resources.asks, clock=clock, runner=runner, holder=holder)
+        self.poller = Poller(database, resources.policy, resources.contexts, clock=clock, runner=runner, holder=holder)
         self._followers = FollowerTeller(database, resources.policy, clock)
         self.callbacks = CallbackProcessor(database, resources.policy, clock)
         self._certificates = CertificateChecker(database, resources.policy, clock)

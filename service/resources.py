@@ -18,9 +18,9 @@ from service.callbacks.claimed import CallbackHandOff
 from service.callbacks.correlate import match_parked
 from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
 from service.callbacks.run_addresses import RunAddress, sign_address
-from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
-from service.detectors.echoes import cutting
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits, VendorPolicy
 from service.detectors.exchange import Exchange
+from service.detectors.redaction import redactor_for
 from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock
@@ -45,7 +45,7 @@ from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.spending.prices import load_prices
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 from service.vendors import VENDORS
 from service.webhooks.fanout import HandOff, fan_out
 from service.webhooks.turn import Done, Step, turns
@@ -90,7 +90,7 @@ class Resources:
     guard: GuardPolicy
     links: Links
     policy: DetectionPolicy
-    asks: AskBuilder
+    contexts: RunContextBuilder
     outbox: Outbox
     intake: GroupCommit[Arrived, bool]
     attempts: GroupCommit[Step, Done]
@@ -204,7 +204,7 @@ def _tie(
         guard=guard,
         links=links,
         policy=policy,
-        asks=AskBuilder(store, links, WORDS),
+        contexts=RunContextBuilder(store, links, WORDS),
         outbox=outbox,
         intake=GroupCommit(
             database,
@@ -237,15 +237,15 @@ def _sandbox_secret(settings: Settings, purpose: str) -> str:
 
 def catalogue_of(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
     """Every vendor of each mode. What they talk through is added to `exchanges`, to be closed by the caller."""
-    lines: dict[tuple[str, str], Line] = {}
+    vendors: dict[tuple[str, str], ConfiguredVendor] = {}
     for name, vendor in VENDORS.items():
         live = settings.vendors[name]
         own = settings.public_url or settings.sandbox_base
         if live.configured:
-            lines["live", name] = _line(vendor, live, own, exchanges)
+            vendors["live", name] = _configured(vendor, live, own, exchanges)
         twin = live.at_twin(_twin(settings, name))
-        lines["test", name] = _line(vendor, twin, settings.sandbox_base, exchanges, at_twin=True)
-    return Catalogue(lines, [settings.vendors[name].needed for name in VENDORS])
+        vendors["test", name] = _configured(vendor, twin, settings.sandbox_base, exchanges, at_twin=True)
+    return Catalogue(vendors, [settings.vendors[name].needed for name in VENDORS])
 
 
 def _twin(settings: Settings, name: str) -> Twin:
@@ -256,16 +256,16 @@ def _twin(settings: Settings, name: str) -> Twin:
     )
 
 
-def _line(
+def _configured(
     vendor: Vendor, chosen: VendorSettings, own: str, exchanges: list[Exchange], *, at_twin: bool = False
-) -> Line:
+) -> ConfiguredVendor:
     exchange = Exchange(
         timeout_seconds=chosen.timeout_seconds,
         connect_seconds=_CONNECT_SECONDS,
-        cut=cutting(chosen.secret, own),
+        cut=redactor_for(chosen.secret, own),
     )
     exchanges.append(exchange)
-    return Line(vendor.adapter(chosen, exchange), _policy(chosen, at_twin=at_twin))
+    return ConfiguredVendor(vendor.adapter(chosen, exchange), _policy(chosen, at_twin=at_twin))
 
 
 def _policy(chosen: VendorSettings, *, at_twin: bool) -> VendorPolicy:

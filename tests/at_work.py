@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.system_clock import system_clock
 from service.resources import open_resources
 from service.settings import load_settings
@@ -21,10 +21,10 @@ class RealTime(Hands):
         return system_clock()
 
 
-def hangs(started: asyncio.Event) -> Callable[[Ask], Awaitable[Raw]]:
+def hangs(started: asyncio.Event) -> Callable[[RunContext], Awaitable[Raw]]:
     """A vendor that has the request, and never answers."""
 
-    async def never(_ask: Ask) -> Raw:
+    async def never(_context: RunContext) -> Raw:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError

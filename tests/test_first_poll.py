@@ -13,7 +13,7 @@ _MEASURED = Latency(10_000, 20_000, 50)
 async def _first_wait(vendor: str) -> float:
     """Seconds to the first poll of a test run, with enough measured."""
     exchanges: list[Exchange] = []
-    line = catalogue_of(load_settings(), exchanges).line("test", vendor)
+    line = catalogue_of(load_settings(), exchanges).configured("test", vendor)
     for exchange in exchanges:
         await exchange.aclose()
     assert line is not None

@@ -20,8 +20,8 @@ from service.api.problems import problem
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import QUARANTINED_BYTES, STRANGER
 from service.callbacks.run_addresses import read_address
-from service.detectors.catalogue import Catalogue, Line
-from service.detectors.words import Authenticity
+from service.detectors.catalogue import Catalogue, ConfiguredVendor
+from service.detectors.enums import Authenticity
 from service.kit.clock import milliseconds_between
 from service.kit.errors import CallerError, not_found
 from service.kit.failing import Failing
@@ -67,9 +67,9 @@ async def take(request: Request) -> Response:
 def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
     """`account`, `run`, or `None` for a vendor without callbacks, or none of ours."""
     for mode in ("live", "test"):
-        line = catalogue.line(mode, vendor)
-        if line is not None:
-            return line.adapter.capabilities(line.adapter.detectors[0]).callbacks
+        configured = catalogue.configured(mode, vendor)
+        if configured is not None:
+            return configured.adapter.capabilities(configured.adapter.detectors[0]).callbacks
     return None
 
 
@@ -77,8 +77,8 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
     now = context.clock()
     addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    line = context.policy.catalogue.line(addressed.mode, vendor) if addressed else None
-    if addressed is None or line is None:
+    configured = context.policy.catalogue.configured(addressed.mode, vendor) if addressed else None
+    if addressed is None or configured is None:
         raise await _turned_away(request, context, vendor, headers, now)
     body = b""
     try:
@@ -89,10 +89,10 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
         # A vendor that changes its format must not go unseen.
         await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
         raise
-    if addressed.run_id is None and (echo := line.adapter.challenge(document)) is not None:
+    if addressed.run_id is None and (echo := configured.adapter.challenge(document)) is not None:
         return JSONResponse(echo)
-    refs = line.adapter.refs(document)
-    authenticity = _authenticity(line, headers, document, now) if refs else None
+    refs = configured.adapter.refs(document)
+    authenticity = _authenticity(configured, headers, document, now) if refs else None
     subject = addressed.run_id or (refs.job_id or refs.certificate_id if refs else None)
     if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
         note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
@@ -149,9 +149,9 @@ async def _addressed(context: Context, vendor: str, kind: str, token: str, now: 
 
 
 def _authenticity(
-    line: Line, headers: Mapping[str, str], document: Mapping[str, object], now: datetime
+    configured: ConfiguredVendor, headers: Mapping[str, str], document: Mapping[str, object], now: datetime
 ) -> Authenticity | None:
-    return line.adapter.verify(headers, document, line.policy.webhook_secrets, now)
+    return configured.adapter.verify(headers, document, configured.policy.webhook_secrets, now)
 
 
 def _keepable(*names: str | None) -> bool:

@@ -26,10 +26,10 @@ from service.api.idempotent import answer_once, first_answer
 from service.certificates.issue import Wanted, give_up_certificate, record_certificate, want_certificate
 from service.certificates.listing import newest_certificate, shown
 from service.detections.queries import find_detection
-from service.detectors import offers
-from service.detectors.catalogue import Line
+from service.detectors import extensions
+from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.exchange import VendorError
-from service.detectors.offers import Certifies, Checked
+from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
@@ -73,11 +73,11 @@ async def look_up(request: Request) -> Response:
     """200 with the certificate and whether it holds, as the vendor says now; 404 without one."""
     caller, context = await require(request, "detections:read"), context_of(request)
     row = await context.database.read(_newest, caller, request.path_params["detection_id"])
-    line = context.policy.catalogue.line(row.mode, row.vendor)
-    checked = await _check(row, line, context) if line is not None else None
-    holds = isinstance(checked, Checked)
+    configured = context.policy.catalogue.configured(row.mode, row.vendor)
+    checked = await _check(row, configured, context) if configured is not None else None
+    holds = isinstance(checked, CheckedCertificate)
     told = {
-        "valid": checked.valid if isinstance(checked, Checked) else None,
+        "valid": checked.valid if isinstance(checked, CheckedCertificate) else None,
         "checked_at": rfc3339(context.clock()) if holds else None,
         "reason_code": checked.reason_code.value if isinstance(checked, Refused) else None,
         "reason_text": checked.reason_text if isinstance(checked, Refused) else None,
@@ -85,14 +85,14 @@ async def look_up(request: Request) -> Response:
     return JSONResponse({**shown(row), **told})
 
 
-async def _ask_for(wanted: Wanted, mode: str, context: Context) -> offers.Certificate:
+async def _ask_for(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
     """The vendor's certificate. Raises `CallerError` 424, and then the next request may ask."""
-    adapter = wanted.line.adapter
-    assert isinstance(adapter, Certifies)  # noqa: S101 - what `want_certificate` chose it for
+    adapter = wanted.configured.adapter
+    assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
     try:
         said = await _through_the_gate(
-            (mode, wanted.vendor), wanted.line, context,
-            lambda: adapter.certify(wanted.analysis_id, "pdf"), adapter.certified,
+            (mode, wanted.vendor), wanted.configured, context,
+            lambda: adapter.certify(wanted.analysis_id, "pdf"), adapter.parse_certificate,
         )  # fmt: skip
     except BaseException:
         await context.database.write(give_up_certificate, wanted)
@@ -103,15 +103,17 @@ async def _ask_for(wanted: Wanted, mode: str, context: Context) -> offers.Certif
     return said
 
 
-async def _check(row: Certificate, line: Line, context: Context) -> Checked | Refused | None:
+async def _check(
+    row: Certificate, configured: ConfiguredVendor, context: Context
+) -> CheckedCertificate | Refused | None:
     """What the vendor says of it now; `None` where it cannot be asked."""
-    adapter, name = line.adapter, row.certificate_id or ""
-    if not isinstance(adapter, Certifies):
+    adapter, name = configured.adapter, row.certificate_id or ""
+    if not isinstance(adapter, IssuesCertificates):
         return None
     try:
         return await _through_the_gate(
-            (row.mode, row.vendor), line, context,
-            lambda: adapter.look_up_certificate(name), lambda raw: adapter.checked(raw, name),
+            (row.mode, row.vendor), configured, context,
+            lambda: adapter.fetch_certificate(name), lambda raw: adapter.parse_check(raw, name),
         )  # fmt: skip
     except CallerError:
         return None
@@ -119,13 +121,13 @@ async def _check(row: Certificate, line: Line, context: Context) -> Checked | Re
 
 async def _through_the_gate(
     key: tuple[str, str],
-    line: Line,
+    configured: ConfiguredVendor,
     context: Context,
     ask: Callable[[], Awaitable[Raw]],
     read: Callable[[Raw], S],
 ) -> S:
     """What the vendor's answer means. It is counted, and its gate hears of it. Raises `CallerError` 424."""
-    database, limits = context.database, line.policy.limits
+    database, limits = context.database, configured.policy.limits
     hold = await database.write(let_one, key, limits, context.clock())
     if hold is not None:
         raise _held_up(hold, context.clock())
@@ -150,7 +152,7 @@ def _want(
 
 
 def _issued(
-    session: Session, *, caller: Caller, wanted: Wanted, issued: offers.Certificate, context: Context
+    session: Session, *, caller: Caller, wanted: Wanted, issued: extensions.Certificate, context: Context
 ) -> Answer:
     now = context.clock()
     row = record_certificate(session, wanted, issued, context.policy, now)

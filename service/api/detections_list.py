@@ -15,7 +15,7 @@ from service.api.auth import require
 from service.api.context import Context, context_of
 from service.api.parameters import Parameters
 from service.detections.listing import Wanted, list_detections, page_of, summaries
-from service.detectors.words import Verdict
+from service.detectors.enums import Verdict
 from service.kit.paging import Page, Place, listed
 from service.verdicts.verdict import DetectionStatus
 

@@ -16,8 +16,8 @@ from service.callbacks.claimed import ClaimedCallback
 from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
 from service.callbacks.states import CALLBACK, CallbackInput
-from service.detectors.catalogue import Catalogue, Line
-from service.detectors.offers import Announced, Certifies
+from service.detectors.catalogue import Catalogue, ConfiguredVendor
+from service.detectors.extensions import AnnouncedCertificate, IssuesCertificates
 from service.detectors.reading import Reading
 from service.kit.columns import table_of
 from service.kit.database import wakes
@@ -40,7 +40,7 @@ class Match:
     run_id: str | None = None
     detector: str | None = None
     by_name: bool = False
-    announced: Announced | None = None
+    announced: AnnouncedCertificate | None = None
     certificate_known: bool = False
 
 
@@ -104,7 +104,7 @@ def correlate(session: Session, callbacks: Sequence[ClaimedCallback], catalogue:
     connection = session.connection()
     runs: dict[str, Any] = {}
     addressed = _addressed(connection, callbacks, runs)
-    announced = [_announced(each, catalogue.line(each.mode, each.vendor)) for each in callbacks]
+    announced = [_announced(each, catalogue.configured(each.mode, each.vendor)) for each in callbacks]
     certified = _certified(connection, callbacks, announced)
     matches = []
     strangers: dict[int, str] = {}
@@ -112,8 +112,8 @@ def correlate(session: Session, callbacks: Sequence[ClaimedCallback], catalogue:
         run_id, known = certified.get(place, (None, False))
         found = addressed.get(place) or run_id
         if found is None and ready is None:
-            line = catalogue.line(callback.mode, callback.vendor)
-            name = _named(callback, line) if line is not None else None
+            configured = catalogue.configured(callback.mode, callback.vendor)
+            name = _named(callback, configured) if configured is not None else None
             if name is not None:
                 strangers[place] = name
         matches.append(Match(found, None, announced=ready, certificate_known=known))
@@ -170,10 +170,10 @@ def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback], run
 
 
 def _certified(
-    connection: Connection, callbacks: Sequence[ClaimedCallback], announced: Sequence[Announced | None]
+    connection: Connection, callbacks: Sequence[ClaimedCallback], announced: Sequence[AnnouncedCertificate | None]
 ) -> dict[int, tuple[str, bool]]:
     """The run whose certificate is known by that name, or one that was asked for of the same analysis."""
-    places: dict[tuple[str, str], dict[int, Announced]] = defaultdict(dict)
+    places: dict[tuple[str, str], dict[int, AnnouncedCertificate]] = defaultdict(dict)
     for place, (callback, ready) in enumerate(zip(callbacks, announced, strict=True)):
         if ready is not None:
             places[callback.mode, callback.vendor][place] = ready
@@ -188,7 +188,7 @@ def _certified(
     return found
 
 
-def _certified_run(ready: Announced, rows: Sequence[Any]) -> tuple[str, bool] | None:
+def _certified_run(ready: AnnouncedCertificate, rows: Sequence[Any]) -> tuple[str, bool] | None:
     """Return the run of that certificate among these rows, and whether it is known by that name."""
     named = next((row.run_id for row in rows if row.certificate_id == ready.certificate.certificate_id), None)
     same = (row.run_id for row in rows if ready.analysis_id and row.analysis_id == ready.analysis_id)
@@ -196,19 +196,19 @@ def _certified_run(ready: Announced, rows: Sequence[Any]) -> tuple[str, bool] | 
     return None if run_id is None else (run_id, named is not None)
 
 
-def _announced(callback: ClaimedCallback, line: Line | None) -> Announced | None:
-    if line is None or not isinstance(line.adapter, Certifies):
+def _announced(callback: ClaimedCallback, configured: ConfiguredVendor | None) -> AnnouncedCertificate | None:
+    if configured is None or not isinstance(configured.adapter, IssuesCertificates):
         return None
     try:
         body = json.loads(callback.body)
     except (ValueError, RecursionError):
         return None
-    return line.adapter.announced(body) if isinstance(body, dict) else None
+    return configured.adapter.parse_announcement(body) if isinstance(body, dict) else None
 
 
-def _named(callback: ClaimedCallback, line: Line) -> str | None:
+def _named(callback: ClaimedCallback, configured: ConfiguredVendor) -> str | None:
     """The run whose audio the body names. Other products' jobs carry other names, and stay strangers."""
-    parsed = line.adapter.read(callback.raw, line.adapter.detectors[0])
+    parsed = configured.adapter.read(callback.raw, configured.adapter.detectors[0])
     return run_named_in(parsed.refs) if isinstance(parsed, Reading) else None
 
 

@@ -19,7 +19,7 @@ from service.callbacks.correlate import Match, correlate
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.settle import ReadCallback, note_failure, process_callbacks
 from service.callbacks.states import CALLBACK, CallbackInput
-from service.detectors.words import Authenticity, Via
+from service.detectors.enums import Authenticity, Via
 from service.kit.claims import claim
 from service.kit.clock import Clock
 from service.kit.columns import table_of
@@ -191,10 +191,10 @@ def read_callbacks(session: Session, claimed: Sequence[ClaimedCallback], policy:
 
 
 def _answer_in(callback: ClaimedCallback, match: Match, policy: DetectionPolicy) -> VendorAnswer | None:
-    line = policy.catalogue.line(callback.mode, callback.vendor)
-    if line is None or match.run_id is None or match.detector is None or match.announced is not None:
+    configured = policy.catalogue.configured(callback.mode, callback.vendor)
+    if configured is None or match.run_id is None or match.detector is None or match.announced is not None:
         return None
     raw = callback.raw
     detector = match.detector
-    parsed = as_asked(callback.vendor, detector, line.adapter.read(raw, detector), line.adapter.detectors)
+    parsed = as_asked(callback.vendor, detector, configured.adapter.read(raw, detector), configured.adapter.detectors)
     return VendorAnswer(Via.CALLBACK, raw, parsed, Authenticity(callback.authenticity), callback.id)

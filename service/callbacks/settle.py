@@ -162,7 +162,7 @@ def _claims_an_end(ready: ReadCallback) -> bool:
 
 
 def _is_configured(ready: ReadCallback, policy: DetectionPolicy) -> bool:
-    return policy.catalogue.line(ready.callback.mode, ready.callback.vendor) is not None
+    return policy.catalogue.configured(ready.callback.mode, ready.callback.vendor) is not None
 
 
 def _stored(
@@ -289,7 +289,7 @@ def _park(
         return []
     rows: list[dict[str, Any]] = []
     for callback, match in zip(strangers, correlate(session, strangers, policy.catalogue), strict=True):
-        found = match.run_id is not None and policy.catalogue.line(callback.mode, callback.vendor) is not None
+        found = match.run_id is not None and policy.catalogue.configured(callback.mode, callback.vendor) is not None
         happening = CallbackInput.FOUND if found else CallbackInput.PARKED
         row = _row(callback, happening, callback.note if found else _PARKED, None, policy)
         ends[callback.id] = row["state"]

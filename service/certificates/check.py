@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from service.certificates.issue import make_ready
 from service.detectors.exchange import VendorError
-from service.detectors.offers import Certifies, Checked
+from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
 from service.kit.alone import Alone
@@ -61,19 +61,19 @@ class CertificateChecker:
         return len(claimed) == _BATCH
 
     async def _check(self, row: Certificate) -> str:
-        line = self.policy.catalogue.line(row.mode, row.vendor)
-        if line is None or not isinstance(line.adapter, Certifies) or row.certificate_id is None:
+        configured = self.policy.catalogue.configured(row.mode, row.vendor)
+        if configured is None or not isinstance(configured.adapter, IssuesCertificates) or row.certificate_id is None:
             return await self.database.write(record_check, row, None, self.policy, self.clock())
-        key, limits = (row.mode, row.vendor), line.policy.limits
+        key, limits = (row.mode, row.vendor), configured.policy.limits
         hold = await self.database.write(let_one, key, limits, self.clock())
         if hold is not None:
             return await self.database.write(put_off, row, hold.until)
         try:
-            raw = await line.adapter.look_up_certificate(row.certificate_id)
+            raw = await configured.adapter.fetch_certificate(row.certificate_id)
         except VendorError:
             said, told = None, Heard(failed=True)
         else:
-            said = line.adapter.checked(raw, row.certificate_id)
+            said = configured.adapter.parse_check(raw, row.certificate_id)
             told = heard(raw, said)
         outcome = await self.database.write(record_check, row, said, self.policy, self.clock())
         await self.database.write(note_heard, key, limits, told, self.clock())
@@ -96,13 +96,17 @@ def put_off(session: Session, row: Certificate, until: datetime) -> str:
 
 
 def record_check(
-    session: Session, row: Certificate, said: Checked | Refused | None, policy: DetectionPolicy, now: datetime
+    session: Session,
+    row: Certificate,
+    said: CheckedCertificate | Refused | None,
+    policy: DetectionPolicy,
+    now: datetime,
 ) -> str:
     """What the vendor said of it is on record; a word for the log. `None`: it said nothing."""
     held = _hold(session, row)
     if held is None:
         return "lease_lost"
-    if isinstance(said, Checked) and said.valid and _is_of(session, held, said):
+    if isinstance(said, CheckedCertificate) and said.valid and _is_of(session, held, said):
         held.issued_at = said.issued_at or held.issued_at
         make_ready(session, held, CertificateInput.HOLDS, policy, now)
         return "ready"
@@ -121,7 +125,7 @@ def _put_off(held: Certificate, until: datetime) -> None:
     held.due_at, held.lease_token = until, None
 
 
-def _is_of(session: Session, row: Certificate, said: Checked) -> bool:
+def _is_of(session: Session, row: Certificate, said: CheckedCertificate) -> bool:
     """Whether the certificate says what the run's answer said, where it says anything."""
     run = session.get_one(Run, row.run_id)
     deciding = select(Observation.reading).where(Observation.run_id == run.id, Observation.n == run.observation_n)

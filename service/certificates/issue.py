@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from service.certificates.listing import shown
-from service.detectors import offers
-from service.detectors.catalogue import Line
-from service.detectors.offers import Certifies
+from service.detectors import extensions
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.extensions import IssuesCertificates
 from service.detectors.reading import Reading, Refs
 from service.events.draft import Draft
 from service.events.types import EventType
@@ -40,7 +40,7 @@ class Wanted:
 
     row_id: str
     token: str
-    line: Line
+    configured: ConfiguredVendor
     vendor: str
     analysis_id: str
 
@@ -58,7 +58,7 @@ def want_certificate(
     Raises `CallerError`: 422 for a detector that was not asked; 409 where none that certifies has answered, where
     the vendor's name for the analysis is not known, where the content was erased, or while another request asks.
     """
-    run, line, adapter = _certified_run(session, detection, detector, policy)
+    run, configured, adapter = _certified_run(session, detection, detector, policy)
     known = select(Certificate).where(Certificate.run_id == run.id, Certificate.format == file_format)
     for row in session.exec(known.order_by(col(Certificate.id).desc())).all():
         if row.state == CertificateState.READY and (row.expires_at is None or row.expires_at > now):
@@ -74,15 +74,15 @@ def want_certificate(
     if analysis_id is None:
         detail = "The vendor did not say what it calls this analysis, so it cannot be asked for a certificate of it."
         raise CallerError("analysis_unknown", detail, status=409)
-    row = _new_row(run, CertificateState.ASKING, file_format, now + seconds(line.policy.lease))
+    row = _new_row(run, CertificateState.ASKING, file_format, now + seconds(configured.policy.lease))
     row.analysis_id, row.lease_token = analysis_id, secrets.token_hex(8)
     session.add(row)
     session.flush()
-    return Wanted(row.id, row.lease_token, line, run.vendor, analysis_id)
+    return Wanted(row.id, row.lease_token, configured, run.vendor, analysis_id)
 
 
 def record_certificate(
-    session: Session, wanted: Wanted, issued: offers.Certificate, policy: DetectionPolicy, now: datetime
+    session: Session, wanted: Wanted, issued: extensions.Certificate, policy: DetectionPolicy, now: datetime
 ) -> Certificate:
     """The certificate is on record, and told of once. Raises `CallerError` 409 where the detection was erased."""
     row = _hold(session, wanted.row_id, wanted.token)
@@ -136,7 +136,7 @@ def make_ready(
 
 def _certified_run(
     session: Session, detection: Detection, detector: str | None, policy: DetectionPolicy
-) -> tuple[Run, Line, Certifies]:
+) -> tuple[Run, ConfiguredVendor, IssuesCertificates]:
     runs = runs_of(session, detection.id)
     if detection.erased_at is not None:
         raise CallerError("erased", "The detection's content was erased.", status=409)
@@ -144,10 +144,10 @@ def _certified_run(
         problem = Problem("/detector", "was not asked in this detection")
         raise CallerError("invalid_request", "Some of the request is not as it should be.", problems=(problem,))
     for run in runs:
-        line = policy.catalogue.line(run.mode, run.vendor)
+        configured = policy.catalogue.configured(run.mode, run.vendor)
         wanted = detector in (None, run.detector) and run.state == RunState.SUCCEEDED.value
-        if wanted and line is not None and isinstance(line.adapter, Certifies):
-            return run, line, line.adapter
+        if wanted and configured is not None and isinstance(configured.adapter, IssuesCertificates):
+            return run, configured, configured.adapter
     detail = "No detector that issues certificates has answered this detection."
     raise CallerError("not_certifiable", detail, status=409)
 
@@ -178,7 +178,7 @@ def _new_row(run: Run, state: CertificateState, file_format: str, due_at: dateti
     )
 
 
-def _fill(row: Certificate, issued: offers.Certificate) -> None:
+def _fill(row: Certificate, issued: extensions.Certificate) -> None:
     row.certificate_id = issued.certificate_id
     row.verification_url, row.download_url = issued.verification_url, issued.download_url
     row.expires_at, row.issued_at = issued.expires_at, issued.issued_at

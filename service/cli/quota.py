@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from service.cli.start import open_database
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.exchange import Exchange, VendorError
-from service.detectors.offers import TellsOfItself
+from service.detectors.extensions import ReportsAccount
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.database import Database
@@ -35,42 +35,52 @@ async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]
     database = open_database(settings)
     try:
         catalogue = catalogue_of(settings, exchanges)
-        tellers = [(line, line.adapter) for line in catalogue.lines("live") if isinstance(line.adapter, TellsOfItself)]
-        able = [line.adapter.vendor for line in catalogue.lines("test") if isinstance(line.adapter, TellsOfItself)]
+        tellers = [
+            (configured, configured.adapter)
+            for configured in catalogue.configured_in("live")
+            if isinstance(configured.adapter, ReportsAccount)
+        ]
+        able = [
+            configured.adapter.vendor
+            for configured in catalogue.configured_in("test")
+            if isinstance(configured.adapter, ReportsAccount)
+        ]
         needed = [name for vendor in able for name in settings.vendors[vendor].needed]
-        return [await _ask(database, line, adapter) for line, adapter in tellers], needed
+        return [await _ask(database, configured, adapter) for configured, adapter in tellers], needed
     finally:
         for exchange in exchanges:
             await exchange.aclose()
         database.close()
 
 
-async def _ask(database: Database, line: Line, adapter: TellsOfItself) -> dict[str, Any]:
+async def _ask(database: Database, configured: ConfiguredVendor, adapter: ReportsAccount) -> dict[str, Any]:
     """Each question is a request that the vendor counts, so it goes through its gate."""
-    status = await _one(database, line, adapter.ask_status, lambda raw: _told(adapter.status(raw), dict))
-    quota = await _one(database, line, adapter.ask_quota, lambda raw: _quota(database, line, adapter, raw))
+    status = await _one(database, configured, adapter.fetch_status, lambda raw: _told(adapter.parse_status(raw), dict))
+    quota = await _one(
+        database, configured, adapter.fetch_quota, lambda raw: _quota(database, configured, adapter, raw)
+    )
     usage = {
         period: await _one(
             database,
-            line,
-            lambda period=period: adapter.ask_usage(period),  # type: ignore[misc] # a default binds the loop's value
+            configured,
+            lambda period=period: adapter.fetch_usage(period),  # type: ignore[misc] # a default binds the loop's value
             lambda raw, period=period: _told(  # type: ignore[misc] # the same
-                adapter.usage(raw, period), lambda usage: {**usage.counts, **usage.more}
+                adapter.parse_usage(raw, period), lambda usage: {**usage.counts, **usage.more}
             ),
         )
         for period in adapter.periods
     }
-    return {"vendor": line.adapter.vendor, "status": status, "quota": quota, "usage": usage}
+    return {"vendor": configured.adapter.vendor, "status": status, "quota": quota, "usage": usage}
 
 
 async def _one(
     database: Database,
-    line: Line,
+    configured: ConfiguredVendor,
     ask: Callable[[], Awaitable[Raw]],
     read: Callable[[Raw], dict[str, Any]],
 ) -> dict[str, Any]:
-    key = ("live", line.adapter.vendor)
-    hold = await database.write(let_one, key, line.policy.limits, system_clock())
+    key = ("live", configured.adapter.vendor)
+    hold = await database.write(let_one, key, configured.policy.limits, system_clock())
     if hold is not None:
         return {"refused": f"not asked: {hold.waiting_for.value} until {rfc3339(hold.until)}"}
     try:
@@ -80,11 +90,11 @@ async def _one(
     return read(raw)
 
 
-def _quota(database: Database, line: Line, adapter: TellsOfItself, raw: Raw) -> dict[str, Any]:
-    quota = adapter.quota(raw)
-    key = ("live", line.adapter.vendor)
+def _quota(database: Database, configured: ConfiguredVendor, adapter: ReportsAccount, raw: Raw) -> dict[str, Any]:
+    quota = adapter.parse_quota(raw)
+    key = ("live", configured.adapter.vendor)
     with database.writing() as session:
-        note_heard(session, key, line.policy.limits, told_by(raw, quota), system_clock())
+        note_heard(session, key, configured.policy.limits, told_by(raw, quota), system_clock())
     if isinstance(quota, Refused):
         return {"refused": quota.reason_text}
     resets_at = rfc3339(quota.resets_at) if quota.resets_at else None

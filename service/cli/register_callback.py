@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import typer
 
 from service.cli.callback_url import account_address
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.exchange import Exchange, VendorError
-from service.detectors.offers import TakesAddress
+from service.detectors.extensions import RegistersCallbackUrl
 from service.kit.errors import SettingsError
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
@@ -48,28 +48,32 @@ async def _register(settings: Settings, vendor: str, mode: str) -> Answer:
     exchanges: list[Exchange] = []
     try:
         catalogue = catalogue_of(settings, exchanges)
-        takers = [line.adapter.vendor for line in catalogue.lines("test") if isinstance(line.adapter, TakesAddress)]
+        takers = [
+            configured.adapter.vendor
+            for configured in catalogue.configured_in("test")
+            if isinstance(configured.adapter, RegistersCallbackUrl)
+        ]
         if vendor not in takers:
             text = f"takes no address by its API; use one of: {', '.join(takers)}"
             raise typer.BadParameter(text, param_hint="VENDOR")
-        line = catalogue.line(mode, vendor)
-        if line is None:
+        configured = catalogue.configured(mode, vendor)
+        if configured is None:
             raise SettingsError(f"{settings.vendors[vendor].needed[0]}: required, {vendor} must know us")
-        return await _tell(line, account_address(settings, vendor, mode))
+        return await _tell(configured, account_address(settings, vendor, mode))
     finally:
         for exchange in exchanges:
             await exchange.aclose()
 
 
-async def _tell(line: Line, url: str) -> Answer:
-    adapter = line.adapter
-    if not isinstance(adapter, TakesAddress):
+async def _tell(configured: ConfiguredVendor, url: str) -> Answer:
+    adapter = configured.adapter
+    if not isinstance(adapter, RegistersCallbackUrl):
         return Answer(taken=False, reason="takes no address")
     try:
         raw = await adapter.register(url)
     except VendorError as error:
         return Answer(taken=False, reason=str(error))
-    refused = adapter.registered(raw)
+    refused = adapter.parse_registration(raw)
     if refused is not None:
         return Answer(taken=False, reason=refused.reason_text)
     return Answer(taken=True, reason=None if adapter.confirmed(raw) else _NOT_CONFIRMED)

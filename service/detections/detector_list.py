@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.detectors.catalogue import Limits, Line, tier_of
+from service.detectors.catalogue import ConfiguredVendor, Limits, tier_of
 from service.detectors.port import Capabilities
 from service.kit.clock import rfc3339
 from service.runs.policy import DetectionPolicy
@@ -25,25 +25,25 @@ def offered(session: Session, mode: str, policy: DetectionPolicy, now: datetime)
     """Each detector in the order of the list. One whose vendor is not configured in this mode is shown unmeasured."""
     gates = gates_as_they_are(session)
     shown = []
-    for line, configured in policy.catalogue.known(mode):
-        standing = standing_of(gates.get((mode, line.adapter.vendor)), line.policy.limits, now)
-        for detector in line.adapter.detectors:
-            about = _about(detector, line, configured=configured)
-            lately = _lately(session, mode, detector, line, standing, policy, now) if configured else _NOT_MEASURED
+    for vendor, configured in policy.catalogue.known(mode):
+        standing = standing_of(gates.get((mode, vendor.adapter.vendor)), vendor.policy.limits, now)
+        for detector in vendor.adapter.detectors:
+            about = _about(detector, vendor, configured=configured)
+            lately = _lately(session, mode, detector, vendor, standing, policy, now) if configured else _NOT_MEASURED
             shown.append({**about, **lately})
     return shown
 
 
-def _about(detector: str, line: Line, *, configured: bool) -> dict[str, Any]:
-    takes = line.adapter.capabilities(detector)
+def _about(detector: str, vendor: ConfiguredVendor, *, configured: bool) -> dict[str, Any]:
+    takes = vendor.adapter.capabilities(detector)
     return {
         "detector": detector,
-        "vendor": line.adapter.vendor,
+        "vendor": vendor.adapter.vendor,
         "tier": tier_of(detector),
-        "tiers": [tier for name in line.adapter.detectors if (tier := tier_of(name)) is not None],
+        "tiers": [tier for name in vendor.adapter.detectors if (tier := tier_of(name)) is not None],
         "configured": configured,
         "formats": sorted(takes.formats),
-        "limits": _limits(takes, line.policy.limits),
+        "limits": _limits(takes, vendor.policy.limits),
         "needs": takes.needs.value,
         "answers": takes.answers,
     }
@@ -64,13 +64,13 @@ def _lately(
     session: Session,
     mode: str,
     detector: str,
-    line: Line,
+    vendor: ConfiguredVendor,
     standing: Standing,
     policy: DetectionPolicy,
     now: datetime,
 ) -> dict[str, Any]:
     measured = policy.measured(session, mode, detector, now)
-    latency, calls_back = measured.latency, line.adapter.capabilities(detector).answers == "callback"
+    latency, calls_back = measured.latency, vendor.adapter.capabilities(detector).answers == "callback"
     return {
         "health": {
             "state": standing.health.value,

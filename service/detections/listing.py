@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Table, and_, tuple_
 from sqlmodel import Session, col, select
 
 from service.detections.queries import has_ended
-from service.detectors.words import Verdict
+from service.detectors.enums import Verdict
 from service.kit.columns import table_of
 from service.kit.paging import Page, windowed, within
 from service.media.models import Media

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Number
-from service.detectors.words import ReasonCode
 
 UNKNOWN_STATUS = "The vendor named a status that its documents do not."
 

@@ -77,7 +77,7 @@ class VendorPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConfiguredVendor:
     """A vendor as configured for one mode."""
 
     adapter: Adapter
@@ -87,53 +87,58 @@ class Line:
 class Catalogue:
     """The configured vendors. Looked up by mode, and by detector or vendor name."""
 
-    def __init__(self, lines: Mapping[tuple[str, str], Line], proofs: Iterable[Sequence[str]] = ()) -> None:
-        self._lines = dict(lines)
+    def __init__(
+        self, vendors: Mapping[tuple[str, str], ConfiguredVendor], proofs: Iterable[Sequence[str]] = ()
+    ) -> None:
+        self._vendors = dict(vendors)
         self.proofs = [" and ".join(names) for names in proofs]
         """The settings that configure a vendor, of each vendor there is: `PEX_CLIENT_ID and PEX_CLIENT_SECRET`."""
 
-    def line(self, mode: str, vendor: str) -> Line | None:
-        """The vendor's line in this mode, if it is configured there."""
-        return self._lines.get((mode, vendor))
+    def configured(self, mode: str, vendor: str) -> ConfiguredVendor | None:
+        """Return the vendor as configured in this mode, if it is configured there."""
+        return self._vendors.get((mode, vendor))
 
     def vendor_of(self, mode: str, detector: str) -> str | None:
         """The vendor that offers `detector` in this mode."""
-        for line in self.lines(mode):
-            if detector in line.adapter.detectors:
-                return line.adapter.vendor
+        for configured in self.configured_in(mode):
+            if detector in configured.adapter.detectors:
+                return configured.adapter.vendor
         return None
 
-    def lines(self, mode: str) -> list[Line]:
+    def configured_in(self, mode: str) -> list[ConfiguredVendor]:
         """Every vendor configured in this mode, in the order of the one list."""
-        return [line for (line_mode, _), line in self._lines.items() if line_mode == mode]
+        return [configured for (vendor_mode, _), configured in self._vendors.items() if vendor_mode == mode]
 
     def names(self, mode: str) -> list[str]:
         """Every detector that can be asked in this mode."""
-        return [name for line in self.lines(mode) for name in line.adapter.detectors]
+        return [name for configured in self.configured_in(mode) for name in configured.adapter.detectors]
 
     def defaults(self, mode: str) -> list[str]:
         """One detector for each vendor: what is asked when the request names none."""
-        return [line.adapter.detectors[0] for line in self.lines(mode)]
+        return [configured.adapter.detectors[0] for configured in self.configured_in(mode)]
 
-    def known(self, mode: str) -> list[tuple[Line, bool]]:
+    def known(self, mode: str) -> list[tuple[ConfiguredVendor, bool]]:
         """Every vendor there is, once, in the order of the one list; and whether it is configured in this mode.
 
         One that is not is shown as it is configured in another.
         """
-        every = {vendor: line for (_, vendor), line in self._lines.items()}
-        return [(self.line(mode, vendor) or line, (mode, vendor) in self._lines) for vendor, line in every.items()]
+        every = {vendor: configured for (_, vendor), configured in self._vendors.items()}
+        return [
+            (self.configured(mode, vendor) or configured, (mode, vendor) in self._vendors)
+            for vendor, configured in every.items()
+        ]
 
     def vendors(self) -> set[str]:
         """Every vendor configured in any mode."""
-        return {vendor for _, vendor in self._lines}
+        return {vendor for _, vendor in self._vendors}
 
     def longest_lease(self) -> float:
         """Seconds for which a run is claimed before its vendor is known to the claim."""
-        return max((line.policy.lease for line in self._lines.values()), default=60.0)
+        return max((configured.policy.lease for configured in self._vendors.values()), default=60.0)
 
     def longest_deadline(self) -> float:
         """Seconds after which no run of any vendor is still waited for."""
-        return max((line.policy.deadline for line in self._lines.values()), default=0.0)
+        return max((configured.policy.deadline for configured in self._vendors.values()), default=0.0)
 
 
 def tier_of(detector: str) -> str | None:

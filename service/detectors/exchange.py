@@ -19,8 +19,8 @@ from enum import StrEnum
 import httpcore
 import httpx
 
-from service.detectors.echoes import Cut, nothing_cut
 from service.detectors.port import Raw
+from service.detectors.redaction import Redactor, no_redaction
 from service.kit.clock import Clock
 from service.kit.forms import FileForm
 from service.kit.http import OneShotTransport
@@ -86,7 +86,7 @@ class Exchange:
         max_body_bytes: int = 8 * 1024 * 1024,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock = system_clock,
-        cut: Cut = nothing_cut,
+        cut: Redactor = no_redaction,
     ) -> None:
         self._cut = cut
         self._timeout_seconds = timeout_seconds

@@ -9,19 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 from service.detectors.answers import mismatch, reason, wants_money
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.objections import bodies_of, layers_of, objection
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 
 _HTTP_FAILURES = range(300, 600)
 _POSITIVE = (Verdict.AI_GENERATED, Verdict.AI_PARTIAL)
-_JUDGED_HERE = ("read", "accepted")
+_JUDGED_HERE = ("read", "parse_submit")
 
 
 class Judged(ABC):
-    """What every adapter inherits: `told` and `taken` are its own, `read` and `accepted` are judged, and final."""
+    """What every adapter inherits.
+
+    `interpret` and `interpret_submit` are the adapter's own; `read` and `parse_submit` judge them, and are final.
+    """
 
     verdict_at: ClassVar[tuple[str, ...]] = ()
     """The names that lead to the vendor's verdict, as far as they are the same everywhere: `("prediction",)`."""
@@ -37,7 +40,9 @@ class Judged(ABC):
         super().__init_subclass__(**more)
         own = [name for name in _JUDGED_HERE if name in vars(cls)]
         if own:
-            raise TypeError(f"{cls.__name__} has a {' and a '.join(own)} of its own: write `told` and `taken` instead")
+            raise TypeError(
+                f"{cls.__name__} has its own {' and '.join(own)}: write `interpret` and `interpret_submit` instead"
+            )
 
     @property
     def secrets(self) -> Sequence[str]:
@@ -45,51 +50,51 @@ class Judged(ABC):
         return ()
 
     @abstractmethod
-    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+    def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """What `submit` achieved: a job under way, an answer at once, or a refusal. Never raises."""
 
     @abstractmethod
-    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+    def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a fetched answer or a callback's body means. Never raises, never guesses."""
 
-    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
-        """What the vendor's documents promise beside a verdict and `said`, a pass, is not taken without; its name.
+    def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+        """What the vendor's documents promise beside a verdict and `parsed`, a pass, is not taken without; its name.
 
         `None`: all of it is there. `bodies` is the answer's JSON object, or a stream's messages.
         """
-        del said, bodies
+        del parsed, bodies
         return None
 
     @final
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """What `submit` achieved, judged. Never raises."""
-        said = self.taken(raw)
-        return self._judge(said, raw, asked_again=False) if isinstance(said, Reading) else said
+        parsed = self.interpret_submit(raw)
+        return self._judge(parsed, raw, asked_again=False) if isinstance(parsed, Reading) else parsed
 
     @final
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
         """What an answer means, judged. Never raises."""
-        said = self.told(raw, detector)
-        return self._judge(said, raw, asked_again=self.asked_again) if isinstance(said, Reading) else said
+        parsed = self.interpret(raw, detector)
+        return self._judge(parsed, raw, asked_again=self.asked_again) if isinstance(parsed, Reading) else parsed
 
-    def _judge(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
-        judged = said if said.verdict is None else self._stands(said, raw, asked_again=asked_again)
+    def _judge(self, parsed: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
+        judged = parsed if parsed.verdict is None else self._stands(parsed, raw, asked_again=asked_again)
         return _of_credit(judged) if isinstance(judged, Reading) else judged
 
-    def _stands(self, said: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
+    def _stands(self, parsed: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
         """The reading with its verdict, or without it where something in the answer takes it away."""
         bodies = bodies_of(raw)
         against = objection(bodies, self.measured_at)
         if against is None and raw.status in _HTTP_FAILURES:
             against = f"HTTP {raw.status}"
         if against is not None:
-            return without_verdict(said, ReasonCode.VENDOR_ERROR, reason(against, hide=self.secrets))
+            return without_verdict(parsed, ReasonCode.VENDOR_ERROR, reason(against, hide=self.secrets))
         if len(self._verdicts(bodies)) > 1:
             return mismatch("the answer contradicts itself: it has two different verdicts", retryable=asked_again)
-        if said.verdict not in _POSITIVE and (lacking := self.lacks(said, bodies)) is not None:
+        if parsed.verdict not in _POSITIVE and (lacking := self.lacks(parsed, bodies)) is not None:
             text = f"the vendor hears no AI, but its answer is not whole: {lacking} is missing or null"
-            return without_verdict(said, ReasonCode.SCHEMA_MISMATCH, reason(text))
-        return said
+            return without_verdict(parsed, ReasonCode.SCHEMA_MISMATCH, reason(text))
+        return parsed
 
     def _verdicts(self, bodies: Sequence[Mapping[str, Any]]) -> set[str | bool]:
         """The different words that stand where the vendor's verdict does, at any layer."""
@@ -101,16 +106,16 @@ class Judged(ABC):
         return {folded(word) if isinstance(word, str) else word for word in found if isinstance(word, str | bool)}
 
 
-def _of_credit(said: Reading) -> Reading:
+def _of_credit(parsed: Reading) -> Reading:
     """Return a failure that the vendor told in words of money as one for want of credit: it would meet every run."""
-    if said.reason_code is not ReasonCode.VENDOR_ERROR or not wants_money(said.reason_text or ""):
-        return said
-    return said.model_copy(update={"reason_code": ReasonCode.QUOTA_EXCEEDED})
+    if parsed.reason_code is not ReasonCode.VENDOR_ERROR or not wants_money(parsed.reason_text or ""):
+        return parsed
+    return parsed.model_copy(update={"reason_code": ReasonCode.QUOTA_EXCEEDED})
 
 
-def without_verdict(said: Reading, code: ReasonCode, text: str) -> Reading:
+def without_verdict(parsed: Reading, code: ReasonCode, text: str) -> Reading:
     """The reading as a failure: what was measured stays, and so does the vendor's word, but nothing is decided."""
-    return said.model_copy(
+    return parsed.model_copy(
         update={
             "status": RunStatus.FAILED,
             "reason_code": code,
@@ -119,7 +124,7 @@ def without_verdict(said: Reading, code: ReasonCode, text: str) -> Reading:
             "verdict": None,
             "verdict_derived": False,
             "kind": None,
-            "components": {name: each.model_copy(update={"verdict": None}) for name, each in said.components.items()},
-            "segments": [each.model_copy(update={"verdict": None}) for each in said.segments],
+            "components": {name: each.model_copy(update={"verdict": None}) for name, each in parsed.components.items()},
+            "segments": [each.model_copy(update={"verdict": None}) for each in parsed.segments],
         }
     )

@@ -11,9 +11,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from service.detectors.answers import error_text, json_object, reason, wants_money
+from service.detectors.enums import ReasonCode
 from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
-from service.detectors.words import ReasonCode
 
 # Names as they are compared: small letters and digits only, so `error_message` is `errorMessage`.
 _ERRORS = re.compile(
@@ -75,7 +75,7 @@ def objection(bodies: Sequence[Mapping[str, Any]], apart: Collection[str] = ()) 
     return None
 
 
-def said_no(body: Mapping[str, Any], *, hide: Sequence[str], retryable: bool) -> Refused | None:
+def stated_refusal(body: Mapping[str, Any], *, hide: Sequence[str], retryable: bool) -> Refused | None:
     """Return the refusal that a success carries in its body; `None` where nothing speaks against the success."""
     against = objection([body])
     return None if against is None else failure(reason(against, hide=hide), retryable=retryable)
@@ -113,13 +113,13 @@ def _against(name: str, value: object, beside: Mapping[str, Any]) -> str | None:
 
 def _of_error(name: str, value: object, beside: Mapping[str, Any]) -> str:
     """The error's own words, and those beside it."""
-    own, said = error_text({"error": value}) or _shown(name, value), error_text(beside) or ""
-    return said if own in said else f"{own}: {said}" if said else own
+    own, parsed = error_text({"error": value}) or _shown(name, value), error_text(beside) or ""
+    return parsed if own in parsed else f"{own}: {parsed}" if parsed else own
 
 
 def _with_words(name: str, value: object, beside: Mapping[str, Any]) -> str:
-    said = error_text(beside)
-    return f"{said} ({_shown(name, value)})" if said else _shown(name, value)
+    parsed = error_text(beside)
+    return f"{parsed} ({_shown(name, value)})" if parsed else _shown(name, value)
 
 
 def _shown(name: str, value: object) -> str:

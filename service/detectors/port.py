@@ -1,7 +1,7 @@
 """The port: what every vendor's adapter offers, and what it is given.
 
 Talking and understanding are apart. `prepare`, `submit` and `fetch` send one request and return the answer's
-bytes, untouched; `prepared`, `accepted` and `read` are pure and say what those bytes mean. So raw answers are
+bytes, untouched; `parse_prepare`, `parse_submit` and `read` are pure and say what those bytes mean. So raw answers are
 stored beside what was made of them, and a mended adapter can judge them again without asking the vendor.
 """
 
@@ -11,8 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from service.detectors.enums import Authenticity, ReasonCode
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode
 
 
 class Needs(StrEnum):
@@ -45,7 +45,7 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RunContext:
     """Everything an adapter may know of the run it works for."""
 
     run_id: str
@@ -60,8 +60,8 @@ class Ask:
     sandbox_name: str | None = None  # in test mode only: `name`, for a twin that is sent no file name
     prepared_ref: str | None = None
     vendor_job_id: str | None = None
-    tell: "Callable[[Raw, Reading], Awaitable[None]] | None" = None
-    """Hears partial answers as they come: `running`, with the `segments` that are new. It may be slow, and fail."""
+    on_partial: "Callable[[Raw, Reading], Awaitable[None]] | None" = None
+    """Called with each partial answer: `running`, with the `segments` that are new. It may be slow, and fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +126,28 @@ class Adapter(Protocol):
     def capabilities(self, detector: str) -> Capabilities:
         """What this detector takes."""
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, context: RunContext) -> Raw:
         """The vendor's answer to the first of two steps. Only where `capabilities().prepares`.
 
         Raises `exchange.NotSent` or `exchange.OutcomeUnknown`.
         """
 
-    def prepared(self, raw: Raw) -> Prepared | Refused:
+    def parse_prepare(self, raw: Raw) -> Prepared | Refused:
         """What `prepare` achieved."""
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, context: RunContext) -> Raw:
         """The vendor's answer to the request that starts, and is billed for, the analysis.
 
         Raises `exchange.NotSent` (safe to repeat) or `exchange.OutcomeUnknown` (may have been taken).
         """
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """What `submit` achieved: a job under way, an answer at once, or a refusal."""
 
-    async def fetch(self, ask: Ask) -> Raw:
-        """The vendor's answer to "how far is `ask.vendor_job_id`?". Raises as `submit` does."""
+    async def fetch(self, context: RunContext) -> Raw:
+        """The vendor's answer to "how far is `context.vendor_job_id`?". Raises as `submit` does."""
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         """The vendor's answer to a question that spends nothing, and shows the way there and whether we are known.
 
         For whoever looks whether all is well. Raises as `submit` does.

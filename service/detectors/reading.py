@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
+from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 
 Number = int | float
 

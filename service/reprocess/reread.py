@@ -10,9 +10,9 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from service.detectors.catalogue import Catalogue
+from service.detectors.enums import ReasonCode, RunStatus, Via
 from service.detectors.port import Accepted, Adapter, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Via
 from service.runs.filename_match import as_asked
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import Observation, RawBody, Run
@@ -69,7 +69,7 @@ def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetim
         return Left.NO_ADAPTER
     via, status = way
     raw = Raw(status, {"content-type": body.content_type}, body.body, run.answered_at or seen.at)
-    said = adapter.accepted(raw) if via == Via.SYNC.value else adapter.read(raw, run.detector)
+    said = adapter.parse_submit(raw) if via == Via.SYNC.value else adapter.read(raw, run.detector)
     if not isinstance(said, Accepted):
         said = as_asked(run.vendor, run.detector, said, adapter.detectors)
     return Reread(seen, said) if not isinstance(said, Accepted) and _ends(said) else Left.NO_END
@@ -135,5 +135,7 @@ def _way(session: Session, run: Run, seen: Observation) -> tuple[str, int] | Non
 
 def _adapter(catalogue: Catalogue, run: Run) -> Adapter | None:
     """Whoever reads this detector's answers; also where it is not configured any more."""
-    found = (line.adapter for line, _ in catalogue.known(run.mode) if line.adapter.vendor == run.vendor)
+    found = (
+        configured.adapter for configured, _ in catalogue.known(run.mode) if configured.adapter.vendor == run.vendor
+    )
     return next((adapter for adapter in found if run.detector in adapter.detectors), None)

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection
 
+from service.detectors.enums import ConflictKind, ReasonCode
 from service.detectors.lexicon import folded
 from service.detectors.port import Refused
 from service.detectors.reading import Conflict, Reading, Refs
-from service.detectors.words import ConflictKind, ReasonCode
 from service.runs.state.rows import RunRow
 
 _RUN = re.compile(r"(?<![0-9a-z_])run_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}(?![0-9a-z])")

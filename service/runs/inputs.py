@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from service.detectors.offers import Announced
+from service.detectors.enums import Authenticity, ReasonCode, Via
+from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Accepted, Prepared, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, Via
 from service.verdicts.votes import OutcomeReason
 
 
@@ -198,7 +198,7 @@ class CallbackReceived(RunInput):
     job_id: str | None
     answer: VendorAnswer | None
     by_name: bool = False  # only its unsigned body says whose it is
-    announced: Announced | None = None  # the certificate it speaks of
+    announced: AnnouncedCertificate | None = None  # the certificate it speaks of
     certificate_known: bool = False
     counts: tuple[int, int] = (0, 0)
 

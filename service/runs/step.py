@@ -144,9 +144,9 @@ def _tell_gates(
 def _note_leaving(session: Session, happened: Leaving, policy: DetectionPolicy, now: datetime) -> None:
     if happened.claimed_at is None or happened.gate is None:
         return
-    line = policy.catalogue.line(*happened.gate)
-    if line is not None:
-        note_leaving(session, happened.gate, line.policy.limits, happened.claimed_at, now)
+    configured = policy.catalogue.configured(*happened.gate)
+    if configured is not None:
+        note_leaving(session, happened.gate, configured.policy.limits, happened.claimed_at, now)
 
 
 def _with_charge(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.detectors.catalogue import Catalogue
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Capabilities
-from service.detectors.words import ReasonCode
 
 
 class Audio(Protocol):
@@ -65,7 +65,7 @@ def _takes(capabilities: Capabilities) -> str:
 
 
 def _capabilities(name: str, mode: str, catalogue: Catalogue) -> Capabilities:
-    line = catalogue.line(mode, catalogue.vendor_of(mode, name) or "")
-    if line is None:
+    configured = catalogue.configured(mode, catalogue.vendor_of(mode, name) or "")
+    if configured is None:
         raise ValueError(f"{name} is not offered in this mode")
-    return line.adapter.capabilities(name)
+    return configured.adapter.capabilities(name)

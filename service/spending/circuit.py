@@ -7,7 +7,7 @@ a probe goes. half-open → closed: any answer. half-open → open: another fail
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.kit.backoff import growing
 from service.spending.models import Gate
 

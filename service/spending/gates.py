@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from service.detectors.catalogue import Limits
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.kit.clock import seconds
 from service.spending import circuit
 from service.spending.models import Gate

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 from service.detectors.answers import retry_after_seconds
 from service.detectors.catalogue import Limits
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode
 from service.kit.clock import seconds
 from service.spending import circuit
 from service.spending.gates import OUT_OF_CREDIT, WaitingFor

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session
 
 from service.detectors.catalogue import Limits
-from service.detectors.offers import Quota
+from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
 from service.spending.circuit import Circuit
 from service.spending.gates import Hold, Purpose, charge, held

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
+from service.detectors.enums import ReasonCode, Via
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, Via
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import Observation, Run
 from service.runs.telling.facts import PARTIAL, REREAD

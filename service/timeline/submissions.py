@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.detectors.words import Via
+from service.detectors.enums import Via
 from service.kit.clock import rfc3339
 from service.runs.inputs import SubmissionOutcome, SubmissionStep
 from service.runs.state.lifecycle import RunState

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, func, or_, select, text
 from sqlmodel import Session
 
-from service.detectors.catalogue import Catalogue, Limits, Line
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.kit.clock import seconds
 from service.kit.metrics import Count
 from service.kit.shares import Shares
@@ -71,14 +71,14 @@ _AT_VENDOR = (
 class GateContext:
     """Where a run is to be let through: one configured vendor, and its gate, locked."""
 
-    line: Line
+    configured: ConfiguredVendor
     gate: Gate
     now: datetime
 
     @property
     def limits(self) -> Limits:
         """The vendor's limits."""
-        return self.line.policy.limits
+        return self.configured.policy.limits
 
     @property
     def key(self) -> dict[str, str]:
@@ -88,7 +88,7 @@ class GateContext:
     def requests(self, run: RunRow) -> int:
         """Return how many requests the run's submission takes. A run that no adapter knows any more counts as one."""
         try:
-            prepares = self.line.adapter.capabilities(run.detector).prepares
+            prepares = self.configured.adapter.capabilities(run.detector).prepares
         except Exception:  # noqa: BLE001 - its own call will say so; it must not keep the others from their vendor
             return 1
         return 2 if prepares and run.prepared_ref is None else 1
@@ -110,14 +110,14 @@ def claim_submissions(
     waiting: dict[GateKey, list[ClaimedRun]] = defaultdict(list)
     for one in sorted(due, key=lambda one: one.run.id):
         key = (one.run.mode, one.run.vendor)
-        gated = _leaves(one.run, now) and _is_gated(catalogue.line(*key), as_they_are.get(key))
+        gated = _leaves(one.run, now) and _is_gated(catalogue.configured(*key), as_they_are.get(key))
         (waiting[key] if gated else admitted).append(one)
     queued = {key for key, gate in as_they_are.items() if gate.queue_until is not None}
-    lines = {key: line for key in queued | waiting.keys() if (line := catalogue.line(*key))}
-    gates = lock_gates(session, lines, as_they_are)
+    vendors = {key: configured for key in queued | waiting.keys() if (configured := catalogue.configured(*key))}
+    gates = lock_gates(session, vendors, as_they_are)
     changed: dict[str, RunRow] = {}
-    for key in sorted(lines):
-        context = GateContext(lines[key], gates[key], now)
+    for key in sorted(vendors):
+        context = GateContext(vendors[key], gates[key], now)
         admitted += _admit(session, context, waiting[key], limit - len(admitted), changed)
     admitted = lease(admitted, catalogue, now, holder)
     changed |= {one.run.id: one.run for one in admitted}
@@ -131,10 +131,10 @@ def _leaves(run: RunRow, now: datetime) -> bool:
     return now < run.deadline_at and (run.state == RunState.UNKNOWN.value or run.submit_started_at is None)
 
 
-def _is_gated(line: Line | None, gate: Gate | None) -> bool:
-    if line is None:
+def _is_gated(configured: ConfiguredVendor | None, gate: Gate | None) -> bool:
+    if configured is None:
         return False
-    if line.policy.limits.bounded:
+    if configured.policy.limits.bounded:
         return True
     return gate is not None and (
         gate.circuit != Circuit.CLOSED
@@ -277,14 +277,14 @@ def claim_polls(
     gated: dict[GateKey, list[ClaimedRun]] = defaultdict(list)
     for one in leased:
         key = (one.run.mode, one.run.vendor)
-        if _is_gated(catalogue.line(*key), as_they_are.get(key)):
+        if _is_gated(catalogue.configured(*key), as_they_are.get(key)):
             gated[key].append(one)
         else:
             admitted.append((one, True))
-    lines = {key: line for key in gated if (line := catalogue.line(*key))}
-    gates = lock_gates(session, lines, as_they_are)
-    for key in sorted(lines):
-        admitted += _admit_polls(gates[key], lines[key].policy.limits, gated[key], now)
+    vendors = {key: configured for key in gated if (configured := catalogue.configured(*key))}
+    gates = lock_gates(session, vendors, as_they_are)
+    for key in sorted(vendors):
+        admitted += _admit_polls(gates[key], vendors[key].policy.limits, gated[key], now)
     claimed = [_counted(one, asks, now) for one, asks in admitted]
     write_claims(session, [one.run for one in leased])
     session.flush()

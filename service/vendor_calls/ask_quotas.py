@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import structlog
 
-from service.detectors.catalogue import Catalogue, Line
+from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.exchange import VendorError
-from service.detectors.offers import TellsOfItself
+from service.detectors.extensions import ReportsAccount
 from service.detectors.port import Refused
 from service.kit.alone import Alone
 from service.kit.clock import Clock
@@ -36,35 +36,35 @@ class QuotaAsker:
 
     async def step(self) -> bool:
         """Every vendor whose turn it is has been asked. Never True: there is no more to do at once."""
-        tellers = {line.adapter.vendor: (line, adapter) for line, adapter in self._tellers()}
+        tellers = {configured.adapter.vendor: (configured, adapter) for configured, adapter in self._tellers()}
 
         async def ask(vendor: str) -> None:
-            line, adapter = tellers[vendor]
-            key, limits = ("live", vendor), line.policy.limits
+            configured, adapter = tellers[vendor]
+            key, limits = ("live", vendor), configured.policy.limits
             if not await self.database.read(quota_look_is_due, key, self.clock(), apart=APART):
                 return
             if await self.database.write(let_quota_look, key, limits, self.clock(), apart=APART):
-                await self._ask(line, adapter)
+                await self._ask(configured, adapter)
 
         await self._alone.each(list(tellers), ask, self.clock())
         return False
 
-    async def _ask(self, line: Line, adapter: TellsOfItself) -> None:
-        vendor = line.adapter.vendor
+    async def _ask(self, configured: ConfiguredVendor, adapter: ReportsAccount) -> None:
+        vendor = configured.adapter.vendor
         try:
-            raw = await adapter.ask_quota()
+            raw = await adapter.fetch_quota()
         except VendorError as error:
             log.warning("quota.not_told", vendor=vendor, failure=error.failure)
             return  # no news for the circuit: runs will tell
-        quota = adapter.quota(raw)
+        quota = adapter.parse_quota(raw)
         if isinstance(quota, Refused):
             log.warning("quota.not_told", vendor=vendor, http_status=raw.status, reason=quota.reason_code)
         else:
             log.info("quota.told", vendor=vendor, remaining=quota.remaining, limit=quota.limit)
         told = told_by(raw, quota)
-        await self.database.write(note_heard, ("live", vendor), line.policy.limits, told, self.clock())
+        await self.database.write(note_heard, ("live", vendor), configured.policy.limits, told, self.clock())
 
-    def _tellers(self) -> Iterator[tuple[Line, TellsOfItself]]:
-        for line in self.catalogue.lines("live"):
-            if isinstance(line.adapter, TellsOfItself):
-                yield line, line.adapter
+    def _tellers(self) -> Iterator[tuple[ConfiguredVendor, ReportsAccount]]:
+        for configured in self.catalogue.configured_in("live"):
+            if isinstance(configured.adapter, ReportsAccount):
+                yield configured, configured.adapter

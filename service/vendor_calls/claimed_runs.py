@@ -125,8 +125,8 @@ def lease(claims: Sequence[ClaimedRun], catalogue: Catalogue, now: datetime, hol
 
 
 def _leased(run: RunRow, catalogue: Catalogue, now: datetime, token: str) -> RunRow:
-    line = catalogue.line(run.mode, run.vendor)
-    until = now + seconds(line.policy.lease if line is not None else catalogue.longest_lease())
+    configured = catalogue.configured(run.mode, run.vendor)
+    until = now + seconds(configured.policy.lease if configured is not None else catalogue.longest_lease())
     # Claimed at its deadline it is only to be ended, and that too takes a moment.
     return replace(run, due_at=min(until, run.deadline_at) if run.deadline_at > now else until, lease_token=token)
 

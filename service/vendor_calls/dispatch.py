@@ -13,9 +13,9 @@ from functools import partial
 
 import structlog
 
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
-from service.detectors.words import ReasonCode
 from service.kit.clock import Clock, milliseconds_between
 from service.kit.database import Database
 from service.kit.metrics import Count
@@ -29,7 +29,7 @@ from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_RUNS
 from service.vendor_calls.admission import claim_submissions
 from service.vendor_calls.claimed_runs import ClaimedRun
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 from service.vendor_calls.submission import Came, Sender
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class Dispatcher:
         self,
         database: Database,
         policy: DetectionPolicy,
-        asks: AskBuilder,
+        contexts: RunContextBuilder,
         *,
         clock: Clock,
         capacity: int = 32,
@@ -79,7 +79,7 @@ class Dispatcher:
         self._under_way: set[asyncio.Task[None]] = set()
         self._talks = Talks()
         self._runner = runner or Runner(database, policy, clock)
-        self._sender = Sender(database, policy, asks, clock=clock, talks=self._talks, runner=self._runner)
+        self._sender = Sender(database, policy, contexts, clock=clock, talks=self._talks, runner=self._runner)
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
@@ -126,12 +126,12 @@ class Dispatcher:
 
     async def _dispatch(self, one: ClaimedRun) -> None:
         run, now = one.run, self._clock()
-        line = self._policy.catalogue.line(run.mode, run.vendor)
+        configured = self._policy.catalogue.configured(run.mode, run.vendor)
         step = next_step(run, now)
         if step is Step.GIVE_UP:
             came = Came("given_up")
             await self._runner.put(GivenUp(run.id, one.token))
-        elif line is None:
+        elif configured is None:
             came = Came("not_configured")
             refused = Refused(ReasonCode.AUTH_FAILED, f"{run.vendor} is not configured here.", retryable=True)
             attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT)
@@ -139,14 +139,14 @@ class Dispatcher:
         elif step is Step.LOSE_SIGHT:
             came = await self._sender.lost_before(one)
         else:
-            came = await self._send_or_release(one, line)
+            came = await self._send_or_release(one, configured)
         self.counts[came.outcome] += 1
         DISPATCHED.add(run.detector, came.outcome)
         self._log(run, came, now)
 
-    async def _send_or_release(self, one: ClaimedRun, line: Line) -> Came:
+    async def _send_or_release(self, one: ClaimedRun, configured: ConfiguredVendor) -> Came:
         try:
-            return await self._sender.send(one, line)
+            return await self._sender.send(one, configured)
         except Cut:
             await self._runner.put(Released(one.run.id, one.token))
             return Came("handed_back")

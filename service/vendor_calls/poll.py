@@ -12,11 +12,11 @@ from functools import partial
 import structlog
 
 from service.detectors.answers import unknown_status
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.exchange import VendorError
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.clock import Clock, milliseconds_between
 from service.kit.database import Database
 from service.kit.metrics import Count
@@ -30,7 +30,7 @@ from service.runs.topics import TOPIC_POLLS
 from service.spending.hearing import heard
 from service.spending.lock import GateFeedback
 from service.vendor_calls.admission import ClaimedPoll, claim_polls
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Poller:
         self,
         database: Database,
         policy: DetectionPolicy,
-        asks: AskBuilder,
+        contexts: RunContextBuilder,
         *,
         clock: Clock,
         capacity: int = 32,
@@ -53,7 +53,7 @@ class Poller:
     ) -> None:
         self._database = database
         self._policy = policy
-        self._asks = asks
+        self._contexts = contexts
         self._clock = clock
         self._holder = holder
         self._places = Shares(capacity)
@@ -103,21 +103,21 @@ class Poller:
 
     async def _poll(self, one: ClaimedPoll) -> None:
         run, token = one.run, one.claim.token
-        line = self._policy.catalogue.line(run.mode, run.vendor)
+        configured = self._policy.catalogue.configured(run.mode, run.vendor)
         polled_at = self._clock()
         raw: Raw | None = None
         try:
-            if line is not None and one.asks:
-                raw = await self._fetch(one, line)
+            if configured is not None and one.asks:
+                raw = await self._fetch(one, configured)
         except Cut:
             outcome = await self._runner.put(PollReleased(run.id, token, one.confirms))
         else:
-            parsed = self._read(one, line, raw) if line is not None and raw is not None else None
+            parsed = self._read(one, configured, raw) if configured is not None and raw is not None else None
             answer = _answer(one, raw, parsed) if raw is not None and parsed is not None else None
             happened = Polled(run.id, token, polled_at, one.confirms, answer)
             feedback = None
-            if line is not None and one.asks:
-                feedback = GateFeedback((run.mode, run.vendor), line.policy.limits, heard(raw, parsed))
+            if configured is not None and one.asks:
+                feedback = GateFeedback((run.mode, run.vendor), configured.policy.limits, heard(raw, parsed))
             outcome = await self._runner.put(happened, feedback)
             self._note_unknown_status(one, parsed, outcome)
         self.counts[outcome] += 1
@@ -137,17 +137,17 @@ class Poller:
             took_ms=milliseconds_between(polled_at, self._clock()),
         )
 
-    async def _fetch(self, one: ClaimedPoll, line: Line) -> Raw | None:
+    async def _fetch(self, one: ClaimedPoll, configured: ConfiguredVendor) -> Raw | None:
         claim = one.claim
-        ask = self._asks.ask(claim.run, claim.media, line, claim.source_url, claim.source_name)
+        context = self._contexts.build(claim.run, claim.media, configured, claim.source_url, claim.source_name)
         try:
-            return await self._talks.talk(line.adapter.fetch(ask))
+            return await self._talks.talk(configured.adapter.fetch(context))
         except VendorError:
             return None  # a question may be asked again whatever became of it
 
     @staticmethod
-    def _read(one: ClaimedPoll, line: Line, raw: Raw) -> Reading | Refused:
-        run, adapter = one.run, line.adapter
+    def _read(one: ClaimedPoll, configured: ConfiguredVendor, raw: Raw) -> Reading | Refused:
+        run, adapter = one.run, configured.adapter
         read = as_asked(run.vendor, run.detector, adapter.read(raw, run.detector), adapter.detectors)
         parsed = of_this_run(run, read)
         if isinstance(parsed, Refused) and parsed.reason_code is ReasonCode.QUOTA_EXCEEDED:

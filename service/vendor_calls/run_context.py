@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from service.detectors.catalogue import Line, sandbox_name
-from service.detectors.port import Ask, Needs
+from service.detectors.catalogue import ConfiguredVendor, sandbox_name
+from service.detectors.port import Needs, RunContext
 from service.media.store import Store
 from service.runs.state.rows import MediaRow, RunRow
 
@@ -24,27 +24,29 @@ class Links(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AskBuilder:
-    """Makes asks. `words` are the sandbox words that names may carry in test mode."""
+class RunContextBuilder:
+    """Makes contexts. `words` are the sandbox words that names may carry in test mode."""
 
     store: Store
     links: Links
     words: frozenset[str]
 
-    def ask(self, run: RunRow, media: MediaRow, line: Line, source_url: str | None, source_name: str) -> Ask:
+    def build(
+        self, run: RunRow, media: MediaRow, configured: ConfiguredVendor, source_url: str | None, source_name: str
+    ) -> RunContext:
         """Everything the adapter may know of this run."""
-        capabilities = line.adapter.capabilities(run.detector)
+        capabilities = configured.adapter.capabilities(run.detector)
         name = self._name(run, media, source_name)
         by_link = capabilities.needs is Needs.LINK
         may_link = by_link or capabilities.takes_link
-        original = source_url if may_link and line.policy.input == "original" else None
+        original = source_url if may_link and configured.policy.input == "original" else None
         linked = self.links.media(run.id, run.mode, name, run.deadline_at) if by_link and not original else None
         callback_url = (
             self.links.callback(run.id, run.mode, run.vendor, run.deadline_at + _CALLBACK_GRACE)
             if capabilities.callbacks == "run"
             else None
         )
-        return Ask(
+        return RunContext(
             run_id=run.id,
             detector=run.detector,
             tier=run.tier,
@@ -60,9 +62,9 @@ class AskBuilder:
         )
 
     @staticmethod
-    def prepared(ask: Ask, ref: str) -> Ask:
-        """The same ask, with the first step's reference."""
-        return replace(ask, prepared_ref=ref)
+    def with_prepared(context: RunContext, ref: str) -> RunContext:
+        """The same context, with the first step's reference."""
+        return replace(context, prepared_ref=ref)
 
     def _name(self, run: RunRow, media: MediaRow, source_name: str) -> str:
         return sandbox_name(run.id, source_name, media.format, self.words if run.mode == "test" else ())

@@ -10,13 +10,13 @@ from functools import partial
 from typing import NamedTuple
 
 from service.detectors.answers import is_success
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.exchange import NotSent
 from service.detectors.exchange import OutcomeUnknown as NoAnswer
-from service.detectors.offers import SaysMore
-from service.detectors.port import Accepted, Ask, Prepared, Raw, Refused
+from service.detectors.extensions import ReadsFirstAnswers
+from service.detectors.port import Accepted, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.kit.clock import Clock, seconds
 from service.kit.database import Database
 from service.kit.talks import Cut, Talks
@@ -44,7 +44,7 @@ from service.spending.budgets import over_budget
 from service.spending.hearing import Heard, heard
 from service.spending.lock import GateFeedback
 from service.vendor_calls.claimed_runs import ClaimedRun
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 
 _HTTP_REFUSALS = range(400, 600)
 _ITS_WORKER_DIED = "The process that sent the submission ended before it could record an answer."
@@ -73,7 +73,7 @@ class Sender:
         self,
         database: Database,
         policy: DetectionPolicy,
-        asks: AskBuilder,
+        contexts: RunContextBuilder,
         *,
         clock: Clock,
         talks: Talks,
@@ -81,33 +81,33 @@ class Sender:
     ) -> None:
         self._database = database
         self._policy = policy
-        self._asks = asks
+        self._contexts = contexts
         self._clock = clock
         self._talks = talks
         self._runner = runner
 
-    async def send(self, one: ClaimedRun, line: Line) -> Came:
+    async def send(self, one: ClaimedRun, configured: ConfiguredVendor) -> Came:
         """Submit the run, or end it, or let it wait; all of it is on record.
 
         Raise `Cut` where the process ends and nothing had left yet.
         """
-        if (stopped := await self._stopped_before(one, line)) is not None:
+        if (stopped := await self._stopped_before(one, configured)) is not None:
             return stopped
-        ask = self._asks.ask(one.run, one.media, line, one.source_url, one.source_name)
-        ready = await self._prepare(one, replace(ask, tell=partial(self._keep_part, one)), line)
+        context = self._contexts.build(one.run, one.media, configured, one.source_url, one.source_name)
+        ready = await self._prepare(one, replace(context, on_partial=partial(self._keep_part, one)), configured)
         if isinstance(ready, Came):
             return ready
-        ask, first_step = ready
+        context, first_step = ready
         if self._talks.closed:
             if first_step is not None:
                 await self._runner.put(*first_step)
             raise Cut  # while nothing has left, another process can go on as if we had never begun
         left_at = self._clock()
         leaving = Leaving(
-            one.run.id, one.token, left_at + seconds(line.policy.lease), one.at, (one.run.mode, one.run.vendor)
+            one.run.id, one.token, left_at + seconds(configured.policy.lease), one.at, (one.run.mode, one.run.vendor)
         )
         begun = await self._begin(first_step, leaving)
-        return Came(begun) if isinstance(begun, str) else await self._submit(one, line, ask, begun)
+        return Came(begun) if isinstance(begun, str) else await self._submit(one, configured, context, begun)
 
     async def lost_before(self, one: ClaimedRun) -> Came:
         """A submission that another process sent, and did not live to record, is of unknown outcome."""
@@ -125,10 +125,10 @@ class Sender:
         _, begun = await asyncio.gather(self._runner.put(*first_step), self._runner.put(leaving))
         return begun
 
-    async def _stopped_before(self, one: ClaimedRun, line: Line) -> Came | None:
+    async def _stopped_before(self, one: ClaimedRun, configured: ConfiguredVendor) -> Came | None:
         """Return why the run has ended without anything leaving, or `None`."""
         run = one.run
-        capabilities = line.adapter.capabilities(run.detector)
+        capabilities = configured.adapter.capabilities(run.detector)
         against = objection(capabilities, one.media)
         if against is not None:
             await self._runner.put(NotTaken(run.id, one.token, against.reason, against.text))
@@ -148,83 +148,87 @@ class Sender:
         asked = (run.account_id, run.mode, price, now)
         return await self._database.read(over_budget, *asked, unknown_passes=prices.unknown_passes) is not None
 
-    async def _prepare(self, one: ClaimedRun, ask: Ask, line: Line) -> "tuple[Ask, FirstStep | None] | Came":
-        """Return the ask, ready to be submitted, and the first step; or what came of it instead.
+    async def _prepare(
+        self, one: ClaimedRun, context: RunContext, configured: ConfiguredVendor
+    ) -> "tuple[RunContext, FirstStep | None] | Came":
+        """Return the context, ready to be submitted, and the first step; or what came of it instead.
 
         An upload may be repeated freely.
         """
         run = one.run
-        if run.prepared_ref is not None or not line.adapter.capabilities(run.detector).prepares:
-            return ask, None
+        if run.prepared_ref is not None or not configured.adapter.capabilities(run.detector).prepares:
+            return context, None
         left_at = self._clock()
         try:
-            raw = await self._talks.talk(line.adapter.prepare(ask))
+            raw = await self._talks.talk(configured.adapter.prepare(context))
         except (NotSent, NoAnswer) as error:
             outcome = SubmissionOutcome.NOT_SENT if isinstance(error, NotSent) else SubmissionOutcome.UNKNOWN
             attempt = SubmissionAttempt(outcome, left_at, SubmissionStep.PREPARE)
             happened = Deferred(run.id, one.token, _unreachable(error), attempt)
-            await self._put(one, line, happened, heard(None))
+            await self._put(one, configured, happened, heard(None))
             return Came("deferred")
-        prepared = line.adapter.prepared(raw)
+        prepared = configured.adapter.parse_prepare(raw)
         if isinstance(prepared, Prepared):
-            prepared = replace(prepared, other={**_names(_beside(line, raw)), **prepared.other})
+            prepared = replace(prepared, other={**_names(_beside(configured, raw)), **prepared.other})
             uploaded = Uploaded(run.id, one.token, prepared)
             told = heard(raw, prepared)
-            feedback = None if told.plain else _feedback(one, line, told)
-            return self._asks.prepared(ask, prepared.ref), (uploaded, feedback)
+            feedback = None if told.plain else _feedback(one, configured, told)
+            return self._contexts.with_prepared(context, prepared.ref), (uploaded, feedback)
         attempt = SubmissionAttempt(SubmissionOutcome.REFUSED, left_at, SubmissionStep.PREPARE, raw)
-        return await self._refused(one, line, raw, prepared, attempt, None)
+        return await self._refused(one, configured, raw, prepared, attempt, None)
 
-    async def _submit(self, one: ClaimedRun, line: Line, ask: Ask, begun: Begun) -> Came:
+    async def _submit(self, one: ClaimedRun, configured: ConfiguredVendor, context: RunContext, begun: Begun) -> Came:
         """Let the submission leave, and put on record what became of it."""
         run_id, token = one.run.id, one.token
         try:
-            raw = await self._talks.talk(line.adapter.submit(ask))
+            raw = await self._talks.talk(configured.adapter.submit(context))
         except NotSent as error:
             attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT, begun.left_at)
             happened = Deferred(run_id, token, _unreachable(error), attempt, begun.charge_id)
-            await self._put(one, line, happened, heard(None))
+            await self._put(one, configured, happened, heard(None))
             return Came("deferred")
         except NoAnswer as error:
             why = f"No answer came to the submission: {error}"
-            await self._put(one, line, OutcomeUnknown(run_id, token, why), heard(None))
+            await self._put(one, configured, OutcomeUnknown(run_id, token, why), heard(None))
             return Came("outcome_unknown")
         except Cut:
             await self._runner.put(OutcomeUnknown(run_id, token, _OURS_ENDED))
             return Came("cut_while_submitting")
-        return await self._submitted(one, line, raw, begun)
+        return await self._submitted(one, configured, raw, begun)
 
-    async def _submitted(self, one: ClaimedRun, line: Line, raw: Raw, begun: Begun) -> Came:
-        parsed = line.adapter.accepted(raw)
+    async def _submitted(self, one: ClaimedRun, configured: ConfiguredVendor, raw: Raw, begun: Begun) -> Came:
+        parsed = configured.adapter.parse_submit(raw)
         told, attempt = heard(raw, parsed), SubmissionAttempt(SubmissionOutcome.ACCEPTED, begun.left_at, raw=raw)
         run_id, token, charge_id = one.run.id, one.token, begun.charge_id
         if isinstance(parsed, Accepted):
-            beside = _beside(line, raw)
+            beside = _beside(configured, raw)
             parsed, attempt = replace(parsed, other={**_names(beside), **parsed.other}), replace(attempt, beside=beside)
             happened = VendorAccepted(run_id, token, parsed, attempt, charge_id)
-            await self._put(one, line, happened, replace(told, taken=True))
+            await self._put(one, configured, happened, replace(told, taken=True))
             return Came("accepted", raw.status)
         if isinstance(parsed, Reading):
             # Whether a vendor charges for a track that it refuses, none of them says; for a refused request none does.
             taken = True if parsed.status is RunStatus.SUCCEEDED else False if raw.status in _HTTP_REFUSALS else None
             attempt = replace(attempt, outcome=SubmissionOutcome.ANSWERED)
             answered = AnsweredAtOnce(run_id, token, _answer(raw, parsed), attempt, charge_id, taken)
-            await self._put(one, line, answered, replace(told, taken=True) if taken else told)
+            await self._put(one, configured, answered, replace(told, taken=True) if taken else told)
             return Came("answered", raw.status)
         if is_success(raw) and parsed.reason_code is ReasonCode.SCHEMA_MISMATCH and not parsed.retryable:
             # It may have been taken, and paid for; what it says is not known.
             attempt = replace(attempt, outcome=SubmissionOutcome.UNKNOWN)
             why = _UNREADABLE.format(parsed.reason_text)
-            await self._put(one, line, OutcomeUnknown(run_id, token, why, attempt, parsed), told)
+            await self._put(one, configured, OutcomeUnknown(run_id, token, why, attempt, parsed), told)
             return Came("outcome_unknown", raw.status)
         attempt = replace(attempt, outcome=SubmissionOutcome.REFUSED)
         # A success that is no answer may have been taken; any other whole answer says that it was not.
-        return await self._refused(one, line, raw, parsed, attempt, charge_id, taken=None if is_success(raw) else False)
+        return await self._refused(
+            one, configured, raw, parsed, attempt, charge_id, taken=None if is_success(raw) else False
+        )
 
     async def _refused(
         self,
         one: ClaimedRun,
-        line: Line,
+        configured: ConfiguredVendor,
         raw: Raw,
         refused: Refused,
         attempt: SubmissionAttempt,
@@ -236,28 +240,28 @@ class Sender:
         if refused.retryable:
             attempt = replace(attempt, outcome=SubmissionOutcome.DEFERRED)
             happened = Deferred(one.run.id, one.token, refused, attempt, charge_id, taken)
-            outcome = await self._put(one, line, happened, told)
+            outcome = await self._put(one, configured, happened, told)
             return Came("refused" if outcome == "refused" else "deferred", raw.status)
         answered = AnsweredAtOnce(one.run.id, one.token, _answer(raw, refused), attempt, charge_id, taken)
-        await self._put(one, line, answered, told)
+        await self._put(one, configured, answered, told)
         return Came("refused", raw.status)
 
     async def _keep_part(self, one: ClaimedRun, raw: Raw, parsed: Reading) -> None:
         """Keep a part of the answer, as it comes, where those who follow the detection can see it."""
         await self._runner.put(PartialAnswer(one.run.id, one.token, _answer(raw, parsed)))
 
-    async def _put(self, one: ClaimedRun, line: Line, happened: Input, told: Heard) -> object:
+    async def _put(self, one: ClaimedRun, configured: ConfiguredVendor, happened: Input, told: Heard) -> object:
         """Hand the input in, and with it what the answer tells the vendor's gate; return its outcome."""
-        return await self._runner.put(happened, _feedback(one, line, told))
+        return await self._runner.put(happened, _feedback(one, configured, told))
 
 
-def _feedback(one: ClaimedRun, line: Line, told: Heard) -> GateFeedback:
-    return GateFeedback((one.run.mode, one.run.vendor), line.policy.limits, told)
+def _feedback(one: ClaimedRun, configured: ConfiguredVendor, told: Heard) -> GateFeedback:
+    return GateFeedback((one.run.mode, one.run.vendor), configured.policy.limits, told)
 
 
-def _beside(line: Line, raw: Raw) -> Reading | None:
+def _beside(configured: ConfiguredVendor, raw: Raw) -> Reading | None:
     """Return what an answer to a first request says beside what it was asked for."""
-    return line.adapter.besides(raw) if isinstance(line.adapter, SaysMore) else None
+    return configured.adapter.parse_beside(raw) if isinstance(configured.adapter, ReadsFirstAnswers) else None
 
 
 def _names(parsed: Reading | None) -> dict[str, str]:

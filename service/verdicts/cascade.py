@@ -7,7 +7,7 @@ vendor. What the votes then add up to is `votes.combine` with the rule `cascade`
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.detectors.words import RunStatus, Verdict
+from service.detectors.enums import RunStatus, Verdict
 from service.verdicts.votes import Part, Rule, cast, disagree, short_of_quorum
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.detectors.words import RunStatus, Verdict
+from service.detectors.enums import RunStatus, Verdict
 from service.verdicts.votes import Part, Rule, Vote, combine, vote_for
 
 COMPONENTS = ("vocals", "instrumental", "composition", "engineering")

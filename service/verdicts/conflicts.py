@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from service.detectors.enums import ConflictKind, Verdict
 from service.detectors.reading import Conflict
-from service.detectors.words import ConflictKind, Verdict
 from service.verdicts.votes import Part, Vote, cast, disagree
 
 _SIDES = {Verdict.AI_GENERATED: True, Verdict.AI_PARTIAL: True, Verdict.NO_AI_DETECTED: False}

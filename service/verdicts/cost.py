@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.detectors.words import RunStatus
+from service.detectors.enums import RunStatus
 from service.spending.charge import Charge
 from service.spending.money import amount_text
 from service.spending.prices import Basis

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.reading import Reading, Refs
-from service.detectors.words import ReasonCode, RunStatus
 from service.kit.clock import milliseconds_between, rfc3339
 from service.verdicts.cost import run_cost
 from service.verdicts.facts import RunFacts

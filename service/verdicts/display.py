@@ -1,6 +1,6 @@
 """The one sentence shown to people. It counts detectors, names no score and never says "human"."""
 
-from service.detectors.words import ReasonCode, Verdict
+from service.detectors.enums import ReasonCode, Verdict
 from service.verdicts.verdict import Decided
 from service.verdicts.votes import OutcomeReason
 

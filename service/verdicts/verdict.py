@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Conflict
-from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.verdicts.attribution import Candidate, JointAttribution, join_attribution
 from service.verdicts.components import Components, ComponentVerdict, join_components, nothing_heard
 from service.verdicts.conflicts import find_conflicts

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 
 RULE_VERSION = "1"
 

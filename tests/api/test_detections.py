@@ -13,7 +13,7 @@ import pytest
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.api.detections import ROUTES
-from service.detectors.words import Authenticity, Via
+from service.detectors.enums import Authenticity, Via
 from service.kit.database import Database
 from service.kit.guard import GuardPolicy
 from service.runs.inputs import VendorAnswer

@@ -11,7 +11,7 @@ import pytest
 
 from service.api.detectors import ROUTES
 from service.api.openapi_document import document
-from service.detectors.catalogue import Catalogue, Limits, Line
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.port import Capabilities, Needs
 from service.kit.database import Database
 from service.spending.circuit import note_failure
@@ -47,10 +47,12 @@ async def door(database: Database, tmp_path: Path) -> AsyncIterator[Door]:
     plan = replace(PLAN, limits=_LIMITS)
     catalogue = Catalogue(
         {
-            ("test", "aippim"): Line(aippim(), plan),
-            ("live", "asc"): Line(asc(submits=[job("j1")], fetches=[raw({"said": "ai"}, at=_at(60))]), plan),
-            ("test", "asc"): Line(asc(), plan),
-            ("test", "pex"): Line(Scripted("pex", ("pex",), _AT_ONCE), PLAN),
+            ("test", "aippim"): ConfiguredVendor(aippim(), plan),
+            ("live", "asc"): ConfiguredVendor(
+                asc(submits=[job("j1")], fetches=[raw({"said": "ai"}, at=_at(60))]), plan
+            ),
+            ("test", "asc"): ConfiguredVendor(asc(), plan),
+            ("test", "pex"): ConfiguredVendor(Scripted("pex", ("pex",), _AT_ONCE), PLAN),
         }
     )
     here = World(database, replace(policy_of(), catalogue=catalogue))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from service.bench.counting.statements import Counts, counting
 from service.callbacks.intake import Arrived, store_callbacks
-from service.detectors.words import Authenticity
+from service.detectors.enums import Authenticity
 from service.events.outbox import Outbox
 from service.kit.database import Database
 from service.webhooks.fanout import fan_out

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.detectors.catalogue import Limits
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from tests.certificates.certifying import Certifying
 from tests.detections.rows import World, world
@@ -103,7 +103,7 @@ async def test_a_run_that_knows_its_job_takes_no_other_by_name(database: Databas
 async def test_one_that_comes_while_the_submission_is_under_way_is_matched_when_that_is_lost(
     database: Database,
 ) -> None:
-    async def quick(_ask: Ask) -> Raw:
+    async def quick(_context: RunContext) -> Raw:
         here.arrive(STRANGE, _names(here.run().id), vendor="aippim", job_id=STRANGE)
         await here.callbacks()
         states.extend(here.callback_states())

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from service.callbacks.models import Callback
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.runs.state.models import Observation
 from tests.detections.rows import World, world
@@ -135,7 +135,7 @@ async def test_the_same_callback_again_asks_nothing_again(database: Database) ->
 
 
 async def test_a_callback_that_comes_while_we_ask_gets_its_own_fetch_afterwards(database: Database) -> None:
-    async def slow(_ask: Ask) -> Raw:
+    async def slow(_context: RunContext) -> Raw:
         here.clock.turn(2)
         here.arrive(here.run().id, DONE)
         await here.callbacks()
@@ -230,7 +230,7 @@ async def test_a_callback_of_nobodys_job_is_never_fetched_for_and_expires(databa
 
 
 async def test_a_callback_that_outruns_the_submission_is_matched_when_that_is_recorded(database: Database) -> None:
-    async def quick(_ask: Ask) -> Raw:
+    async def quick(_context: RunContext) -> Raw:
         here.arrive(here.run().id, DONE, job_id="j1")
         await here.callbacks()
         states.extend(here.callback_states())
@@ -261,7 +261,7 @@ async def test_a_callback_settles_a_submission_of_unknown_outcome(database: Data
 
 
 async def test_a_callback_seen_before_the_outcome_was_lost_settles_it_too(database: Database) -> None:
-    async def quick(_ask: Ask) -> Raw:
+    async def quick(_context: RunContext) -> Raw:
         here.arrive(here.run().id, DONE, job_id="j1")
         await here.callbacks()
         raise lost()

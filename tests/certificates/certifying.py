@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.detectors.exchange import Exchange
-from service.detectors.offers import Announced, Certificate, Checked
+from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
 from service.detectors.port import CallbackRefs, Raw, Refused
 from service.detectors.reading import Reading, Refs
 from service.vendors.asc import Asc, AscConfig
@@ -44,17 +44,17 @@ class Certifying(Scripted):
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
         return self._next(f"{analysis_id}.{file_format}", self.certificates)
 
-    def certified(self, raw: Raw) -> Certificate | Refused:
-        return _ASC.certified(raw)
+    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
+        return _ASC.parse_certificate(raw)
 
-    async def look_up_certificate(self, certificate_id: str) -> Raw:
+    async def fetch_certificate(self, certificate_id: str) -> Raw:
         return self._next(certificate_id, self.looks)
 
-    def checked(self, raw: Raw, certificate_id: str) -> Checked | Refused:
-        return _ASC.checked(raw, certificate_id)
+    def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
+        return _ASC.parse_check(raw, certificate_id)
 
-    def announced(self, body: Mapping[str, object]) -> Announced | None:
-        return _ASC.announced(body)
+    def parse_announcement(self, body: Mapping[str, object]) -> AnnouncedCertificate | None:
+        return _ASC.parse_announcement(body)
 
     def _next(self, what: str, answers: list[Answer]) -> Raw:
         self.wanted.append(what)

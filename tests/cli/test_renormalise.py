@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from service.cli.commands import app
 from service.detections.submit import submit
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.kit.sealing import Sealer

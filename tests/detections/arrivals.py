@@ -9,9 +9,9 @@ from sqlmodel import col, select
 
 from service.detections.cancel import cancel
 from service.detections.expire import expire_overdue
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.kit.errors import CallerError

@@ -15,9 +15,9 @@ from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.process import CallbackProcessor
 from service.detections.submit import Question, submit
-from service.detectors.catalogue import Catalogue, Line, VendorPolicy
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, VendorPolicy
+from service.detectors.enums import Authenticity
 from service.detectors.port import Adapter
-from service.detectors.words import Authenticity
 from service.events.models import Event
 from service.events.outbox import Outbox
 from service.kit.database import Database
@@ -29,7 +29,7 @@ from service.runs.policy import DetectionPolicy
 from service.runs.state.models import Detection, Revision, Run
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.poll import Poller
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 from service.verdicts.votes import Rule
 from tests.detections.scripted import NOW, Scripted
 from tests.media.sounds import wav
@@ -66,9 +66,9 @@ PLAN = VendorPolicy(first_poll=45, poll=15, poll_max=300, deadline=3600, resubmi
 
 def policy_of(*adapters: Adapter, plan: VendorPolicy = PLAN, mode: str = "live") -> DetectionPolicy:
     """The room's policy with these vendors, all on one plan, and without chance."""
-    lines = {(mode, adapter.vendor): Line(adapter, plan) for adapter in adapters}
+    vendors = {(mode, adapter.vendor): ConfiguredVendor(adapter, plan) for adapter in adapters}
     return DetectionPolicy(
-        catalogue=Catalogue(lines),
+        catalogue=Catalogue(vendors),
         outbox=Outbox(),
         random=lambda: 0.0,
         callbacks_seen=callbacks_seen,
@@ -119,9 +119,9 @@ class World:
     clock: Hands = field(default_factory=Hands)
 
     def __post_init__(self) -> None:
-        asks = AskBuilder(DatabaseStore(self.database), Addresses(), frozenset())
-        self.dispatcher = Dispatcher(self.database, self.policy, asks, clock=self.clock)
-        self.poller = Poller(self.database, self.policy, asks, clock=self.clock)
+        contexts = RunContextBuilder(DatabaseStore(self.database), Addresses(), frozenset())
+        self.dispatcher = Dispatcher(self.database, self.policy, contexts, clock=self.clock)
+        self.poller = Poller(self.database, self.policy, contexts, clock=self.clock)
         self.processor = CallbackProcessor(self.database, self.policy, self.clock)
         self.followers = FollowerTeller(self.database, self.policy, self.clock)
 

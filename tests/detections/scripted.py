@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from service.detectors.answers import is_success, refusal
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown
-from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
+from service.detectors.port import Accepted, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-Answer = Raw | Exception | Callable[[Ask], Awaitable[Raw]]
+Answer = Raw | Exception | Callable[[RunContext], Awaitable[Raw]]
 
 _READINGS = {
     "ai": Reading(status=RunStatus.SUCCEEDED, verdict=Verdict.AI_GENERATED, verdict_raw="ai"),
@@ -61,7 +61,7 @@ class Scripted:
     prepares: list[Answer] = field(default_factory=list)
     submits: list[Answer] = field(default_factory=list)
     fetches: list[Answer] = field(default_factory=list)
-    asked: list[tuple[str, Ask]] = field(default_factory=list)
+    asked: list[tuple[str, RunContext]] = field(default_factory=list)
 
     def capabilities(self, detector: str) -> Capabilities:
         assert detector in self.detectors
@@ -71,22 +71,22 @@ class Scripted:
         """How often it was asked to `prepare`, `submit` or `fetch`."""
         return sum(step == what for step, _ in self.asked)
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, ask: RunContext) -> Raw:
         return await self._answer("prepare", self.prepares, ask)
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, ask: RunContext) -> Raw:
         return await self._answer("submit", self.submits, ask)
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, ask: RunContext) -> Raw:
         return await self._answer("fetch", self.fetches, ask)
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         raise NotImplementedError
 
-    def prepared(self, raw: Raw) -> Prepared | Refused:
+    def parse_prepare(self, raw: Raw) -> Prepared | Refused:
         return Prepared(json.loads(raw.body)["ref"], {"title": "T"}) if is_success(raw) else refusal(raw)
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         if not is_success(raw):
             return refusal(raw)
         body = json.loads(raw.body)
@@ -110,7 +110,7 @@ class Scripted:
         del body
         return CallbackRefs(None)
 
-    async def _answer(self, what: str, answers: list[Answer], ask: Ask) -> Raw:
+    async def _answer(self, what: str, answers: list[Answer], ask: RunContext) -> Raw:
         self.asked.append((what, ask))
         assert answers, f"{self.vendor} was asked to {what} once more than scripted"
         answer = answers.pop(0)

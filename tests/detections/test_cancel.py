@@ -3,7 +3,7 @@
 import pytest
 
 from service.detections.cancel import cancel
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
@@ -94,7 +94,7 @@ async def test_a_download_under_way_comes_to_nothing(database: Database) -> None
 
 
 async def test_an_answer_that_was_under_way_comes_too_late(database: Database) -> None:
-    async def slow(_ask: Ask) -> Raw:
+    async def slow(_context: RunContext) -> Raw:
         _cancel(here, detection_id)
         return said("ai")
 

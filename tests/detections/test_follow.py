@@ -5,9 +5,9 @@ from sqlmodel import select
 
 from service.detections.expire import expire_overdue
 from service.detections.recheck import recheck
-from service.detectors.port import Ask, Raw
+from service.detectors.enums import RunStatus
+from service.detectors.port import Raw, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import RunStatus
 from service.kit.database import Database
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Observation
@@ -196,7 +196,7 @@ async def test_the_vendor_may_go_on_calling_the_run_it_was_told_of_and_fetching_
 async def _call_off_while(here: World, step: str, vendor: Scripted, first: str, answer: Answer) -> None:
     """The leader is called off while the vendor is being asked this."""
 
-    async def meanwhile(_ask: Ask) -> Raw:
+    async def meanwhile(_context: RunContext) -> Raw:
         call_off(here, first)
         if isinstance(answer, Exception):
             raise answer
@@ -230,10 +230,10 @@ async def test_what_a_stream_tells_of_a_run_called_off_is_the_followers(database
     vendor = asc()
     here, (first, second) = _twins(database, vendor)
 
-    async def stream(asked: Ask) -> Raw:
+    async def stream(asked: RunContext) -> Raw:
         call_off(here, first)
-        assert asked.tell is not None
-        await asked.tell(said("running"), Reading(status=RunStatus.RUNNING))
+        assert asked.on_partial is not None
+        await asked.on_partial(said("running"), Reading(status=RunStatus.RUNNING))
         return said("ai")
 
     vendor.submits.append(stream)
@@ -271,7 +271,7 @@ async def test_a_callback_before_the_submissions_answer_waits_for_the_heir(datab
     vendor = asc(fetches=[said("ai")])
     here, (first, second) = _twins(database, vendor)
 
-    async def meanwhile(_ask: Ask) -> Raw:
+    async def meanwhile(_context: RunContext) -> Raw:
         here.arrive(only(here, first).id, DONE, job_id="j1")
         await here.callbacks()
         assert here.callback_states() == ["parked"]

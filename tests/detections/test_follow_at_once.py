@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import select
 
-from service.detectors.words import Authenticity, Via
+from service.detectors.enums import Authenticity, Via
 from service.kit.database import Database
 from service.kit.errors import CallerError
 from service.runs.inputs import VendorAnswer

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
+from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Observation, RawBody

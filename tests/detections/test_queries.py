@@ -6,8 +6,8 @@ import pytest
 from sqlmodel import delete
 
 from service.detections.queries import find_detection, has_ended, result_of
+from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw
-from service.detectors.words import Authenticity, Via
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Detection, RawBody

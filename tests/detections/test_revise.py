@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, not_sent, raw, said
@@ -93,7 +93,7 @@ async def test_a_late_look_that_brings_no_answer_changes_nothing_and_is_not_repe
 
 
 async def test_late_callbacks_keep_ten_seconds_apart_too(database: Database) -> None:
-    async def slow(_ask: Ask) -> Raw:
+    async def slow(_context: RunContext) -> Raw:
         here.clock.turn(2)
         await _called(here, {**DONE, "again": 1}, wait=0)
         return said("running")

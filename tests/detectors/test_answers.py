@@ -16,8 +16,8 @@ from service.detectors.answers import (
     retry_after_seconds,
     time_of,
 )
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw
-from service.detectors.words import ReasonCode
 
 NOW = datetime(2026, 4, 1, 12, 0, 0, tzinfo=UTC)
 DAY = 86_400

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.detectors.catalogue import Catalogue, Line, VendorPolicy, sandbox_name, tier_of
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, VendorPolicy, sandbox_name, tier_of
 from service.detectors.latency import Latency
 from tests.detections.scripted import aippim, asc
 
@@ -18,9 +18,9 @@ def catalogue() -> Catalogue:
     shorter = replace(_PLAN, deadline=60, timeout=90)
     return Catalogue(
         {
-            ("live", "asc"): Line(asc(), _PLAN),
-            ("test", "aippim"): Line(aippim(), shorter),
-            ("test", "asc"): Line(asc(), _PLAN),
+            ("live", "asc"): ConfiguredVendor(asc(), _PLAN),
+            ("test", "aippim"): ConfiguredVendor(aippim(), shorter),
+            ("test", "asc"): ConfiguredVendor(asc(), _PLAN),
         }
     )
 
@@ -28,7 +28,7 @@ def catalogue() -> Catalogue:
 def test_each_mode_has_its_own_detectors(catalogue: Catalogue) -> None:
     assert catalogue.names("live") == ["asc"]
     assert catalogue.names("test") == ["aippim/standard", "aippim/pro", "asc"]
-    assert (catalogue.line("live", "aippim"), catalogue.line("test", "pex")) == (None, None)
+    assert (catalogue.configured("live", "aippim"), catalogue.configured("test", "pex")) == (None, None)
 
 
 def test_the_default_is_the_first_detector_of_each_vendor(catalogue: Catalogue) -> None:
@@ -77,9 +77,11 @@ def test_a_short_deadline_never_makes_the_first_poll_sooner_than_later_ones() ->
 
 
 def test_every_vendor_is_known_once_in_each_mode(catalogue: Catalogue) -> None:
-    shown = {mode: [(line.adapter.vendor, on) for line, on in catalogue.known(mode)] for mode in ("live", "test")}
+    shown = {
+        mode: [(configured.adapter.vendor, on) for configured, on in catalogue.known(mode)] for mode in ("live", "test")
+    }
     assert shown == {"live": [("asc", True), ("aippim", False)], "test": [("asc", True), ("aippim", True)]}
-    assert [line.policy.deadline for line, _ in catalogue.known("test")] == [3600, 60]
+    assert [configured.policy.deadline for configured, _ in catalogue.known("test")] == [3600, 60]
 
 
 def test_later_polls_come_half_as_far_apart_again_up_to_the_longest_wait() -> None:

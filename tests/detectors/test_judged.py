@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import pytest
 
 from service.detectors.answers import json_object
-from service.detectors.at_once import AnswersAtOnce
+from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.judged import Judged
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Component, Reading, Segment
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
+from service.detectors.synchronous import SynchronousAdapter
 from service.vendors import VENDORS
 from tests.vendors.contract import exchange, raw
 
@@ -23,10 +23,10 @@ class Careless(Judged):
     verdict_at: ClassVar[tuple[str, ...]] = ("label",)
     secrets = ("the key",)
 
-    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
-        return Accepted("job") if b"queued" in raw.body else self.told(raw, "careless")
+    def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
+        return Accepted("job") if b"queued" in raw.body else self.interpret(raw, "careless")
 
-    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+    def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
         del detector
         word = (json_object(raw.body) or {}).get("label", "human")
         return Reading(
@@ -46,7 +46,7 @@ class Careless(Judged):
 @pytest.mark.parametrize("word", ["human", "machine"])
 def test_an_error_takes_the_verdict_away_and_what_was_measured_stays(word: str) -> None:
     body = {"label": word, "length": 3, "deep": [{"error": "half of the key"}]}
-    for found in (Careless().read(raw(body), "careless"), Careless().accepted(raw(body))):
+    for found in (Careless().read(raw(body), "careless"), Careless().parse_submit(raw(body))):
         assert isinstance(found, Reading)
         assert (found.status, found.reason_code) == (RunStatus.FAILED, ReasonCode.VENDOR_ERROR)
         assert (found.reason_text, found.retryable) == ("half of [key]", False)
@@ -64,7 +64,7 @@ def test_a_failing_http_status_takes_it_away(status: int) -> None:
 
 def test_a_second_verdict_takes_it_away_and_a_poll_asks_again() -> None:
     body = {**HUMAN, "length": 3, "again": {"label": "machine"}}
-    polled, submitted = Careless().read(raw(body), "careless"), Careless().accepted(raw(body))
+    polled, submitted = Careless().read(raw(body), "careless"), Careless().parse_submit(raw(body))
     assert isinstance(polled, Refused)
     assert isinstance(submitted, Refused)
     assert (polled.reason_code, polled.retryable, submitted.retryable) == (ReasonCode.SCHEMA_MISMATCH, True, False)
@@ -97,11 +97,11 @@ def test_a_failed_answer_whose_words_want_money_is_one_of_credit(
     text: str, code: ReasonCode, expected: ReasonCode
 ) -> None:
     class Failing(Careless):
-        def told(self, raw: Raw, detector: str) -> Reading | Refused:
+        def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
             del raw, detector
             return Reading(status=RunStatus.FAILED, reason_code=code, reason_text=text)
 
-    for found in (Failing().read(raw({}), "careless"), Failing().accepted(raw({}))):
+    for found in (Failing().read(raw({}), "careless"), Failing().parse_submit(raw({}))):
         assert (found.reason_code, found.reason_text) == (expected, text) if isinstance(found, Reading) else False
 
 
@@ -112,13 +112,13 @@ def test_an_error_beside_a_verdict_may_want_money_too() -> None:
 
 
 def test_a_job_under_way_is_not_judged() -> None:
-    assert Careless().accepted(raw({"state": "queued", "error": "x"})) == Accepted("job")
+    assert Careless().parse_submit(raw({"state": "queued", "error": "x"})) == Accepted("job")
 
 
-@pytest.mark.parametrize("name", ["read", "accepted"])
-@pytest.mark.parametrize("base", [Judged, AnswersAtOnce, Careless])
+@pytest.mark.parametrize("name", ["read", "parse_submit"])
+@pytest.mark.parametrize("base", [Judged, SynchronousAdapter, Careless])
 def test_no_adapter_goes_past_the_judgement(base: type[Judged], name: str) -> None:
-    with pytest.raises(TypeError, match=f"has a {name} of its own"):
+    with pytest.raises(TypeError, match=f"has its own {name}"):
         type("Hasty", (base,), {name: lambda *_: None})
 
 

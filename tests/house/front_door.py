@@ -21,8 +21,8 @@ from service.api.context import Context
 from service.api.routes import ROUTES
 from service.app import create
 from service.detections.submit import submit
+from service.detectors.enums import Authenticity, Via
 from service.detectors.vendor import VendorSettings
-from service.detectors.words import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.runs.inputs import VendorAnswer

@@ -21,7 +21,7 @@ from service.callbacks.intake import TOPIC as CALLBACKS
 from service.callbacks.intake import callbacks_seen, store_callbacks
 from service.callbacks.process import CallbackProcessor
 from service.detections.submit import submit
-from service.detectors.catalogue import Catalogue, Line, VendorPolicy
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, VendorPolicy
 from service.detectors.vendor import VendorSettings
 from service.events.outbox import Outbox
 from service.kit.database import Database
@@ -32,7 +32,7 @@ from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, Run
 from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.poll import Poller
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 from service.vendors.aippim.settings import AippimSettings
 from service.vendors.asc.settings import AscSettings
 from tests.detections.rows import Addresses, add_media, question
@@ -92,18 +92,18 @@ class Day:
         self.asc.unknown_outcomes = self.plan.asc_unknown_outcomes
         self.aippim = aippim_of_the_day(self.time, self.random, self.plan.slowest_upload)
         self.vendors: Sequence[Busy] = (self.aippim, self.asc)
-        lines = {("live", "aippim"): Line(self.aippim, _policy(AippimSettings)),
-                 ("live", "asc"): Line(self.asc, _policy(AscSettings, daily_quota=self.plan.asc_a_day))}  # fmt: skip
+        asc = ConfiguredVendor(self.asc, _policy(AscSettings, daily_quota=self.plan.asc_a_day))
+        vendors = {("live", "aippim"): ConfiguredVendor(self.aippim, _policy(AippimSettings)), ("live", "asc"): asc}
         self.policy = DetectionPolicy(
-            catalogue=Catalogue(lines),
+            catalogue=Catalogue(vendors),
             outbox=Outbox(),
             random=self.random.random,
             callbacks_seen=callbacks_seen,
             on_names_known=[match_parked],
         )
-        asks = AskBuilder(DatabaseStore(self.database), Addresses(), frozenset())
-        self.dispatcher = Dispatcher(self.database, self.policy, asks, clock=self.time, capacity=_ROOM)
-        self.poller = Poller(self.database, self.policy, asks, clock=self.time, capacity=_ROOM)
+        contexts = RunContextBuilder(DatabaseStore(self.database), Addresses(), frozenset())
+        self.dispatcher = Dispatcher(self.database, self.policy, contexts, clock=self.time, capacity=_ROOM)
+        self.poller = Poller(self.database, self.policy, contexts, clock=self.time, capacity=_ROOM)
         self.callbacks = CallbackProcessor(self.database, self.policy, self.time)
         self.followers = FollowerTeller(self.database, self.policy, self.time)
         self.recordings: list[str] = []

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from service.callbacks.intake import Arrived
-from service.detectors.port import Ask, Capabilities, Needs, Raw
-from service.detectors.words import Authenticity
+from service.detectors.enums import Authenticity
+from service.detectors.port import Capabilities, Needs, Raw, RunContext
 from tests.detections.scripted import NOW, Scripted, job, lost, not_sent, raw
 
 _MINUTE = timedelta(minutes=1)
@@ -84,13 +84,13 @@ class Busy(Scripted):
     jobs: dict[str, Job] = field(default_factory=dict)
     calls: list[tuple[datetime, str]] = field(default_factory=list)
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, ask: RunContext) -> Raw:
         if (refusal := self._count()) is not None:
             return refusal
         await self.time.sleep(self.random.uniform(0, self.slowest_upload))
         return self._say({"ref": ask.run_id})
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, ask: RunContext) -> Raw:
         chance = self.random.random()
         if chance < 0.01:
             raise not_sent()
@@ -104,7 +104,7 @@ class Busy(Scripted):
             raise lost()
         return job(taken.id, 30)
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, ask: RunContext) -> Raw:
         if (refusal := self._count()) is not None:
             return refusal
         assert ask.vendor_job_id is not None
@@ -147,7 +147,7 @@ class Busy(Scripted):
             most = max(most, count)
         return most
 
-    def _take(self, ask: Ask) -> Job:
+    def _take(self, ask: RunContext) -> Job:
         now = self.time()
         slow = self.random.random() < 0.02
         spent = timedelta(seconds=self.random.uniform(200, 500) if slow else self.random.uniform(20, 36))

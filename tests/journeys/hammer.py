@@ -17,7 +17,7 @@ import httpx
 from service.api.routes import ROUTES
 from service.app import context_from
 from service.callbacks.addresses import address_token
-from service.detectors.catalogue import Catalogue, Limits, Line, VendorPolicy
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits, VendorPolicy
 from service.kit.database import Database
 from service.resources import Resources, open_resources
 from service.settings import load_settings
@@ -231,7 +231,7 @@ async def _process(stack: AsyncExitStack, here: Hammer, database_url: str, numbe
     )
     skew = timedelta(seconds=number * here.weather.skew_seconds)
     opened = await stack.enter_async_context(open_resources(settings, lambda: here.time() + skew))
-    lines = {("live", one.vendor): Line(one, _PLANS[one.vendor]) for one in here.vendors}
+    lines = {("live", one.vendor): ConfiguredVendor(one, _PLANS[one.vendor]) for one in here.vendors}
     chance = here.random(f"policy {number}").random
     resources = replace(opened, policy=replace(opened.policy, catalogue=Catalogue(lines), random=chance))
     worker = Worker(resources)

@@ -10,7 +10,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from service.detectors.port import Ask, CallbackRefs, Capabilities, Needs, Raw
+from service.detectors.port import CallbackRefs, Capabilities, Needs, Raw, RunContext
 from tests.detections.scripted import Scripted, lost, not_sent, raw
 from tests.journeys.day_vendors import SimulatedTime
 
@@ -70,14 +70,14 @@ class Erratic(Scripted):
     talking: int = 0
     _numbers: "count[int]" = field(default_factory=count)
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, ask: RunContext) -> Raw:
         with self._talk():
             await self._dawdle()
             if self._happens(0.04):
                 raise not_sent()
             return self._say({}, 503) if self._happens(0.06) else self._say({"ref": ask.run_id})
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, ask: RunContext) -> Raw:
         with self._talk():
             fate = "accepted" if self.calm else self.random.choices([*_FATES], [*_FATES.values()])[0]
             await self._dawdle()
@@ -100,7 +100,7 @@ class Erratic(Scripted):
             named = self.random.choice([*self.jobs]) if self.twins and self._happens(0.05) else job.id
             return self._say({"job": named, "estimate": None})
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, ask: RunContext) -> Raw:
         with self._talk():
             await self._dawdle()
             if self._happens(0.03):
@@ -134,7 +134,7 @@ class Erratic(Scripted):
         job = body.get("job")
         return CallbackRefs(job if isinstance(job, str) else None)
 
-    def _take(self, ask: Ask) -> Job:
+    def _take(self, ask: RunContext) -> Job:
         spent = self.random.uniform(0, 120)
         job = Job(
             id=f"{self.vendor}-{next(self._numbers)}",

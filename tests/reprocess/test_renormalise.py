@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlmodel import col, delete, select
 
+from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Attribution, Reading
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
 from service.events.models import Event
 from service.kit.database import Database
 from service.reprocess.renormalise import Tally, Wanted, renormalise
@@ -41,9 +41,9 @@ class Mended(Scripted):
         self.read_at.append(raw)
         return self.synthetic if b"synthetic" in raw.body else super().read(raw, detector)
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         if b"synthetic" not in raw.body:
-            return super().accepted(raw)
+            return super().parse_submit(raw)
         return self.synthetic
 
 

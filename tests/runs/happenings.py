@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from service.detectors.enums import ReasonCode, Via
 from service.detectors.port import Accepted, Refused
-from service.detectors.words import ReasonCode, Via
 from service.runs.decide.rules.submission import LEFT
 from service.runs.inputs import (
     AnsweredAtOnce,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy import text
 from sqlmodel import Session
 
-from service.detectors.words import Authenticity, Via
+from service.detectors.enums import Authenticity, Via
 from service.kit.database import Database
 from service.runs.inputs import Polled, VendorAnswer
 from tests.detections.rows import World, alter

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import RunStatus
 from service.kit.database import Database
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
-from service.detectors.words import Authenticity, Via
+from service.detectors.enums import Authenticity, Via
 from service.events.models import Event
 from service.kit.database import Database
 from service.media.models import Media

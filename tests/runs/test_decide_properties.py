@@ -9,8 +9,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Prepared
-from service.detectors.words import ReasonCode
 from service.runs.inputs import (
     CallbackReceived,
     DelayDue,

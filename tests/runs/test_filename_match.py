@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.kit.database import Database
 from service.runs.filename_match import as_asked
 from service.runs.state.models import Run

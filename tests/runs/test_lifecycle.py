@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from service.detectors.words import RunStatus
+from service.detectors.enums import RunStatus
 from service.kit.machine import InvalidTransitionError
 from service.runs.state.lifecycle import RUN, RunState, RunTransition, advance
 from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE

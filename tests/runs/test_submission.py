@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Prepared, Refused
-from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.database import Database
 from service.runs import inputs
 from service.runs.inputs import (

@@ -38,7 +38,7 @@ def refused(here: World, *detectors: str, **media: Any) -> str | None:
 
 def test_every_format_is_taken_or_refused_as_each_detector_says(database: Database) -> None:
     here = everywhere(database)
-    for line in here.policy.catalogue.lines("live"):
+    for line in here.policy.catalogue.configured_in("live"):
         for detector in line.adapter.detectors:
             takes = line.adapter.capabilities(detector).formats
             for word in FORMATS:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw
-from service.detectors.words import Authenticity, Via
 from service.events.draft import Draft
 from service.kit.errors import CallerError
 from service.runs.decide import decide

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.detectors.catalogue import Limits
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.spending.gates import Hold, Purpose, WaitingFor, charge, held, left_today, step
 from service.spending.models import Gate
 

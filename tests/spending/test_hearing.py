@@ -7,9 +7,9 @@ import pytest
 
 from service.detectors.answers import refusal
 from service.detectors.catalogue import Limits
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus
 from service.spending.gates import Hold, Purpose, WaitingFor, held
 from service.spending.hearing import Heard, Said, hear, heard, said_limits
 from service.spending.models import Gate

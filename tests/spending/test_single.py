@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.detectors.catalogue import Limits
-from service.detectors.offers import Quota
+from service.detectors.enums import ReasonCode
+from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
-from service.detectors.words import ReasonCode
 from service.kit.database import Database
 from service.spending.gates import WaitingFor
 from service.spending.hearing import Heard, Said

@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import col, select
 
 from service.detections.cancel import cancel
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.clock import rfc3339
 from service.kit.database import Database
 from service.retention.erase import erase_detection
@@ -44,11 +44,11 @@ def _rows(here: World) -> list[Observation]:
 async def _three_tries(database: Database) -> tuple[World, str]:
     """Refused, then lost, then accepted a second after it left; answered by a poll 45 s later."""
 
-    async def a_second_later(_ask: Ask) -> Raw:
+    async def a_second_later(_context: RunContext) -> Raw:
         here.clock.turn(1)
         return job("j1")
 
-    async def answer(_ask: Ask) -> Raw:
+    async def answer(_context: RunContext) -> Raw:
         return raw({"said": "ai"}, at=here.clock())
 
     here = world(database, asc(submits=[BUSY, lost(), a_second_later], fetches=[answer]))
@@ -106,12 +106,12 @@ async def test_a_submission_in_flight_is_told_and_its_end_as_another_fact(databa
             if fact.kind == "run.submitted":
                 told.append(_some(fact.shown(), "detector", "try", "outcome", "possible_duplicate_charge"))
 
-    async def lost_while_looked_at(_ask: Ask) -> Raw:
+    async def lost_while_looked_at(_context: RunContext) -> Raw:
         read()
         read()
         raise lost()
 
-    async def taken_while_looked_at(_ask: Ask) -> Raw:
+    async def taken_while_looked_at(_context: RunContext) -> Raw:
         read()
         return job("j1")
 
@@ -246,7 +246,7 @@ async def test_a_try_whose_worker_died_is_told_when_it_is_found(database: Databa
 
 
 async def test_a_job_that_a_cancellation_overtook_is_told_all_the_same(database: Database) -> None:
-    async def cancelled(_ask: Ask) -> Raw:
+    async def cancelled(_context: RunContext) -> Raw:
         assert [fact["outcome"] for fact in _tries(here, detection_id)] == ["in_flight"]
         here.clock.turn(2)
         with database.writing() as session:

@@ -4,9 +4,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from service.detectors.port import Ask, Raw
+from service.detectors.enums import RunStatus
+from service.detectors.port import Raw, RunContext
 from service.detectors.reading import Reading, Segment
-from service.detectors.words import RunStatus
 from service.kit.database import Database
 from service.timeline import fact
 from service.timeline.assemble import Timeline, assemble
@@ -20,10 +20,10 @@ _PART = Reading(status=RunStatus.RUNNING, segments=[Segment(index=3, start_ms=12
 async def test_windows_are_told_before_the_answer_in_the_shape_of_a_result(database: Database) -> None:
     seen: list[Timeline] = []
 
-    async def stream(ask: Ask) -> Raw:
+    async def stream(ask: RunContext) -> Raw:
         here.clock.turn(1)
-        assert ask.tell is not None
-        await ask.tell(raw({}, 101, here.clock()), _PART)
+        assert ask.on_partial is not None
+        await ask.on_partial(raw({}, 101, here.clock()), _PART)
         with database.reading() as session:
             seen.append(assemble(session, here.detection(detection_id), here.clock()))
         here.clock.turn(1)

@@ -122,8 +122,8 @@ async def test_a_long_line_at_one_vendor_holds_up_no_other(database: Database) -
     music = aippim(prepares=[raw({"ref": "m"})], submits=[job("t1")])
     here = world(database, asc(submits=[job("j1")]), music)
     lines = {key: replace(line, policy=replace(line.policy, limits=Limits(per_minute=1))) if key[1] == "asc" else line
-             for key, line in here.policy.catalogue._lines.items()}  # fmt: skip
-    here.policy.catalogue._lines = lines
+             for key, line in here.policy.catalogue._vendors.items()}  # fmt: skip
+    here.policy.catalogue._vendors = lines
     for _ in range(70):
         here.submit("asc")
     last = here.submit("aippim/standard")
@@ -274,9 +274,9 @@ async def test_workers_that_race_for_a_minute_never_take_more(database: Database
 
 async def test_live_and_test_have_gates_of_their_own(database: Database) -> None:
     here = gated(database, asc(), per_minute=1)
-    line = here.policy.catalogue.line("live", "asc")
+    line = here.policy.catalogue.configured("live", "asc")
     assert line is not None
-    here.policy.catalogue._lines["test", "asc"] = line
+    here.policy.catalogue._vendors["test", "asc"] = line
     here.submit("asc")
     here.submit("asc", mode="test", media={"mode": "test"})
     assert len(await claim(here)) == 2

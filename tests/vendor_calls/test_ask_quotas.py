@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from service.detectors.catalogue import Catalogue, Limits, Line
+from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.exchange import Exchange
 from service.detectors.port import Raw
 from service.kit.database import Database
@@ -41,7 +41,9 @@ async def asked(
     async with vendor_server({"GET /v1?action=quota": (status, body)}) as server:
         adapter = Asc(AscConfig(f"{server.url}/v1", "key_never_shown"), Exchange(timeout_seconds=20, clock=clock))
         plan = replace(PLAN, limits=LIMITS)
-        catalogue = Catalogue({(mode, "asc"): Line(adapter, plan), ("live", "aippim"): Line(aippim(), plan)})
+        catalogue = Catalogue(
+            {(mode, "asc"): ConfiguredVendor(adapter, plan), ("live", "aippim"): ConfiguredVendor(aippim(), plan)}
+        )
         yield QuotaAsker(database, catalogue, clock), server, clock
 
 
@@ -104,11 +106,13 @@ async def test_a_vendor_that_cannot_be_asked_holds_up_no_other(
         async def fall() -> Raw:
             raise ValueError("not of this world")
 
-        monkeypatch.setattr(broken, "ask_quota", fall)
+        monkeypatch.setattr(broken, "fetch_quota", fall)
         monkeypatch.setattr(broken, "vendor", "aaa")
         with database.writing() as session:
             assert let_one(session, ("live", "aaa"), LIMITS, NOW) is None
-        (line,) = (line for line in asker.catalogue.lines("live") if line.adapter.vendor == "asc")
-        both = Catalogue({("live", "aaa"): Line(broken, line.policy), ("live", "asc"): line})
+        (configured,) = (
+            configured for configured in asker.catalogue.configured_in("live") if configured.adapter.vendor == "asc"
+        )
+        both = Catalogue({("live", "aaa"): ConfiguredVendor(broken, configured.policy), ("live", "asc"): configured})
         await QuotaAsker(database, both, Hands()).step()
         assert len(server.asked) == 1

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.runs.state.models import Run
 from service.vendor_calls.admission import claim_submissions
@@ -15,7 +15,7 @@ from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_s
 
 
 async def test_that_a_submission_leaves_is_committed_before_it_does(database: Database) -> None:
-    async def look(_ask: Ask) -> Raw:
+    async def look(_context: RunContext) -> Raw:
         seen.append(here.run())
         return job("j1")
 
@@ -146,7 +146,7 @@ async def test_a_run_whose_worker_died_while_sending_is_of_unknown_outcome(datab
 
 @pytest.mark.parametrize("answer", [lost(), not_sent(), raw({}, 429), raw({}, 503)])
 async def test_a_worker_that_lost_its_lease_records_nothing(database: Database, answer: Raw | Exception) -> None:
-    async def overtaken(_ask: Ask) -> Raw:
+    async def overtaken(_context: RunContext) -> Raw:
         alter(database, [here.run()], lease_token="somebody else's")
         before.append(here.run())
         if isinstance(answer, Exception):
@@ -162,7 +162,7 @@ async def test_a_worker_that_lost_its_lease_records_nothing(database: Database, 
 
 
 async def test_a_worker_that_lost_its_lease_sends_nothing(database: Database) -> None:
-    async def overtaken(_ask: Ask) -> Raw:
+    async def overtaken(_context: RunContext) -> Raw:
         alter(database, [here.run()], lease_token="somebody else's")
         return raw({"ref": "music_1"})
 

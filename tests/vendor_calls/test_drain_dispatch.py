@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.vendor_calls.dispatch import DISPATCHED
 from service.vendor_calls.fetch_source import SourceFetcher
@@ -16,8 +16,8 @@ from tests.detections.rows import ACCOUNT, world
 from tests.detections.scripted import NOW, aippim, asc, job
 
 
-def _never(started: asyncio.Event) -> Callable[[Ask], Awaitable[Raw]]:
-    async def hangs(_ask: Ask) -> Raw:
+def _never(started: asyncio.Event) -> Callable[[RunContext], Awaitable[Raw]]:
+    async def hangs(_context: RunContext) -> Raw:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.vendor_calls.poll import POLLS
 from tests.detections.rows import ACCOUNT, World, world
@@ -13,7 +13,7 @@ from tests.detections.scripted import asc, job, said
 
 
 async def _asking(database: Database, started: asyncio.Event, *, claimed_end: bool) -> World:
-    async def hangs(_ask: Ask) -> Raw:
+    async def hangs(_context: RunContext) -> Raw:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 from structlog.testing import capture_logs
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.runs.state.models import Observation
 from tests.detections.rows import World, world
@@ -36,8 +36,8 @@ def _backend_that_ends(database: Database) -> Iterator[Callable[[], None]]:
     event.remove(database.engine, "before_cursor_execute", strike)
 
 
-def _then(strike: Callable[[], None], answer: Raw | Exception) -> Callable[[Ask], Awaitable[Raw]]:
-    async def answers(_ask: Ask) -> Raw:
+def _then(strike: Callable[[], None], answer: Raw | Exception) -> Callable[[RunContext], Awaitable[Raw]]:
+    async def answers(_context: RunContext) -> Raw:
         strike()
         if isinstance(answer, Exception):
             raise answer
@@ -76,7 +76,7 @@ async def _overtaken(database: Database, answer: Raw, *later: Answer) -> World:
     """A submission whose answer comes after its lease ran out and another worker has looked at the run."""
     asked, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(_ask: Ask) -> Raw:
+    async def slow(_context: RunContext) -> Raw:
         asked.set()
         await release.wait()
         return answer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.detectors.catalogue import Catalogue, Line
+from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.kit.database import Database
 from tests.at_work import by_hand, die_in, hangs, started, turn
 from tests.detections.rows import PLAN, World, world
@@ -78,11 +78,11 @@ async def test_a_lease_is_its_own_vendors_and_no_longer_than_the_run_has_left(
     moment = asyncio.Event()
     quick = replace(PLAN, timeout=10, deadline=deadline)
     here = world(database, aippim(prepares=[hangs(moment)]))
-    lines = {
-        ("live", "aippim"): Line(here.policy.catalogue.lines("live")[0].adapter, quick),
-        ("live", "asc"): Line(asc(), replace(PLAN, timeout=120)),
+    vendors = {
+        ("live", "aippim"): ConfiguredVendor(here.policy.catalogue.configured_in("live")[0].adapter, quick),
+        ("live", "asc"): ConfiguredVendor(asc(), replace(PLAN, timeout=120)),
     }
-    here = World(database, replace(here.policy, catalogue=Catalogue(lines)))
+    here = World(database, replace(here.policy, catalogue=Catalogue(vendors)))
     here.submit("aippim/standard")
     await die_in(here, moment, "dispatch runs")
     due_at = here.run().due_at

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.vendor_calls.admission import claim_polls
 from tests.detections.rows import World, alter, world
@@ -116,7 +116,7 @@ async def test_a_key_that_is_refused_at_the_poll_fails_the_run(database: Databas
 
 
 async def test_a_poll_whose_lease_was_lost_records_nothing(database: Database) -> None:
-    async def overtaken(_ask: Ask) -> Raw:
+    async def overtaken(_context: RunContext) -> Raw:
         alter(database, [here.run()], lease_token="somebody else's")
         return said("ai")
 

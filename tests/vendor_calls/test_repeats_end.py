@@ -1,8 +1,8 @@
 """A whole answer that refuses is asked for again a few times, then the run has failed in the vendor's words."""
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode
 from service.kit.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, raw
@@ -13,10 +13,10 @@ _MOST = 5
 class Grumbling(Scripted):
     """A vendor that answers each submission with trouble of its own, in whole sentences."""
 
-    def accepted(self, raw: Raw) -> Accepted | Reading | Refused:
+    def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         if raw.status == 200:
             return Refused(ReasonCode.VENDOR_ERROR, "the analyser fell over", retryable=True)
-        return super().accepted(raw)
+        return super().parse_submit(raw)
 
 
 async def _for_an_hour(here: World) -> None:

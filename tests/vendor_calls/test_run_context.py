@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from service.detectors.catalogue import Line
-from service.detectors.port import Ask
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.port import RunContext
 from service.media.store import Store
 from service.runs.state.rows import MediaRow, RunRow
-from service.vendor_calls.run_context import AskBuilder
+from service.vendor_calls.run_context import RunContextBuilder
 from tests.detections.rows import PLAN, Addresses
 from tests.detections.scripted import NOW, Scripted, aippim, asc
 
@@ -21,7 +21,7 @@ class _Nothing:
         raise AssertionError(name)
 
 
-def _ask(adapter: Scripted, *, mode: str = "live", **plan: Any) -> Ask:
+def _ask(adapter: Scripted, *, mode: str = "live", **plan: Any) -> RunContext:
     store: Store = _Nothing()
     run = RunRow(
         id="run_1", detection_id="det_1", position=0, account_id="acc_1", mode=mode, vendor=adapter.vendor,
@@ -30,8 +30,10 @@ def _ask(adapter: Scripted, *, mode: str = "live", **plan: Any) -> Ask:
     media = MediaRow(
         id="med_1", account_id="acc_1", mode=mode, sha256="", bytes=9, name="n", format="wav", content_type="audio/wav"
     )
-    line = Line(adapter, replace(PLAN, **plan))
-    return AskBuilder(store, Addresses(), frozenset({"ai", "slow"})).ask(run, media, line, _SOURCE, "song.ai.slow.mp3")
+    configured = ConfiguredVendor(adapter, replace(PLAN, **plan))
+    return RunContextBuilder(store, Addresses(), frozenset({"ai", "slow"})).build(
+        run, media, configured, _SOURCE, "song.ai.slow.mp3"
+    )
 
 
 def test_a_vendor_that_fetches_gets_a_link_that_dies_with_the_run_and_an_address_that_outlives_it() -> None:

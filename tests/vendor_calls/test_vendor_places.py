@@ -10,7 +10,7 @@ from sqlmodel import select
 from structlog.testing import capture_logs
 
 from service.detectors.catalogue import Limits
-from service.detectors.port import Ask, Capabilities, Raw
+from service.detectors.port import Capabilities, Raw, RunContext
 from service.kit.database import Database
 from service.runs.state.models import Run
 from tests.at_work import RealTime, started
@@ -42,10 +42,10 @@ def _wait_at_their_vendors(here: World, quick: str) -> None:
             run.due_at = now if run.detection_id == quick else now - timedelta(seconds=5)
 
 
-def _held_until(release: asyncio.Event) -> Callable[[Ask], Awaitable[Raw]]:
+def _held_until(release: asyncio.Event) -> Callable[[RunContext], Awaitable[Raw]]:
     """A vendor that has the request, and drops it at the test's end."""
 
-    async def held(_ask: Ask) -> Raw:
+    async def held(_context: RunContext) -> Raw:
         await release.wait()
         raise lost()
 

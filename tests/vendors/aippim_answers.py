@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from service.detectors.port import Ask
+from service.detectors.port import RunContext
 from service.detectors.reading import Reading
 from service.vendors.aippim import Aippim, AippimConfig
 from tests.vendors.contract import KEY, NOW, exchange, raw, sample
@@ -18,12 +18,12 @@ def adapter(base_url: str = "http://vendor.invalid", *, doubt: bool = True) -> A
     return Aippim(AippimConfig(base_url, KEY, doubt_real_on_ai_cover=doubt), exchange())
 
 
-def ask(**known: Any) -> Ask:
+def ask(**known: Any) -> RunContext:
     async def media() -> AsyncIterator[bytes]:
         yield b"RI"
         yield b"FF"
 
-    return Ask("run_1", "aippim/pro", "pro", 'run_1."x".mp3', 4, "audio/mpeg", media, **known)
+    return RunContext("run_1", "aippim/pro", "pro", 'run_1."x".mp3', 4, "audio/mpeg", media, **known)
 
 
 def read(body: object, *, doubt: bool = True) -> Reading:

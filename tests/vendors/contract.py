@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.exchange import Exchange
 from service.detectors.judged import Judged
 from service.detectors.lexicon import folded
-from service.detectors.port import Accepted, Adapter, Ask, CallbackRefs, Raw, Refused
+from service.detectors.port import Accepted, Adapter, CallbackRefs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from tests.vendors import altered
 from tests.vendors.altered import (
     ERRORS,
@@ -126,8 +126,8 @@ class DetectorContract:
             answer = raw(body, status)
             for found in (
                 self.adapter.read(answer, self.detector),
-                self.adapter.accepted(answer),
-                self.adapter.prepared(answer),
+                self.adapter.parse_submit(answer),
+                self.adapter.parse_prepare(answer),
             ):
                 assert isinstance(found, Refused)
                 assert KEY not in found.reason_text
@@ -136,12 +136,12 @@ class DetectorContract:
     @pytest.mark.parametrize("status", [429, 500, 502, 503])
     def test_a_busy_vendor_is_asked_again_after_the_wait_it_names(self, status: int) -> None:
         answer = raw({}, status, retry_after="33")
-        for found in (self.adapter.read(answer, self.detector), self.adapter.accepted(answer)):
+        for found in (self.adapter.read(answer, self.detector), self.adapter.parse_submit(answer)):
             assert isinstance(found, Refused)
             assert (found.retryable, found.retry_after_seconds) == (True, 33)
 
     def test_an_unknown_key_is_not_worth_another_try(self) -> None:
-        found = self.adapter.accepted(raw({}, 401))
+        found = self.adapter.parse_submit(raw({}, 401))
         assert isinstance(found, Refused)
         assert (found.reason_code, found.retryable) == (ReasonCode.AUTH_FAILED, False)
 
@@ -150,7 +150,7 @@ class DetectorContract:
         found = self.read(body)
         assert isinstance(found, Refused)
         assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, not self.synchronous)
-        submitted = self.adapter.accepted(raw(body))
+        submitted = self.adapter.parse_submit(raw(body))
         assert isinstance(submitted, Refused)
         assert (submitted.reason_code, submitted.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
@@ -317,8 +317,8 @@ class DetectorContract:
     @given(JSON)
     def test_no_body_makes_the_first_answers_raise(self, body: object) -> None:
         answer = raw(body)
-        self.adapter.prepared(answer)
-        accepted = self.adapter.accepted(answer)
+        self.adapter.parse_prepare(answer)
+        accepted = self.adapter.parse_submit(answer)
         assert isinstance(accepted, Refused | (Reading if self.synchronous else Accepted))
 
     @SHARED
@@ -334,7 +334,7 @@ class DetectorContract:
         async def nothing() -> AsyncIterator[bytes]:
             yield b""
 
-        ask = Ask("run_1", self.detector, None, "a.mp3", 1, "audio/mpeg", nothing)
+        ask = RunContext("run_1", self.detector, None, "a.mp3", 1, "audio/mpeg", nothing)
         if self.synchronous:
             with pytest.raises(NotImplementedError):
                 await self.adapter.fetch(ask)

@@ -32,15 +32,15 @@ def poll(detector: str) -> Understood:
 
 def submission(adapter: Any, status: int = 200, **headers: str) -> Understood:
     """As the answer to the submission; for a stream, `status` is its close code."""
-    return lambda body: adapter.accepted(raw(body, status, **headers))
+    return lambda body: adapter.parse_submit(raw(body, status, **headers))
 
 
 def _certificate(body: bytes) -> object:
-    return ASC.checked(raw(body), "cert_abc123")
+    return ASC.parse_check(raw(body), "cert_abc123")
 
 
 def _announcement(body: bytes) -> object:
-    return ASC.announced(json.loads(body))
+    return ASC.parse_announcement(json.loads(body))
 
 
 def _challenge(body: bytes) -> object:
@@ -50,7 +50,7 @@ def _challenge(body: bytes) -> object:
 _STANDARD, _PRO, _JOB, _UPLOADED = poll("aippim/standard"), poll("aippim/pro"), poll("asc"), submission(MODULATE)
 
 ANSWERS: Mapping[str, Understood] = {
-    "aippim/upload_reply": lambda body: AIPPIM.prepared(raw(body)),
+    "aippim/upload_reply": lambda body: AIPPIM.parse_prepare(raw(body)),
     "aippim/submit_reply": submission(AIPPIM),
     "aippim/submit_reply_quick_start": submission(AIPPIM),
     "aippim/challenge": _challenge,
@@ -75,11 +75,11 @@ ANSWERS: Mapping[str, Understood] = {
     "asc/poll_failed": _JOB,
     "asc/callback_complete": _JOB,
     "asc/callback_certificate_ready": _announcement,
-    "asc/certificate_reply": lambda body: ASC.certified(raw(body)),
+    "asc/certificate_reply": lambda body: ASC.parse_certificate(raw(body)),
     "asc/certificate_check_reply": _certificate,
-    "asc/health_reply": lambda body: ASC.status(raw(body)),
-    "asc/usage_reply": lambda body: ASC.usage(raw(body), "month"),
-    "asc/quota_reply": lambda body: ASC.quota(raw(body)),
+    "asc/health_reply": lambda body: ASC.parse_status(raw(body)),
+    "asc/usage_reply": lambda body: ASC.parse_usage(raw(body), "month"),
+    "asc/quota_reply": lambda body: ASC.parse_quota(raw(body)),
     "asc/error_invalid_format": submission(ASC, 400),
     "asc/error_unauthorized": submission(ASC, 401),
     "asc/error_over_quota": submission(ASC, 429, retry_after="3600"),

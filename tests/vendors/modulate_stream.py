@@ -11,7 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from service.cli.serving import free_socket, serving, url_of
-from service.detectors.port import Ask
+from service.detectors.port import RunContext
 from service.vendors.modulate import Modulate, ModulateConfig
 from tests.vendors.contract import KEY, SAMPLES, exchange
 
@@ -83,7 +83,7 @@ def streaming(base_url: str, *, timeout_seconds: float = 30, key: str = KEY, **k
     return Modulate(how, exchange(), timeout_seconds=timeout_seconds, connect_seconds=timeout_seconds)
 
 
-def ask(*chunks: bytes, media: Callable[[], AsyncIterator[bytes]] | None = None, **known: Any) -> Ask:
+def ask(*chunks: bytes, media: Callable[[], AsyncIterator[bytes]] | None = None, **known: Any) -> RunContext:
     """A question to the stream about an mp3 made of `chunks`, or read from `media`."""
 
     async def read() -> AsyncIterator[bytes]:
@@ -91,4 +91,6 @@ def ask(*chunks: bytes, media: Callable[[], AsyncIterator[bytes]] | None = None,
             yield chunk
 
     size = sum(map(len, chunks))
-    return Ask("run_1", "modulate/streaming", "streaming", "run_1.mp3", size, "audio/mpeg", media or read, **known)
+    return RunContext(
+        "run_1", "modulate/streaming", "streaming", "run_1.mp3", size, "audio/mpeg", media or read, **known
+    )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.detectors.exchange import Exchange
-from service.detectors.port import Ask, Refused
+from service.detectors.port import Refused, RunContext
 from service.detectors.reading import Reading
 from service.vendors.pex import Pex, PexConfig
 from tests.loopback import answer, peer, read_request
@@ -41,23 +41,23 @@ def adapter(
     return Pex(PexConfig(base_url, "client", KEY), talk or exchange(), clock or TurnedClock())
 
 
-def ask(**known: Any) -> Ask:
+def ask(**known: Any) -> RunContext:
     async def media() -> AsyncIterator[bytes]:
         yield b"RI"
         yield b"FF"
 
-    return Ask("run_1", "pex", None, "run_1.mp3", 4, "audio/mpeg", media, **known)
+    return RunContext("run_1", "pex", None, "run_1.mp3", 4, "audio/mpeg", media, **known)
 
 
 def read(body: object) -> Reading:
     found = adapter().read(raw(body), "pex")
     assert isinstance(found, Reading)
-    assert adapter().accepted(raw(body)) == found
+    assert adapter().parse_submit(raw(body)) == found
     return found
 
 
 def refused(body: object, status: int = 200, **headers: str) -> Refused:
-    found = adapter().accepted(raw(body, status, **headers))
+    found = adapter().parse_submit(raw(body, status, **headers))
     assert isinstance(found, Refused)
     return found
 

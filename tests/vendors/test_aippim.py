@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from python_multipart.multipart import parse_options_header
 
+from service.detectors.enums import ReasonCode, Verdict
 from service.detectors.port import Accepted, Needs, Prepared, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, Verdict
 from service.vendors import VENDORS
 from service.vendors.aippim import AippimSettings
 from service.vendors.aippim.envelope import STATES
@@ -66,7 +66,7 @@ def test_the_vendor_is_in_the_list() -> None:
 
 def test_a_404_means_the_key_at_the_door_and_patience_at_the_poll() -> None:
     vendor, missing = adapter(), raw({}, 404)
-    for found in (vendor.prepared(missing), vendor.accepted(missing)):
+    for found in (vendor.parse_prepare(missing), vendor.parse_submit(missing)):
         assert isinstance(found, Refused)
         assert (found.reason_code, found.retryable) == (ReasonCode.AUTH_FAILED, False)
     polled = vendor.read(missing, "aippim/standard")
@@ -76,7 +76,7 @@ def test_a_404_means_the_key_at_the_door_and_patience_at_the_poll() -> None:
 
 @pytest.mark.parametrize("body", [{"task_id": TASK}, {"taskId": TASK}, {"task_id": TASK, "taskId": TASK}])
 def test_a_submission_is_accepted_under_either_spelling(body: dict[str, object]) -> None:
-    assert adapter().accepted(raw(body, 201)) == Accepted(TASK)
+    assert adapter().parse_submit(raw(body, 201)) == Accepted(TASK)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_submission_is_accepted_under_either_spelling(body: dict[str, object])
     ],
 )
 def test_a_submission_without_one_usable_task_is_a_schema_mismatch(body: dict[str, object]) -> None:
-    found = adapter().accepted(raw(body))
+    found = adapter().parse_submit(raw(body))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
@@ -106,9 +106,9 @@ async def test_the_three_requests_are_sent_as_documented() -> None:
     }
     async with vendor_server(answers) as server:
         vendor = adapter(server.url + "/")
-        prepared = vendor.prepared(await vendor.prepare(ask()))
+        prepared = vendor.parse_prepare(await vendor.prepare(ask()))
         assert prepared == Prepared(upload["musicId"], {"title": "track"})
-        submitted = vendor.accepted(await vendor.submit(ask(prepared_ref=prepared.ref)))
+        submitted = vendor.parse_submit(await vendor.submit(ask(prepared_ref=prepared.ref)))
         assert isinstance(submitted, Accepted)
         assert (submitted.job_id, submitted.other["model"]) == (TASK, "standard")
         polled = vendor.read(await vendor.fetch(ask(vendor_job_id=strange)), "aippim/pro")
@@ -124,6 +124,6 @@ async def test_the_three_requests_are_sent_as_documented() -> None:
 
 @pytest.mark.parametrize("body", [{}, {"musicId": None}, {"musicId": ""}, {"musicId": {}}, {"music_id": "x"}])
 def test_an_upload_without_a_music_id_is_a_schema_mismatch(body: dict[str, object]) -> None:
-    found = adapter().prepared(raw(body))
+    found = adapter().parse_prepare(raw(body))
     assert isinstance(found, Refused)
     assert found.reason_code is ReasonCode.SCHEMA_MISMATCH

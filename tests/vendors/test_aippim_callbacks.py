@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from service.detectors.enums import Authenticity
 from service.detectors.port import CallbackRefs
-from service.detectors.words import Authenticity
 from tests.vendors.aippim_answers import STAMP, TASK, adapter
 from tests.vendors.contract import NOW, raw
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
+from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from tests.vendors.aippim_answers import STANDARD, binary, finished, model, read, three_class
 from tests.vendors.contract import sample
 

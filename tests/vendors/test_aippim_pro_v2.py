@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ConflictKind, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.detectors.words import ConflictKind, RunStatus, Verdict
 from tests.vendors.aippim_answers import adapter, finished, model
 from tests.vendors.contract import raw, sample
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Refused
-from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from tests.vendors.aippim_answers import PRO, STANDARD, TASK, adapter, binary, finished, model, read, three_class
 from tests.vendors.contract import KEY, raw, sample
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Accepted, CallbackRefs, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict
 from tests.vendors.aippim_answers import STAMP, STANDARD, TASK, adapter, finished, read
 from tests.vendors.contract import NOW, raw, sample
 
@@ -92,7 +92,7 @@ def test_trap_09_each_part_of_a_model_may_be_missing(part: str) -> None:
 
 @pytest.mark.parametrize("key", ["task_id", "taskId"])
 def test_trap_10_a_task_is_known_under_either_spelling(key: str) -> None:
-    assert adapter().accepted(raw({key: TASK}, 202)) == Accepted(TASK)
+    assert adapter().parse_submit(raw({key: TASK}, 202)) == Accepted(TASK)
     assert adapter().refs({key: TASK}) == CallbackRefs(TASK)
     assert read({key: TASK, "status": "pending"}).refs.job_id == TASK
 
@@ -109,7 +109,7 @@ def test_trap_10_a_time_without_a_zone_is_korean() -> None:
 
 def test_trap_10_a_404_is_an_unknown_key_at_the_door_and_no_end_at_the_poll() -> None:
     vendor, missing = adapter(), raw({}, 404)
-    for found in (vendor.prepared(missing), vendor.accepted(missing)):
+    for found in (vendor.parse_prepare(missing), vendor.parse_submit(missing)):
         assert isinstance(found, Refused)
         assert (found.reason_code, found.retryable) == (ReasonCode.AUTH_FAILED, False)
     polled = vendor.read(missing, "aippim/pro-v2")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.detectors.port import Accepted, Ask, CallbackRefs, Needs, Refused
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict
+from service.detectors.port import Accepted, CallbackRefs, Needs, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict
 from service.vendors import VENDORS
 from service.vendors.asc import Asc, AscConfig, AscSettings
 from service.vendors.asc.results import STATES, VERDICTS
@@ -24,11 +24,11 @@ def adapter(base_url: str = "http://vendor.invalid/v1", **names: Any) -> Asc:
     return Asc(AscConfig(base_url, KEY, **names), exchange())
 
 
-def ask(**known: Any) -> Ask:
+def ask(**known: Any) -> RunContext:
     async def media() -> AsyncIterator[bytes]:
         yield b""
 
-    return Ask("run_1", "asc", None, "run_1.mp3", 4, "audio/mpeg", media, **known)
+    return RunContext("run_1", "asc", None, "run_1.mp3", 4, "audio/mpeg", media, **known)
 
 
 def read(body: object) -> Reading:
@@ -237,7 +237,7 @@ def test_raw_features_are_extras() -> None:
 
 def test_a_job_not_found_is_asked_for_again_but_an_action_not_found_is_not() -> None:
     polled = adapter().read(raw({}, 404), "asc")
-    submitted = adapter().accepted(raw({}, 404))
+    submitted = adapter().parse_submit(raw({}, 404))
     assert isinstance(polled, Refused)
     assert isinstance(submitted, Refused)
     assert (polled.retryable, submitted.retryable) == (True, False)
@@ -248,19 +248,19 @@ def test_a_job_not_found_is_asked_for_again_but_an_action_not_found_is_not() -> 
 )
 def test_an_estimate_is_taken_where_it_is_one(estimate: object, seconds: int | None) -> None:
     body = {"job_id": JOB, "status": "queued", "estimated_time_sec": estimate}
-    assert adapter().accepted(raw(body, 202)) == Accepted(JOB, seconds)
+    assert adapter().parse_submit(raw(body, 202)) == Accepted(JOB, seconds)
 
 
 @pytest.mark.parametrize("body", [{}, {"job_id": ""}, {"job_id": None}, {"job_id": "a\nb"}, {"status": "processing"}])
 def test_a_submission_without_a_job_is_a_schema_mismatch(body: dict[str, object]) -> None:
-    found = adapter().accepted(raw(body, 202))
+    found = adapter().parse_submit(raw(body, 202))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
 
 @pytest.mark.parametrize("body", [{"data": {"job_id": JOB, "status": "queued"}}, {"job_id": JOB, "status": "success"}])
 def test_a_job_is_a_job_wherever_it_is_named_and_whatever_the_wrapper_says(body: dict[str, object]) -> None:
-    assert adapter().accepted(raw(body, 202)) == Accepted(JOB)
+    assert adapter().parse_submit(raw(body, 202)) == Accepted(JOB)
 
 
 def test_callbacks_are_as_authentic_as_their_address() -> None:
@@ -286,7 +286,7 @@ async def test_both_requests_are_sent_as_documented() -> None:
     async with vendor_server(answers) as server:
         vendor = adapter(f"{server.url}/v1")
         links = {"media_url": "https://r.example/media/t/a.mp3", "callback_url": "https://r.example/callbacks/asc/t"}
-        submitted = vendor.accepted(await vendor.submit(ask(**links)))
+        submitted = vendor.parse_submit(await vendor.submit(ask(**links)))
         assert submitted == Accepted(JOB, 30)
         polled = vendor.read(await vendor.fetch(ask(vendor_job_id=JOB)), "asc")
         assert isinstance(polled, Reading)
@@ -309,7 +309,7 @@ async def test_addresses_with_a_query_and_other_names_are_used_as_set() -> None:
             submit_action="submit",
             job_action="state",
         )
-        assert vendor.accepted(await vendor.submit(ask(media_url="https://r.example/a"))) == Accepted(JOB)
+        assert vendor.parse_submit(await vendor.submit(ask(media_url="https://r.example/a"))) == Accepted(JOB)
         polled = vendor.read(await vendor.fetch(ask(vendor_job_id="j&k")), "asc")
         assert isinstance(polled, Reading)
         assert polled.status is RunStatus.PENDING

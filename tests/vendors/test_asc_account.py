@@ -4,9 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.detectors.offers import Certifies, Checked, Quota, TakesAddress, TellsOfItself, Usage
+from service.detectors.enums import ReasonCode
+from service.detectors.extensions import (
+    CheckedCertificate,
+    IssuesCertificates,
+    Quota,
+    RegistersCallbackUrl,
+    ReportsAccount,
+    Usage,
+)
 from service.detectors.port import Raw, Refused
-from service.detectors.words import ReasonCode
 from tests.vendors.asc_answers import adapter
 from tests.vendors.contract import KEY, raw, sample
 from tests.vendors.vendor_server import vendor_server
@@ -16,13 +23,13 @@ QUOTA, USAGE = sample("asc", "quota_reply"), sample("asc", "usage_reply")
 
 def test_it_offers_all_three() -> None:
     vendor = adapter()
-    assert isinstance(vendor, Certifies)
-    assert isinstance(vendor, TellsOfItself)
-    assert isinstance(vendor, TakesAddress)
+    assert isinstance(vendor, IssuesCertificates)
+    assert isinstance(vendor, ReportsAccount)
+    assert isinstance(vendor, RegistersCallbackUrl)
 
 
 def test_the_quota_sample_reads_as_documented() -> None:
-    assert adapter().quota(raw(QUOTA)) == Quota("pro", 10_000, 342, 9658, datetime(2026, 3, 31, tzinfo=UTC))
+    assert adapter().parse_quota(raw(QUOTA)) == Quota("pro", 10_000, 342, 9658, datetime(2026, 3, 31, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -35,28 +42,28 @@ def test_the_quota_sample_reads_as_documented() -> None:
     ],
 )
 def test_what_is_left_is_taken_or_reckoned(changed: dict[str, object], remaining: int) -> None:
-    found = adapter().quota(raw({**QUOTA, **changed}))
+    found = adapter().parse_quota(raw({**QUOTA, **changed}))
     assert isinstance(found, Quota)
     assert found.remaining == remaining
 
 
 @pytest.mark.parametrize("body", [{}, {"daily_remaining": "many"}, {"daily_remaining": -1}, {"daily_limit": 9}, []])
 def test_an_answer_that_does_not_say_what_is_left_says_nothing(body: object) -> None:
-    found = adapter().quota(raw(body))
+    found = adapter().parse_quota(raw(body))
     assert isinstance(found, Refused)
     assert found.reason_code is ReasonCode.SCHEMA_MISMATCH
 
 
 def test_the_usage_sample_reads_as_documented() -> None:
-    found = adapter().usage(raw(USAGE), "month")
+    found = adapter().parse_usage(raw(USAGE), "month")
     assert isinstance(found, Usage)
     assert (found.period, found.counts["analyses_count"], found.counts["data_processed_mb"]) == ("month", 1180, 2456.8)
-    assert isinstance(adapter().usage(raw({}), "today"), Refused)
+    assert isinstance(adapter().parse_usage(raw({}), "today"), Refused)
 
 
 def test_the_breakdown_of_what_was_used_is_kept_as_it_comes() -> None:
     more = {"endpoints": {"analyze": 7}, "note": "x"}
-    found = adapter().usage(raw({**USAGE, **more}), "month")
+    found = adapter().parse_usage(raw({**USAGE, **more}), "month")
     assert isinstance(found, Usage)
     assert (found.more, found.counts) == (more, {key: value for key, value in USAGE.items() if key != "period"})
 
@@ -65,14 +72,14 @@ def test_the_breakdown_of_what_was_used_is_kept_as_it_comes() -> None:
 async def test_the_breakdown_is_asked_for_where_it_is_wanted(detailed: bool, query: str) -> None:
     async with vendor_server({f"GET /v1?action=usage&period=week{query}": ("200 OK", USAGE)}) as server:
         vendor = adapter(f"{server.url}/v1", usage_detailed=detailed)
-        assert isinstance(vendor.usage(await vendor.ask_usage("week"), "week"), Usage)
+        assert isinstance(vendor.parse_usage(await vendor.fetch_usage("week"), "week"), Usage)
 
 
 def test_the_health_sample_reads_as_documented() -> None:
-    assert adapter().status(raw(sample("asc", "health_reply"))) == {
+    assert adapter().parse_status(raw(sample("asc", "health_reply"))) == {
         "status": "operational", "version": "1.0", "engine": "v8.3", "uptime_percent": "99.98",
     }  # fmt: skip
-    assert isinstance(adapter().status(raw({})), Refused)
+    assert isinstance(adapter().parse_status(raw({})), Refused)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,7 @@ def test_the_health_sample_reads_as_documented() -> None:
     ],
 )
 def test_a_success_registers_us_and_only_one_that_says_so_confirms_it(body: object, confirmed: bool) -> None:
-    assert adapter().registered(raw(body, 201)) is None
+    assert adapter().parse_registration(raw(body, 201)) is None
     assert adapter().confirmed(raw(body, 201)) is confirmed
 
 
@@ -97,7 +104,7 @@ def test_a_success_registers_us_and_only_one_that_says_so_confirms_it(body: obje
     "answer", [raw({}, 400), raw(sample("asc", "error_unauthorized")), raw(b"<html>"), raw([], 500)]
 )
 def test_what_is_no_success_does_not(answer: Raw) -> None:
-    assert isinstance(adapter().registered(answer), Refused)
+    assert isinstance(adapter().parse_registration(answer), Refused)
 
 
 NO = [
@@ -115,32 +122,32 @@ def test_a_success_that_says_no_is_none_whatever_was_asked(said: dict[str, objec
     certificate = sample("asc", "certificate_reply")
     check = sample("asc", "certificate_check_reply")
     for found in (
-        vendor.registered(raw(said)),
-        vendor.certified(raw({**certificate, **said})),
-        vendor.checked(raw({**check, "valid": True, **said}), check["certificate_id"]),
-        vendor.quota(raw({**QUOTA, **said})),
-        vendor.status(raw({**sample("asc", "health_reply"), **said})),
+        vendor.parse_registration(raw(said)),
+        vendor.parse_certificate(raw({**certificate, **said})),
+        vendor.parse_check(raw({**check, "valid": True, **said}), check["certificate_id"]),
+        vendor.parse_quota(raw({**QUOTA, **said})),
+        vendor.parse_status(raw({**sample("asc", "health_reply"), **said})),
     ):
         assert isinstance(found, Refused), found
         assert words in found.reason_text
     if "data" not in said:
-        assert isinstance(vendor.usage(raw({**USAGE, **said}), "month"), Refused)
+        assert isinstance(vendor.parse_usage(raw({**USAGE, **said}), "month"), Refused)
 
 
 def test_numbers_of_what_failed_are_no_failure_of_the_question() -> None:
     quiet = {**USAGE, "successful": 0, "failed": 3, "errors": 3, "endpoints": {"analyze": {"errors": 3}}}
-    assert isinstance(adapter().usage(raw(quiet), "month"), Usage)
+    assert isinstance(adapter().parse_usage(raw(quiet), "month"), Usage)
 
 
 def test_a_certificate_that_does_not_hold_is_an_answer() -> None:
     check = {**sample("asc", "certificate_check_reply"), "valid": False, "status": "invalid", "error": "revoked"}
-    found = adapter().checked(raw(check), check["certificate_id"])
-    assert isinstance(found, Checked)
+    found = adapter().parse_check(raw(check), check["certificate_id"])
+    assert isinstance(found, CheckedCertificate)
     assert found.valid is False
 
 
 def test_a_success_that_wants_money_is_told_apart() -> None:
-    found = adapter().certified(raw({"success": False, "message": "Insufficient credits"}))
+    found = adapter().parse_certificate(raw({"success": False, "message": "Insufficient credits"}))
     assert isinstance(found, Refused)
     assert found.reason_code is ReasonCode.QUOTA_EXCEEDED
 
@@ -155,10 +162,10 @@ async def test_every_question_has_the_action_that_is_set() -> None:
     async with vendor_server(answers) as server:
         names = {"status_action": "s", "quota_action": "q", "usage_action": "u", "webhook_action": "w"}
         vendor = adapter(f"{server.url}/v1", **names)
-        assert isinstance(vendor.quota(await vendor.ask_quota()), Quota)
-        assert isinstance(vendor.usage(await vendor.ask_usage("today"), "today"), Usage)
-        assert not isinstance(vendor.status(await vendor.ask_status()), Refused)
-        assert vendor.registered(await vendor.register("https://r.example/callbacks/asc/t")) is None
+        assert isinstance(vendor.parse_quota(await vendor.fetch_quota()), Quota)
+        assert isinstance(vendor.parse_usage(await vendor.fetch_usage("today"), "today"), Usage)
+        assert not isinstance(vendor.parse_status(await vendor.fetch_status()), Refused)
+        assert vendor.parse_registration(await vendor.register("https://r.example/callbacks/asc/t")) is None
     assert {asked.headers["x-api-key"] for asked in server.asked} == {KEY}
     expected = {**sample("asc", "register_request"), "url": "https://r.example/callbacks/asc/t"}
     assert server.asked[-1].json == expected

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.detectors.offers import Announced, Certificate, Checked
+from service.detectors.enums import ReasonCode
+from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
 from service.detectors.port import Refused
 from service.detectors.reading import Reading, Refs
-from service.detectors.words import ReasonCode
 from tests.vendors.asc_answers import adapter
 from tests.vendors.contract import KEY, raw, sample
 from tests.vendors.vendor_server import vendor_server
@@ -18,7 +18,7 @@ NAME = "cert_abc123"
 
 
 def test_the_certificate_sample_reads_as_documented() -> None:
-    assert adapter().certified(raw(ISSUED, 201)) == Certificate(
+    assert adapter().parse_certificate(raw(ISSUED, 201)) == Certificate(
         NAME,
         verification_url="https://aisongchecker.pro/verify/cert_abc123",
         download_url="https://aisongchecker.pro/api/cert/cert_abc123.pdf",
@@ -27,20 +27,23 @@ def test_the_certificate_sample_reads_as_documented() -> None:
 
 
 def test_the_check_sample_reads_as_documented() -> None:
-    found = adapter().checked(raw(CHECKED), NAME)
-    assert found == Checked(NAME, True, "human", 8, datetime(2026, 3, 30, 14, tzinfo=UTC))
+    found = adapter().parse_check(raw(CHECKED), NAME)
+    assert found == CheckedCertificate(NAME, True, "human", 8, datetime(2026, 3, 30, 14, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("nest", ["certificate", "data", "result"])
 def test_both_are_read_below_a_member_as_well(nest: str) -> None:
-    certificate, checked = adapter().certified(raw({nest: ISSUED})), adapter().checked(raw({nest: CHECKED}), NAME)
+    certificate, checked = (
+        adapter().parse_certificate(raw({nest: ISSUED})),
+        adapter().parse_check(raw({nest: CHECKED}), NAME),
+    )
     assert isinstance(certificate, Certificate)
-    assert isinstance(checked, Checked)
+    assert isinstance(checked, CheckedCertificate)
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x", "", 5, "https://x/\n", "https://" + "x" * 2048])
 def test_an_address_that_is_none_is_not_handed_on(url: object) -> None:
-    found = adapter().certified(raw({**ISSUED, "download_url": url}))
+    found = adapter().parse_certificate(raw({**ISSUED, "download_url": url}))
     assert isinstance(found, Certificate)
     assert found.download_url is None
 
@@ -49,19 +52,19 @@ def test_an_address_that_is_none_is_not_handed_on(url: object) -> None:
     "body", [{}, {"certificate_id": None}, {"certificate_id": "a\nb"}, {"certificate_id": "x" * 2001}]
 )
 def test_an_answer_without_a_certificate_is_a_schema_mismatch(body: dict[str, object]) -> None:
-    found = adapter().certified(raw(body))
+    found = adapter().parse_certificate(raw(body))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
 
 @pytest.mark.parametrize("changed", [{"valid": None}, {"valid": "yes"}, {"valid": 1}, {"certificate_id": "cert_other"}])
 def test_only_a_plain_word_on_this_certificate_is_an_answer(changed: dict[str, object]) -> None:
-    assert isinstance(adapter().checked(raw({**CHECKED, **changed}), NAME), Refused)
+    assert isinstance(adapter().parse_check(raw({**CHECKED, **changed}), NAME), Refused)
 
 
 @pytest.mark.parametrize("answer", [raw({}, 404), raw({"error": "not_found", "message": "?", "status": 404})])
 def test_an_unknown_certificate_is_not_called_invalid(answer: Any) -> None:
-    found = adapter().checked(answer, NAME)
+    found = adapter().parse_check(answer, NAME)
     assert isinstance(found, Refused)
     assert found.retryable
 
@@ -90,11 +93,11 @@ def test_an_analysis_that_an_answer_names_is_a_reference() -> None:
 
 def test_a_callback_announces_what_it_names_and_nothing_else_does() -> None:
     body = {**ISSUED, "event": "certificate.ready", "job_id": "job_1"}
-    found = adapter().announced(body)
-    assert isinstance(found, Announced)
+    found = adapter().parse_announcement(body)
+    assert isinstance(found, AnnouncedCertificate)
     assert (found.certificate.certificate_id, found.analysis_id, found.job_id) == (NAME, None, "job_1")
     for other in (ISSUED, sample("asc", "callback_complete"), {"event": "certificate.ready"}, {}):
-        assert adapter().announced(other) is None
+        assert adapter().parse_announcement(other) is None
 
 
 async def test_both_requests_are_sent_as_documented() -> None:
@@ -104,7 +107,7 @@ async def test_both_requests_are_sent_as_documented() -> None:
     }
     async with vendor_server(answers) as server:
         vendor = adapter(f"{server.url}/v1")
-        assert isinstance(vendor.certified(await vendor.certify("ana_xyz789", "pdf")), Certificate)
-        assert isinstance(vendor.checked(await vendor.look_up_certificate(NAME), NAME), Checked)
+        assert isinstance(vendor.parse_certificate(await vendor.certify("ana_xyz789", "pdf")), Certificate)
+        assert isinstance(vendor.parse_check(await vendor.fetch_certificate(NAME), NAME), CheckedCertificate)
     assert server.asked[0].json == sample("asc", "certificate_request")
     assert {asked.headers["x-api-key"] for asked in server.asked} == {KEY}

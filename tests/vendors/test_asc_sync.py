@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.port import Needs, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from tests.vendors.asc_answers import SOUND, adapter, ask_at_once
 from tests.vendors.contract import KEY, raw, sample
 from tests.vendors.vendor_server import vendor_server
@@ -37,7 +37,7 @@ def test_a_larger_plan_takes_larger_files() -> None:
 
 
 def test_the_answer_is_the_result() -> None:
-    found = adapter().accepted(raw(ANALYSIS))
+    found = adapter().parse_submit(raw(ANALYSIS))
     assert isinstance(found, Reading)
     assert (found.status, found.verdict, found.vendor_ms) == (RunStatus.SUCCEEDED, Verdict.AI_GENERATED, 2341)
     assert (found.reasons, found.engine.version, found.extras) == (ANALYSIS["reasons"], "v8.3", {})
@@ -48,25 +48,25 @@ def test_the_answer_is_the_result() -> None:
     [({"prediction": "maybe"}, ReasonCode.UNKNOWN_VERDICT), ({"status": "failed"}, ReasonCode.VENDOR_ERROR)],
 )
 def test_an_answer_without_a_verdict_ends_it_as_failed(changed: dict[str, str], code: ReasonCode) -> None:
-    found = adapter().accepted(raw({**ANALYSIS, **changed}))
+    found = adapter().parse_submit(raw({**ANALYSIS, **changed}))
     assert isinstance(found, Reading)
     assert (found.status, found.verdict, found.reason_code) == (RunStatus.FAILED, None, code)
 
 
 @pytest.mark.parametrize("word", ["queued", "processing", "resting"])
 def test_an_answer_that_is_no_end_and_names_no_job_is_a_schema_mismatch(word: str) -> None:
-    found = adapter().accepted(raw({**ANALYSIS, "status": word}))
+    found = adapter().parse_submit(raw({**ANALYSIS, "status": word}))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
 
 def test_an_error_envelope_under_a_good_status_is_no_result() -> None:
-    found = adapter().accepted(raw(sample("asc", "error_unauthorized") | {"prediction": "human"}))
+    found = adapter().parse_submit(raw(sample("asc", "error_unauthorized") | {"prediction": "human"}))
     assert found == Refused(ReasonCode.AUTH_FAILED, "unauthorized: Invalid or expired API key", retryable=False)
 
 
 def test_an_answer_that_contradicts_itself_is_not_asked_for_again() -> None:
-    found = adapter().accepted(raw({**ANALYSIS, "result": {"prediction": "human"}}))
+    found = adapter().parse_submit(raw({**ANALYSIS, "result": {"prediction": "human"}}))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)
 
@@ -79,7 +79,7 @@ async def test_without_a_link_where_one_is_needed_the_caller_is_mistaken() -> No
 async def test_a_link_is_sent_as_documented() -> None:
     async with vendor_server({"POST /v1?action=analyze": ("200 OK", ANALYSIS)}) as server:
         vendor = adapter(f"{server.url}/v1")
-        assert isinstance(vendor.accepted(await vendor.submit(ask_at_once(media_url=LINK))), Reading)
+        assert isinstance(vendor.parse_submit(await vendor.submit(ask_at_once(media_url=LINK))), Reading)
         await adapter(f"{server.url}/v1", include_features=True).submit(ask_at_once("run_1.aiff", media_url=LINK))
     assert [asked.headers["x-api-key"] for asked in server.asked] == [KEY, KEY]
     assert server.asked[0].json == {"audio_url": LINK, "format": "mp3"}
@@ -90,7 +90,7 @@ async def test_a_link_is_sent_as_documented() -> None:
 async def test_the_audio_is_encoded_as_it_streams_and_its_length_is_announced(pieces: int) -> None:
     async with vendor_server({"POST /v1?action=analyze": ("200 OK", ANALYSIS)}) as server:
         vendor = adapter(f"{server.url}/v1", sync_input="base64")
-        assert isinstance(vendor.accepted(await vendor.submit(ask_at_once(pieces=pieces))), Reading)
+        assert isinstance(vendor.parse_submit(await vendor.submit(ask_at_once(pieces=pieces))), Reading)
     (asked,) = server.asked
     assert "transfer-encoding" not in asked.headers
     assert (asked.headers["content-type"], int(asked.headers["content-length"])) == (

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.detectors.port import Accepted, Ask, Refused
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict
+from service.detectors.port import Accepted, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict
 from tests.vendors.asc_answers import adapter, ask_at_once
 from tests.vendors.contract import NOW, raw, sample
 from tests.vendors.vendor_server import vendor_server
@@ -15,7 +15,7 @@ CALLBACK, ANALYSIS = sample("asc", "callback_complete"), sample("asc", "analyze_
 LINK = "https://r.example/media/t/run_1.mp3"
 
 
-def _as_job(asked: Ask) -> Ask:
+def _as_job(asked: RunContext) -> RunContext:
     return replace(asked, detector="asc", tier=None)
 
 
@@ -52,13 +52,13 @@ async def test_trap_14_the_two_actions_call_the_link_differently_and_one_form_is
 
 
 def test_trap_14_acceptance_is_no_result() -> None:
-    assert adapter().accepted(raw(sample("asc", "submit_reply"), 202)) == Accepted("job_abc123def456", 30)
+    assert adapter().parse_submit(raw(sample("asc", "submit_reply"), 202)) == Accepted("job_abc123def456", 30)
     assert read(sample("asc", "submit_reply")).status is RunStatus.PENDING
 
 
 def test_trap_14_a_used_up_quota_says_when_to_come_again() -> None:
     body = {"error": "rate_limit_exceeded", "message": "Rate limit exceeded", "status": 429}
-    found = adapter().accepted(raw(body, 429, retry_after="3600"))
+    found = adapter().parse_submit(raw(body, 429, retry_after="3600"))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable, found.retry_after_seconds) == (ReasonCode.RATE_LIMITED, True, 3600)
 
@@ -87,7 +87,7 @@ async def test_trap_15_base_root_and_names_are_configuration() -> None:
     async with vendor_server(answers) as server:
         root = f"{server.url}/api-v1"
         vendor = adapter(f"{server.url}/api-v2", job_url=root, submit_action="go", job_action="state")
-        assert vendor.accepted(await vendor.submit(_as_job(ask_at_once(media_url=LINK)))) == Accepted("j")
+        assert vendor.parse_submit(await vendor.submit(_as_job(ask_at_once(media_url=LINK)))) == Accepted("j")
         found = vendor.read(await vendor.fetch(ask_at_once(vendor_job_id="j")), "asc")
     assert isinstance(found, Reading)
     assert found.verdict is Verdict.NO_AI_DETECTED

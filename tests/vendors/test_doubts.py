@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from service.detectors.enums import Verdict
 from service.detectors.reading import Reading
 from service.detectors.vendor import VendorSettings
-from service.detectors.words import Verdict
 from service.vendors import VENDORS
 from tests.vendors.contract import exchange, raw
 from tests.vendors.golden_answers import golden, sample_bytes

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
-from service.detectors.words import ReasonCode
 from service.vendors.aippim import envelope
 from service.vendors.aippim import results as aippim_results
 from service.vendors.aippim.roles import ROLES
@@ -133,7 +133,7 @@ def test_a_refusal_means_the_same_at_every_vendor(
     vendor: Any, status: int, words: str, code: ReasonCode, *, retryable: bool
 ) -> None:
     for body in ({"message": words}, {"detail": f"{words} {KEY}"}):
-        found = vendor.accepted(raw(body, status, retry_after="120"))
+        found = vendor.parse_submit(raw(body, status, retry_after="120"))
         assert isinstance(found, Refused)
         assert (found.reason_code, found.retryable) == (code, retryable)
         assert found.retry_after_seconds == (120 if retryable else None)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus
 from service.vendors import VENDORS
 from service.vendors.asc.results import STATES, VERDICTS
 from tests.vendors import asc_answers, test_aippim, test_asc, test_modulate
@@ -53,7 +53,7 @@ class TestAscSync(DetectorContract):
     states = frozenset(STATES)
 
     def read(self, body: object, status: int = 200) -> Reading | Refused:
-        found = self.adapter.accepted(raw(body, status))
+        found = self.adapter.parse_submit(raw(body, status))
         return Reading(status=RunStatus.PENDING) if isinstance(found, Accepted) else found
 
     def body_with_word(self, word: object) -> Mapping[str, Any]:

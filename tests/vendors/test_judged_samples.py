@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from tests.vendors import aippim_answers, asc_answers, pex_answers, test_modulate
 from tests.vendors.altered import ERRORS, FAILURES, HARMLESS, objects_in
 from tests.vendors.contract import raw, sample
@@ -86,7 +86,7 @@ def test_the_vendors_words_are_the_reason(vendor: str, detector: str, body: obje
         "asc": asc_answers.adapter(), "aippim": aippim_answers.adapter(),
         "pex": pex_answers.adapter(), "modulate": test_modulate.adapter(),
     }  # fmt: skip
-    for found in (adapters[vendor].read(raw(body), detector), adapters[vendor].accepted(raw(body))):
+    for found in (adapters[vendor].read(raw(body), detector), adapters[vendor].parse_submit(raw(body))):
         if vendor == "aippim" and not isinstance(found, Reading):
             continue  # the answer to its submission is a job
         assert (found.status, found.verdict, found.reason_code) == (RunStatus.FAILED, None, ReasonCode.VENDOR_ERROR)
@@ -100,7 +100,7 @@ def test_two_predictions_in_two_nests_are_a_contradiction() -> None:
         {"status": "completed", "result": {"prediction": "human"}, "data": {"prediction": "ai"}},
         {**ANALYSED, "analysis": {"deeper": [{"prediction": "AI"}]}},
     ):
-        polled, submitted = asc.read(raw(body), "asc"), asc.accepted(raw(body))
+        polled, submitted = asc.read(raw(body), "asc"), asc.parse_submit(raw(body))
         assert isinstance(polled, Refused)
         assert isinstance(submitted, Refused)
         assert polled.reason_code is submitted.reason_code is ReasonCode.SCHEMA_MISMATCH

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.detectors.port import Ask, CallbackRefs, Needs, Raw, Refused
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
+from service.detectors.port import CallbackRefs, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.vendors.modulate import Modulate, ModulateConfig
 from service.vendors.modulate.results import VERDICTS
 from tests.loopback import Peer, answer, peer, read_request
@@ -28,7 +28,7 @@ async def four_bytes() -> AsyncIterator[bytes]:
     yield b"cd"
 
 
-ASK = Ask("run_1", "modulate", None, "run_1.m4a", 4, "audio/mp4", four_bytes)
+ASK = RunContext("run_1", "modulate", None, "run_1.m4a", 4, "audio/mp4", four_bytes)
 
 
 class TestContract(DetectorContract):
@@ -85,7 +85,7 @@ async def _asked(status: str, reply: object, *, knocking: bool = False) -> tuple
     listening: Peer
     async with peer(handle) as listening:
         vendor = adapter(listening.url + "/")
-        found = await (vendor.knock() if knocking else vendor.submit(ASK))
+        found = await (vendor.check_credentials() if knocking else vendor.submit(ASK))
     [(line, headers, body)] = seen
     return found, headers, body, line
 
@@ -97,7 +97,7 @@ async def test_a_file_is_uploaded_as_documented_and_answered_at_once() -> None:
     assert headers["content-type"].startswith("multipart/form-data; boundary=")
     assert b'name="upload_file"; filename="run_1.m4a"\r\nContent-Type: audio/mp4\r\n\r\nabcd\r\n' in body
     assert body.count(b"Content-Disposition") == 1
-    reading = adapter().accepted(found)
+    reading = adapter().parse_submit(found)
     assert isinstance(reading, Reading)
     assert (reading.status, reading.verdict) == (RunStatus.SUCCEEDED, Verdict.AI_GENERATED)
     assert reading == adapter().read(found, "modulate")
@@ -111,11 +111,13 @@ async def test_a_knock_is_an_empty_file_that_nothing_is_spent_on() -> None:
 
 async def test_a_refusal_of_the_upload_is_read_from_its_answer() -> None:
     found, *_ = await _asked("400 Bad Request", {"detail": "The uploaded file is empty."})
-    assert adapter().accepted(found) == Refused(ReasonCode.BAD_REQUEST, "The uploaded file is empty.", retryable=False)
+    assert adapter().parse_submit(found) == Refused(
+        ReasonCode.BAD_REQUEST, "The uploaded file is empty.", retryable=False
+    )
 
 
 def test_an_answer_that_is_no_result_is_not_asked_for_again() -> None:
     """It has been billed, and the next would be billed too."""
-    found = adapter().accepted(raw(b"<html>"))
+    found = adapter().parse_submit(raw(b"<html>"))
     assert isinstance(found, Refused)
     assert (found.reason_code, found.retryable) == (ReasonCode.SCHEMA_MISMATCH, False)

@@ -97,7 +97,7 @@ async def _outcome(talk: Awaitable[Raw], vendor: Modulate) -> list[str]:
     except (VendorError, OSError, asyncio.CancelledError) as error:
         errors = _chain(error)
         return ["".join(traceback.format_exception(error)), *map(repr, errors), *(repr(each.args) for each in errors)]
-    return [repr(found), repr(vendor.accepted(found)), repr(vendor.read(found, "modulate/streaming"))]
+    return [repr(found), repr(vendor.parse_submit(found)), repr(vendor.read(found, "modulate/streaming"))]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -109,7 +109,7 @@ async def test_the_key_shows_itself_nowhere(path: str, cancelled: bool, caplog: 
     loop.set_debug(True)
     told: list[str] = []
 
-    async def tell(raw: Raw, reading: Reading) -> None:
+    async def on_partial(raw: Raw, reading: Reading) -> None:
         told.append(repr((raw, reading)))
         raise OSError("the listener fails")
 
@@ -121,7 +121,7 @@ async def test_the_key_shows_itself_nowhere(path: str, cancelled: bool, caplog: 
         with capture_logs() as logs:
             async with PATHS[path]() as server:
                 vendor = streaming(getattr(server, "url"), key=KEY, timeout_seconds=0.5)  # noqa: B009 - of any kind
-                talk = asyncio.create_task(vendor.submit(ask(media=media, tell=tell)))
+                talk = asyncio.create_task(vendor.submit(ask(media=media, on_partial=on_partial)))
                 if cancelled:
                     await asyncio.sleep(0)
                     loop.call_later(0.02, talk.cancel)

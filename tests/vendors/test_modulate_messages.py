@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Component, Content, Reading
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.modulate import ModulateConfig
 from service.vendors.modulate.messages import read_stream
 from tests.vendors.altered import IN_OTHER_LETTERS
@@ -29,7 +29,7 @@ def stream(*messages: object, code: int = 1000) -> Raw:
 
 def read(*messages: object, code: int = 1000) -> Reading | Refused:
     found = adapter().read(stream(*messages, code=code), "modulate/streaming")
-    assert found == adapter().accepted(stream(*messages, code=code))
+    assert found == adapter().parse_submit(stream(*messages, code=code))
     return found
 
 

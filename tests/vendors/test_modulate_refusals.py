@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
-from service.detectors.words import ReasonCode
 from service.vendors.modulate.closes import closed, is_refusal
 from tests.vendors.contract import JSON, KEY, NOW, SHARED, raw
 from tests.vendors.test_modulate import adapter
@@ -18,7 +18,7 @@ RETRYABLE = {ReasonCode.RATE_LIMITED, ReasonCode.VENDOR_TIMEOUT, ReasonCode.VEND
 
 
 def refused(status: int, detail: Any) -> Refused:
-    found = adapter().accepted(raw({"detail": detail}, status))
+    found = adapter().parse_submit(raw({"detail": detail}, status))
     assert isinstance(found, Refused)
     assert found == adapter().read(raw({"detail": detail}, status), "modulate/streaming")
     return found
@@ -58,7 +58,7 @@ def test_trap_13_modulate_a_status_with_two_meanings_is_told_apart_by_its_detail
 def test_trap_13_modulate_what_is_over_for_the_moment_is_soon_asked_again_and_what_is_spent_is_not() -> None:
     assert refused(429, "Concurrency limit reached.").retry_after_seconds == 3
     assert refused(429, "Insufficient credits.").retry_after_seconds is None
-    asked_to_wait = adapter().accepted(raw({"detail": "Too many"}, 429, retry_after="0"))
+    asked_to_wait = adapter().parse_submit(raw({"detail": "Too many"}, 429, retry_after="0"))
     assert isinstance(asked_to_wait, Refused)
     assert asked_to_wait.retry_after_seconds == 0
 
@@ -124,12 +124,12 @@ def test_no_close_makes_a_read_raise(code: int, text: str | None) -> None:
 @given(st.integers(300, 599), JSON)
 def test_no_detail_makes_a_refusal_raise_or_shows_the_key(status: int, detail: object) -> None:
     for said in (detail, f"no such key: {KEY}", [{"msg": KEY, "loc": ["header", KEY]}]):
-        found = adapter().accepted(raw({"detail": said}, status))
+        found = adapter().parse_submit(raw({"detail": said}, status))
         assert isinstance(found, Refused)
         assert KEY not in found.reason_text
 
 
 def test_words_of_a_close_never_show_the_key() -> None:
     body = b'{"type": "error", "error": "bad key ' + KEY.encode() + b'"}'
-    found = adapter().accepted(Raw(4001, {"content-type": "application/x-ndjson"}, body, NOW))
+    found = adapter().parse_submit(Raw(4001, {"content-type": "application/x-ndjson"}, body, NOW))
     assert found == Refused(ReasonCode.AUTH_FAILED, "bad key [key]", retryable=False)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Component, Content, Reading, Segment
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.modulate import ModulateConfig
 from service.vendors.modulate.results import read_batch
 from tests.vendors.contract import JSON, SHARED, raw

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.exchange import Failure, OutcomeUnknown
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from tests.vendors.contract import KEY
 from tests.vendors.modulate_stream import DONE, MESSAGES, WINDOW, Stream, ask, stream_server, streaming
 from tests.waiting import until
@@ -31,7 +31,7 @@ async def test_audio_is_sent_as_documented_and_the_answer_comes_whole() -> None:
     assert dict(stream.socket.query_params) == {"api_key": KEY, "audio_format": "mp3"}
     assert (found.status, found.content_type) == (1000, "application/x-ndjson")
     assert len(found.body.split(b"\n")) == len(MESSAGES)
-    reading = vendor.accepted(found)
+    reading = vendor.parse_submit(found)
     assert isinstance(reading, Reading)
     assert (reading.status, reading.verdict, len(reading.segments)) == (RunStatus.SUCCEEDED, Verdict.AI_GENERATED, 2)
 
@@ -70,12 +70,12 @@ async def test_windows_are_told_while_audio_is_still_being_sent() -> None:
         await window_heard.wait()
         yield b"second"
 
-    async def tell(raw: Raw, reading: Reading) -> None:
+    async def on_partial(raw: Raw, reading: Reading) -> None:
         told.append((raw, reading))
         window_heard.set()
 
     async with stream_server(one_window_at_once) as server:
-        found = await streaming(server.url).submit(ask(media=media, tell=tell))
+        found = await streaming(server.url).submit(ask(media=media, on_partial=on_partial))
     assert bytes(server.streams[0].audio) == b"firstsecond"
     [(part, reading)] = told
     assert (part.content_type, part.status) == ("application/x-ndjson", 101)
@@ -97,7 +97,7 @@ async def test_what_comes_while_a_part_is_told_is_told_together_and_nothing_twic
         await stream.to_the_end()
         await stream.say(DONE)
 
-    async def tell(_: Raw, reading: Reading) -> None:
+    async def on_partial(_: Raw, reading: Reading) -> None:
         told.append([each.index for each in reading.segments])
         if len(told) == 1:
             await all_came.wait()
@@ -106,7 +106,7 @@ async def test_what_comes_while_a_part_is_told_is_told_together_and_nothing_twic
         yield b"first"
 
     async with stream_server(many) as server:
-        submitted = asyncio.create_task(streaming(server.url).submit(ask(media=media, tell=tell)))
+        submitted = asyncio.create_task(streaming(server.url).submit(ask(media=media, on_partial=on_partial)))
         await until(lambda: server.streams and server.streams[0].socket.application_state.name == "DISCONNECTED")
         all_came.set()
         found = await submitted
@@ -131,13 +131,13 @@ async def test_however_much_a_stream_says_it_is_told_in_few_parts() -> None:
         yield b"first"
         await audio_left.wait()
 
-    async def tell(_: Raw, reading: Reading) -> None:
+    async def on_partial(_: Raw, reading: Reading) -> None:
         told.append(len(reading.segments))
 
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with stream_server(chatter) as server:
-        await streaming(server.url).submit(ask(media=media, tell=tell))
+        await streaming(server.url).submit(ask(media=media, on_partial=on_partial))
     assert sum(told) == 200
     assert len(told) <= 2 + (loop.time() - began)
 
@@ -145,7 +145,7 @@ async def test_however_much_a_stream_says_it_is_told_in_few_parts() -> None:
 async def test_a_listener_that_fails_or_never_returns_does_not_lose_the_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.vendors.modulate.telling._GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("service.vendors.modulate.partial_results._GRACE_SECONDS", 0.05)
     calls = 0
 
     async def fail(_: Raw, __: Reading) -> None:
@@ -157,9 +157,9 @@ async def test_a_listener_that_fails_or_never_returns_does_not_lose_the_stream(
         await asyncio.Event().wait()
 
     async with stream_server(documented) as server:
-        for tell in (fail, hang):
+        for on_partial in (fail, hang):
             vendor = streaming(server.url)
-            reading = vendor.accepted(await vendor.submit(ask(*AUDIO, tell=tell)))
+            reading = vendor.parse_submit(await vendor.submit(ask(*AUDIO, on_partial=on_partial)))
             assert isinstance(reading, Reading)
             assert reading.verdict is Verdict.AI_GENERATED
     assert calls
@@ -193,7 +193,7 @@ async def test_trap_13_modulate_the_error_before_the_close_is_read_though_audio_
         vendor = streaming(server.url)
         found = await vendor.submit(ask(media=media))
     assert found.status == code
-    refused = vendor.accepted(found)
+    refused = vendor.parse_submit(found)
     assert isinstance(refused, Refused)
     assert (refused.reason_code, text in refused.reason_text) == (reason_code, True)
 
@@ -234,7 +234,7 @@ async def test_a_vendor_that_is_done_but_stays_is_left(monkeypatch: pytest.Monke
 
     async with stream_server(stay) as server:
         vendor = streaming(server.url)
-        found = vendor.accepted(await vendor.submit(ask(b"x")))
+        found = vendor.parse_submit(await vendor.submit(ask(b"x")))
         await asyncio.wait_for(gone.wait(), 10)
     assert isinstance(found, Reading)
     assert found.verdict is Verdict.AI_GENERATED
@@ -263,7 +263,7 @@ async def test_a_message_on_many_lines_is_kept_on_one() -> None:
         vendor = streaming(server.url)
         found = await vendor.submit(ask(b"x"))
     assert found.body.count(b"\n") == 1
-    reading = vendor.accepted(found)
+    reading = vendor.parse_submit(found)
     assert isinstance(reading, Reading)
     assert (reading.verdict, len(reading.segments), reading.extras) == (Verdict.AI_GENERATED, 1, {})
 

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import pytest
 
 from service.cli.serving import free_socket
+from service.detectors.enums import ReasonCode
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown
 from service.detectors.port import Refused
-from service.detectors.words import ReasonCode
 from tests.loopback import Script, answer, peer
 from tests.vendors.modulate_stream import WINDOW, Stream, ask, stream_server, streaming
 from tests.waiting import until
@@ -71,7 +71,7 @@ async def test_an_http_refusal_of_the_handshake_is_an_answer(
         vendor = streaming(listening.url)
         found = await vendor.submit(ask(media=forever))
     assert (found.status, json.loads(found.body)) == (int(status[:3]), {"detail": detail})
-    refused = vendor.accepted(found)
+    refused = vendor.parse_submit(found)
     assert isinstance(refused, Refused)
     assert (refused.reason_code, refused.reason_text, refused.retry_after_seconds) == (reason_code, detail, wait)
 
@@ -84,7 +84,7 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
             found = await vendor.submit(ask(b"x"))
         assert elsewhere.opened == 0
     assert (found.status, dict(found.headers)) == (307, {"content-type": "application/json"})
-    assert isinstance(vendor.accepted(found), Refused)
+    assert isinstance(vendor.parse_submit(found), Refused)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "101 Switching Protocols"])

@@ -2,8 +2,8 @@
 
 import pytest
 
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
-from service.detectors.words import ReasonCode
 from service.spending.gates import WaitingFor
 from service.spending.hearing import heard
 from service.vendors import VENDORS
@@ -25,9 +25,9 @@ from tests.vendors.contract import exchange, raw
 def test_it_closes_the_gate_wherever_it_is_met(vendor: str, status: int, body: dict[str, object]) -> None:
     adapter = VENDORS[vendor].adapter(VENDORS[vendor].settings(), exchange())
     answer = raw(body, status)
-    found: list[object] = [adapter.accepted(answer), adapter.read(answer, adapter.detectors[0])]
+    found: list[object] = [adapter.parse_submit(answer), adapter.read(answer, adapter.detectors[0])]
     if adapter.capabilities(adapter.detectors[0]).prepares:
-        found.append(adapter.prepared(answer))
+        found.append(adapter.parse_prepare(answer))
     for said in found:
         assert isinstance(said, Refused)
         assert (said.reason_code, said.retryable) == (ReasonCode.QUOTA_EXCEEDED, False)

@@ -64,7 +64,7 @@ def test_a_value_of_another_kind_is_somewhere(name: str) -> None:
 
 def test_reasons_of_another_kind_beside_a_text_are_kept() -> None:
     reasons = ["a text", {"code": "r2", "weight": 0.3}, 5]
-    found = asc_answers.adapter().accepted(raw({**sample("asc", "analyze_reply"), "reasons": reasons}))
+    found = asc_answers.adapter().parse_submit(raw({**sample("asc", "analyze_reply"), "reasons": reasons}))
     assert isinstance(found, Reading)
     assert (found.reasons, found.extras) == (["a text"], {"reasons": reasons[1:]})
 

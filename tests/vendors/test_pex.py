@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.port import Needs, Refused
 from service.detectors.reading import Attribution, Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.vendors.pex import VENDOR, PexSettings
 from service.vendors.pex.results import FAMILIES
 from tests.vendors.contract import JSON, KEY, NOW, SHARED, DetectorContract, exchange, raw, sample
@@ -190,7 +190,7 @@ def test_the_advised_pause_is_a_setting_and_the_vendor_may_ask_for_more() -> Non
     hasty = VENDOR.adapter(PexSettings(retry_floor_seconds=2.5), exchange())
     waits = []
     for seconds in ("0", "9"):
-        found = hasty.accepted(raw(sample("pex", "error_reply"), 503, retry_after=seconds))
+        found = hasty.parse_submit(raw(sample("pex", "error_reply"), 503, retry_after=seconds))
         assert isinstance(found, Refused)
         waits.append(found.retry_after_seconds)
     assert waits == [3, 9]

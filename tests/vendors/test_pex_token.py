@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from service.detectors.enums import ReasonCode, Verdict
 from service.detectors.exchange import Exchange, Failure, NotSent, OutcomeUnknown
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, Verdict
 from service.vendors.pex import Pex
 from service.vendors.pex.token import token_in, without
 from tests.vendors.contract import KEY, NOW, raw, sample
@@ -24,7 +24,7 @@ BASIC = base64.b64encode(f"client:{KEY}".encode()).decode()
 
 
 async def submitted(vendor: Pex, **known: Any) -> Reading | Refused:
-    found = vendor.accepted(await vendor.submit(ask(**known)))
+    found = vendor.parse_submit(await vendor.submit(ask(**known)))
     assert isinstance(found, Reading | Refused)
     return found
 
@@ -66,10 +66,10 @@ async def test_a_link_is_sent_as_documented() -> None:
 async def test_a_knock_spends_nothing_and_shows_whether_we_are_known() -> None:
     async with pex_server() as server:
         server.detect_answers = [("400 Bad Request", {"status": "error", "message": "missing url"})]
-        assert (await adapter(server.url).knock()).status == 400
+        assert (await adapter(server.url).check_credentials()).status == 400
         assert (server.asked[1].target, server.asked[1].body) == ("/v1/ai-detector/detect-url", b"")
         server.token_answers = [("403 Forbidden", {"error": "unauthorized_client"})]
-        assert (await adapter(server.url).knock()).status == 401
+        assert (await adapter(server.url).check_credentials()).status == 401
 
 
 async def test_trap_05_pex_fifty_submissions_at_once_ask_for_one_token() -> None:
@@ -156,7 +156,7 @@ async def test_refused_credentials_are_a_failed_authorisation_and_no_audio_leave
     async with pex_server() as server:
         server.token_answers = [(status, {"error": "invalid_client", "message": f"{KEY} or {BASIC}"})]
         answer = await adapter(server.url).submit(ask())
-    found = adapter().accepted(answer)
+    found = adapter().parse_submit(answer)
     assert found == Refused(ReasonCode.AUTH_FAILED, "invalid_client: [key] or [key]", retryable=False)
     assert KEY.encode() not in answer.body
     assert BASIC.encode() not in answer.body
@@ -272,7 +272,7 @@ async def test_no_secret_is_logged_kept_or_shown(caplog: pytest.LogCaptureFixtur
             server.detect_answers = [("200 OK", {"status": "error", "message": f"{tokens} {BASIC} {KEY}"})]
             vendor = adapter(server.url)
             answer = await vendor.submit(ask())
-            shown = (vendor.accepted(answer), vendor, vars(vendor)["_tokens"], vars(vars(vendor)["_tokens"]))
+            shown = (vendor.parse_submit(answer), vendor, vars(vendor)["_tokens"], vars(vars(vendor)["_tokens"]))
             seen += [answer.body.decode(), *map(repr, shown)]
     seen += [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert sum("[key]" in text for text in seen) == 6

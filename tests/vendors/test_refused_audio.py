@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus
 from service.kit.database import Database
 from tests.detections.rows import World, policy_of
 from tests.vendors import asc_answers, pex_answers, test_modulate
@@ -39,8 +39,8 @@ def test_modulate_says_it_in_the_batch_and_in_the_stream(text: str, status: int)
     doors = [raw({"detail": text}, status), raw({"detail": [{"msg": text, "loc": ["body", "upload_file"]}]}, status)]
     doors += [streamed(text, code) for code in (4002, 1000, 1006)]
     for answer in doors:
-        assert ended(adapter.accepted(answer)) == (DECLINED, INVALID, False), answer
-        assert adapter.read(answer, "modulate") == adapter.accepted(answer)
+        assert ended(adapter.parse_submit(answer)) == (DECLINED, INVALID, False), answer
+        assert adapter.read(answer, "modulate") == adapter.parse_submit(answer)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_modulate_says_it_in_the_batch_and_in_the_stream(text: str, status: int)
     ],
 )
 def test_modulates_status_counts_where_it_says_more_than_the_words(answer: Raw, end: tuple[Any, ...]) -> None:
-    assert ended(test_modulate.adapter().accepted(answer)) == end
+    assert ended(test_modulate.adapter().parse_submit(answer)) == end
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_modulates_status_counts_where_it_says_more_than_the_words(answer: Raw, 
 )
 def test_asc_says_it_to_a_submission_an_analysis_and_a_poll(answer: Raw) -> None:
     adapter = asc_answers.adapter()
-    for found in (adapter.accepted(answer), adapter.read(answer, "asc"), adapter.read(answer, "asc/sync")):
+    for found in (adapter.parse_submit(answer), adapter.read(answer, "asc"), adapter.read(answer, "asc/sync")):
         assert ended(found) == (FAILED, UNSUPPORTED, False)
 
 
@@ -86,9 +86,9 @@ def test_asc_says_it_of_a_job_that_failed() -> None:
 @pytest.mark.parametrize("http", [200, 400, 413, 415, 422])
 def test_pexs_own_words_count_under_any_refusal(http: int) -> None:
     for word in ("invalid_file", "no_audio", "too_short", "too_long", "not_enough_music"):
-        found = pex_answers.adapter().accepted(raw({"status": word, "message": "no"}, http))
+        found = pex_answers.adapter().parse_submit(raw({"status": word, "message": "no"}, http))
         assert ended(found) == (DECLINED, ReasonCode(word), False)
-    found = pex_answers.adapter().accepted(raw({"status": "ok", "is_ai": False}, 400))
+    found = pex_answers.adapter().parse_submit(raw({"status": "ok", "is_ai": False}, 400))
     assert ended(found) == (FAILED, ReasonCode.BAD_REQUEST, False), "never a verdict under a refusal"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.vendors.aippim.results import SOURCES
 from service.vendors.aippim.roles import ROLES
 from service.vendors.asc.results import STATES as ASC_STATES

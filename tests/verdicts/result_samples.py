@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict, Via
 from service.detectors.reading import (
     Attribution,
     Component,
@@ -12,7 +13,6 @@ from service.detectors.reading import (
     Segment,
     SubModel,
 )
-from service.detectors.words import Authenticity, ReasonCode, RunStatus, Verdict, Via
 from service.verdicts.result import (
     DetectionFacts,
     RawEvent,

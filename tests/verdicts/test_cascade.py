@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.verdicts.cascade import StartNext, Stop, Wait, next_step
 from service.verdicts.verdict import Decided, Part, Rule, decide
 

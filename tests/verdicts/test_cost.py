@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from service.detectors.words import RunStatus, Via
+from service.detectors.enums import RunStatus, Via
 from service.spending.charge import Charge
 from service.spending.prices import Basis
 from service.verdicts.cost import run_cost, total_cost

@@ -6,7 +6,7 @@ import pytest
 
 from service.detections.cancel import cancel
 from service.detections.queries import result_of
-from service.detectors.port import Ask, Raw
+from service.detectors.port import Raw, RunContext
 from service.kit.database import Database
 from service.runs.load.lock import lock_detection
 from service.verdicts.votes import Rule
@@ -28,11 +28,11 @@ def _some(fact: dict[str, Any], *names: str) -> tuple[Any, ...]:
 async def _three_tries(database: Database) -> tuple[World, str]:
     """Refused, then lost, then accepted a second after it left; answered by a poll 45 s later."""
 
-    async def a_second_later(_ask: Ask) -> Raw:
+    async def a_second_later(_context: RunContext) -> Raw:
         here.clock.turn(1)
         return job("j1")
 
-    async def answer(_ask: Ask) -> Raw:
+    async def answer(_context: RunContext) -> Raw:
         return raw({"said": "ai"}, at=here.clock())
 
     here = world(database, asc(submits=[BUSY, lost(), a_second_later], fetches=[answer]))
@@ -47,7 +47,7 @@ async def _three_tries(database: Database) -> tuple[World, str]:
 async def test_an_open_result_says_that_its_submission_is_in_flight(database: Database) -> None:
     found: list[dict[str, Any]] = []
 
-    async def looked_at(_ask: Ask) -> Raw:
+    async def looked_at(_context: RunContext) -> Raw:
         found.extend(_result(here, detection_id)["detectors"])
         return job("j1")
 

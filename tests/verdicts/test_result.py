@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict, Via
 from service.detectors.reading import (
     Reading,
 )
-from service.detectors.words import Kind, ReasonCode, RunStatus, Verdict, Via
 from service.verdicts.display import display_text
 from service.verdicts.result import (
     ReviewFacts,

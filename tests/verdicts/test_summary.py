@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.detectors.enums import ConflictKind, RunStatus, Verdict
 from service.detectors.reading import (
     Alternative,
     Attribution,
@@ -19,7 +20,6 @@ from service.detectors.reading import (
     Score,
     Segment,
 )
-from service.detectors.words import ConflictKind, RunStatus, Verdict
 from service.verdicts.result import (
     RunFacts,
     TrackFacts,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Attribution, Component, Reading
 from service.detectors.reading import Conflict as Contradiction
-from service.detectors.words import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.verdicts.verdict import (
     Decided,
     DetectionStatus,

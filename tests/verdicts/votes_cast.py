@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.verdicts.verdict import Part, Rule
 
 AI, SOME, NO, OPEN, NONE = (

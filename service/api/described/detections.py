@@ -7,7 +7,7 @@ from service.api.described.everywhere import EXAMPLE_BASE
 from service.api.detections import DetectionIn
 from service.api.schemas.detections import Detection, DetectionPage, DetectionSummary
 from service.api.schemas.timeline import Timeline
-from service.detectors.words import Verdict
+from service.detectors.enums import Verdict
 from service.verdicts.verdict import DetectionStatus
 
 _READ, _WRITE = "detections:read", "detections:write"

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from service.api.schemas.common import DetectionId, RunId, Shown, Time
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 
 
 class Certificate(Shown):

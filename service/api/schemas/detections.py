@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from service.api.schemas.common import DetectionId, MediaId, Mode, Page, Sha256, Shown, Time
 from service.api.schemas.detectors import DetectorResult, DetectorSummary
+from service.detectors.enums import Verdict
 from service.detectors.reading import Conflict, Number
-from service.detectors.words import Verdict
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Agreement, OutcomeReason, Rule
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from service.api.schemas.common import RunId, Sha256, Shown, Time
+from service.detectors.enums import Authenticity, Kind, ReasonCode, RunStatus, Verdict, Via
 from service.detectors.reading import (
     Attribution,
     Component,
@@ -14,7 +15,6 @@ from service.detectors.reading import (
     Segment,
     SubModel,
 )
-from service.detectors.words import Authenticity, Kind, ReasonCode, RunStatus, Verdict, Via
 
 
 class Obtained(Shown):

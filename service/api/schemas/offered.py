@@ -3,8 +3,8 @@
 from typing import Literal
 
 from service.api.schemas.common import Shown, Time
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Needs
-from service.detectors.words import ReasonCode
 from service.spending.circuit import Circuit
 from service.spending.standing import Health
 

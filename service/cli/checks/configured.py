@@ -80,10 +80,10 @@ async def check_outbound_https(world: World) -> Finding:
 async def check_leases(world: World) -> Finding:
     """A lease that ends during a request would send it twice."""
     for mode in ("live", "test"):
-        for line in world.catalogue.lines(mode):
-            if line.policy.lease <= line.policy.timeout:
-                name = f"{line.adapter.vendor.upper()}_TIMEOUT_SECONDS"
-                return fail(f"{name} is {line.policy.timeout:.0f} and not below the lease of a run; lower it")
+        for configured in world.catalogue.configured_in(mode):
+            if configured.policy.lease <= configured.policy.timeout:
+                name = f"{configured.adapter.vendor.upper()}_TIMEOUT_SECONDS"
+                return fail(f"{name} is {configured.policy.timeout:.0f} and not below the lease of a run; lower it")
     settings = world.settings
     retry = RetryPolicy(settings.webhook_retry_seconds, settings.webhook_throttled_floor_seconds)
     policy = DeliveryPolicy(retry, timeout=settings.webhook_timeout_seconds)

@@ -13,20 +13,20 @@ async def check_gates(world: World) -> Finding:
     """Vendors answer, and their quotas are not used up."""
     now = world.clock()
     found = await world.database.read(_gates)
-    lines = {key: line for key in found if (line := world.catalogue.line(*key)) is not None}
-    away = sorted(f"{vendor} ({mode})" for mode, vendor in lines if found[mode, vendor].circuit != Circuit.CLOSED)
+    vendors = {key: configured for key in found if (configured := world.catalogue.configured(*key)) is not None}
+    away = sorted(f"{vendor} ({mode})" for mode, vendor in vendors if found[mode, vendor].circuit != Circuit.CLOSED)
     if away:
         return fail(
             f"left alone after failures or a refused key: {', '.join(away)}; the log says vendor.circuit_opened."
             " Mend the key or wait for the vendor: one run at a time tries again"
         )
-    unpaid = sorted(f"{vendor} ({mode})" for mode, vendor in lines if found[mode, vendor].closed_for == OUT_OF_CREDIT)
+    unpaid = sorted(f"{vendor} ({mode})" for mode, vendor in vendors if found[mode, vendor].closed_for == OUT_OF_CREDIT)
     if unpaid:
         return fail(f"out of credit: {', '.join(unpaid)}. Pay there: runs wait, and one at a time tries again")
     spent = sorted(
         f"{vendor} ({mode})"
-        for (mode, vendor), line in lines.items()
-        if left_today(found[mode, vendor], line.policy.limits, now) == 0
+        for (mode, vendor), configured in vendors.items()
+        if left_today(found[mode, vendor], configured.policy.limits, now) == 0
     )
     if spent:
         return warn(f"the quota is used up at {', '.join(spent)}; runs wait for its reset")

@@ -82,10 +82,13 @@ def check_address(vendor: str) -> Look:
     """A look at one vendor: that it knows where to call back, if it is not told so with each run."""
 
     async def look(world: World) -> Finding:
-        line = world.catalogue.line("live", vendor)
-        if line is None:
+        configured = world.catalogue.configured("live", vendor)
+        if configured is None:
             return ok(f"{vendor} is not used")
-        if all(line.adapter.capabilities(detector).callbacks != "account" for detector in line.adapter.detectors):
+        if all(
+            configured.adapter.capabilities(detector).callbacks != "account"
+            for detector in configured.adapter.detectors
+        ):
             return ok(f"{vendor} is told an address with each run")
         if not await world.database.read(_has_address, vendor):
             return fail(
@@ -100,13 +103,13 @@ def check_vendor(vendor: str) -> Look:
     """A look at one vendor: that it answers, and takes what proves who we are. Nothing is spent."""
 
     async def look(world: World) -> Finding:
-        line = world.catalogue.line("live", vendor)
-        if line is None:
+        configured = world.catalogue.configured("live", vendor)
+        if configured is None:
             return ok(f"{vendor} is not used")
         names = " and ".join(world.settings.vendors[vendor].needed)
         try:
             async with asyncio.timeout(world.timeout_seconds):
-                raw = await line.adapter.knock()
+                raw = await configured.adapter.check_credentials()
         except (VendorError, TimeoutError) as error:
             reason = getattr(error, "failure", "timeout")
             base = f"{vendor.upper()}_BASE_URL"

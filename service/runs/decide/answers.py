@@ -3,9 +3,9 @@
 Late, doubled, racing and regressing answers are decided here, by the lifecycle's table, and nowhere else.
 """
 
+from service.detectors.enums import RunStatus
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.detectors.words import RunStatus
 from service.runs.decide.conclusion import conclude, conclude_late
 from service.runs.decide.moves import accepts_late_answer, end_run, is_ended
 from service.runs.decide.observations import note_answer

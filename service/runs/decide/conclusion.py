@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.runs.decide.joining import join
@@ -89,9 +89,9 @@ def _ask_next(bench: Workbench, detection: DetectionRow, runs: Sequence[RunRow])
 def _start_clocks(bench: Workbench, detection: DetectionRow, runs: Sequence[RunRow]) -> None:
     """A run that was not asked yet has its whole time from now: the one before may have used up its own."""
     for run in runs:
-        line = bench.policy.catalogue.line(run.mode, run.vendor)
-        if run.state == RunState.RESERVED.value and line is not None:
-            run.deadline_at = bench.now + timedelta(seconds=line.policy.deadline)
+        configured = bench.policy.catalogue.configured(run.mode, run.vendor)
+        if run.state == RunState.RESERVED.value and configured is not None:
+            run.deadline_at = bench.now + timedelta(seconds=configured.policy.deadline)
     detection.deadline_at = max(run.deadline_at for run in runs)
 
 

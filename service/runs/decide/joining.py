@@ -2,7 +2,7 @@
 
 import json
 
-from service.detectors.words import Via
+from service.detectors.enums import Via
 from service.runs.decide.moves import end_run
 from service.runs.decide.workbench import Workbench
 from service.runs.dedup_key import dedup_key, shares

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.runs.decide.workbench import Workbench

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from service.detectors.offers import Announced
+from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Raw
 from service.events.draft import Draft
 from service.runs.decide.policy import Policy
@@ -49,7 +49,7 @@ class Decision:
     followers_moved: Sequence[tuple[str, str]] = ()
     media_kept: Sequence[str] = ()
     media_released: Mapping[str, datetime] = field(default_factory=dict)
-    announced: Sequence[tuple[str, Announced]] = ()
+    announced: Sequence[tuple[str, AnnouncedCertificate]] = ()
     facts: Facts | None = None
     budgets: Mapping[tuple[str, str], Mapping[str, BudgetUsage]] | None = None
 
@@ -77,7 +77,7 @@ class Workbench:
         self.followers_moved: list[tuple[str, str]] = []
         self.media_kept: list[str] = []
         self.media_released: dict[str, datetime] = {}
-        self.announced: list[tuple[str, Announced]] = []
+        self.announced: list[tuple[str, AnnouncedCertificate]] = []
         self._ledger = {key: list(rows) for key, rows in snapshot.facts.charges.items()} if snapshot.facts else {}
         self._callbacks: dict[str, tuple[int, int]] = dict(snapshot.facts.callbacks) if snapshot.facts else {}
         self._budgets: dict[tuple[str, str], dict[str, BudgetUsage]] | None = None

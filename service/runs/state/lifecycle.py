@@ -5,7 +5,7 @@
 
 from enum import StrEnum
 
-from service.detectors.words import RunStatus
+from service.detectors.enums import RunStatus
 from service.kit.machine import Machine
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from service.detectors.enums import Via
 from service.detectors.latency import Latency, latency_of
-from service.detectors.words import Via
 from service.kit.clock import milliseconds_between
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import RUN_ANSWERED, Run

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
 
+from service.detectors.enums import Authenticity, ConflictKind, ReasonCode, RunStatus, Verdict, Via
 from service.detectors.reading import Conflict, Reading, Refs
-from service.detectors.words import Authenticity, ConflictKind, ReasonCode, RunStatus, Verdict, Via
 from service.runs.state.lifecycle import RunState
 from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
 from service.runs.state.source import SourceState

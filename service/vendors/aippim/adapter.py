@@ -14,12 +14,12 @@ from service.detectors.answers import (
     refusal,
     text_of,
 )
+from service.detectors.enums import Authenticity, ReasonCode, Verdict
 from service.detectors.exchange import Exchange
 from service.detectors.judged import Judged
-from service.detectors.objections import said_no
-from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
+from service.detectors.objections import stated_refusal
+from service.detectors.port import Accepted, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, Verdict
 from service.vendors.aippim import callbacks
 from service.vendors.aippim.envelope import read_envelope, result_of
 from service.vendors.aippim.results import unheard_in
@@ -66,9 +66,9 @@ class Aippim(Judged):
         """The key."""
         return (self._config.api_key,)
 
-    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+    def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
         """The models' words: where `real` is doubted if they contradict it, one without them is not taken either."""
-        if said.verdict is not Verdict.NO_AI_DETECTED or not self._config.doubt_real_on_ai_cover:
+        if parsed.verdict is not Verdict.NO_AI_DETECTED or not self._config.doubt_real_on_ai_cover:
             return None
         return unheard_in(result_of(bodies[0])) if bodies else "result"
 
@@ -77,24 +77,24 @@ class Aippim(Judged):
         _model(detector)
         return _CAPABILITIES
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, context: RunContext) -> Raw:
         """The vendor's answer to the upload. Raises `NotSent` or `OutcomeUnknown`."""
         return await self._exchange.upload(
             f"{self._base}/api/v1/music",
             field="file",
-            file_name=ask.name,
-            media_type=ask.media_type,
-            length=ask.media_bytes,
-            content=ask.read_media(),
+            file_name=context.name,
+            media_type=context.media_type,
+            length=context.media_bytes,
+            content=context.read_media(),
             headers=self._headers,
         )
 
-    def prepared(self, raw: Raw) -> Prepared | Refused:
+    def parse_prepare(self, raw: Raw) -> Prepared | Refused:
         """The `musicId` that submit needs, or why there is none."""
         if not is_success(raw):
             return self._refused_at_the_door(raw)
         body = json_object(raw.body) or {}
-        if (refused := said_no(body, hide=self.secrets, retryable=False)) is not None:
+        if (refused := stated_refusal(body, hide=self.secrets, retryable=False)) is not None:
             return refused
         music_id = _usable(body.get("musicId"))
         if music_id is None:
@@ -102,14 +102,14 @@ class Aippim(Judged):
         title = text_of(body.get("title"))
         return Prepared(music_id, {"title": title} if title else {})
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, context: RunContext) -> Raw:
         """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
-        if ask.prepared_ref is None:
+        if context.prepared_ref is None:
             raise ValueError("AIPPIM analyses what was uploaded: prepared_ref is missing")
-        url = f"{self._base}/api/v1/ai-detection/{_model(ask.detector)}"
-        return await self._exchange.send("POST", url, headers=self._headers, json={"musicId": ask.prepared_ref})
+        url = f"{self._base}/api/v1/ai-detection/{_model(context.detector)}"
+        return await self._exchange.send("POST", url, headers=self._headers, json={"musicId": context.prepared_ref})
 
-    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+    def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """The task's id, under either spelling, or why there is none."""
         if not is_success(raw):
             return self._refused_at_the_door(raw)
@@ -117,18 +117,18 @@ class Aippim(Judged):
         found = {name for key in ("task_id", "taskId") if (name := name_of(body.get(key)))}
         task_id = _usable(found.pop()) if len(found) == 1 else None
         if task_id is None:
-            refused = said_no(body, hide=self.secrets, retryable=False)
+            refused = stated_refusal(body, hide=self.secrets, retryable=False)
             return refused or mismatch("the answer to the submission does not name one task", retryable=False)
         other = {key: str(body[key]) for key in ("filepath", "model") if text_of(body.get(key))}
         return Accepted(task_id, other=other)
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, context: RunContext) -> Raw:
         """The task's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
-        if ask.vendor_job_id is None:
+        if context.vendor_job_id is None:
             raise ValueError("there is no task to ask for: vendor_job_id is missing")
-        return await self._fetch(ask.vendor_job_id)
+        return await self._fetch(context.vendor_job_id)
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         """The answer to a look at a task that nobody has."""
         return await self._fetch(_NO_TASK)
 
@@ -136,12 +136,12 @@ class Aippim(Judged):
         url = f"{self._base}/api/v1/task/result/{quote(task_id, safe='')}"
         return await self._exchange.send("GET", url, headers=self._headers)
 
-    def besides(self, raw: Raw) -> Reading | None:
+    def parse_beside(self, raw: Raw) -> Reading | None:
         """The names and times in the answer to a first request. Never raises."""
-        said = self.told(raw, self.detectors[0])
-        return said if isinstance(said, Reading) else None
+        parsed = self.interpret(raw, self.detectors[0])
+        return parsed if isinstance(parsed, Reading) else None
 
-    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+    def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         if raw.status == _NOT_FOUND:
             # The task is known to us. A 404 here may also mean an unknown key, so it is asked for again.

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service.detectors.answers import text_of
+from service.detectors.enums import Authenticity
 from service.detectors.port import CallbackRefs
-from service.detectors.words import Authenticity
 
 _WINDOW_SECONDS = 300
 _CHALLENGE_CHARACTERS = 1000

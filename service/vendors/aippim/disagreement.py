@@ -6,9 +6,9 @@ Only "no AI" is ever doubted for that. What a model says of single segments cont
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service.detectors.enums import ConflictKind, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict
-from service.detectors.words import ConflictKind, Verdict
 from service.vendors.aippim.ensemble import AI_COVER, Member
 from service.vendors.aippim.roles import hears_roles, tells_roles
 
@@ -40,8 +40,8 @@ def own_models_against(members: Sequence[Member], verdict: Verdict | None, *, fi
     grave = [*_heard(covers, AI_COVER), *(_heard(fakes, _FAKE) if final else ())]
     grave += [f"all its real-or-fake models hear {_FAKE}"] if outvoted else []
     slight = [*(() if final else _heard(fakes, _FAKE)), *_named(members)]
-    said = [*grave, *slight]
-    return Against([_conflict(f"{_REAL}, but {'; '.join(said)}")] if said else [], doubts_it=bool(grave))
+    parsed = [*grave, *slight]
+    return Against([_conflict(f"{_REAL}, but {'; '.join(parsed)}")] if parsed else [], doubts_it=bool(grave))
 
 
 def unheard(members: Sequence[Member]) -> str | None:

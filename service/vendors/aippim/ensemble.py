@@ -6,9 +6,9 @@ from itertools import zip_longest
 from typing import Any
 
 from service.detectors.answers import leftovers, list_of, number_of, object_of, text_of
+from service.detectors.enums import ConflictKind
 from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict, Number, Segment, SubModel
-from service.detectors.words import ConflictKind
 
 AI_COVER = "ai_cover"
 _BINARY_LABELS = {"real", "fake"}

@@ -19,11 +19,11 @@ from service.detectors.answers import (
     time_of,
     unused,
 )
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.lexicon import meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Engine, Reading
 from service.detectors.reading import Refs as ReadingRefs
-from service.detectors.words import ReasonCode, RunStatus
 from service.vendors.aippim.results import read_result
 
 STATES: Final[Mapping[str, RunStatus]] = {

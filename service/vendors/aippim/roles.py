@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from service.detectors.answers import list_of, number_of, object_of
+from service.detectors.enums import ConflictKind, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict
-from service.detectors.words import ConflictKind, Verdict
 from service.vendors.aippim.ensemble import Member
 
 ROLES: Final[Mapping[str, str]] = {"vocalist": "vocals", "composer": "composition", "engineer": "engineering"}

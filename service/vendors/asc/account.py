@@ -7,8 +7,8 @@ names are settings. What a registration is answered with is not documented: any 
 from collections.abc import Mapping, Sequence
 
 from service.detectors.answers import is_success, mismatch, name_of, number_of, text_of, time_of
-from service.detectors.objections import layers_of, said_no
-from service.detectors.offers import Quota, Usage
+from service.detectors.extensions import Quota, Usage
+from service.detectors.objections import layers_of, stated_refusal
 from service.detectors.port import Raw, Refused
 from service.vendors.asc.client import AscClient
 
@@ -23,23 +23,23 @@ class AscAccount(AscClient):
 
     periods: Sequence[str] = ("today", "week", "month")
 
-    async def ask_status(self) -> Raw:
+    async def fetch_status(self) -> Raw:
         """The vendor's answer to "do you work?"."""
         return await self._get(self._config.status_action)
 
-    def status(self, raw: Raw) -> Mapping[str, str] | Refused:
+    def parse_status(self, raw: Raw) -> Mapping[str, str] | Refused:
         """Its own words: state, version, engine, uptime in percent."""
         body = self._yes(raw, retryable=True)
         if isinstance(body, Refused):
             return body
-        said = {key: str(body[key]) for key in _STATUS if isinstance(body.get(key), str | int | float)}
-        return said or mismatch("the answer says nothing of the service", retryable=True)
+        parsed = {key: str(body[key]) for key in _STATUS if isinstance(body.get(key), str | int | float)}
+        return parsed or mismatch("the answer says nothing of the service", retryable=True)
 
-    async def ask_quota(self) -> Raw:
+    async def fetch_quota(self) -> Raw:
         """The vendor's answer to "what is left today?". It counts as a request itself."""
         return await self._get(self._config.quota_action)
 
-    def quota(self, raw: Raw) -> Quota | Refused:
+    def parse_quota(self, raw: Raw) -> Quota | Refused:
         """What is left of the day's requests. A day ends at midnight UTC."""
         body = self._yes(raw, retryable=True)
         if isinstance(body, Refused):
@@ -51,12 +51,12 @@ class AscAccount(AscClient):
             return mismatch("the answer does not say what is left", retryable=True)
         return Quota(text_of(body.get("plan")), limit, used, left, time_of(body.get("reset_at")))
 
-    async def ask_usage(self, period: str) -> Raw:
+    async def fetch_usage(self, period: str) -> Raw:
         """The vendor's answer to "what was used in `period`?"."""
         more = {"detailed": "true"} if self._config.usage_detailed else {}
         return await self._get(self._config.usage_action, period=period, **more)
 
-    def usage(self, raw: Raw, period: str) -> Usage | Refused:
+    def parse_usage(self, raw: Raw, period: str) -> Usage | Refused:
         """What was used, by the vendor's own names."""
         body = self._body(raw, retryable=True)
         if isinstance(body, Refused):
@@ -67,7 +67,7 @@ class AscAccount(AscClient):
             key: value for key, value in body.items() if key not in counts and not isinstance(value, Mapping | list)
         }
         errors = {key: body[key] for key in ("error", "errors") if not isinstance(body.get(key), int | float | None)}
-        if (refused := said_no({**words, **errors}, hide=[self._config.api_key], retryable=True)) is not None:
+        if (refused := stated_refusal({**words, **errors}, hide=[self._config.api_key], retryable=True)) is not None:
             return refused
         if not counts:
             return mismatch("the answer does not say what was used", retryable=True)
@@ -78,7 +78,7 @@ class AscAccount(AscClient):
         """The vendor's answer to our account's address, which is to hear of analyses and certificates."""
         return await self._post(self._config.webhook_action, {"url": url, "events": list(EVENTS)})
 
-    def registered(self, raw: Raw) -> Refused | None:
+    def parse_registration(self, raw: Raw) -> Refused | None:
         """`None` for a success in which nothing speaks against it: what it looks like is not documented."""
         found = self._yes(raw, retryable=False)
         return found if isinstance(found, Refused) and not _is_empty(raw) else None

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import ClassVar
 
 from service.detectors.answers import mismatch, number_of, text_of, wants_money
+from service.detectors.enums import Authenticity, ReasonCode, RunStatus
 from service.detectors.judged import Judged
 from service.detectors.objections import failure
-from service.detectors.port import Accepted, Ask, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused
+from service.detectors.port import Accepted, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, RunStatus
 from service.vendors.asc.account import AscAccount
 from service.vendors.asc.certificates import AscCertificates
 from service.vendors.asc.client import believing
@@ -54,62 +54,62 @@ class Asc(AscAccount, AscCertificates, Judged):
             return replace(_ENCODED, max_bytes=megabytes * 1000 * 1000 * 3 // 4)
         return replace(_AT_ONCE if detector == _SYNC else _AS_JOB, max_bytes=megabytes * 1024 * 1024)
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, context: RunContext) -> Raw:
         """Never returns: ASC has one step only. Raises `NotImplementedError`."""
-        raise NotImplementedError(f"{ask.detector} has no first step")
+        raise NotImplementedError(f"{context.detector} has no first step")
 
-    def prepared(self, raw: Raw) -> Prepared | Refused:
+    def parse_prepare(self, raw: Raw) -> Prepared | Refused:
         """A refusal: there is nothing that could have been prepared."""
         return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, context: RunContext) -> Raw:
         """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
-        sync = ask.detector == _SYNC
-        if ask.media_url is None:
+        sync = context.detector == _SYNC
+        if context.media_url is None:
             if sync and self._config.sync_input == "base64":
-                return await self._analyze_bytes(ask)
+                return await self._analyze_bytes(context)
             raise ValueError("ASC fetches the audio itself: media_url is missing")
         if sync:
-            return await self._post(self._config.sync_action, {"audio_url": ask.media_url, **self._hints(ask)})
-        body = {"url": ask.media_url}  # the one field that the two actions call differently
-        if ask.callback_url is not None:
-            body["callback_url"] = ask.callback_url
+            return await self._post(self._config.sync_action, {"audio_url": context.media_url, **self._hints(context)})
+        body = {"url": context.media_url}  # the one field that the two actions call differently
+        if context.callback_url is not None:
+            body["callback_url"] = context.callback_url
         return await self._post(self._config.submit_action, body)
 
-    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+    def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """The job's id and the vendor's own estimate; or the result at once; or why there is neither."""
         body = self._body(raw, retryable=False)
         if isinstance(body, Refused):
             return body
-        said = read_body(body, self.secrets)
-        if isinstance(said, Refused):
-            return replace(said, retryable=False)
-        job_id = said.refs.job_id
-        if job_id is None and said.status is RunStatus.FAILED and wants_money(said.reason_text or ""):
-            return failure(said.reason_text or "", retryable=False)
-        if said.verdict is not None or (job_id is None and said.status is RunStatus.FAILED):
-            return said
+        parsed = read_body(body, self.secrets)
+        if isinstance(parsed, Refused):
+            return replace(parsed, retryable=False)
+        job_id = parsed.refs.job_id
+        if job_id is None and parsed.status is RunStatus.FAILED and wants_money(parsed.reason_text or ""):
+            return failure(parsed.reason_text or "", retryable=False)
+        if parsed.verdict is not None or (job_id is None and parsed.status is RunStatus.FAILED):
+            return parsed
         if job_id is None or len(job_id) > _ID_CHARACTERS or not job_id.isprintable():
             return mismatch("the answer to the submission has neither a job nor a result", retryable=False)
         estimate = number_of(body.get("estimated_time_sec"), 0, _DAY_SECONDS)
         return Accepted(job_id, None if estimate is None else round(estimate))
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, context: RunContext) -> Raw:
         """The job's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
-        if ask.vendor_job_id is None:
+        if context.vendor_job_id is None:
             raise ValueError("there is no job to ask for: vendor_job_id is missing")
-        return await self._fetch(ask.vendor_job_id)
+        return await self._fetch(context.vendor_job_id)
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         """The answer to a look at a job that nobody has: whether the vendor's health needs a key is not documented."""
         return await self._fetch(_NO_JOB)
 
-    def besides(self, raw: Raw) -> Reading | None:
+    def parse_beside(self, raw: Raw) -> Reading | None:
         """The names and times in the answer to a first request. Never raises."""
-        said = self.told(raw, self.detectors[0])
-        return said if isinstance(said, Reading) else None
+        parsed = self.interpret(raw, self.detectors[0])
+        return parsed if isinstance(parsed, Reading) else None
 
-    def told(self, raw: Raw, detector: str) -> Reading | Refused:
+    def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
         """What a poll's answer or a callback's body says. Never raises."""
         del detector  # one model, one way to read it
         if believing(raw).status == _NOT_FOUND:
@@ -131,23 +131,23 @@ class Asc(AscAccount, AscCertificates, Judged):
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
         """The job, or the certificate, that a callback speaks of, if it names one."""
-        ready = self.announced(body)
+        ready = self.parse_announcement(body)
         return CallbackRefs(text_of(body.get("job_id")), ready.certificate.certificate_id if ready else None)
 
     async def _fetch(self, job_id: str) -> Raw:
         return await self._get(self._config.job_action, url=self._config.job_url, id=job_id)
 
-    async def _analyze_bytes(self, ask: Ask) -> Raw:
+    async def _analyze_bytes(self, context: RunContext) -> Raw:
         """The answer to the audio itself, encoded as it leaves."""
-        form, content = AudioJson(self._hints(ask)), ask.read_media()
+        form, content = AudioJson(self._hints(context)), context.read_media()
         body = form.body(content)
         # Without a file name a twin cannot know what it is to play: in test mode the name comes beside.
-        named = {"sandbox_name": ask.sandbox_name} if ask.sandbox_name is not None else {}
+        named = {"sandbox_name": context.sandbox_name} if context.sandbox_name is not None else {}
         try:
             return await self._exchange.send(
                 "POST",
                 self._config.base_url,
-                headers={**self._headers, **form.headers(ask.media_bytes)},
+                headers={**self._headers, **form.headers(context.media_bytes)},
                 content=body,
                 params={"action": self._config.sync_action, **named},
             )
@@ -156,7 +156,7 @@ class Asc(AscAccount, AscCertificates, Judged):
             if isinstance(content, AsyncGenerator):
                 await content.aclose()
 
-    def _hints(self, ask: Ask) -> dict[str, object]:
-        word = ask.name.rpartition(".")[2].lower()
+    def _hints(self, context: RunContext) -> dict[str, object]:
+        word = context.name.rpartition(".")[2].lower()
         known = {"format": word} if word in _AS_JOB.formats else {}
         return {**known, **({"include_features": True} if self._config.include_features else {})}

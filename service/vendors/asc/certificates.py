@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.detectors.answers import mismatch, name_of, number_of, object_of, text_of, time_of
-from service.detectors.offers import Announced, Certificate, Checked
+from service.detectors.enums import ReasonCode
+from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Refs
-from service.detectors.words import ReasonCode
 from service.vendors.asc.client import AscClient, believing
 
 READY = "certificate.ready"
@@ -35,7 +35,7 @@ class AscCertificates(AscClient):
         """The vendor's answer to the wish for a certificate. Raises `NotSent` or `OutcomeUnknown`."""
         return await self._post(self._config.certificate_action, {"analysis_id": analysis_id, "format": file_format})
 
-    def certified(self, raw: Raw) -> Certificate | Refused:
+    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
         """The certificate, or why there is none."""
         body = self._yes(raw, retryable=False)
         if isinstance(body, Refused):
@@ -43,11 +43,11 @@ class AscCertificates(AscClient):
         found = _certificate(_flat(body))
         return found or mismatch("the answer names no certificate", retryable=False)
 
-    async def look_up_certificate(self, certificate_id: str) -> Raw:
+    async def fetch_certificate(self, certificate_id: str) -> Raw:
         """The vendor's answer to "does it hold?". The name of the parameter is not documented: both likely ones."""
         return await self._get(self._config.verify_action, id=certificate_id, certificate_id=certificate_id)
 
-    def checked(self, raw: Raw, certificate_id: str) -> Checked | Refused:
+    def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
         """Whether that certificate holds. An unknown one is not called invalid: the action may be unknown as well."""
         body = self._body(raw, retryable=True)
         if isinstance(body, Refused):
@@ -58,9 +58,9 @@ class AscCertificates(AscClient):
         valid, named = fields.get("valid"), name_of(fields.get("certificate_id"))
         if not isinstance(valid, bool) or named not in (None, certificate_id):
             return mismatch("the answer does not say whether this certificate holds", retryable=True)
-        if valid and isinstance(said := self._yes(raw, retryable=True), Refused):
-            return said
-        return Checked(
+        if valid and isinstance(parsed := self._yes(raw, retryable=True), Refused):
+            return parsed
+        return CheckedCertificate(
             certificate_id,
             valid,
             verdict_raw=text_of(fields.get("prediction")),
@@ -68,12 +68,12 @@ class AscCertificates(AscClient):
             issued_at=time_of(fields.get("issued_at")),
         )
 
-    def announced(self, body: Mapping[str, object]) -> Announced | None:
+    def parse_announcement(self, body: Mapping[str, object]) -> AnnouncedCertificate | None:
         """The certificate a callback says is ready."""
         fields = _flat(body)
         if fields.get("event") != READY or (certificate := _certificate(fields)) is None:
             return None
-        return Announced(certificate, name_of(fields.get("analysis_id")), name_of(fields.get("job_id")))
+        return AnnouncedCertificate(certificate, name_of(fields.get("analysis_id")), name_of(fields.get("job_id")))
 
 
 def _flat(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from service.detectors.answers import is_success, json_object, mismatch, refusal, refused_audio
 from service.detectors.exchange import Exchange
-from service.detectors.objections import said_no
+from service.detectors.objections import stated_refusal
 from service.detectors.port import Raw, Refused
 from service.vendors.asc.refusals import CONTENT
 
@@ -71,7 +71,7 @@ class AscClient:
         body = self._body(raw, retryable=retryable)
         if isinstance(body, Refused):
             return body
-        return said_no(body, hide=[self._config.api_key], retryable=retryable) or body
+        return stated_refusal(body, hide=[self._config.api_key], retryable=retryable) or body
 
 
 def believing(raw: Raw) -> Raw:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 
 CONTENT: Final[Mapping[str, ReasonCode]] = {
     "invalid audio format": ReasonCode.UNSUPPORTED_FORMAT,  # the documented slug, and its message

@@ -21,10 +21,10 @@ from service.detectors.answers import (
     time_of,
     unused,
 )
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded, meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 from service.vendors.asc.refusals import CONTENT
 
 VERDICTS: Final[Mapping[str, Verdict]] = {"ai": Verdict.AI_GENERATED, "human": Verdict.NO_AI_DETECTED}
@@ -102,13 +102,13 @@ def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
     body, *nests = layers
     words = [*(nest.get("status") for nest in nests), body.get("status"), body.get("event")]
     # A number is the error envelope's HTTP status said again; only a good one is no state of the job.
-    said = [folded(str(word)) for word in words if word is not None and word not in _HTTP_GOOD]
-    known = [STATES[word] for word in said if word in STATES]
+    parsed = [folded(str(word)) for word in words if word is not None and word not in _HTTP_GOOD]
+    known = [STATES[word] for word in parsed if word in STATES]
     for status in (RunStatus.FAILED, RunStatus.RUNNING, RunStatus.PENDING):
         if status in known:
             return status, None
-    if said:
-        return (STATES[said[0]], None) if said[0] in STATES else (RunStatus.RUNNING, reason(said[0]))
+    if parsed:
+        return (STATES[parsed[0]], None) if parsed[0] in STATES else (RunStatus.RUNNING, reason(parsed[0]))
     if "certificate_id" in body:
         return RunStatus.RUNNING, None  # speaks of a certificate, not of a job
     # The documented analysis has no status at all: there, a prediction is the end.

@@ -6,21 +6,21 @@ from typing import Any, ClassVar
 from yarl import URL
 
 from service.detectors.answers import is_success, json_object, mismatch
-from service.detectors.at_once import AnswersAtOnce
 from service.detectors.exchange import Exchange, Failure, NotSent
-from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
+from service.detectors.port import Capabilities, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
+from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.vendors.modulate.config import BATCH_PATH, STREAM_PATH, ModulateConfig
 from service.vendors.modulate.formats import CONTAINERS, stream_format
 from service.vendors.modulate.hide import hiding
 from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
+from service.vendors.modulate.partial_results import Telling
 from service.vendors.modulate.refusals import declined, refused
 from service.vendors.modulate.results import read_batch
 from service.vendors.modulate.schema import lacking
 from service.vendors.modulate.stream import converse
-from service.vendors.modulate.telling import Telling
 
 _BATCH, _STREAM = "modulate", "modulate/streaming"
 _CAPABILITIES: Mapping[str, Capabilities] = {
@@ -36,7 +36,7 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _STREAM_HEADERS = {"content-type": CONTENT_TYPE}
 
 
-class Modulate(AnswersAtOnce):
+class Modulate(SynchronousAdapter):
     """The adapter for Velma 2's batch endpoint and its stream. Spans in seconds; both are for the stream.
 
     `timeout_seconds` is from the name look-up to the last message, `connect_seconds` bounds the connection.
@@ -69,9 +69,9 @@ class Modulate(AnswersAtOnce):
         """The key."""
         return (self._config.api_key,)
 
-    def lacks(self, said: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
+    def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
         """What of the schema is not there: it requires all of its members, and our own doubt needs them."""
-        del said  # it does not tell what is missing from what is null
+        del parsed  # it does not tell what is missing from what is null
         return lacking(bodies)
 
     def capabilities(self, detector: str) -> Capabilities:
@@ -80,21 +80,21 @@ class Modulate(AnswersAtOnce):
             raise ValueError(f"not a detector of Modulate: {detector}")
         return _CAPABILITIES[detector]
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, context: RunContext) -> Raw:
         """The vendor's answer: the result, or why there is none. Raises `NotSent` or `OutcomeUnknown`.
 
         A stream's answer has its close code as status and its messages, one a line, as body. If the handshake was
         refused, it is that HTTP answer.
         """
-        if ask.detector == _STREAM:
-            return await self._stream(ask)
-        return await self._upload(ask.name, ask.media_type, ask.media_bytes, ask.read_media())
+        if context.detector == _STREAM:
+            return await self._stream(context)
+        return await self._upload(context.name, context.media_type, context.media_bytes, context.read_media())
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         """The answer to an empty file: a 400, unless we are not known. There is no question for that alone."""
         return await self._upload("empty.wav", "audio/wav", 0, _nothing())
 
-    def understood(self, raw: Raw) -> Reading | Refused:
+    def parse(self, raw: Raw) -> Reading | Refused:
         """The result, or why there is none. Never raises."""
         if is_streamed(raw):
             return read_stream(raw, self._config)
@@ -117,17 +117,17 @@ class Modulate(AnswersAtOnce):
             headers=self._headers,
         )
 
-    async def _stream(self, ask: Ask) -> Raw:
-        address = self._stream_address(ask)
-        tell = ask.tell
+    async def _stream(self, context: RunContext) -> Raw:
+        address = self._stream_address(context)
+        tell = context.on_partial
 
         async def tell_part(lines: list[bytes], first: int) -> None:
             part = self._raw(GOING_ON, _STREAM_HEADERS, lines)
-            said = read_stream(part, self._config, first)
-            if tell is not None and isinstance(said, Reading):
-                await tell(part, said)
+            parsed = read_stream(part, self._config, first)
+            if tell is not None and isinstance(parsed, Reading):
+                await tell(part, parsed)
 
-        telling = Telling(tell_part if tell else None, ask.run_id)
+        telling = Telling(tell_part if tell else None, context.run_id)
 
         def heard(line: bytes) -> None:
             if is_window(line):
@@ -136,7 +136,7 @@ class Modulate(AnswersAtOnce):
         async with telling:
             answer = await converse(
                 address,
-                ask.read_media(),
+                context.read_media(),
                 heard,
                 timeout_seconds=self._timeout_seconds,
                 connect_seconds=self._connect_seconds,
@@ -148,12 +148,12 @@ class Modulate(AnswersAtOnce):
         """The answer as it came, but for our key."""
         return Raw(status, headers, self._cut(b"\n".join(lines)), self._clock())
 
-    def _stream_address(self, ask: Ask) -> URL:
+    def _stream_address(self, context: RunContext) -> URL:
         """The stream's address for this audio, with the key in it."""
         config = self._config
-        query = stream_format(ask.name, ask.media_type)
-        if ask.sandbox_name is not None:
-            query["sandbox_name"] = ask.sandbox_name
+        query = stream_format(context.name, context.media_type)
+        if context.sandbox_name is not None:
+            query["sandbox_name"] = context.sandbox_name
         address = _web_socket(f"{self._base}{STREAM_PATH}")
         if address is None:
             raise NotSent("the address of the vendor cannot be read", Failure.BAD_REQUEST)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from service.detectors.answers import code_by_words, reason
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
-from service.detectors.words import ReasonCode
 from service.vendors.modulate.refusals import CONTENT, denied, turned_away
 
 NO_STATUS: Final = 1005
@@ -67,5 +67,5 @@ def closed(code: int, text: str | None, hide: list[str]) -> Refused:
     if code not in _PRIVATE and (of_audio := code_by_words(words, CONTENT)) is not None:
         return Refused(of_audio, words, retryable=False)
     if code not in _MEANINGS:
-        code = next((known for said, known in _SAID_WITH if said in words.lower()), _FAULT)
+        code = next((known for parsed, known in _SAID_WITH if parsed in words.lower()), _FAULT)
     return _MEANINGS[code](words)

@@ -4,19 +4,19 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from service.detectors.echoes import Cut, cutting, nothing_cut
+from service.detectors.redaction import Redactor, no_redaction, redactor_for
 
 # Up to what ends a query's value, however often the address was escaped (RFC 3986 §2.1).
 _IN_ADDRESS: Final = re.compile(rb"(api_key(?:=|%(?:25)*3[Dd]))[^&\s\"'<>\\]+")
 
 
-def hiding(key: str, base_url: str) -> Cut:
+def hiding(key: str, base_url: str) -> Redactor:
     """Cuts `key` out as it is, escaped, and wherever an address names it."""
-    cuts = [cutting(form, base_url) for form in sorted({key, quote(key, safe="")})]
+    cuts = [redactor_for(form, base_url) for form in sorted({key, quote(key, safe="")})]
 
     def cut(body: bytes) -> bytes:
         for each in cuts:
             body = each(body)
         return _IN_ADDRESS.sub(rb"\1[key]", body)
 
-    return cut if key else nothing_cut
+    return cut if key else no_redaction

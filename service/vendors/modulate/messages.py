@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.detectors.answers import json_object, mismatch, reason
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading, Segment
-from service.detectors.words import ReasonCode, RunStatus
 from service.vendors.modulate.closes import closed, turns_away
 from service.vendors.modulate.config import ENGINE, ModulateConfig
 from service.vendors.modulate.results import read_done

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from service.detectors.answers import json_object, list_of, object_of, refusal, refused_audio, wants_money
+from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading
-from service.detectors.words import ReasonCode, RunStatus
 from service.vendors.modulate.config import ENGINE
 
 _FORBIDDEN, _UNPROCESSABLE, _TOO_MANY, _GATEWAY_TIMEOUT = 403, 422, 429, 504

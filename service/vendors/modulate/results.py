@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.detectors.answers import error_text, leftovers, list_of, name_of, reason, text_of, unused
+from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
-from service.detectors.words import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.vendors.modulate.config import ENGINE, ModulateConfig
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, picked, read_windows
 
@@ -47,8 +47,8 @@ def read_batch(body: Mapping[str, Any], config: ModulateConfig) -> Reading:
     extras |= leftovers(body, {*MEASURES, *_BATCH, "primary_verdict", "detail"})
     base = _base(body, segments, extras)
     if body.get("detail") is not None:  # the envelope of an error, under a good status all the same
-        said = error_text({"detail": body["detail"]}) or "the vendor reports a failure without a reason"
-        return _failed(base, ReasonCode.VENDOR_ERROR, reason(said, hide=[config.api_key]))
+        parsed = error_text({"detail": body["detail"]}) or "the vendor reports a failure without a reason"
+        return _failed(base, ReasonCode.VENDOR_ERROR, reason(parsed, hide=[config.api_key]))
     return _decided(base, body.get("primary_verdict"), config)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.detectors.answers import leftovers, number_of
+from service.detectors.enums import Verdict
 from service.detectors.reading import Number, Segment
-from service.detectors.words import Verdict
 
 PATHS: Final[Mapping[str, str]] = {"vocal": "vocals", "instrumental": "instrumental"}
 """The vendor's two detection paths, and our names for what they listen to."""

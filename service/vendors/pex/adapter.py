@@ -8,12 +8,12 @@ from typing import ClassVar
 from urllib.parse import urlencode
 
 from service.detectors.answers import is_success, json_object, mismatch, refusal, retry_after_seconds
-from service.detectors.at_once import AnswersAtOnce
+from service.detectors.enums import RunStatus
 from service.detectors.exchange import Exchange, Failure, NotSent
 from service.detectors.objections import failure
-from service.detectors.port import Ask, Capabilities, Needs, Raw, Refused
+from service.detectors.port import Capabilities, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import RunStatus
+from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
@@ -41,7 +41,7 @@ class PexConfig:
     retry_floor_seconds: float = 30  # the pause of the vendor's samples, on every failure that may pass
 
 
-class Pex(AnswersAtOnce):
+class Pex(SynchronousAdapter):
     """The adapter for the AI Song Detector."""
 
     vendor: str = "pex"
@@ -69,14 +69,14 @@ class Pex(AnswersAtOnce):
             raise ValueError(f"not a detector of Pex: {detector}")
         return _CAPABILITIES
 
-    async def submit(self, ask: Ask) -> Raw:
+    async def submit(self, context: RunContext) -> Raw:
         """The vendor's answer: the result, or a refusal of the request or of our credentials.
 
         Raises `NotSent` or `OutcomeUnknown`.
         """
-        return await self._let_in(lambda token: self._detect(ask, token))
+        return await self._let_in(lambda token: self._detect(context, token))
 
-    async def knock(self) -> Raw:
+    async def check_credentials(self) -> Raw:
         """The answer to a link that is not there: a 400 (§5 of the vendor's page), unless we are not known."""
         return await self._let_in(lambda token: self._send_form(token, {}))
 
@@ -101,17 +101,17 @@ class Pex(AnswersAtOnce):
             raise NotSent("the access token was refused, and a new one came too late", Failure.TIMEOUT)
         return without(await send(renewed), (token, renewed, *self._secrets))
 
-    async def _detect(self, ask: Ask, token: str) -> Raw:
+    async def _detect(self, context: RunContext, token: str) -> Raw:
         """The detector's answer. A link is fetched by the vendor, audio is uploaded."""
-        if ask.media_url is not None:
-            return await self._send_form(token, {"url": ask.media_url})
+        if context.media_url is not None:
+            return await self._send_form(token, {"url": context.media_url})
         return await self._exchange.upload(
             f"{self._base}/v1/ai-detector/detect",
             field="file",
-            file_name=ask.name,
-            media_type=ask.media_type,
-            length=ask.media_bytes,
-            content=ask.read_media(),
+            file_name=context.name,
+            media_type=context.media_type,
+            length=context.media_bytes,
+            content=context.read_media(),
             headers={"authorization": f"Bearer {token}"},
         )
 
@@ -120,7 +120,7 @@ class Pex(AnswersAtOnce):
         url = f"{self._base}/v1/ai-detector/detect-url"
         return await self._exchange.send("POST", url, headers=headers, content=urlencode(form).encode())
 
-    def understood(self, raw: Raw) -> Reading | Refused:
+    def parse(self, raw: Raw) -> Reading | Refused:
         """The result, or why there is none. Never raises."""
         if not is_success(raw):
             if (of_audio := self._declined(raw)) is not None:

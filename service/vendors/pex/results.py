@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.detectors.answers import name_of, number_of, reason, text_of
+from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.reading import Attribution, Reading, Refs, Score
-from service.detectors.words import ReasonCode, RunStatus, Verdict
 
 OK: Final = "ok"
 ERROR: Final = "error"

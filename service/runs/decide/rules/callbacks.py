@@ -6,7 +6,7 @@ apart. Under `payload`, the operator's choice, an authentic one decides.
 
 from datetime import datetime, timedelta
 
-from service.detectors.catalogue import Line
+from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.port import Accepted
 from service.detectors.reading import Reading
 from service.runs.decide.answers import note_late, observe
@@ -28,8 +28,8 @@ def callback_received(bench: Workbench, happened: CallbackReceived) -> CallbackE
     """Let the callback have its effect; return the state that it is in now."""
     run = bench.run(resolved(bench, happened.run_id))
     detection = bench.detection(run.detection_id)
-    line = bench.policy.catalogue.line(run.mode, run.vendor)
-    if line is None:
+    configured = bench.policy.catalogue.configured(run.mode, run.vendor)
+    if configured is None:
         return CallbackEnd(CallbackState.PARKED)
     if detection.erased_at is not None:
         return CallbackEnd(CallbackState.LATE, run.id, erase=True)
@@ -41,8 +41,8 @@ def callback_received(bench: Workbench, happened: CallbackReceived) -> CallbackE
         return CallbackEnd(CallbackState.CONFLICT, run.id, note="names another job than the run's")
     if happened.announced is not None or happened.answer is None:
         return _announce_certificate(bench, run, happened)
-    trusted = line.policy.trust == "payload" and not happened.by_name
-    return CallbackEnd(_take(bench, run, happened.answer, line, counts=counts, trusted=trusted), run.id)
+    trusted = configured.policy.trust == "payload" and not happened.by_name
+    return CallbackEnd(_take(bench, run, happened.answer, configured, counts=counts, trusted=trusted), run.id)
 
 
 def _names_another_job(run: RunRow, happened: CallbackReceived) -> bool:
@@ -78,7 +78,7 @@ def _announce_certificate(bench: Workbench, run: RunRow, happened: CallbackRecei
 
 
 def _take(
-    bench: Workbench, run: RunRow, answer: VendorAnswer, line: Line, *, counts: bool, trusted: bool
+    bench: Workbench, run: RunRow, answer: VendorAnswer, configured: ConfiguredVendor, *, counts: bool, trusted: bool
 ) -> CallbackState:
     ends = isinstance(answer.parsed, Reading) and answer.parsed.claims_an_end
     confirmable = run.vendor_job_id is not None or trusted
@@ -91,20 +91,20 @@ def _take(
     due_at = None
     if ends:
         run.callback_authenticity = answer.authenticity.value
-        due_at = _request_confirmation(bench, run, line)
+        due_at = _request_confirmation(bench, run, configured)
         bench.topics.add(TOPIC_POLLS)
     note_answer(bench, run, answer, effect="confirm" if ends else "none", next_at=due_at)
     return CallbackState.APPLIED
 
 
-def _request_confirmation(bench: Workbench, run: RunRow, line: Line) -> datetime | None:
+def _request_confirmation(bench: Workbench, run: RunRow, configured: ConfiguredVendor) -> datetime | None:
     """Make the run due for one poll, and return when; if one is in flight, its record sees the wish."""
     now = bench.now
     run.confirmation_requested_at = now
     in_flight = run.lease_token is not None and run.due_at is not None and run.due_at > now
     if run.state not in (RunState.WAITING.value, RunState.TIMED_OUT.value) or in_flight:
         return None
-    earliest = run.polled_at + timedelta(seconds=line.policy.confirm_spacing) if run.polled_at else now
+    earliest = run.polled_at + timedelta(seconds=configured.policy.confirm_spacing) if run.polled_at else now
     wanted = max(now, earliest)
     if run.state == RunState.WAITING.value:  # a poll that is planned sooner serves as well
         wanted = min(wanted, run.deadline_at, run.due_at or wanted)

@@ -1,6 +1,6 @@
 """Ends that no vendor's answer brought: a deadline, a budget, a refusal of ours, a cancellation. Never a verdict."""
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.kit.errors import CallerError
 from service.runs.decide.conclusion import conclude, skip_run
 from service.runs.decide.moves import drop_late_polls, end_run, held, is_due, is_ended, move_source

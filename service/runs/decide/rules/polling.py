@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from service.detectors.answers import UNKNOWN_STATUS, unknown_status
 from service.detectors.catalogue import VendorPolicy
+from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.detectors.words import ReasonCode
 from service.runs.decide.answers import observe
 from service.runs.decide.moves import held, is_ended
 from service.runs.decide.rules.endings import expire_run
@@ -99,5 +99,5 @@ def _called_meanwhile(run: RunRow, happened: Polled) -> bool:
 
 
 def _vendor(bench: Workbench, run: RunRow) -> VendorPolicy | None:
-    line = bench.policy.catalogue.line(run.mode, run.vendor)
-    return line.policy if line is not None else None
+    configured = bench.policy.catalogue.configured(run.mode, run.vendor)
+    return configured.policy if configured is not None else None

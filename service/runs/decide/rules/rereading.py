@@ -1,7 +1,7 @@
 """Stored answers mean something else to the adapters of today: the detection is revised, and no vendor is asked."""
 
+from service.detectors.enums import Authenticity, RunStatus, Via
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, RunStatus, Via
 from service.runs.decide.revision import write_revision
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import ReadAgain, Reread

@@ -72,8 +72,8 @@ def first_runs(
     runs = []
     for position, (name, run_id) in enumerate(zip(names, run_ids, strict=True)):
         vendor = catalogue.vendor_of(detection.mode, name) or ""
-        line = catalogue.line(detection.mode, vendor)
-        if line is None:
+        configured = catalogue.configured(detection.mode, vendor)
+        if configured is None:
             raise ValueError(f"{name} is not offered; every name is looked up before")
         state = _first_state(detection, position)
         runs.append(
@@ -89,7 +89,7 @@ def first_runs(
                 tier=tier_of(name),
                 state=state.value,
                 created_at=now,
-                deadline_at=now + timedelta(seconds=line.policy.deadline),
+                deadline_at=now + timedelta(seconds=configured.policy.deadline),
                 due_at=now if state is RunState.QUEUED else None,
             )
         )

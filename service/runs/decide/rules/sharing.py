@@ -47,8 +47,8 @@ def _ask_instead(bench: Workbench, run: RunRow) -> str:
 
 def _has_time(bench: Workbench, run: RunRow) -> bool:
     """Return True if to ask is worth it: until the first look, or a tenth of the time a run usually has."""
-    line = bench.policy.catalogue.line(run.mode, run.vendor)
-    if line is None:
+    configured = bench.policy.catalogue.configured(run.mode, run.vendor)
+    if configured is None:
         return True
-    least = min(line.policy.first_wait(None), line.policy.deadline * _FAIR_SHARE)
+    least = min(configured.policy.first_wait(None), configured.policy.deadline * _FAIR_SHARE)
     return (run.deadline_at - bench.now).total_seconds() > least

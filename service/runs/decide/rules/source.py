@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from service.detectors.words import ReasonCode
+from service.detectors.enums import ReasonCode
 from service.runs.decide.conclusion import conclude, skip_run
 from service.runs.decide.joining import join_runs
 from service.runs.decide.moves import is_due, is_ended, move_source

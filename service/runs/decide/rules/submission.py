@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity, ReasonCode, Via
 from service.kit.backoff import growing
 from service.runs.decide.answers import observe
 from service.runs.decide.moves import defer, held, held_unsent, move
@@ -123,9 +123,9 @@ def vendor_accepted(bench: Workbench, happened: VendorAccepted) -> str:
 
 def adopt_job(bench: Workbench, run: RunRow, accepted: Accepted, *, settled: bool = False) -> None:
     """Let the run wait for this job of the vendor's. `settled`: its charge is on record as taken."""
-    line = bench.policy.catalogue.line(run.mode, run.vendor)
+    configured = bench.policy.catalogue.configured(run.mode, run.vendor)
     usual = bench.snapshot.latencies.get((run.mode, run.detector))
-    wait = line.policy.first_wait(accepted.estimate_seconds, usual) if line is not None else 60.0
+    wait = configured.policy.first_wait(accepted.estimate_seconds, usual) if configured is not None else 60.0
     run.vendor_job_id = accepted.job_id
     _note_taken(run, bench.now)
     run.reason_text = run.waiting_for = run.last_refusal = None
@@ -209,10 +209,12 @@ def outcome_unknown(bench: Workbench, happened: OutcomeUnknown) -> str:
         note_attempt(bench, run, unreadable, refused)
         _take_refusal(bench, run, unreadable, refused)
         return "refused"
-    line = bench.policy.catalogue.line(run.mode, run.vendor)
+    configured = bench.policy.catalogue.configured(run.mode, run.vendor)
     left_at = run.submit_started_at or run.created_at
     _note_taken(run, left_at)
-    again_at = left_at + timedelta(seconds=line.policy.resubmit_after) if line is not None else run.deadline_at
+    again_at = (
+        left_at + timedelta(seconds=configured.policy.resubmit_after) if configured is not None else run.deadline_at
+    )
     move(run, RunTransition.OUTCOME_UNKNOWN, run.deadline_at if run.resubmitted else again_at)
     run.waiting_for = "unknown_outcome"
     run.reason_text = happened.why

@@ -25,7 +25,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedCertificate:
     """What the vendor says of a certificate when asked. `verdict_raw` and `score` are its own word and number."""
 
     certificate_id: str
@@ -36,7 +36,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class AnnouncedCertificate:
     """A callback's word that a certificate is ready, and what it is of, as far as it says."""
 
     certificate: Certificate
@@ -65,15 +65,15 @@ class Usage:
 
 
 @runtime_checkable
-class SaysMore(Protocol):
+class ReadsFirstAnswers(Protocol):
     """Says more in the answers to its first requests than what they are asked for."""
 
-    def besides(self, raw: Raw) -> Reading | None:
+    def parse_beside(self, raw: Raw) -> Reading | None:
         """The names and times in an answer to `prepare` or `submit`, if it can be read."""
 
 
 @runtime_checkable
-class Certifies(Protocol):
+class IssuesCertificates(Protocol):
     """Issues certificates of its analyses. Requests raise `NotSent` or `OutcomeUnknown`."""
 
     def analysis_of(self, refs: Refs) -> str | None:
@@ -82,53 +82,53 @@ class Certifies(Protocol):
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
         """The vendor's answer to the wish for a certificate."""
 
-    def certified(self, raw: Raw) -> Certificate | Refused:
+    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
         """The certificate, or why there is none."""
 
-    async def look_up_certificate(self, certificate_id: str) -> Raw:
+    async def fetch_certificate(self, certificate_id: str) -> Raw:
         """The vendor's answer to "does it hold?"."""
 
-    def checked(self, raw: Raw, certificate_id: str) -> Checked | Refused:
+    def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
         """Whether that certificate holds."""
 
-    def announced(self, body: Mapping[str, object]) -> Announced | None:
+    def parse_announcement(self, body: Mapping[str, object]) -> AnnouncedCertificate | None:
         """The certificate that a callback speaks of; `None` where it speaks of something else."""
 
 
 @runtime_checkable
-class TellsOfItself(Protocol):
+class ReportsAccount(Protocol):
     """Tells, when asked, whether it works, what is left of its limits and what was used. Asking counts as a request."""
 
     periods: Sequence[str]
     """For which periods it knows what was used."""
 
-    async def ask_status(self) -> Raw:
+    async def fetch_status(self) -> Raw:
         """The vendor's answer to "do you work?". Whether it needs our key is not said."""
 
-    def status(self, raw: Raw) -> Mapping[str, str] | Refused:
+    def parse_status(self, raw: Raw) -> Mapping[str, str] | Refused:
         """Its own words: its state, its version, its engine."""
 
-    async def ask_quota(self) -> Raw:
+    async def fetch_quota(self) -> Raw:
         """The vendor's answer to "what is left?"."""
 
-    def quota(self, raw: Raw) -> Quota | Refused:
+    def parse_quota(self, raw: Raw) -> Quota | Refused:
         """What is left."""
 
-    async def ask_usage(self, period: str) -> Raw:
+    async def fetch_usage(self, period: str) -> Raw:
         """The vendor's answer to "what was used?"."""
 
-    def usage(self, raw: Raw, period: str) -> Usage | Refused:
+    def parse_usage(self, raw: Raw, period: str) -> Usage | Refused:
         """What was used."""
 
 
 @runtime_checkable
-class TakesAddress(Protocol):
+class RegistersCallbackUrl(Protocol):
     """Is told our account's address by a request, not in a dashboard."""
 
     async def register(self, url: str) -> Raw:
         """The vendor's answer to our address."""
 
-    def registered(self, raw: Raw) -> Refused | None:
+    def parse_registration(self, raw: Raw) -> Refused | None:
         """`None` if it was taken, else why not."""
 
     def confirmed(self, raw: Raw) -> bool:

@@ -6,41 +6,41 @@ from datetime import datetime
 from typing import ClassVar
 
 from service.detectors.answers import mismatch
+from service.detectors.enums import Authenticity
 from service.detectors.judged import Judged
-from service.detectors.port import Accepted, Ask, CallbackRefs, Prepared, Raw, Refused
+from service.detectors.port import Accepted, CallbackRefs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.words import Authenticity
 
 
-class AnswersAtOnce(Judged):
+class SynchronousAdapter(Judged):
     """Half an adapter. The other half takes, submits, knocks and understands."""
 
     asked_again: ClassVar[bool] = False
 
     @abstractmethod
-    def understood(self, raw: Raw) -> Reading | Refused:
+    def parse(self, raw: Raw) -> Reading | Refused:
         """What an answer means, now or when it was kept. Never raises, never guesses."""
 
-    async def prepare(self, ask: Ask) -> Raw:
+    async def prepare(self, context: RunContext) -> Raw:
         """Never returns: there is one step only. Raises `NotImplementedError`."""
-        raise NotImplementedError(f"{ask.detector} has no first step")
+        raise NotImplementedError(f"{context.detector} has no first step")
 
-    def prepared(self, raw: Raw) -> Prepared | Refused:
+    def parse_prepare(self, raw: Raw) -> Prepared | Refused:
         """A refusal: there is nothing that could have been prepared."""
         return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
 
-    def taken(self, raw: Raw) -> Accepted | Reading | Refused:
+    def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """The result, or why there is none. Never raises."""
-        return self.understood(raw)
+        return self.parse(raw)
 
-    async def fetch(self, ask: Ask) -> Raw:
+    async def fetch(self, context: RunContext) -> Raw:
         """Never returns: there are no jobs to ask for. Raises `NotImplementedError`."""
-        raise NotImplementedError(f"{ask.detector} has answered when it was asked")
+        raise NotImplementedError(f"{context.detector} has answered when it was asked")
 
-    def told(self, raw: Raw, detector: str) -> Reading | Refused:
-        """The same as `taken`, of an answer that was kept. Never raises."""
+    def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
+        """The same as `interpret_submit`, of an answer that was kept. Never raises."""
         del detector  # the answer alone says what it is
-        return self.understood(raw)
+        return self.parse(raw)
 
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime

@@ -6,18 +6,18 @@ A vendor's answer is kept and shown to the customer as it came, but for these. W
 import re
 from collections.abc import Callable
 
-Cut = Callable[[bytes], bytes]
+Redactor = Callable[[bytes], bytes]
 """An answer's body without our secrets."""
 
 _SHORTEST_KEY = 8  # a shorter one would stand in innocent words, and guards nothing
 
 
-def nothing_cut(body: bytes) -> bytes:
+def no_redaction(body: bytes) -> bytes:
     """The body as it came."""
     return body
 
 
-def cutting(key: str, base_url: str) -> Cut:
+def redactor_for(key: str, base_url: str) -> Redactor:
     """Cuts `key` out, and the token of each callback address and media link below `base_url`.
 
     The slashes may be escaped, as some writers of JSON do (RFC 8259 §7).

@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from service.detectors.echoes import cutting, nothing_cut
 from service.detectors.exchange import Exchange
+from service.detectors.redaction import no_redaction, redactor_for
 
 KEY = "vendor-key-4711"
-CUT = cutting(KEY, "https://relay.example.com")
+CUT = redactor_for(KEY, "https://relay.example.com")
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_what_is_ours_is_cut_out_and_the_rest_stays(said: str, kept: str) -> Non
 
 @pytest.mark.parametrize("key", ["", "short"])
 def test_a_key_that_is_none_spoils_no_words(key: str) -> None:
-    assert cutting(key, "https://relay.example.com")(b"a short word") == b"a short word"
+    assert redactor_for(key, "https://relay.example.com")(b"a short word") == b"a short word"
 
 
 async def test_an_exchange_hands_on_what_is_left() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(401, text=request.headers["authorization"]))
-    for cut, body in ((CUT, b"Bearer [key]"), (nothing_cut, f"Bearer {KEY}".encode())):
+    for cut, body in ((CUT, b"Bearer [key]"), (no_redaction, f"Bearer {KEY}".encode())):
         exchange = Exchange(timeout_seconds=5, transport=transport, cut=cut)
         raw = await exchange.send("GET", "http://vendor.example/", headers={"authorization": f"Bearer {KEY}"})
         assert raw.body == body
