@@ -1,8 +1,8 @@
 """Where Alembic meets the tables. Run by Alembic, once a command; nobody imports it.
 
-`service.kit.migrate` takes the lock and hands the connection over: on SQLite inside one transaction for all steps, on
-PostgreSQL outside any, so that each step has its own. Only the alembic command itself, with which a new revision is
-written, comes without one.
+`service.kit.schema.migrate` takes the lock and hands the connection over: on SQLite inside one transaction for all
+steps, on PostgreSQL outside any, so that each step has its own. Only the alembic command itself, with which a new
+revision is written, comes without one.
 """
 
 import os
@@ -15,13 +15,13 @@ from sqlmodel import SQLModel
 import service.accounts.models
 import service.callbacks.models
 import service.events.models
-import service.kit.heartbeat
+import service.kit.process.heartbeat
 import service.media.models
 import service.runs.state.models
 import service.spending.models
 import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
-from service.kit.database import Database
-from service.kit.patience import UNHURRIED
+from service.kit.db.database import Database
+from service.kit.db.patience import UNHURRIED
 
 
 def run(connection: Connection) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy import text, update
 from sqlmodel import Session, col, select
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.kit.columns import table_of
-from service.kit.heartbeat import Worker
+from service.kit.db.columns import table_of
+from service.kit.process.heartbeat import Worker
 from service.runs.state.models import (
     CERTIFICATE_ANNOUNCED,
     RUN_DISPATCHABLE,

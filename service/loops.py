@@ -20,9 +20,9 @@ from service.certificates.check import CertificateChecker
 from service.certificates.issue import TOPIC as CERTIFICATES
 from service.detections.delay import tell_delay, untold_delays
 from service.detections.expire import expire_overdue, overdue_runs
-from service.kit.alone import Alone
-from service.kit.columns import table_of
-from service.kit.due import at_once_where, first_due
+from service.kit.db.alone import Alone
+from service.kit.db.columns import table_of
+from service.kit.db.due import at_once_where, first_due
 from service.media.leftovers import Leftovers
 from service.resources import Resources
 from service.retention.prune import Pruner, Retention

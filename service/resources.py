@@ -24,19 +24,19 @@ from service.detectors.redaction import redactor_for
 from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock
-from service.kit.closing import Closing
-from service.kit.connections import tell_connections
-from service.kit.database import CONNECTIONS, Database
+from service.kit.db.database import CONNECTIONS, Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.db.server import tell_connections
 from service.kit.errors import SettingsError
-from service.kit.groupcommit import GroupCommit
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import guarded_session
-from service.kit.keys import derive
-from service.kit.names import Names
-from service.kit.sealing import SealBroken, Sealer
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import guarded_session
+from service.kit.http.resolver import Names
+from service.kit.process.shutdown import Closing
+from service.kit.process.watchdog import watched
+from service.kit.security.keys import derive
+from service.kit.security.sealing import SealBroken, Sealer
+from service.kit.security.tokens import Tokens
 from service.kit.system_clock import system_clock
-from service.kit.tokens import Tokens
-from service.kit.watchdog import watched
 from service.media.links import MediaLinks
 from service.media.room import Rooms
 from service.media.store import Store, store_from

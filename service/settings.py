@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from service.detectors.vendor import VendorSettings
-from service.kit.database import CONNECTIONS, normalise_url
+from service.kit.db.database import CONNECTIONS, normalise_url
+from service.kit.db.patience import Patience
 from service.kit.environment import BaseUrl, Bytes, Days, FromEnvironment, Keys, Networks, Numbers, Seconds, sentences
 from service.kit.errors import SettingsError
-from service.kit.patience import Patience
 from service.vendors import VENDORS
 
 _WEB_CONNECTIONS, _WORKER_CONNECTIONS = 4, 6

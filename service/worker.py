@@ -13,14 +13,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.dead_workers import dead_workers, free_every_lease, free_leases_of, holder_of
-from service.kit.database import normalise_url
-from service.kit.due import NextDue, due_now, seconds_until_next
-from service.kit.failing import Failing
-from service.kit.heartbeat import beat
+from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
+from service.kit.db.database import normalise_url
+from service.kit.db.due import NextDue, due_now, seconds_until_next
+from service.kit.db.server import MOST_SECONDS, clock_skew
 from service.kit.ids import new_id
-from service.kit.metrics import Count, counted, process_name
-from service.kit.skew import MOST_SECONDS, clock_skew
-from service.kit.wake import HEARD_SWEEP_SECONDS
+from service.kit.process.heartbeat import beat
+from service.kit.telemetry.failing import Failing
+from service.kit.telemetry.metrics import Count, counted, process_name
 from service.loops import Loop, Loops
 from service.resources import Resources, open_resources
 from service.settings import Settings
@@ -111,7 +111,7 @@ class Worker:
         if database.is_sqlite:
             database.wake.sweep_seconds = HEARD_SWEEP_SECONDS  # all writers are in this process
             return _SWEEP_SECONDS
-        from service.kit.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen  # noqa: PLC0415 - see `kit.postgres`
+        from service.kit.db.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen  # noqa: PLC0415 - see `kit.postgres`
 
         url = normalise_url(settings.database_listen_url or settings.database_url)
         hears = await can_hear(url, database.url, database.patience)

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from service.kit.database import Database
-from service.kit.migrate import upgrade
+from service.kit.db.database import Database
+from service.kit.schema.migrate import upgrade
 from tests import postgres
 from tests.compiled import share_compiled_statements
 from tests.emptied import SharedDatabase

@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 
 _TEMPLATE = "relay_template"
 _START_SECONDS = 60

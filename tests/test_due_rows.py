@@ -10,10 +10,10 @@ from sqlmodel import Session, SQLModel
 
 from service.callbacks.models import Callback
 from service.callbacks.process import CallbackProcessor
-from service.kit.columns import table_of
-from service.kit.database import Database
-from service.kit.due import NextDue
-from service.kit.wake import HEARD_SWEEP_SECONDS
+from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
+from service.kit.db.due import NextDue
 from service.runs.state.models import Certificate, Detection, Run
 from service.spending.models import Gate
 from service.webhooks.models import Delivery, Endpoint

@@ -4,7 +4,7 @@ import ssl
 
 import httpx
 
-from service.kit.http import OneShotTransport
+from service.kit.http.one_shot import OneShotTransport
 
 
 def test_all_who_trust_the_same_have_one_context_and_it_verifies() -> None:

@@ -14,9 +14,9 @@ from service import loops
 from service.callbacks.process import CallbackProcessor
 from service.detections.delay import untold_delays
 from service.detections.expire import overdue_runs
-from service.kit.alone import MOST_LEFT_OUT, ROWS_FAILED
-from service.kit.database import Database
-from service.kit.heartbeat import Worker as Row
+from service.kit.db.alone import MOST_LEFT_OUT, ROWS_FAILED
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import Worker as Row
 from service.kit.system_clock import system_clock
 from service.loops import Loop
 from service.resources import open_resources

@@ -3,7 +3,7 @@
 The steps that first made them locked the table meanwhile. Where they have run, the indexes are there, and stay.
 """
 
-from service.kit.indexes import build_index, drop_index
+from service.kit.schema.indexes import build_index, drop_index
 
 revision = "20261128"
 down_revision = "20261127"

@@ -1,6 +1,6 @@
 """What an account's audio comes to is summed up from indexes alone."""
 
-from service.kit.indexes import build_index, drop_index
+from service.kit.schema.indexes import build_index, drop_index
 
 revision = "20261129"
 down_revision = "20261128"

@@ -1,6 +1,6 @@
 """What was seen of runs, and deliveries that ended, are found by their age."""
 
-from service.kit.indexes import build_index, drop_index
+from service.kit.schema.indexes import build_index, drop_index
 
 revision = "20261130"
 down_revision = "20261129"

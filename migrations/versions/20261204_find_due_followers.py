@@ -1,6 +1,6 @@
 """Runs whose followers are to learn of their end are found by an index, built while others go on."""
 
-from service.kit.indexes import build_index, drop_index
+from service.kit.schema.indexes import build_index, drop_index
 
 revision = "20261204"
 down_revision = "20261203"

@@ -14,9 +14,9 @@ from typing import Any
 from sqlmodel import Session, col, delete, select
 
 from service.accounts.models import Idempotency
-from service.kit.database import try_serialise
+from service.kit.db.database import try_serialise
 from service.kit.errors import CallerError
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
 
 KEPT = timedelta(hours=24)
 PURPOSE = "idempotency"

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from service.accounts.models import Account, Audit
-from service.kit.database import insert_ignoring_conflicts
+from service.kit.db.database import insert_ignoring_conflicts
 from service.kit.errors import CallerError
 from service.kit.ids import new_id
 

@@ -2,6 +2,6 @@
 
 from service.accounts.idempotency import PURPOSE, owner_of
 from service.accounts.models import Idempotency
-from service.kit.resealing import Sealed
+from service.kit.security.resealing import Sealed
 
 SEALED = (Sealed(Idempotency, "id", "answer", PURPOSE, owner_of),)

@@ -24,9 +24,9 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.enums import Authenticity
 from service.kit.clock import milliseconds_between
 from service.kit.errors import CallerError, not_found
-from service.kit.failing import Failing
-from service.kit.metrics import Count
-from service.kit.tokens import BadToken
+from service.kit.security.tokens import BadToken
+from service.kit.telemetry.failing import Failing
+from service.kit.telemetry.metrics import Count
 
 log = structlog.get_logger()
 

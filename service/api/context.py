@@ -17,12 +17,12 @@ from service.callbacks.addresses import KnownAddresses
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers
 from service.kit.clock import Clock
-from service.kit.closing import Closing
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.guard import GuardPolicy
-from service.kit.sealing import Sealer
-from service.kit.tokens import Tokens
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.http.guard import GuardPolicy
+from service.kit.process.shutdown import Closing
+from service.kit.security.sealing import Sealer
+from service.kit.security.tokens import Tokens
 from service.media.ingest import MAX_BYTES
 from service.media.links import MediaGrant, MediaLinks
 from service.media.room import Rooms

@@ -33,9 +33,9 @@ from service.api.context import Context, context_of
 from service.api.idempotent import answer_once, first_answer
 from service.detections.queries import find_detection, first_result, has_ended, result_of
 from service.detections.submit import Question, submit, unknown_names
+from service.kit.concurrency.wake import Sleeper
 from service.kit.errors import CallerError, Problem, bad_parameters, not_found
-from service.kit.guarded_http import MAX_URL_CHARACTERS, RefusedUrl, check_url
-from service.kit.wake import Sleeper
+from service.kit.http.guarded import MAX_URL_CHARACTERS, RefusedUrl, check_url
 from service.media.fetch import file_name
 from service.runs.topics import topic_of
 from service.verdicts.votes import Rule

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJs
 from service.api.bodies import invalid, parse_object, validated
 from service.events.types import FAMILIES, EventType, is_filter, why_no_filter
 from service.kit.errors import CallerError, Problem
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import RefusedUrl, check_url
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import RefusedUrl, check_url
 
 M = TypeVar("M", bound=BaseModel)
 

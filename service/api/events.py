@@ -11,7 +11,7 @@ from service.api.parameters import Parameters
 from service.events.feed import BEGINNING, Mark, event_object, find_event, read_page
 from service.events.types import is_filter, why_no_filter
 from service.kit.errors import not_found
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 
 _LONGEST_CURSOR = 2000
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 _PARAMETER = re.compile(rb"""; *([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"]*)""")
 _EXTENDED = re.compile(rb"(utf-8|iso-8859-1)'[^']*'(\S*)", re.IGNORECASE)
 _WORDS = re.compile(r"=\?[^?\s]+\?[bq]\?[^?\s]*\?=(?:\s+=\?[^?\s]+\?[bq]\?[^?\s]*\?=)*", re.IGNORECASE)
-_ESCAPED = re.compile(r"%(0[0-9A-F]|1[0-9A-F]|22|7F)")  # what `kit/forms` writes so, and no more
+_ESCAPED = re.compile(r"%(0[0-9A-F]|1[0-9A-F]|22|7F)")  # what `kit/http/multipart` writes so, and no more
 
 
 def file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from service.api.context import Context, context_of
 from service.api.waits import workers
 from service.kit.faults import Fault
-from service.kit.revisions import is_known, revision_in
+from service.kit.schema.revisions import is_known, revision_in
 
 _PATIENCE_SECONDS = 5
 _FRESH = timedelta(seconds=60)

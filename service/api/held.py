@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.kit.concurrency.shared_reads import SharedReads
 from service.kit.errors import CallerError
-from service.kit.shared_reads import SharedReads
 
 MOST_A_KEY = 20
 _RETRY_SECONDS = 5

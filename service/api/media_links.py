@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from service.api.context import Context, context_of
 from service.kit.errors import CallerError, not_found
-from service.kit.tokens import BadToken
+from service.kit.security.tokens import BadToken
 from service.media.ingest import clean_name
 from service.media.links import MediaGrant
 from service.media.store import MediaMissing

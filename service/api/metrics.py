@@ -16,10 +16,19 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import context_of
+from service.kit.db.backlog import Waiting
 from service.kit.errors import CallerError
-from service.kit.heartbeat import Worker
-from service.kit.metrics import CONTENT_TYPE, Count, Family, counted, counter_families, process_name, rendered, series
-from service.kit.waiting import Waiting
+from service.kit.process.heartbeat import Worker
+from service.kit.telemetry.metrics import (
+    CONTENT_TYPE,
+    Count,
+    Family,
+    counted,
+    counter_families,
+    process_name,
+    rendered,
+    series,
+)
 
 REQUESTS = Count("relay_http_requests_total", "Requests answered.", "method", "route", "status")
 SECONDS = Count("relay_http_request_seconds_total", "Seconds from a request to the end of its answer.", "route")

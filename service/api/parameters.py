@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 
 from service.kit.errors import CallerError, Problem, bad_parameters
 from service.kit.paging import Page, page_from
-from service.kit.tokens import Tokens
+from service.kit.security.tokens import Tokens
 
 W = TypeVar("W", bound=StrEnum)
 

@@ -19,10 +19,9 @@ from starlette.responses import JSONResponse, Response
 
 from service.api.addresses import allowed_methods, no_such_address
 from service.api.request_ids import HEADER, request_id_of
-from service.kit.database import Overdue
-from service.kit.errors import CallerError, Problem
-from service.kit.failing import Failing
+from service.kit.errors import CallerError, Overdue, Problem
 from service.kit.faults import Fault, fault_of
+from service.kit.telemetry.failing import Failing
 
 _log = structlog.get_logger()
 _NO_SUCH_ADDRESS, _NO_SUCH_METHOD = 404, 405

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from service.accounts.api_keys import authenticate
 from service.api.context import Context, context_of
 from service.api.problems import FAULTS
+from service.kit.concurrency.wake import Sleeper
 from service.kit.faults import fault_of
-from service.kit.wake import Sleeper
 
 _AGAIN_SECONDS = 1.0
 _HEARTBEAT = b": still here\n\n"

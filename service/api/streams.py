@@ -18,7 +18,7 @@ from service.events.feed import Mark, event_object, find_event, mark_of, newest_
 from service.events.outbox import topic_of_feed
 from service.events.types import takes
 from service.kit.errors import Problem, bad_parameters
-from service.kit.tokens import Tokens
+from service.kit.security.tokens import Tokens
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline
 from service.timeline.seen import Seen

@@ -11,9 +11,9 @@ from sqlmodel import Session, col, select
 from service.callbacks.backlog import callbacks_waiting
 from service.detections.backlog import detections_waiting
 from service.events.backlog import events_waiting
-from service.kit.database import Database
-from service.kit.heartbeat import Worker
-from service.kit.waiting import Waiting
+from service.kit.db.backlog import Waiting
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import Worker
 from service.webhooks.backlog import deliveries_waiting
 
 _REMEMBERED = timedelta(hours=1)

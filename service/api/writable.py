@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.api.problems import FAULTS
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.faults import Fault, fault_of
 from service.media.store import Store
 from service.media.writable import try_to_write

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, or_, select
 
 from service.callbacks.models import CallbackAddress
-from service.kit.database import Database, serialise
+from service.kit.db.database import Database, serialise
 from service.kit.ids import new_id
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
 
 PURPOSE = "callback-address"
 _REMEMBERED = timedelta(minutes=1)

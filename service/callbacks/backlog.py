@@ -7,8 +7,8 @@ from sqlalchemy import select, text, union_all
 from sqlmodel import Session
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.kit.columns import table_of
-from service.kit.waiting import MOST, Waiting, measured, waiting
+from service.kit.db.backlog import MOST, Waiting, measured, waiting
+from service.kit.db.columns import table_of
 from service.runs.outcomes import CallbackState
 
 _ASIDE = (CallbackState.PARKED, CallbackState.QUARANTINED, CallbackState.STUCK)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from service.callbacks.models import Callback
 from service.detectors.port import Raw
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.extensions import AnnouncedCertificate, IssuesCertificates
 from service.detectors.reading import Reading
-from service.kit.columns import table_of
-from service.kit.database import wakes
+from service.kit.db.columns import table_of
+from service.kit.db.database import wakes
 from service.kit.ids import is_id
 from service.runs.filename_match import run_named_in
 from service.runs.outcomes import CallbackState

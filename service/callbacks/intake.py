@@ -24,8 +24,8 @@ from service.callbacks.quarantine import (
     drop_oldest,
     room_for_strangers,
 )
-from service.kit.columns import table_of
-from service.kit.database import after_commit, insert_ignoring_conflicts_on, wakes
+from service.kit.db.columns import table_of
+from service.kit.db.database import after_commit, insert_ignoring_conflicts_on, wakes
 from service.kit.ids import new_id
 from service.runs.outcomes import CallbackState
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.columns import UtcTime
+from service.kit.db.columns import UtcTime
 
 CALLBACK_WAITING = "state = 'due'"
 CALLBACK_SET_ASIDE = "state IN ('quarantined', 'ignored')"

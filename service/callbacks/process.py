@@ -20,13 +20,13 @@ from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.settle import ReadCallback, note_failure, process_callbacks
 from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.enums import Authenticity, Via
-from service.kit.claims import claim
 from service.kit.clock import Clock
-from service.kit.columns import table_of
-from service.kit.database import Database
-from service.kit.failing import Failing
+from service.kit.db.claims import claim
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.kit.faults import fault_of
 from service.kit.ids import new_id
+from service.kit.telemetry.failing import Failing
 from service.runs.filename_match import as_asked
 from service.runs.inputs import VendorAnswer
 from service.runs.outcomes import CallbackState

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 
 _PURPOSE = "callback"
 

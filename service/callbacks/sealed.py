@@ -2,6 +2,6 @@
 
 from service.callbacks.addresses import PURPOSE
 from service.callbacks.models import CallbackAddress
-from service.kit.resealing import Sealed
+from service.kit.security.resealing import Sealed
 
 SEALED = (Sealed(CallbackAddress, "id", "sealed_token", PURPOSE, lambda row: str(row.id)),)

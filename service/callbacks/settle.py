@@ -22,8 +22,8 @@ from service.callbacks.intake import TOPIC
 from service.callbacks.models import Callback
 from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.detectors.reading import Reading
-from service.kit.columns import table_of
-from service.kit.database import wakes
+from service.kit.db.columns import table_of
+from service.kit.db.database import wakes
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackReceived, VendorAnswer
 from service.runs.load.load import load

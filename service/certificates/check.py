@@ -15,12 +15,12 @@ from service.detectors.exchange import VendorError
 from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.kit.alone import Alone
 from service.kit.backoff import growing
-from service.kit.claims import claim
 from service.kit.clock import Clock, seconds
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.db.alone import Alone
+from service.kit.db.claims import claim
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
 from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState

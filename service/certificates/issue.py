@@ -19,7 +19,7 @@ from service.detectors.reading import Reading, Refs
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.kit.clock import seconds
-from service.kit.database import wakes
+from service.kit.db.database import wakes
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.runs.load.load_facts import run_row, runs_of

@@ -149,7 +149,7 @@ def _versions(against: str | None) -> "Iterator[Sequence[Version]]":
 def _failures_told() -> Iterator[None]:
     """Tell what went wrong in a line, and end with 1; 130 where it was interrupted."""
     from service.bench.driving.generator import BenchError  # noqa: PLC0415
-    from service.kit.logs import set_up_logs  # noqa: PLC0415
+    from service.kit.telemetry.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs("console", level=_WARNING)
     try:

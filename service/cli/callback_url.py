@@ -9,7 +9,7 @@ import typer
 from service.callbacks.addresses import address_token, rotate_address
 from service.cli.start import open_database
 from service.kit.errors import SettingsError
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS

@@ -13,7 +13,7 @@ import httpx
 
 from service.cli.demo_screen import Screen
 from service.cli.demo_service import Customer, running_service
-from service.kit.logs import set_up_logs
+from service.kit.telemetry.logs import set_up_logs
 from service.sandbox.receiver import Received
 from service.sandbox.track import write_track
 

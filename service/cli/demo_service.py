@@ -14,8 +14,8 @@ from service.accounts import api_keys
 from service.accounts.register import account_named
 from service.app import create
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.database import Database
-from service.kit.migrate import upgrade
+from service.kit.db.database import Database
+from service.kit.schema.migrate import upgrade
 from service.kit.system_clock import system_clock
 from service.sandbox.receiver import Receiver
 from service.settings import Settings, load_settings

@@ -17,11 +17,11 @@ from service.cli.dev_settings import dev_settings
 from service.cli.serving import free_socket, serving, url_of
 from service.cli.start import ready_to_serve
 from service.cli.web import hold_sqlite
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import SettingsError
-from service.kit.logs import set_up_logs
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 from service.kit.system_clock import system_clock
+from service.kit.telemetry.logs import set_up_logs
 from service.settings import Settings
 from service.worker import working
 

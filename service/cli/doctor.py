@@ -12,7 +12,7 @@ from service.cli.checks.finding import Check, Finding, Level, World, fail, warn
 from service.cli.checks.table import CHECKS
 from service.cli.dev_settings import settings_found
 from service.detectors.exchange import Exchange
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import SettingsError
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from service.kit.closing import Closing
+from service.kit.process.shutdown import Closing
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -14,7 +14,7 @@ from service.cli.checks.finding import FRESH
 from service.cli.start import in_a_line, open_database
 from service.kit.clock import Clock
 from service.kit.errors import SettingsError
-from service.kit.heartbeat import last_beat
+from service.kit.process.heartbeat import last_beat
 from service.kit.system_clock import system_clock
 from service.settings import Settings, load_settings
 

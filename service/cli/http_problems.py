@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.security import ALWAYS
 from service.kit.ids import new_id
-from service.kit.metrics import Count
+from service.kit.telemetry.metrics import Count
 
 REFUSED: Final = Count(
     "relay_http_refused_total", "Requests refused before they had reached an address.", "status", "code"

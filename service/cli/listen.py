@@ -23,7 +23,7 @@ from service.cli.plain_text import printable
 from service.events.types import is_filter, takes, why_no_filter
 from service.kit.backoff import growing
 from service.kit.clock import milliseconds_between
-from service.kit.signatures import PREFIX, new_secret
+from service.kit.security.signatures import PREFIX, new_secret
 from service.kit.system_clock import system_clock
 from service.webhooks.signing import webhook_headers
 

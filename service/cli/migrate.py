@@ -2,7 +2,7 @@
 
 import sys
 
-from service.kit.migrate import current_revision, upgrade
+from service.kit.schema.migrate import current_revision, upgrade
 from service.settings import load_settings
 
 

@@ -12,7 +12,7 @@ from service.detectors.exchange import Exchange, VendorError
 from service.detectors.extensions import ReportsAccount
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings

@@ -12,8 +12,8 @@ import typer
 from service.cli.start import ready_to_serve
 from service.kit.clock import seconds
 from service.kit.ids import is_id
-from service.kit.logs import set_up_logs
 from service.kit.system_clock import system_clock
+from service.kit.telemetry.logs import set_up_logs
 from service.reprocess.renormalise import Tally, Wanted, renormalise
 from service.resources import open_resources
 from service.settings import Settings, load_settings

@@ -8,9 +8,9 @@ from typing import Any
 from service.accounts.sealed import SEALED as ACCOUNTS
 from service.callbacks.sealed import SEALED as CALLBACKS
 from service.cli.start import open_database
-from service.kit.database import Database
-from service.kit.resealing import Sealed, reseal
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.resealing import Sealed, reseal
+from service.kit.security.sealing import Sealer
 from service.settings import load_settings
 from service.webhooks.sealed import SEALED as WEBHOOKS
 

@@ -18,10 +18,10 @@ from sqlmodel import Session, col, select
 
 from service.callbacks.addresses import PURPOSE
 from service.callbacks.models import CallbackAddress
-from service.kit.database import Database, normalise_url
+from service.kit.db.database import Database, normalise_url
 from service.kit.errors import SettingsError
-from service.kit.revisions import MigrationBlocked, SchemaUnknown, head_revision, is_known, revision_in
-from service.kit.sealing import SealBroken, Sealer
+from service.kit.schema.revisions import MigrationBlocked, SchemaUnknown, head_revision, is_known, revision_in
+from service.kit.security.sealing import SealBroken, Sealer
 from service.settings import Settings
 from service.spending.prices import load_prices
 

@@ -16,10 +16,10 @@ from service.app import Beside, create
 from service.cli.ending import end_well, told_of_the_end
 from service.cli.serving import how_to_serve
 from service.cli.start import ready_to_serve
-from service.kit.database import normalise_url
+from service.kit.db.database import normalise_url
 from service.kit.errors import SettingsError
-from service.kit.garbage import settle_collector
-from service.kit.logs import set_up_logs
+from service.kit.process.garbage import settle_collector
+from service.kit.telemetry.logs import set_up_logs
 from service.resources import Resources
 from service.settings import Settings, load_settings
 from service.worker import working
@@ -89,7 +89,7 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 @contextlib.asynccontextmanager
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
     """Who waits in this process for a detection or an event wakes when another process commits one, or soon after."""
-    from service.kit.listen import hear  # noqa: PLC0415 - see `kit.postgres`
+    from service.kit.db.listen import hear  # noqa: PLC0415 - see `kit.postgres`
 
     url, database = normalise_url(settings.database_listen_url or settings.database_url), resources.database
     task = asyncio.create_task(hear(url, database.url, database.wake, database.patience), name="listen")

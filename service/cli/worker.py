@@ -5,8 +5,8 @@ import asyncio
 from service.cli.ending import end_well
 from service.cli.start import ready_to_serve, wait_for_schema
 from service.kit.errors import SettingsError
-from service.kit.garbage import settle_collector
-from service.kit.logs import set_up_logs
+from service.kit.process.garbage import settle_collector
+from service.kit.telemetry.logs import set_up_logs
 from service.settings import load_settings
 from service.worker import work
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
-from service.kit.columns import table_of
-from service.kit.waiting import Waiting, waiting
+from service.kit.db.backlog import Waiting, waiting
+from service.kit.db.columns import table_of
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
 

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from service.detections.queries import has_ended
 from service.detectors.enums import Verdict
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.kit.paging import Page, windowed, within
 from service.media.models import Media
 from service.runs.load.load_facts import detection_facts, run_facts

@@ -22,8 +22,8 @@ import httpx
 from service.detectors.port import Raw
 from service.detectors.redaction import Redactor, no_redaction
 from service.kit.clock import Clock
-from service.kit.forms import FileForm
-from service.kit.http import OneShotTransport
+from service.kit.http.multipart import FileForm
+from service.kit.http.one_shot import OneShotTransport
 from service.kit.system_clock import system_clock
 
 # A key outside ASCII fails as `UnicodeEncodeError` while the request is still being written down.

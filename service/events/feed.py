@@ -16,7 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service.events.models import Event
 from service.events.types import EventType, takes
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.kit.ids import is_id
 from service.kit.paging import WINDOW
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from service.kit.columns import Serial, UtcTime
+from service.kit.db.columns import Serial, UtcTime
 
 
 class Event(SQLModel, table=True):

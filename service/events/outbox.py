@@ -16,10 +16,10 @@ from service.events.draft import Draft
 from service.events.models import Event
 from service.events.types import EventType
 from service.kit.clock import rfc3339
-from service.kit.columns import table_of
-from service.kit.database import wakes
+from service.kit.db.bulk import InsertMany
+from service.kit.db.columns import table_of
+from service.kit.db.database import wakes
 from service.kit.ids import new_id
-from service.kit.many import InsertMany
 
 TOPIC = "events"
 

@@ -3,6 +3,7 @@
 RelayError
 ├── CallerError      the request was wrong; the caller can mend it   (raised by rooms, answered by doors)
 ├── VendorError      in `detectors/exchange`: the vendor, or the way there
+├── Overdue          the database did not answer in time; the same call may succeed later
 └── SettingsError    the operator's settings; the process does not start
 """
 
@@ -40,6 +41,10 @@ class CallerError(RelayError):
         self.status = status
         self.problems = problems
         self.headers = headers or {}
+
+
+class Overdue(RelayError):  # noqa: N818 - it says what happened
+    """A call did not get its turn, or no answer, in the time it may take."""
 
 
 class SettingsError(RelayError):

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.kit.database import Overdue
+from service.kit.errors import Overdue
 
 
 class Fault(Enum):
@@ -44,6 +44,8 @@ _OF_SQLSTATE_CLASS = {"08": Fault.UNAVAILABLE, "53": Fault.OVERLOADED, "57": Fau
 _NO_ROOM = re.compile(
     r"too many (clients|connections)|remaining connection slots|no more connections|query_wait_timeout"
 )
+# PostgreSQL manual, appendix A: connection exceptions, and the server's shutting down or starting up.
+_LOST = ("08", "57P")
 _OF_SQLITE = {
     "SQLITE_BUSY": Fault.OVERLOADED,
     "SQLITE_LOCKED": Fault.OVERLOADED,
@@ -68,6 +70,12 @@ _OF_SYSTEM = {
 def fault_of(error: BaseException) -> Fault | None:
     """What passes and was the cause of `error`, if anything."""
     return next((fault for one in _causes(error) if (fault := _fault(one)) is not None), None)
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Return True if the database went away: what was to be written may be tried again over another connection."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state.startswith(_LOST)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

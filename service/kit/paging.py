@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session
 
 from service.kit.errors import Problem, bad_parameters
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 
 Row = TypeVar("Row")
 T = TypeVar("T")

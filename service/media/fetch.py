@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import aiohttp
 from yarl import URL
 
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import Blocked, CheckedUrl, RefusedUrl, blocked_by, check_url
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import Blocked, CheckedUrl, RefusedUrl, blocked_by, check_url
 
 _HEADERS = {"User-Agent": "VerdictRelay/1", "Accept": "*/*", "Accept-Encoding": "identity"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, case
 from sqlmodel import Session, col, select, update
 
 from service.kit.clock import Clock
-from service.kit.database import Database, insert_ignoring_conflicts
+from service.kit.db.database import Database, insert_ignoring_conflicts
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.media.duration import duration_ms

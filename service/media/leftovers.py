@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from sqlmodel import Session, col, or_, select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.ids import created_at
 from service.media.ingest import STAGED
 from service.media.models import Media

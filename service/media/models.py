@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.columns import UtcTime
+from service.kit.db.columns import UtcTime
 
 MEDIA_KEPT = "erased_at IS NULL"
 

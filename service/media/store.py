@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sqlmodel import Session, col, delete, select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import RelayError
 from service.media.models import MediaChunk
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlmodel import Session, col, delete
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import MediaChunk
 from service.media.store import FileStore, Store
 

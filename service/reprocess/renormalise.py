@@ -14,7 +14,7 @@ import structlog
 from sqlmodel import Session, col, or_, select
 
 from service.kit.clock import Clock
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.reprocess.reread import Left, Reread, answer_of, facts_today, reread
 from service.runs import inputs
 from service.runs.inputs import ReadAgain

@@ -9,11 +9,11 @@ import structlog
 from sqlmodel import Session, col, select, text
 
 from service.accounts.models import Audit
-from service.kit.alone import Alone
 from service.kit.clock import Clock
-from service.kit.database import Database
-from service.kit.failing import Failing
+from service.kit.db.alone import Alone
+from service.kit.db.database import Database
 from service.kit.faults import Fault, fault_of
+from service.kit.telemetry.failing import Failing
 from service.media.erase import mark_erased, note_deleted
 from service.media.leftovers import Leftovers
 from service.media.models import Media

@@ -9,8 +9,8 @@ from sqlmodel import Session, SQLModel, col, select
 
 from service.accounts.models import Idempotency
 from service.callbacks.models import CALLBACK_SET_ASIDE, CALLBACK_SETTLED, Callback
-from service.kit.columns import table_of
-from service.kit.heartbeat import Worker
+from service.kit.db.columns import table_of
+from service.kit.process.heartbeat import Worker
 from service.media.models import Media
 from service.runs.outcomes import CallbackState
 from service.runs.state.models import Detection, Observation, RawBody, Run

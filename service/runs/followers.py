@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy import bindparam, or_, select, text, update
 from sqlmodel import Session
 
-from service.kit.alone import Alone
 from service.kit.clock import Clock
-from service.kit.database import Database
+from service.kit.db.alone import Alone
+from service.kit.db.database import Database
 from service.runs.inputs import LeaderEnded
 from service.runs.policy import DetectionPolicy
 from service.runs.state.models import FOLLOWERS_DUE

@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from service.kit.clock import Clock
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.lost import is_lost
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.faults import is_lost
 from service.runs.inputs import Input
 from service.runs.policy import DetectionPolicy
 from service.runs.step import Done, Missed, Work, step

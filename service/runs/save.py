@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, update
 from sqlmodel import Session
 
-from service.kit.database import insert_ignoring_conflicts, wakes
+from service.kit.db.database import insert_ignoring_conflicts, wakes
 from service.kit.ids import new_id
 from service.runs.decide.workbench import Decision
 from service.runs.load.snapshot import Snapshot

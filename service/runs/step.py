@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
-from service.kit.database import wakes
+from service.kit.db.database import wakes
 from service.runs import inputs
 from service.runs.decide import decide
 from service.runs.decide.rules.submission import LEFT

@@ -5,7 +5,7 @@ from typing import Final
 
 import aiohttp
 
-from service.kit.names import Names
+from service.kit.http.resolver import Names
 
 _POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _CHUNK_BYTES: Final = 64 * 1024

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, bindparam, exists
 from sqlmodel import Session, col, select
 
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.spending.allowance import BudgetUsage, why_not
 from service.spending.ledger import spent
 from service.spending.models import Budget

@@ -14,9 +14,9 @@ from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
 from service.detectors.catalogue import Limits
-from service.kit.columns import table_of
-from service.kit.database import after_commit, insert_ignoring_conflicts
-from service.kit.metrics import Count
+from service.kit.db.columns import table_of
+from service.kit.db.database import after_commit, insert_ignoring_conflicts
+from service.kit.telemetry.metrics import Count
 from service.spending.circuit import Circuit
 from service.spending.gates import OUT_OF_CREDIT, leave_later
 from service.spending.hearing import Heard, hear, news_of

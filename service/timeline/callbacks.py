@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from service.callbacks.models import Callback
 from service.kit.clock import rfc3339
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.runs.outcomes import CallbackState
 from service.runs.state.models import Run
 from service.timeline.fact import Fact

@@ -16,8 +16,8 @@ from sqlmodel import Session
 
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.kit.clock import seconds
-from service.kit.metrics import Count
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
+from service.kit.telemetry.metrics import Count
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
 from service.runs.state.rows import RunRow

@@ -14,9 +14,9 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.exchange import VendorError
 from service.detectors.extensions import ReportsAccount
 from service.detectors.port import Refused
-from service.kit.alone import Alone
 from service.kit.clock import Clock
-from service.kit.database import Database
+from service.kit.db.alone import Alone
+from service.kit.db.database import Database
 from service.spending.lock import note_heard
 from service.spending.single import let_quota_look, quota_look_is_due, told_by
 

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from service.detectors.catalogue import Catalogue
 from service.kit.clock import seconds
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
 from service.runs.state.rows import MediaRow, RunRow
 from service.runs.state.tables import DETECTION, MEDIA, MEDIA_COLUMNS, RUN, RUN_COLUMNS
 from service.spending.budgets import has_budget

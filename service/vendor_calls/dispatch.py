@@ -17,10 +17,10 @@ from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
 from service.kit.clock import Clock, milliseconds_between
-from service.kit.database import Database
-from service.kit.metrics import Count
-from service.kit.shares import Shares
-from service.kit.talks import Cut, Talks
+from service.kit.concurrency.shares import Shares
+from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.db.database import Database
+from service.kit.telemetry.metrics import Count
 from service.runs.inputs import Deferred, GivenUp, Released, SubmissionAttempt, SubmissionOutcome
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner

@@ -14,16 +14,16 @@ import aiohttp
 import structlog
 from sqlmodel import Session, col, select
 
-from service.kit.claims import claim
 from service.kit.clock import Clock, milliseconds_between, seconds
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.concurrency.shares import Shares
+from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.db.claims import claim
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
-from service.kit.guard import GuardPolicy
-from service.kit.metrics import Count
-from service.kit.names import on_behalf_of
-from service.kit.shares import Shares
-from service.kit.talks import Cut, Talks
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.resolver import on_behalf_of
+from service.kit.telemetry.metrics import Count
 from service.media.fetch import SourceTooLarge, SourceUnreachable, open_source
 from service.media.ingest import MAX_BYTES, take_in
 from service.media.models import Media

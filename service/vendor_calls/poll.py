@@ -18,10 +18,10 @@ from service.detectors.exchange import VendorError
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.clock import Clock, milliseconds_between
-from service.kit.database import Database
-from service.kit.metrics import Count
-from service.kit.shares import Shares
-from service.kit.talks import Cut, Talks
+from service.kit.concurrency.shares import Shares
+from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.db.database import Database
+from service.kit.telemetry.metrics import Count
 from service.runs.filename_match import as_asked, of_this_run
 from service.runs.inputs import Polled, PollReleased, VendorAnswer
 from service.runs.policy import DetectionPolicy

@@ -18,8 +18,8 @@ from service.detectors.extensions import ReadsFirstAnswers
 from service.detectors.port import Accepted, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
 from service.kit.clock import Clock, seconds
-from service.kit.database import Database
-from service.kit.talks import Cut, Talks
+from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.db.database import Database
 from service.runs.inputs import (
     AnsweredAtOnce,
     Deferred,

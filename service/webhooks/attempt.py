@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from service.kit.guarded_http import was_blocked
-from service.kit.head_first import start_of_body
-from service.kit.steps import TLS_BROKE, steps_told_to
+from service.kit.http.guarded import was_blocked
+from service.kit.http.head_first import start_of_body
+from service.kit.http.steps import TLS_BROKE, steps_told_to
 from service.webhooks.phases import ANSWERED, Phase, Stopwatch
 
 _EXCERPT_BYTES, _EXCERPT_SECONDS = 4096, 1.0

@@ -6,8 +6,8 @@ from sqlalchemy import TextClause, select, text, union_all
 from sqlmodel import Session
 
 from service.events.models import Event
-from service.kit.columns import table_of
-from service.kit.waiting import MOST, Waiting, measured, waiting
+from service.kit.db.backlog import MOST, Waiting, measured, waiting
+from service.kit.db.columns import table_of
 from service.webhooks.models import DELIVERY_BLOCKED, DELIVERY_HELD, DELIVERY_WAITING, Delivery
 
 

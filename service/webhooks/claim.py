@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, text, update
 from sqlmodel import Session
 
-from service.kit.among import among
-from service.kit.claims import claim_these
-from service.kit.columns import table_of
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
+from service.kit.db.among import among
+from service.kit.db.claims import claim_these
+from service.kit.db.columns import table_of
 from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
 from service.webhooks.parcels import Leased, Parcel, load_events, load_targets, parcels_of
 from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState

@@ -17,14 +17,14 @@ from sqlmodel import Session
 
 from service.kit.backoff import Random
 from service.kit.clock import Clock, seconds
-from service.kit.database import Database, wakes
-from service.kit.groupcommit import GroupCommit
+from service.kit.concurrency.shares import Shares
+from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.db.database import Database, wakes
+from service.kit.db.group_commit import GroupCommit
+from service.kit.http.resolver import on_behalf_of
 from service.kit.ids import new_id
-from service.kit.metrics import Count
-from service.kit.names import on_behalf_of
-from service.kit.sealing import Sealer
-from service.kit.shares import Shares
-from service.kit.talks import Cut, Talks
+from service.kit.security.sealing import Sealer
+from service.kit.telemetry.metrics import Count
 from service.webhooks.attempt import Outcome, attempt
 from service.webhooks.claim import hand_back, put_aside
 from service.webhooks.fanout import TOPIC

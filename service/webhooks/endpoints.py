@@ -9,12 +9,12 @@ from typing import Any
 from sqlmodel import Session, col, func, select, update
 
 from service.kit.clock import rfc3339
-from service.kit.columns import table_of
-from service.kit.database import serialise
+from service.kit.db.columns import table_of
+from service.kit.db.database import serialise
 from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
 from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.rotate import add_secret
 from service.webhooks.signing import HEADERS_PURPOSE, open_headers

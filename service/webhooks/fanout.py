@@ -11,11 +11,11 @@ from sqlmodel import Session
 
 from service.events.outbox import Recorded
 from service.events.types import EventType, takes
-from service.kit.among import among
-from service.kit.columns import table_of
-from service.kit.database import after_commit, wakes
+from service.kit.db.among import among
+from service.kit.db.bulk import InsertMany
+from service.kit.db.columns import table_of
+from service.kit.db.database import after_commit, wakes
 from service.kit.ids import new_id
-from service.kit.many import InsertMany
 from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.parcels import Leased
 from service.webhooks.states import UNFINISHED, DeliveryState, EndpointState

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
 from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState, EndpointState
 

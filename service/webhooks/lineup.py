@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, text, update
 from sqlmodel import Session
 
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.webhooks.hold import SLICE
 from service.webhooks.models import DELIVERY_WAITING, Delivery
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ColumnElement, Index, UniqueConstraint, literal_column, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.columns import UtcTime
+from service.kit.db.columns import UtcTime
 
 # Literal, as the indexes have them: a test holds them to the states.
 DELIVERY_WAITING = "state = 'due'"

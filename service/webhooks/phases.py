@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from service.kit.steps import CONNECTED, CONNECTING, DIALLED, LOOKED_UP, LOOKING_UP, SECURED, SECURING
+from service.kit.http.steps import CONNECTED, CONNECTING, DIALLED, LOOKED_UP, LOOKING_UP, SECURED, SECURING
 
 Phase = Literal["lookup", "connect", "handshake", "request", "answer"]
 """What a try was doing when it ended. `answer`: something had come back."""

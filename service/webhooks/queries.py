@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from service.events.models import Event
 from service.kit.clock import rfc3339
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
 from service.webhooks.models import Attempt, Delivery, Endpoint

@@ -9,10 +9,10 @@ from sqlalchemy import select, text
 from sqlmodel import Session
 
 from service.events.outbox import Outbox
-from service.kit.among import among
-from service.kit.columns import table_of
+from service.kit.db.among import among
+from service.kit.db.bulk import InsertMany, UpdateMany
+from service.kit.db.columns import table_of
 from service.kit.ids import new_id
-from service.kit.many import InsertMany, UpdateMany
 from service.webhooks.fanout import UNORDERED_AFTER_TRIES
 from service.webhooks.models import DELIVERY_WAITING, Attempt, Delivery, Endpoint
 from service.webhooks.parcels import Parcel

@@ -11,8 +11,8 @@ from typing import Any, cast
 from sqlalchemy import bindparam, select, text, update
 from sqlmodel import Session, and_, col, or_
 
-from service.kit.columns import table_of
-from service.kit.database import wakes
+from service.kit.db.columns import table_of
+from service.kit.db.database import wakes
 from service.kit.errors import CallerError
 from service.webhooks.fanout import TOPIC
 from service.webhooks.hold import SLICE

@@ -7,8 +7,8 @@ from sqlmodel import Session, col, or_, select
 
 from service.kit.errors import CallerError, RelayError
 from service.kit.ids import new_id
-from service.kit.sealing import Sealer
-from service.kit.signatures import new_secret
+from service.kit.security.sealing import Sealer
+from service.kit.security.signatures import new_secret
 from service.webhooks.models import Endpoint, EndpointSecret
 from service.webhooks.signing import SECRET_PURPOSE, open_secrets
 

@@ -1,6 +1,6 @@
 """What this room seals at rest."""
 
-from service.kit.resealing import Sealed
+from service.kit.security.resealing import Sealed
 from service.webhooks.models import Endpoint, EndpointSecret, SigningKey
 from service.webhooks.signing import HEADERS_PURPOSE, SECRET_PURPOSE, SIGNING_KEY_PURPOSE
 

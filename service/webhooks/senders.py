@@ -11,8 +11,8 @@ from typing import NamedTuple
 from yarl import URL
 
 from service.kit.errors import RelayError
-from service.kit.sealing import Sealer
-from service.kit.signatures import key_of
+from service.kit.security.sealing import Sealer
+from service.kit.security.signatures import key_of
 from service.webhooks.parcels import Target
 from service.webhooks.signing import FIXED_HEADERS, open_headers, open_secrets
 

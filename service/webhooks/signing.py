@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from service.kit.sealing import Sealer
-from service.kit.signatures import key_of, sign_with
+from service.kit.security.sealing import Sealer
+from service.kit.security.signatures import key_of, sign_with
 
 SECRET_PURPOSE = "endpoint-secret"  # noqa: S105 - the name of a purpose, not a secret
 HEADERS_PURPOSE = "endpoint-headers"

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
 from service.kit.clock import milliseconds_between, rfc3339
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.webhooks.models import Attempt, Delivery, Endpoint
 from service.webhooks.queries import STATUSES
 

@@ -11,7 +11,7 @@ from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.ids import is_id
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
 from service.webhooks.hold import hold_deliveries
 from service.webhooks.models import Delivery, Endpoint
 from service.webhooks.placing import Choice

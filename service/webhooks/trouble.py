@@ -14,9 +14,9 @@ from sqlmodel import Session, col, or_, select
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.among import among
 from service.kit.clock import rfc3339
-from service.kit.columns import table_of
+from service.kit.db.among import among
+from service.kit.db.columns import table_of
 from service.webhooks.models import Endpoint
 from service.webhooks.standing import (
     DISABLED_PERCENT,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlmodel import Session
 
 from service.events.outbox import Outbox
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
 from service.webhooks.claim import claim_deliveries
 from service.webhooks.parcels import Parcel
 from service.webhooks.record import Tried, record_attempts

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam, select, text, update
 from sqlmodel import Session
 
-from service.kit.among import among
-from service.kit.columns import table_of
-from service.kit.database import wakes
+from service.kit.db.among import among
+from service.kit.db.columns import table_of
+from service.kit.db.database import wakes
 from service.webhooks.fanout import TOPIC, UNORDERED_AFTER_TRIES
 from service.webhooks.models import DELIVERY_BLOCKED, Delivery, in_states
 from service.webhooks.states import DELIVERY, UNFINISHED, DeliveryInput, DeliveryState

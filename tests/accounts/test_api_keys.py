@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 from service.accounts.api_keys import DEFAULT_SCOPES, Caller, authenticate, create, list_keys, note_use, revoke
 from service.accounts.models import ApiKey, Audit
 from service.accounts.register import account_named
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

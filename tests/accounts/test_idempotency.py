@@ -13,9 +13,9 @@ from sqlmodel import Session, func, select
 
 from service.accounts.idempotency import KEPT, Answer, Answered, Asked, answer_once, first_answer
 from service.accounts.models import Audit, Idempotency
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
-from service.kit.sealing import SealBroken, Sealer
+from service.kit.security.sealing import SealBroken, Sealer
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SEALER = Sealer(["secret " * 6])

@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from service.accounts.models import Account, Audit
 from service.accounts.register import account_named
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
 

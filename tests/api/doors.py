@@ -26,9 +26,9 @@ from service.api.problems import handlers_beside_postgres
 from service.api.request_ids import RequestIds
 from service.api.security import secured
 from service.api.straight import Straight
-from service.kit.closing import Closing
-from service.kit.database import Database
-from service.kit.tokens import Tokens
+from service.kit.db.database import Database
+from service.kit.process.shutdown import Closing
+from service.kit.security.tokens import Tokens
 from service.media.links import MediaGrant, MediaLinks
 from service.media.store import DatabaseStore
 

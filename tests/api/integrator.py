@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.sandbox.track import write_track
 from tests.api.doors import served

@@ -15,9 +15,9 @@ from service.callbacks.addresses import address_token, rotate_address
 from service.callbacks.intake import store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.run_addresses import RunAddress, sign_address
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.security.sealing import Sealer
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
 from tests.certificates.certifying import ISSUED, Certifying
 from tests.detections.rows import World, world

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from service.accounts.api_keys import revoke
 from service.accounts.models import ApiKey
 from service.api.auth import require
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 
 

@@ -20,9 +20,9 @@ from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
 from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detectors.exchange import Exchange
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.security.sealing import Sealer
 from service.runs.state.models import Run
 from service.timeline.callbacks import called_back
 from service.vendors.aippim import Aippim, AippimConfig

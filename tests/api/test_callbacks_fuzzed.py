@@ -16,9 +16,9 @@ from service.callbacks.addresses import address_token
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detectors.exchange import Exchange
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.security.sealing import Sealer
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on

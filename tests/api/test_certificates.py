@@ -15,8 +15,8 @@ from service.accounts.register import account_named
 from service.api import certificates, detection_actions, detections, events
 from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.runs.state.models import Certificate
 from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on

@@ -14,7 +14,7 @@ from service.accounts.models import Audit
 from service.accounts.register import account_named
 from service.api.deliveries import ROUTES
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.ids import is_id, new_id
 from service.webhooks.models import Delivery
 from service.webhooks.record import record_attempts

@@ -13,7 +13,7 @@ from service.accounts.api_keys import create
 from service.accounts.models import Audit
 from service.accounts.register import account_named
 from service.api import detection_actions, detections
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media, MediaChunk
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, add_media, policy_of

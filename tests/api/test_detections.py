@@ -14,8 +14,8 @@ from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.api.detections import ROUTES
 from service.detectors.enums import Authenticity, Via
-from service.kit.database import Database
-from service.kit.guard import GuardPolicy
+from service.kit.db.database import Database
+from service.kit.http.guard import GuardPolicy
 from service.runs.inputs import VendorAnswer
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, add_media, policy_of

@@ -10,7 +10,7 @@ import pytest
 
 from service.accounts.register import account_named
 from service.api.detections_list import ROUTES
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Detection
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import World, policy_of

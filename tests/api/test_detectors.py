@@ -13,7 +13,7 @@ from service.api.detectors import ROUTES
 from service.api.openapi_document import document
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.port import Capabilities, Needs
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.circuit import note_failure
 from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on

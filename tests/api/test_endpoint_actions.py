@@ -14,8 +14,8 @@ from service.accounts.models import Audit
 from service.accounts.register import account_named
 from service.api import endpoint_actions, endpoints
 from service.events.models import Event
-from service.kit.database import Database
-from service.kit.guard import GuardPolicy
+from service.kit.db.database import Database
+from service.kit.http.guard import GuardPolicy
 from service.webhooks.models import Endpoint
 from service.webhooks.parcels import Parcel
 from service.webhooks.signing import open_headers, open_secrets

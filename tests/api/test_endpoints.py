@@ -14,10 +14,10 @@ from service.accounts.api_keys import create
 from service.accounts.models import Audit
 from service.accounts.register import account_named
 from service.api.endpoints import ROUTES
-from service.kit.database import Database
-from service.kit.guard import GuardPolicy
+from service.kit.db.database import Database
+from service.kit.http.guard import GuardPolicy
 from service.kit.ids import is_id
-from service.kit.signatures import new_secret
+from service.kit.security.signatures import new_secret
 from service.webhooks.models import EndpointSecret
 from service.webhooks.signing import open_secrets, webhook_headers
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on

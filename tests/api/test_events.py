@@ -13,7 +13,7 @@ from service.api.routes import ROUTES
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.events.settling import settle
 

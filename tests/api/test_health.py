@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from service.api.health import NONCE, PROOF, PURPOSE, ROUTES
-from service.kit.database import Database
-from service.kit.heartbeat import beat
-from service.kit.tokens import Tokens
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import beat
+from service.kit.security.tokens import Tokens
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
 
 

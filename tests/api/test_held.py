@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from service.api.held import MOST_A_KEY
-from service.kit.wake import HEARD_SWEEP_SECONDS
+from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
 from tests.api.doors import bearer
 from tests.api.listening import Reader, listening
 from tests.api.test_streams import Door, door

@@ -14,8 +14,8 @@ from sqlmodel import Session, func, select
 from service.accounts.models import Idempotency
 from service.api.media import ROUTES as MEDIA
 from service.api.routes import ROUTES
-from service.kit.database import Database
-from service.kit.guard import GuardPolicy
+from service.kit.db.database import Database
+from service.kit.http.guard import GuardPolicy
 from service.media.models import Media, MediaChunk
 from service.runs.state.models import Detection
 from service.webhooks.models import Endpoint

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from service.api.auth import require
 from service.api.limits import Limiter, Limits
 from service.app import create
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.settings import load_settings
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import Hands

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.api.media import ROUTES
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.ids import is_id
 from service.media.room import Rooms
 from tests.api.doors import DEADLINE_SECONDS, NOW, app_of, bearer, context_on, served

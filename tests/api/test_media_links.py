@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from service.api.context import Context
 from service.api.media_links import ROUTES, Span, span_of
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.links import MediaGrant
 from tests.api.doors import NOW, app_of, context_on, served
 

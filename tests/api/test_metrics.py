@@ -20,13 +20,13 @@ from service.api.health import ROUTES as HEALTH
 from service.api.metrics import GAUGES, REQUESTS, ROUTES, Measured
 from service.api.waits import waits
 from service.callbacks.models import Callback
-from service.kit.database import Database
-from service.kit.heartbeat import beat
-from service.kit.metrics import declared
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import beat
+from service.kit.telemetry.metrics import declared
 from tests.api.doors import app_of, context_on
 from tests.detections.rows import World, alter, policy_of
 from tests.detections.scripted import NOW, asc
-from tests.kit.test_metrics import LINE
+from tests.kit.telemetry.test_metrics import LINE
 from tests.webhooks.rows import deliveries, draft, put, put_endpoint
 
 TOKEN = "a token for the scraper"

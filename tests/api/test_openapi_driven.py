@@ -11,9 +11,9 @@ import pytest
 from service.api.openapi_document import operations
 from service.api.routes import ROUTES
 from service.callbacks.addresses import address_token
-from service.kit.sealing import Sealer
+from service.kit.security.sealing import Sealer
+from service.kit.security.tokens import Tokens
 from service.kit.system_clock import system_clock
-from service.kit.tokens import Tokens
 from service.media.links import MediaLinks
 from tests.api.integrator import Integrator, integrator
 

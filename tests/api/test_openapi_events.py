@@ -10,7 +10,7 @@ from service.api.openapi_document import document
 from service.api.routes import ROUTES
 from service.detections.delay import tell_delay
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.standing import StandingPolicy
 from service.webhooks.trouble import judge
 from tests.api.promise import Promise

@@ -23,7 +23,7 @@ from service.api.openapi_document import document
 from service.api.problems import FAULTS
 from service.api.routes import ROUTES
 from service.app import context_from
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.faults import Fault
 from service.media import ingest
 from service.media.store import FileStore

@@ -23,7 +23,7 @@ from service.api.openapi_document import operations
 from service.api.routes import ROUTES
 from service.app import create as create_app
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.settings import Settings
 from tests.api.doors import DEADLINE_SECONDS

@@ -20,8 +20,9 @@ from service.api.routes import ROUTES
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.database import Database, Overdue
-from service.kit.wake import Sleeper
+from service.kit.concurrency.wake import Sleeper
+from service.kit.db.database import Database
+from service.kit.errors import Overdue
 from service.webhooks.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, context_on
 from tests.api.listening import listening

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.api.uploads import open_upload
-from service.kit.forms import FileForm
+from service.kit.http.multipart import FileForm
 from tests.api.doors import app_of, client_of
 
 MAX_BYTES = 300_000

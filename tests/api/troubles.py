@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from service.kit import postgres
-from service.kit.database import Database
+from service.kit.db import postgres
+from service.kit.db.database import Database
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from service.bench.counting.statements import Counts, counting
 from service.callbacks.intake import Arrived, store_callbacks
 from service.detectors.enums import Authenticity
 from service.events.outbox import Outbox
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.fanout import fan_out
 from service.webhooks.parcels import Leased
 from tests.detections.rows import PLAN, World, policy_of

@@ -7,8 +7,8 @@ from sqlmodel import select
 from service.bench.counting.statements import Counts, counting
 from service.callbacks.addresses import KnownAddresses, address_token, mode_of_address, rotate_address
 from service.callbacks.models import CallbackAddress
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from tests.detections.scripted import NOW
 
 _SEALER = Sealer(["k" * 32])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, asc, job, said
 

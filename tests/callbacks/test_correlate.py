@@ -6,7 +6,7 @@ import pytest
 
 from service.detectors.catalogue import Limits
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.certificates.certifying import Certifying
 from tests.detections.rows import World, world
 from tests.detections.scripted import job, lost, raw, said

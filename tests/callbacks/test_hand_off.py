@@ -7,7 +7,7 @@ from sqlmodel import col, select
 
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import asc, job
 

@@ -18,7 +18,7 @@ from service.callbacks.quarantine import (
     STRANGERS_BYTES,
     Strangers,
 )
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import alter
 from tests.detections.scripted import NOW
 

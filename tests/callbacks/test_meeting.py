@@ -13,7 +13,7 @@ from service.callbacks.models import Callback
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import ReadCallback, process_callbacks
 from service.detectors.port import Accepted
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import SubmissionAttempt, SubmissionOutcome, VendorAccepted
 from service.runs.load.lock import lock_detection
 from service.runs.step import step_one

@@ -11,7 +11,7 @@ from service.callbacks.models import Callback
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, raw, said

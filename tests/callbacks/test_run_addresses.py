@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from service.callbacks.run_addresses import RunAddress, read_address, sign_address
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 from tests.detections.scripted import NOW
 
 _TOKENS = Tokens(["new " * 10, "old " * 10])

@@ -9,7 +9,7 @@ from sqlmodel import Session, select
 from service.callbacks.correlate import match_parked
 from service.callbacks.models import Callback
 from service.callbacks.process import expire_parked
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.load_facts import run_row
 from service.runs.outcomes import CallbackState
 from tests.detections.rows import World, alter, world

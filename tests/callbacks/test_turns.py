@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from service.callbacks.process import claim_callbacks
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import asc, job
 

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlmodel import col, func, select
 
 from service.callbacks.models import Callback
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Observation
 from tests.at_work import die_in, hangs
 from tests.detections.rows import World, world

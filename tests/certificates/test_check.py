@@ -11,7 +11,7 @@ from service.certificates.check import CertificateChecker
 from service.certificates.issue import Wanted, record_certificate, want_certificate
 from service.detectors.catalogue import Limits
 from service.detectors.extensions import Certificate as Issued
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Certificate
 from tests.certificates.certifying import HOLDS, ISSUED, Certifying, analysed, certifying

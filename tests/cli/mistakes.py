@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from service.callbacks.addresses import address_token
 from service.cli.dev_folder import DATABASE, kept_secret
-from service.kit.database import Database
-from service.kit.migrate import downgrade, upgrade
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.schema.migrate import downgrade, upgrade
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from tests.journeys.processes import free_port
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from service.accounts.register import account_named
 from service.cli.commands import app
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

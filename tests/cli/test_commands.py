@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 from service.accounts import api_keys
 from service.callbacks.addresses import mode_of_address
 from service.cli.commands import app
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import SettingsError
-from service.kit.migrate import current_revision
-from service.kit.revisions import head_revision
+from service.kit.schema.migrate import current_revision
+from service.kit.schema.revisions import head_revision
 from service.kit.system_clock import system_clock
 from tests.journeys.processes import ROOT, deployment, free_port
 from tests.waiting import until

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from service.accounts import api_keys
-from service.kit.database import Database
-from service.kit.signatures import new_secret
+from service.kit.db.database import Database
+from service.kit.security.signatures import new_secret
 from service.kit.system_clock import system_clock
 from service.vendors import VENDORS
 from tests.cli.dev_running import Dev, dev, relay_process

@@ -11,9 +11,9 @@ import pytest
 from service.api.routes import ROUTES
 from service.cli.ending import told_of_the_end
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.closing import Closing
-from service.kit.database import Database
-from service.kit.wake import Wake
+from service.kit.concurrency.wake import Wake
+from service.kit.db.database import Database
+from service.kit.process.shutdown import Closing
 from tests.api.doors import app_of, bearer, context_on
 from tests.api.listening import listening
 from tests.waiting import until

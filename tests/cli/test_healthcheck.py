@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from service.cli.commands import app
 from service.cli.healthcheck import run_healthcheck
-from service.kit.database import Database
-from service.kit.heartbeat import beat
-from service.kit.metrics import process_name
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import beat
 from service.kit.system_clock import system_clock
+from service.kit.telemetry.metrics import process_name
 from tests.journeys.processes import ROOT, free_port
 
 

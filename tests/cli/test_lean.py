@@ -34,14 +34,14 @@ _NEVER = {
     "watchfiles": "for who changes the source",
     "alembic": "migrates",
     "mako": "what alembic writes files with",
-    "service.kit.migrate": "migrates",
+    "service.kit.schema.migrate": "migrates",
     "service.api.openapi_document": "made when it is asked for",
     "service.api.schemas": "what that document is made of",
     "service.bench": "measures",
     "standardwebhooks": "verifies, as a customer does",
 }
 _OTHERS = {
-    "sqlite": {"psycopg", "service.kit.postgres", "service.kit.listen"},
+    "sqlite": {"psycopg", "service.kit.db.postgres", "service.kit.db.listen"},
     "postgresql": {"sqlite3"},
 }
 

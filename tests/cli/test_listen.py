@@ -16,7 +16,7 @@ from starlette.routing import Route
 from service.cli import listen
 from service.cli.client import Address, Client, ClientError
 from service.events.outbox import event_body
-from service.kit.signatures import new_secret
+from service.kit.security.signatures import new_secret
 from service.kit.system_clock import system_clock
 from tests.cli.standin import KEY, listening, problem, relay
 from tests.journeys.outside import inbox, serving

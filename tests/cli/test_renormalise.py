@@ -14,8 +14,8 @@ from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.events.models import Event
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Observation, Run

@@ -11,10 +11,10 @@ from service.accounts.idempotency import Answer, Asked, answer_once, first_answe
 from service.callbacks.addresses import address_token
 from service.cli.commands import app
 from service.cli.rotate_keys import EVERYTHING
-from service.kit.columns import table_of
-from service.kit.database import Database
-from service.kit.resealing import census, reseal
-from service.kit.sealing import SealBroken, Sealer
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
+from service.kit.security.resealing import census, reseal
+from service.kit.security.sealing import SealBroken, Sealer
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.models import Endpoint, EndpointSecret, SigningKey
 from service.webhooks.signing import SIGNING_KEY_PURPOSE, open_headers, open_secrets

@@ -15,7 +15,7 @@ import pytest
 from service import __main__
 from service.cli.start import wait_for_schema
 from service.kit.errors import SettingsError
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 from service.media.store import _copy
 from service.settings import load_settings
 from tests.cli.mistakes import (

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from service.callbacks.addresses import mode_of_address
 from service.cli.commands import app
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.spending.models import Gate
 from tests.api.doors import served

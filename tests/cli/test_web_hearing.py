@@ -10,10 +10,10 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from service.cli.web import _hearing
-from service.kit.database import Database, wakes
-from service.kit.listen import DEAF_SWEEP_SECONDS
-from service.kit.patience import Patience
-from service.kit.wake import HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Sleeper
+from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Sleeper
+from service.kit.db.database import Database, wakes
+from service.kit.db.listen import DEAF_SWEEP_SECONDS
+from service.kit.db.patience import Patience
 from service.settings import Settings
 from service.worker import Worker
 from tests.proxy import proxy_to

@@ -13,7 +13,7 @@ from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.runs.inputs import AnsweredAtOnce, SubmissionAttempt, SubmissionOutcome, VendorAnswer
 from service.runs.load.lock import lock_detection

@@ -20,7 +20,7 @@ from service.detectors.enums import Authenticity
 from service.detectors.port import Adapter
 from service.events.models import Event
 from service.events.outbox import Outbox
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.ids import new_id
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.detectors.enums import Via
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.verdicts.votes import Rule
 from tests.detections.arrivals import ANSWERS, Arrival, Model, finals, happen, lease, vendors
 from tests.detections.rows import World

@@ -2,7 +2,7 @@
 
 from sqlmodel import select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media
 from tests.at_work import by_hand, turn
 from tests.detections.rows import SOUND, world

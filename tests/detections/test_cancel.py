@@ -4,7 +4,7 @@ import pytest
 
 from service.detections.cancel import cancel
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
 from service.runs.load.lock import lock_detection

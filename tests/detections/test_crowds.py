@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.room import Rooms
 from tests.detections.rows import SOUND, World, add_media, world
 from tests.detections.scripted import asc

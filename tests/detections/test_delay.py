@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from service.detections.delay import tell_delay, untold_delays
 from service.detections.recheck import recheck
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from tests.detections.rows import World, world
 from tests.detections.scripted import NOW, asc, job, not_sent, raw, said

@@ -8,7 +8,7 @@ from service.detections.recheck import recheck
 from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, RunContext
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Observation
 from service.timeline.assemble import assemble

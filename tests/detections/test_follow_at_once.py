@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from sqlmodel import select
 
 from service.detectors.enums import Authenticity, Via
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.runs.inputs import VendorAnswer
 from service.runs.load.lock import lock_detection

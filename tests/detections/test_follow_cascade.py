@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.verdicts.votes import Rule
 from tests.detections.rows import world
 from tests.detections.scripted import aippim, asc, job, raw, said

@@ -6,7 +6,7 @@ from contextlib import closing
 from sqlalchemy import event
 from structlog.testing import capture_logs
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import asc, job
 

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from service.detections.listing import Wanted, list_detections, summaries
 from service.detections.queries import find_detection, result_of
 from service.detectors.enums import Verdict
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.paging import Page, Place
 from service.verdicts.verdict import DetectionStatus
 from tests.detections.rows import ACCOUNT, World, policy_of

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Observation, RawBody
 from tests.detections.rows import World, world

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from service.accounts.register import account_named
 from service.detectors.port import Capabilities, Needs
 from service.kit.clock import seconds
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import Leaving
 from service.runs.outcomes import Begun
 from service.runs.step import Done, Work, step, step_one

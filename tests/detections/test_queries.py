@@ -8,7 +8,7 @@ from sqlmodel import delete
 from service.detections.queries import find_detection, has_ended, result_of
 from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Detection, RawBody
 from tests.detections.rows import ACCOUNT, World, alter, world

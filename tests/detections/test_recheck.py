@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from service.detections.cancel import cancel
 from service.detections.queries import result_of
 from service.detections.recheck import recheck
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
 from service.runs.load.lock import lock_detection

@@ -9,7 +9,7 @@ from sqlmodel import select
 
 from service.detections.recheck import recheck
 from service.kit.clock import rfc3339
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import RawBody

@@ -9,7 +9,7 @@ import pytest
 from service.detections.queries import first_result, result_of
 from service.detections.submit import submit
 from service.detectors.catalogue import Catalogue
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media
 from service.runs.policy import DetectionPolicy

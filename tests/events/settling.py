@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.events.backlog import events_waiting
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 _DEADLINE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.01

@@ -14,7 +14,7 @@ from service.events.feed import BEGINNING, Mark, event_object, find_event, mark_
 from service.events.models import Event
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.scripted import NOW
 from tests.events.settling import settle
 

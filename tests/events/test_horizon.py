@@ -17,7 +17,7 @@ from service.events.draft import Draft
 from service.events.feed import BEGINNING, Mark, find_event, mark_of, newest_mark, next_mark, read_feed, read_page
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests import postgres
 from tests.detections.scripted import NOW
 from tests.events.settling import seen_at_last, settle

@@ -13,7 +13,7 @@ from service.events.draft import Draft
 from service.events.models import Event
 from service.events.outbox import TOPIC, Outbox, Recorded, event_body
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.waiting import until
 
 NOW = datetime(2026, 11, 20, 12, 30, 15, 123456, tzinfo=UTC)

@@ -24,7 +24,7 @@ from service.detections.submit import submit
 from service.detectors.enums import Authenticity, Via
 from service.detectors.vendor import VendorSettings
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Run
 from service.settings import load_settings

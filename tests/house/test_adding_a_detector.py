@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.cli.sandbox import addresses
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 from service.sandbox.app import TWINS
 from service.vendors import VENDORS
 from tests.journeys import processes

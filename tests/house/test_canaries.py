@@ -27,8 +27,8 @@ from service.accounts.register import account_named
 from service.app import create
 from service.callbacks.addresses import address_token
 from service.cli.serving import free_socket, serving, url_of
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.sandbox.app import SandboxSettings
 from service.sandbox.app import create as create_twins

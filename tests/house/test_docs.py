@@ -14,7 +14,7 @@ import typer
 
 from service.cli.commands import app
 from service.events.types import EventType
-from service.kit.signatures import new_secret, sign
+from service.kit.security.signatures import new_secret, sign
 from service.kit.system_clock import system_clock
 from service.runs.state.lifecycle import RunState, RunTransition
 from service.sandbox.script import WORDS

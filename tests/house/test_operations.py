@@ -9,9 +9,9 @@ from service import app, worker
 from service.api.metrics import GAUGES
 from service.api.waits import waits
 from service.cli.checks.table import CHECKS
-from service.kit.database import Database
-from service.kit.metrics import declared
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
+from service.kit.telemetry.metrics import declared
 from service.vendor_calls.dispatch import DISPATCHED
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")

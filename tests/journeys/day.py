@@ -24,7 +24,7 @@ from service.detections.submit import submit
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, VendorPolicy
 from service.detectors.vendor import VendorSettings
 from service.events.outbox import Outbox
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.store import DatabaseStore
 from service.runs.followers import FollowerTeller
 from service.runs.policy import DetectionPolicy

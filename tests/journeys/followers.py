@@ -12,8 +12,8 @@ from sqlmodel import col, select
 
 from service.detections.recheck import recheck
 from service.events.models import Event
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.kit.ids import new_id
 from service.media.models import Media
 from service.resources import open_resources

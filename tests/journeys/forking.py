@@ -15,8 +15,8 @@ from service.cli.lean import for_a_server
 with for_a_server():
     import service.cli.web
     import service.cli.worker
-    import service.kit.listen
-    import service.kit.postgres  # noqa: F401 - loaded for those to come
+    import service.kit.db.listen
+    import service.kit.db.postgres  # noqa: F401 - loaded for those to come
 
 
 def serve(line: socket.socket) -> bool:

@@ -18,7 +18,7 @@ from service.api.routes import ROUTES
 from service.app import context_from
 from service.callbacks.addresses import address_token
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits, VendorPolicy
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.resources import Resources, open_resources
 from service.settings import load_settings
 from service.worker import Worker

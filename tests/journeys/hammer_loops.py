@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from service.kit.wake import Wake
+from service.kit.concurrency.wake import Wake
 from service.loops import Loop
 from service.worker import Worker
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 _OF_CUTS = ("terminating connection", "server closed the connection", "connection is lost", "AdminShutdown")
 _EVERY_SECONDS = 0.1

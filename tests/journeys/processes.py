@@ -19,8 +19,8 @@ from sqlmodel import Session
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
 from service.callbacks.addresses import address_token
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from tests.journeys import forks
 from tests.waiting import until

@@ -20,7 +20,7 @@ from sqlmodel import select
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.sandbox.track import write_track
 from tests.journeys.at_once import on_both

@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import col, select
 
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Detection, Revision
 from service.spending.models import Entry, Gate
 from tests.journeys.day import MIDNIGHT, Day, Plan

@@ -14,7 +14,7 @@ import pytest
 from sqlmodel import col, select
 from starlette.types import Scope
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.runs.state.models import Run
 from service.webhooks.models import Attempt, Delivery

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 from tests import postgres
 from tests.journeys.hammer import Hammer, hammer
 from tests.journeys.hammer_clients import strike

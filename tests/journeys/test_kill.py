@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from starlette.types import Scope
 
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.sandbox.receiver import Received
 from service.webhooks.models import Attempt, Delivery

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World
 from tests.detections.scripted import asc, job, said
 from tests.detections.sharing import ask, call_off, erase

@@ -14,7 +14,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.webhooks.models import Attempt, Delivery
 from tests.journeys.customer import Customer, customer

@@ -16,7 +16,7 @@ from sqlmodel import col, select
 
 from service.callbacks.models import Callback
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.sandbox.script import WORDS
 from tests import postgres

@@ -14,9 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Index, inspect, text
 from sqlmodel import SQLModel
 
-from service.kit.database import Database
-from service.kit.migrate import _INI, current_revision, downgrade, upgrade
-from service.kit.revisions import head_revision, is_known
+from service.kit.db.database import Database
+from service.kit.schema.migrate import _INI, current_revision, downgrade, upgrade
+from service.kit.schema.revisions import head_revision, is_known
 
 pytestmark = pytest.mark.own_database  # tables of the tests' own
 
@@ -119,7 +119,7 @@ def test_processes_that_migrate_at_once_all_succeed(database_url: str, tmp_path:
         database_url = f"sqlite:///{tmp_path}/fresh/relay.db"
     else:
         downgrade(database_url)
-    program = f"from service.kit.migrate import upgrade; upgrade({database_url!r})"
+    program = f"from service.kit.schema.migrate import upgrade; upgrade({database_url!r})"
     started = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(4)

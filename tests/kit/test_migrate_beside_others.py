@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event
 
-from service.kit.migrate import Courtesy, current_revision, downgrade, upgrade
-from service.kit.revisions import MigrationBlocked, head_revision
+from service.kit.schema.migrate import Courtesy, current_revision, downgrade, upgrade
+from service.kit.schema.revisions import MigrationBlocked, head_revision
 
 pytestmark = pytest.mark.own_database
 

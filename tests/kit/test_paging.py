@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
-from service.kit.heartbeat import Worker
 from service.kit.paging import Page, Place, comes_after, listed, page_from, write_cursor
-from service.kit.tokens import Tokens
+from service.kit.process.heartbeat import Worker
+from service.kit.security.tokens import Tokens
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
 TOKENS = Tokens(["secret " * 6])

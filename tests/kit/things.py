@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Column, MetaData, String, Table, func, insert, select
 from sqlmodel import Session
 
-from service.kit.columns import UtcTime
-from service.kit.database import Database
+from service.kit.db.columns import UtcTime
+from service.kit.db.database import Database
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import guarded_session
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import guarded_session
 from service.media.fetch import Source, SourceTooLarge, SourceUnreachable, file_name, open_source
 
 LOOPBACK = GuardPolicy(allow=(ip_network("127.0.0.0/8"),), https_only=False)

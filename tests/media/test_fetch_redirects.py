@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import guarded_session
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import guarded_session
 from service.media.fetch import Source, SourceUnreachable, open_source
 
 LOOPBACK = GuardPolicy(allow=(ip_network("127.0.0.0/8"),), https_only=False)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import Session, select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
 from service.media.ingest import UNUSED, Taken, clean_name, take_in

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.ids import created_at, new_id
 from service.media.ingest import STAGED
 from service.media.leftovers import Leftovers

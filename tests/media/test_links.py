@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 from service.media.links import MediaLinks
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

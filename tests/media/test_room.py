@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import new_id
 from service.media.ingest import take_in

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import MediaChunk
 from service.media.store import CHUNK_BYTES, DatabaseStore, FileStore, MediaMissing, Store, store_from
 

@@ -13,7 +13,7 @@ from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Attribution, Reading
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.reprocess.renormalise import Tally, Wanted, renormalise
 from service.reprocess.reread import ANSWER, DETECTOR_ANSWER
 from service.retention.erase import erase_detection

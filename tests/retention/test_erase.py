@@ -13,7 +13,7 @@ from service.detections.erase import without_content
 from service.detections.queries import result_of
 from service.events.models import Event
 from service.events.outbox import Outbox
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.media.erase import find_media
 from service.media.models import Media

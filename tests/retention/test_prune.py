@@ -15,10 +15,11 @@ from structlog.testing import capture_logs
 
 from service.accounts.models import Audit, Idempotency
 from service.callbacks.models import Callback
-from service.kit.database import Database, Overdue
-from service.kit.heartbeat import Worker
+from service.kit.db.database import Database
+from service.kit.db.patience import Patience
+from service.kit.errors import Overdue
 from service.kit.ids import new_id
-from service.kit.patience import Patience
+from service.kit.process.heartbeat import Worker
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore
 from service.retention import rows

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from service.detectors.enums import Authenticity, Via
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import Polled, VendorAnswer
 from tests.detections.rows import World, alter
 from tests.detections.scripted import Scripted, said

@@ -10,7 +10,7 @@ import pytest
 from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.vendors.aippim import Aippim, AippimConfig
 from service.vendors.asc import Asc, AscConfig
 from tests.detections.rows import World, world

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from service.detectors.enums import Authenticity, Via
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media
 from service.runs.decide.conclusion import conclude
 from service.runs.inputs import VendorAnswer

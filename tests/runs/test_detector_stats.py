@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import Session, SQLModel
 
 from service.detectors.latency import Latency
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.runs.telling.detector_stats import MOST, Answered, Measurements, measure, summed
 from tests.detections.rows import World, alter, world

@@ -7,7 +7,7 @@ import pytest
 from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.filename_match import as_asked
 from service.runs.state.models import Run
 from tests.detections.rows import world

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from service.detectors.catalogue import Limits
 from service.events.outbox import Outbox, Recorded
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media
 from service.runs.inputs import DelayDue
 from service.runs.load.lock import lock_detection

@@ -16,7 +16,7 @@ from sqlmodel import select
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
 from service.detections.expire import expire_overdue
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.inputs import Leaving
 from service.runs.outcomes import Begun
 from service.runs.state.models import Run

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Prepared, Refused
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs import inputs
 from service.runs.inputs import (
     AnsweredAtOnce,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.detections.submit import submit
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.vendor_calls.fetch_source import claim_sources, record_source
 from service.vendors import VENDORS

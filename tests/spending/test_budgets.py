@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session
 
 from service.accounts.register import account_named
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.allowance import BudgetUsage, exceeds
 from service.spending.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
 from service.spending.ledger import Spender, open_charge, settle_charge

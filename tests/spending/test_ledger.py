@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.charge import Charge
 from service.spending.ledger import Spender, charges_of, open_charge, settle_charge, settle_latest, spent
 from service.spending.prices import Basis, Price

@@ -8,7 +8,7 @@ from service.detectors.catalogue import Limits
 from service.detectors.enums import ReasonCode
 from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.gates import WaitingFor
 from service.spending.hearing import Heard, Said
 from service.spending.lock import lock_gates

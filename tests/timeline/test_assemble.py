@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import event
 
 from service.detections.recheck import recheck
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.timeline.assemble import Timeline, assemble
 from service.vendor_calls.fetch_source import Failure, record_failure, record_source

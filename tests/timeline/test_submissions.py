@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from service.detections.cancel import cancel
 from service.detectors.port import Raw, RunContext
 from service.kit.clock import rfc3339
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.retention.erase import erase_detection
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Observation, RawBody

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, RunContext
 from service.detectors.reading import Reading, Segment
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.timeline import fact
 from service.timeline.assemble import Timeline, assemble
 from tests.detections.rows import World, policy_of

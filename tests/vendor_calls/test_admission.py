@@ -10,7 +10,7 @@ from sqlmodel import select
 from structlog.testing import capture_logs
 
 from service.detectors.catalogue import Limits
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.spending.models import Gate
 from service.vendor_calls.admission import claim_polls, claim_submissions

@@ -11,7 +11,7 @@ from sqlmodel import select
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.exchange import Exchange
 from service.detectors.port import Raw
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.models import Gate
 from service.spending.single import let_one
 from service.vendor_calls.ask_quotas import QuotaAsker

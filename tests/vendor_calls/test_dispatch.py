@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.vendor_calls.admission import claim_submissions
 from tests.detections.rows import PLAN, SOUND, World, alter, world

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.vendor_calls.dispatch import DISPATCHED
 from service.vendor_calls.fetch_source import SourceFetcher
 from tests.detections.rows import ACCOUNT, world

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.vendor_calls.poll import POLLS
 from tests.detections.rows import ACCOUNT, World, world
 from tests.detections.scripted import asc, job, said

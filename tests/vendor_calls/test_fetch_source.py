@@ -11,9 +11,9 @@ from ipaddress import ip_network
 import pytest
 
 from service.detections.expire import expire_overdue
-from service.kit.database import Database
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import guarded_session
+from service.kit.db.database import Database
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import guarded_session
 from service.media import ingest
 from service.media.models import Media
 from service.media.store import DatabaseStore

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from structlog.testing import capture_logs
 
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Observation
 from tests.detections.rows import World, world
 from tests.detections.scripted import Answer, Scripted, aippim, asc, job, lost, not_sent, raw, said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.detectors.catalogue import Catalogue, ConfiguredVendor
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.at_work import by_hand, die_in, hangs, started, turn
 from tests.detections.rows import PLAN, World, world
 from tests.detections.scripted import NOW, Scripted, aippim, asc, job, raw

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media
 from service.vendor_calls.media_link import MAX_FETCHES, open_link
 from tests.detections.rows import PLAN, World, alter, world

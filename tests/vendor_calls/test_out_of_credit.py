@@ -7,8 +7,8 @@ import pytest
 from sqlmodel import select
 from structlog.testing import capture_logs
 
-from service.kit.database import Database
-from service.kit.metrics import counted
+from service.kit.db.database import Database
+from service.kit.telemetry.metrics import counted
 from service.spending.models import Gate
 from service.spending.standing import Health, standing_of
 from tests.detections.rows import World, alter, world

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.vendor_calls.admission import claim_polls
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, Answer, Scripted, asc, job, lost, not_sent, raw, said

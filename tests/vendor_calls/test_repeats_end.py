@@ -3,7 +3,7 @@
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, raw
 

@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import col, select
 
 from service.detectors.port import Raw
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.spending.models import Entry
 from service.vendors import VENDORS
 from tests.detections.rows import World, policy_of

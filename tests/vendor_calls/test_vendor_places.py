@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.detectors.catalogue import Limits
 from service.detectors.port import Capabilities, Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from tests.at_work import RealTime, started
 from tests.detections.rows import World, world

@@ -7,7 +7,7 @@ import pytest
 from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
-from service.kit.database import Database
+from service.kit.db.database import Database
 from tests.detections.rows import World, policy_of
 from tests.vendors import asc_answers, pex_answers, test_modulate
 from tests.vendors.contract import NOW, raw, sample

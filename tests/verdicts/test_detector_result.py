@@ -7,7 +7,7 @@ import pytest
 from service.detections.cancel import cancel
 from service.detections.queries import result_of
 from service.detectors.port import Raw, RunContext
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.verdicts.votes import Rule
 from tests.detections.rows import World, world

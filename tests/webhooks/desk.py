@@ -12,11 +12,11 @@ import aiohttp
 
 from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.kit.database import Database
-from service.kit.groupcommit import GroupCommit
-from service.kit.guard import GuardPolicy
-from service.kit.guarded_http import guarded_session
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.db.group_commit import GroupCommit
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import guarded_session
+from service.kit.security.sealing import Sealer
 from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import fan_out
 from service.webhooks.retry import RetryPolicy

@@ -9,8 +9,8 @@ from sqlmodel import Session, col, select
 from service.events.draft import Draft
 from service.events.outbox import Outbox, Recorded
 from service.events.types import EventType
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.webhooks.claim import claim_deliveries
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.fanout import HandOff, fan_out

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from service.kit.guard import GuardPolicy
+from service.kit.http.guard import GuardPolicy
 from service.webhooks.attempt import Outcome, attempt
 from tests.loopback import Peer, answer, peer, read_request
 from tests.webhooks.certificates import self_signed
@@ -198,7 +198,7 @@ async def test_a_connection_that_we_could_not_even_try_is_a_fault_of_ours(
     def none_left(*_: object) -> socket.socket:
         raise OSError(number, "no more of that")
 
-    monkeypatch.setattr("service.kit.guarded_http.vetted_socket", none_left)
+    monkeypatch.setattr("service.kit.http.guarded.vetted_socket", none_left)
     outcome = await post("http://127.0.0.1:9999/")
     assert (outcome.error_class, outcome.is_ours) == ("internal", True)
 

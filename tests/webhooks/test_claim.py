@@ -10,9 +10,9 @@ from sqlalchemy import event, insert, text, update
 from sqlmodel import select
 
 from service.events.models import Event
-from service.kit.columns import table_of
-from service.kit.database import Database
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.webhooks.claim import claim_deliveries, hand_back, put_aside
 from service.webhooks.endpoints import delete_endpoint
 from service.webhooks.models import Delivery, Endpoint, EndpointSecret

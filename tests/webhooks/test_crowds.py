@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from sqlmodel import update
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.models import Endpoint
 from tests.hanging_names import Lookups, hanging_names
 from tests.loopback import answer

@@ -11,9 +11,9 @@ from standardwebhooks.webhooks import Webhook
 from structlog.testing import capture_logs
 
 from service.events.models import Event
-from service.kit.database import Database
-from service.kit.sealing import Sealer
-from service.kit.signatures import new_secret
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
+from service.kit.security.signatures import new_secret
 from service.webhooks.claim import claim_deliveries
 from service.webhooks.models import Endpoint, EndpointSecret
 from service.webhooks.signing import SECRET_PURPOSE

@@ -1,6 +1,6 @@
 """The customer of these tests counts what was sent to it, and nothing else."""
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.attempt import attempt
 from tests.webhooks.desk import LOOPBACK, customer, desk, session_on
 from tests.webhooks.rows import draft, put_endpoint

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
 from service.kit.paging import Page, Place

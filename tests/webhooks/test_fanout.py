@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from service.events.models import Event
 from service.events.types import EventType
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.fanout import TOPIC
 from service.webhooks.models import Delivery
 from service.webhooks.parcels import Leased

@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from service.kit.steps import tls_context
+from service.kit.http.steps import tls_context
 from service.webhooks.attempt import Outcome, attempt, class_of_error
 from service.webhooks.explain import explain
 from tests.loopback import answer
@@ -146,7 +146,7 @@ def trusting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client trusts the first two of them."""
     both = folder / "both.pem"
     both.write_bytes((folder / "certificate.pem").read_bytes() + (folder / "other" / "certificate.pem").read_bytes())
-    monkeypatch.setattr("service.kit.guarded_http.tls_context", partial(tls_context, str(both)))
+    monkeypatch.setattr("service.kit.http.guarded.tls_context", partial(tls_context, str(both)))
 
 
 @pytest.mark.usefixtures("trusting")

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks import hold
 from service.webhooks.hold import hold_deliveries, standing_endpoints
 from service.webhooks.models import Endpoint

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.deliver import ATTEMPTS
 from tests.loopback import answer
 from tests.webhooks.desk import customer, desk

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks import lineup
 from service.webhooks.lineup import bring_forward, defer, due_deliveries, line_up
 from service.webhooks.models import Delivery

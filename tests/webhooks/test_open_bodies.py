@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from service.kit.database import Database
-from service.kit.head_first import start_of_body
+from service.kit.db.database import Database
+from service.kit.http.head_first import start_of_body
 from tests.loopback import answer, peer, read_request
 from tests.waiting import until
 from tests.webhooks.desk import customer, desk

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.claim import claim_deliveries
 from service.webhooks.endpoints import delete_endpoint
 from service.webhooks.hold import hold_deliveries

@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from service.events.models import Event
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.webhooks.models import Attempt, Endpoint
 from service.webhooks.parcels import Parcel
 from service.webhooks.record import Tried, record_attempts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.webhooks import redeliver
 from service.webhooks.models import Delivery, Endpoint

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.redeliver import release_held
 from tests.waiting import until
 from tests.webhooks.rows import NOW, draft, put, put_endpoint, set_endpoint, states, tell

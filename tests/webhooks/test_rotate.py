@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.webhooks.models import Endpoint
 from service.webhooks.rotate import MOST_AT_ONCE, newest_secret, rotate_secret

@@ -6,8 +6,8 @@ import pytest
 from yarl import URL
 
 from service.kit.errors import RelayError
-from service.kit.sealing import Sealer
-from service.kit.signatures import key_of, new_secret
+from service.kit.security.sealing import Sealer
+from service.kit.security.signatures import key_of, new_secret
 from service.webhooks.parcels import Target
 from service.webhooks.senders import Senders
 from service.webhooks.signing import HEADERS_PURPOSE, SECRET_PURPOSE

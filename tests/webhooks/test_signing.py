@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from service.kit.sealing import SealBroken
-from service.kit.signatures import new_secret
+from service.kit.security.sealing import SealBroken
+from service.kit.security.signatures import new_secret
 from service.webhooks.signing import (
     HEADERS_PURPOSE,
     SECRET_PURPOSE,

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import Session
 
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.machine import InvalidTransitionError
 from service.webhooks import models, states

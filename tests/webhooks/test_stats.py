@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from service.kit.columns import table_of
-from service.kit.database import Database
+from service.kit.db.columns import table_of
+from service.kit.db.database import Database
 from service.webhooks.models import Attempt, Delivery, Endpoint
 from service.webhooks.stats import percentile, stats_of
 from tests.webhooks.rows import NOW, deliveries, draft, put, put_endpoint

@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import col, select
 
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.models import Endpoint
 from service.webhooks.record import Tried, record_attempts
 from service.webhooks.standing import StandingPolicy

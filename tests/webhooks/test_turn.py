@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from service.kit.database import Database
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
+from service.kit.db.database import Database
 from service.webhooks import deliver
 from service.webhooks.turn import Claimed, Done, Step, Wanted, turns
 from tests.webhooks.desk import customer, desk

@@ -14,7 +14,7 @@ from service.bench.counting.statements import Stage
 from service.bench.driving.load import Passage
 from service.bench.driving.outside import Serve, running_outside
 from service.bench.driving.processes import Version, fresh_database
-from service.kit.migrate import upgrade
+from service.kit.schema.migrate import upgrade
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from service.bench.claim.rows import WRITTEN, write_waiting
 from service.bench.counting.inside import settings_inside
 from service.bench.driving.generator import BenchError
 from service.bench.driving.processes import fresh_database
-from service.kit.migrate import upgrade
-from service.kit.shares import Shares
+from service.kit.concurrency.shares import Shares
+from service.kit.schema.migrate import upgrade
 from service.resources import Resources, open_resources
 from service.vendor_calls.admission import claim_submissions
 from service.webhooks.claim import claim_deliveries

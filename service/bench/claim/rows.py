@@ -36,7 +36,7 @@ from service.detections.submit import Question, submit
 from service.events.draft import Draft
 from service.events.models import Event
 from service.events.types import EventType
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.kit.ids import new_id
 from service.media.models import Media
 from service.resources import Resources

@@ -23,7 +23,7 @@ from service.bench.driving.connections import connector
 from service.bench.driving.inbox import Inbox
 from service.bench.driving.load import Customer
 from service.bench.driving.outside import Serve
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.loops import Loop
 from service.resources import Resources, open_resources

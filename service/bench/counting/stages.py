@@ -11,7 +11,7 @@ from typing import Any
 
 ATTEMPT_RECORDED = "attempt recorded"
 _OURS, _KIT, _SELF = "service.", "service.kit.", "service.bench."
-_DATABASE = "service.kit.database"
+_DATABASE = "service.kit.db.database"
 
 # In the order of the way. A key is a function, or a module for all of its functions.
 STAGES: Mapping[str, str] = {

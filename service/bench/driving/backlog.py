@@ -20,8 +20,8 @@ from service.bench.driving.vendor import Secrets
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.database import Database
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from service.webhooks.fanout import fan_out

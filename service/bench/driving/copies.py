@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, String, Table, insert, or_, select
 
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 _SAME_BEGIN, _SAME_END = -12, -4  # of a name: with the end, files stay in their folder
 

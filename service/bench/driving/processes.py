@@ -20,8 +20,8 @@ from sqlalchemy.engine import URL
 from service.bench.driving.cpu import cpu_ms, database_cpu_ms
 from service.bench.driving.generator import BenchError
 from service.bench.driving.vendor import VENDOR, Secrets
-from service.kit.database import normalise_url
-from service.kit.migrate import upgrade
+from service.kit.db.database import normalise_url
+from service.kit.schema.migrate import upgrade
 
 OPEN_GATE = 1_000_000
 _PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")  # settings of this shell must not change what is measured

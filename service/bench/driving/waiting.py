@@ -10,7 +10,7 @@ from pathlib import Path
 from service.bench.driving.copies import Original, copy_files, read_original, renamed, write_copies
 from service.bench.driving.load import Customer, recording
 from service.bench.driving.vendor import Submitted
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 _SUBMITTED_SECONDS, _LOOK_SECONDS = 30.0, 0.1
 

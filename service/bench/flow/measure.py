@@ -14,7 +14,7 @@ from service.bench.driving.outside import Outside, Serve, running_outside
 from service.bench.driving.processes import Version
 from service.bench.driving.vendor import Submitted, signed
 from service.bench.driving.waiting import Pattern, Waiting, pattern_of
-from service.kit.database import Database
+from service.kit.db.database import Database
 
 PUSHED_AT_ONCE = 64
 _TWIN_SECONDS = 86_400.0  # the twin's own callbacks never come

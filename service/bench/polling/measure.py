@@ -19,7 +19,7 @@ from service.bench.driving.vendor import VENDOR
 from service.bench.polling.spread import SpreadTwins, spread
 from service.detectors.catalogue import VendorPolicy
 from service.detectors.latency import ENOUGH, latency_of
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.runs.state.models import Run
 from service.sandbox.app import SandboxSettings
 

@@ -9,8 +9,8 @@ from sqlmodel import Session, col, select
 
 from service.detectors.catalogue import Catalogue
 from service.kit.clock import Clock
-from service.kit.database import Database
-from service.kit.heartbeat import Worker
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import Worker
 from service.kit.system_clock import system_clock
 from service.settings import Settings
 

@@ -14,7 +14,7 @@ from service.api.health import NONCE, PROOF, PURPOSE
 from service.callbacks.models import CallbackAddress
 from service.cli.checks.finding import Finding, Look, World, fail, ok, warn
 from service.detectors.exchange import VendorError
-from service.kit.tokens import BadToken, Tokens
+from service.kit.security.tokens import BadToken, Tokens
 
 _REFUSED = (401, 403)
 _SERVER_FAULT = 500

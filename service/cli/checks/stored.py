@@ -9,13 +9,12 @@ from sqlmodel import Session
 from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, warn
 from service.cli.rotate_keys import EVERYTHING
 from service.events.backlog import beyond_the_server
-from service.kit.connections import connections_allowed
-from service.kit.database import normalise_url
-from service.kit.listen import can_hear
-from service.kit.resealing import census
-from service.kit.revisions import head_revision, is_known, revision_in
-from service.kit.sealing import Sealer
-from service.kit.skew import clock_skew
+from service.kit.db.database import normalise_url
+from service.kit.db.listen import can_hear
+from service.kit.db.server import clock_skew, connections_allowed
+from service.kit.schema.revisions import head_revision, is_known, revision_in
+from service.kit.security.resealing import census
+from service.kit.security.sealing import Sealer
 
 _OLDEST_POSTGRES = 13
 _SKEW_SECONDS = 2.0

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from service.api.waits import waits
 from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, many, ok, warn
-from service.kit.waiting import Waiting
+from service.kit.db.backlog import Waiting
 
 _LATE_SECONDS = 300.0
 _MIB = 1024 * 1024

@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from service.kit.database import serialise
+from service.kit.db.database import serialise
 from service.media.models import Media
 from service.runs.dedup_key import can_share
 from service.runs.load.load import audio_key

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.columns import Serial, UtcTime
+from service.kit.db.columns import Serial, UtcTime
 
 SOURCE_WAITING = "source_state = 'due'"
 RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from service.kit.columns import table_of
+from service.kit.db.columns import table_of
 from service.media.models import Media
 from service.runs.state.models import Certificate, Detection, Observation, RawBody, Revision, Run
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow

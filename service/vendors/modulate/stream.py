@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown, VendorError
-from service.kit.guarded_http import read_at_most
+from service.kit.http.guarded import read_at_most
 from service.vendors.modulate.closes import ABNORMAL, NO_STATUS, is_refusal
 from service.vendors.modulate.messages import ends
 

@@ -9,7 +9,7 @@ from service.bench.claim.measure import CLAIMED, Claims, Size, claim_deliveries_
 from service.bench.claim.report import claim_reached, claim_report, show_claim
 from service.bench.claim.rows import WRITTEN, write_waiting
 from service.bench.counting.inside import settings_inside
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.resources import open_resources
 from service.runs.state.models import Run
 from service.webhooks.models import Delivery

@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from service.accounts.models import Account
 from service.bench.counting.statements import Counts, counting
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 
 

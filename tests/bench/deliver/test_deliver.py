@@ -12,7 +12,7 @@ from service.bench.driving.bare import bare_application
 from service.bench.driving.processes import Deployment, Version
 from service.cli.bench import serve
 from service.events.models import Event
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.models import Delivery
 
 _SMALL = Size(events=2, rounds=1)

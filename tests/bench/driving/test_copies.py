@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import select
 
 from service.bench.driving.copies import read_original, renamed, write_copies
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.media.models import Media, MediaChunk
 
 _SHA = "0123456789abcdef" * 4

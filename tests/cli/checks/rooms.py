@@ -8,7 +8,7 @@ from typing import Any
 
 from service.cli.checks.finding import World
 from service.detectors.exchange import Exchange
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.resources import catalogue_of
 from service.settings import load_settings
 from service.vendors import VENDORS

@@ -8,7 +8,7 @@ from service.cli.checks import configured
 from service.cli.checks.finding import Level
 from service.detectors.catalogue import VendorPolicy
 from service.kit.clock import seconds
-from service.kit.database import Database
+from service.kit.db.database import Database
 from service.webhooks.deliver import DeliveryPolicy
 from tests.cli.checks.rooms import KEY, deployment
 

@@ -11,9 +11,9 @@ from service.callbacks.addresses import address_token, rotate_address
 from service.cli.checks import outside
 from service.cli.checks.finding import Finding
 from service.kit.clock import seconds
-from service.kit.database import Database
-from service.kit.sealing import Sealer
-from service.kit.tokens import Tokens
+from service.kit.db.database import Database
+from service.kit.security.sealing import Sealer
+from service.kit.security.tokens import Tokens
 from service.vendors import VENDORS
 from tests.api.doors import app_of, context_on, served
 from tests.cli.checks.rooms import KEY, NOW, PUBLIC, deployment

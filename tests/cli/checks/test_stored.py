@@ -13,10 +13,10 @@ from service.cli.checks.finding import Finding, Level
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
-from service.kit.connections import connections_allowed
-from service.kit.database import Database
-from service.kit.heartbeat import beat
-from service.kit.sealing import Sealer
+from service.kit.db.database import Database
+from service.kit.db.server import connections_allowed
+from service.kit.process.heartbeat import beat
+from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.webhooks.endpoints import NewEndpoint, create_endpoint
 from tests.cli.checks.rooms import KEY, NOW, deployment

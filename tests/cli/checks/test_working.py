@@ -10,8 +10,8 @@ import pytest
 from service.callbacks.models import Callback
 from service.cli.checks import working
 from service.cli.checks.finding import Finding, Level
-from service.kit.database import Database
-from service.kit.heartbeat import beat
+from service.kit.db.database import Database
+from service.kit.process.heartbeat import beat
 from tests.cli.checks.rooms import NOW, deployment
 from tests.detections.rows import World as Rows
 from tests.detections.rows import alter, policy_of

@@ -1,0 +1,1 @@
+"""Requests to vendors, and guarded requests to addresses that customers chose."""

@@ -1,0 +1,1 @@
+"""The life of one process: its heartbeat, its shutdown, its watchdog."""

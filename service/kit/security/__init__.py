@@ -1,0 +1,1 @@
+"""Secret keys and what is made with them: seals, tokens, signatures."""
