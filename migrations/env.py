@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 import service.accounts.models
+import service.billing.models
 import service.callbacks.models
 import service.events.models
 import service.kit.process.heartbeat
 import service.media.models
+import service.quotas.models
 import service.runs.state.models
-import service.spending.models
 import service.webhooks.models  # noqa: F401 - the imports fill SQLModel.metadata
 from service.kit.db.database import Database
 from service.kit.db.patience import UNHURRIED

@@ -24,6 +24,7 @@ from service.kit.db.alone import Alone
 from service.kit.db.columns import table_of
 from service.kit.db.due import at_once_where, first_due
 from service.media.leftovers import Leftovers
+from service.quotas.models import Gate
 from service.resources import Resources
 from service.retention.prune import Pruner, Retention
 from service.runs.followers import FollowerTeller
@@ -40,7 +41,6 @@ from service.runs.state.models import (
     Run,
 )
 from service.runs.topics import TOPIC_FOLLOWERS, TOPIC_POLLS, TOPIC_RUNS, TOPIC_SOURCES
-from service.spending.models import Gate
 from service.vendor_calls.ask_quotas import QuotaAsker
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.fetch_source import SourceFetcher

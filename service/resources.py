@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import aiohttp
 
+from service.billing.prices import load_prices
 from service.callbacks.addresses import address_token
 from service.callbacks.claimed import CallbackHandOff
 from service.callbacks.correlate import match_parked
@@ -44,7 +45,6 @@ from service.runs.policy import DetectionPolicy
 from service.sandbox.app import SandboxSettings
 from service.sandbox.script import WORDS
 from service.settings import Settings
-from service.spending.prices import load_prices
 from service.vendor_calls.run_context import RunContextBuilder
 from service.vendors import VENDORS
 from service.webhooks.fanout import HandOff, fan_out

@@ -14,8 +14,8 @@ from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
 from service.kit.db.due import NextDue
+from service.quotas.models import Gate
 from service.runs.state.models import Certificate, Detection, Run
-from service.spending.models import Gate
 from service.webhooks.models import Delivery, Endpoint
 from service.worker import LOOPS_FAILED, Worker
 from tests.at_work import RealTime, by_hand, started

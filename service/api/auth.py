@@ -12,7 +12,7 @@ from starlette.requests import Request
 from service.accounts.api_keys import Caller, authenticate, note_use
 from service.api.client_address import client_address, neighbourhood
 from service.api.context import Context, context_of
-from service.api.limits import charge
+from service.api.limits import acquire
 from service.kit.errors import CallerError
 from service.kit.faults import fault_of
 
@@ -32,7 +32,7 @@ async def require(request: Request, scope: str) -> Caller:
     caller = await _known(request, context, key, now) if key else None
     if caller is None:
         raise _stranger(request, context, now, gave_key=bool(key))
-    charge(request, context.limits.keys, caller.key_id, now)
+    acquire(request, context.limits.keys, caller.key_id, now)
     if not caller.use_is_noted:
         await _note_use(context, caller, now)
     request.state.caller = caller
@@ -76,7 +76,7 @@ def _bearer(request: Request) -> str:
 def _stranger(request: Request, context: Context, now: datetime, *, gave_key: bool) -> CallerError:
     """The 401, counted against the address and written to the log. Raises the 429 instead once there were too many."""
     address = client_address(request, context.trusted_proxy_hops)
-    charge(request, context.limits.strangers, neighbourhood(address), now)
+    acquire(request, context.limits.strangers, neighbourhood(address), now)
     _log.info("auth.refused", client=address, gave_key=gave_key)
     if gave_key:
         return _unauthenticated("The API key is unknown, revoked or expired.", _INVALID)

@@ -33,12 +33,12 @@ from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
+from service.quotas.adhoc import admit_request
+from service.quotas.feedback import GateFeedback, feedback_from
+from service.quotas.gate_store import record_feedback
+from service.quotas.gates import Throttled
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Certificate
-from service.spending.gates import Hold
-from service.spending.hearing import Heard, heard
-from service.spending.lock import note_heard
-from service.spending.single import let_one
 
 _RETRY_SECONDS = 30
 
@@ -128,17 +128,17 @@ async def _through_the_gate(
 ) -> S:
     """What the vendor's answer means. It is counted, and its gate hears of it. Raises `CallerError` 424."""
     database, limits = context.database, configured.policy.limits
-    hold = await database.write(let_one, key, limits, context.clock())
+    hold = await database.write(admit_request, key, limits, context.clock())
     if hold is not None:
         raise _held_up(hold, context.clock())
     try:
         raw = await ask()
     except VendorError as error:
-        await database.write(note_heard, key, limits, Heard(failed=True), context.clock())
+        await database.write(record_feedback, key, limits, GateFeedback(failed=True), context.clock())
         detail = "The vendor could not be asked, or its answer did not arrive. Send the request again."
         raise CallerError("vendor_error", detail, status=424, headers=_later(_RETRY_SECONDS)) from error
     said = read(raw)
-    await database.write(note_heard, key, limits, heard(raw, said), context.clock())
+    await database.write(record_feedback, key, limits, feedback_from(raw, said), context.clock())
     return said
 
 
@@ -176,7 +176,7 @@ def _failed(refused: Refused) -> CallerError:
     return CallerError("vendor_error", detail, status=424, headers=_later(wait) if refused.retryable else {})
 
 
-def _held_up(hold: Hold, now: datetime) -> CallerError:
+def _held_up(hold: Throttled, now: datetime) -> CallerError:
     wait = math.ceil((hold.until - now).total_seconds())
     detail = "As much as the vendor takes has been asked of it; nothing more goes there for now."
     return CallerError(hold.waiting_for.value, detail, status=424, headers=_later(max(1, wait)))

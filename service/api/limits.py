@@ -23,7 +23,7 @@ _MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RateLimitState:
     """How one caller stands after a request. `full_seconds`: until nothing counts any more."""
 
     granted: bool
@@ -34,7 +34,7 @@ class Standing:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The standing as the answer's headers."""
+        """The state as the answer's headers."""
         return {
             "RateLimit-Policy": f'"default";q={self.quota};w={WINDOW_SECONDS}',
             "RateLimit": f'"default";r={self.left};t={self.full_seconds}',
@@ -55,7 +55,7 @@ class Limiter:
         held, at = self._buckets.get(who, (float(self._quota), now))
         return held + max(0.0, (now - at).total_seconds()) * self._per_second < 1
 
-    def take(self, who: str, now: datetime) -> Standing:
+    def take(self, who: str, now: datetime) -> RateLimitState:
         """One request of `who` is counted, unless the bucket is empty. A clock that steps back refills nothing."""
         held, at = self._buckets.pop(who, (float(self._quota), now))
         passed = max(0.0, (now - at).total_seconds())
@@ -65,7 +65,7 @@ class Limiter:
         self._buckets[who] = (held, now)
         while len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
-        return Standing(
+        return RateLimitState(
             granted,
             self._quota,
             left=int(held),
@@ -106,14 +106,14 @@ def _hash(key: str) -> bytes:
     return sha256(key.encode(errors="replace")).digest()
 
 
-def charge(request: Request, limiter: Limiter, who: str, now: datetime) -> None:
+def acquire(request: Request, limiter: Limiter, who: str, now: datetime) -> None:
     """The request is counted, and its answer says how `who` stands. Raises `CallerError` 429."""
-    standing = limiter.take(who, now)
-    also_answer(request, standing.headers)
-    if not standing.granted:
+    state = limiter.take(who, now)
+    also_answer(request, state.headers)
+    if not state.granted:
         raise CallerError(
             "rate_limited",
-            f"More than {standing.quota} requests a minute. Try again in {standing.retry_seconds} s.",
+            f"More than {state.quota} requests a minute. Try again in {state.retry_seconds} s.",
             status=429,
-            headers={"Retry-After": str(standing.retry_seconds)},
+            headers={"Retry-After": str(state.retry_seconds)},
         )

@@ -19,7 +19,7 @@ from service.webhooks.backlog import deliveries_waiting
 _REMEMBERED = timedelta(hours=1)
 _CACHED_SECONDS = 5.0
 
-Look = tuple[Sequence[Waiting], Sequence[Worker]]
+BacklogSnapshot = tuple[Sequence[Waiting], Sequence[Worker]]
 
 
 def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
@@ -43,19 +43,19 @@ class Gauges:
     """What the database says, kept for five seconds: whoever asks us, it is asked no more often."""
 
     _read_at: float | None = None
-    _found: Look = ((), ())
+    _found: BacklogSnapshot = ((), ())
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def read(self, database: Database, vendors: Iterable[str], now: datetime) -> Look:
+    async def read(self, database: Database, vendors: Iterable[str], now: datetime) -> BacklogSnapshot:
         """What waits, and who works."""
         async with self._lock:
             if self._read_at is None or time.monotonic() - self._read_at >= _CACHED_SECONDS:
-                self._found = await database.read(_look, vendors, now)
+                self._found = await database.read(_snapshot, vendors, now)
                 self._read_at = time.monotonic()
             return self._found
 
 
-def _look(session: Session, vendors: Iterable[str], now: datetime) -> Look:
+def _snapshot(session: Session, vendors: Iterable[str], now: datetime) -> BacklogSnapshot:
     alive = workers(session, now)
     session.expunge_all()  # they are read after the session has ended
     return waits(session, vendors, now), alive

@@ -21,13 +21,13 @@ from service.kit.db.alone import Alone
 from service.kit.db.claims import claim
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
+from service.quotas.adhoc import admit_request
+from service.quotas.feedback import GateFeedback, feedback_from
+from service.quotas.gate_store import record_feedback
 from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
 from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
 from service.runs.state.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
-from service.spending.hearing import Heard, heard
-from service.spending.lock import note_heard
-from service.spending.single import let_one
 
 log = structlog.get_logger()
 
@@ -65,18 +65,18 @@ class CertificateChecker:
         if configured is None or not isinstance(configured.adapter, IssuesCertificates) or row.certificate_id is None:
             return await self.database.write(record_check, row, None, self.policy, self.clock())
         key, limits = (row.mode, row.vendor), configured.policy.limits
-        hold = await self.database.write(let_one, key, limits, self.clock())
+        hold = await self.database.write(admit_request, key, limits, self.clock())
         if hold is not None:
             return await self.database.write(put_off, row, hold.until)
         try:
             raw = await configured.adapter.fetch_certificate(row.certificate_id)
         except VendorError:
-            said, told = None, Heard(failed=True)
+            said, told = None, GateFeedback(failed=True)
         else:
             said = configured.adapter.parse_check(raw, row.certificate_id)
-            told = heard(raw, said)
+            told = feedback_from(raw, said)
         outcome = await self.database.write(record_check, row, said, self.policy, self.clock())
-        await self.database.write(note_heard, key, limits, told, self.clock())
+        await self.database.write(record_feedback, key, limits, told, self.clock())
         return outcome
 
 

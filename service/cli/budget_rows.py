@@ -9,13 +9,13 @@ import typer
 from sqlmodel import Session, select
 
 from service.accounts.models import Account, Audit
+from service.billing.budgets import budgets, not_held, remove_budget, set_budget
+from service.billing.money import amount_text, checked_currency, micros
+from service.billing.prices import load_prices
 from service.cli.start import open_database
 from service.detectors.exchange import Exchange
 from service.kit.system_clock import system_clock
 from service.settings import load_settings
-from service.spending.budgets import budgets, not_held, remove_budget, set_budget
-from service.spending.money import amount_text, checked_currency, micros
-from service.spending.prices import load_prices
 from service.vendors import VENDORS
 
 

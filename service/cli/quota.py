@@ -14,10 +14,10 @@ from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
+from service.quotas.adhoc import admit_request, quota_feedback
+from service.quotas.gate_store import record_feedback
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
-from service.spending.lock import note_heard
-from service.spending.single import let_one, told_by
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ async def _one(
     read: Callable[[Raw], dict[str, Any]],
 ) -> dict[str, Any]:
     key = ("live", configured.adapter.vendor)
-    hold = await database.write(let_one, key, configured.policy.limits, system_clock())
+    hold = await database.write(admit_request, key, configured.policy.limits, system_clock())
     if hold is not None:
         return {"refused": f"not asked: {hold.waiting_for.value} until {rfc3339(hold.until)}"}
     try:
@@ -94,7 +94,7 @@ def _quota(database: Database, configured: ConfiguredVendor, adapter: ReportsAcc
     quota = adapter.parse_quota(raw)
     key = ("live", configured.adapter.vendor)
     with database.writing() as session:
-        note_heard(session, key, configured.policy.limits, told_by(raw, quota), system_clock())
+        record_feedback(session, key, configured.policy.limits, quota_feedback(raw, quota), system_clock())
     if isinstance(quota, Refused):
         return {"refused": quota.reason_text}
     resets_at = rfc3339(quota.resets_at) if quota.resets_at else None

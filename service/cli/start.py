@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
+from service.billing.prices import load_prices
 from service.callbacks.addresses import PURPOSE
 from service.callbacks.models import CallbackAddress
 from service.kit.db.database import Database, normalise_url
@@ -23,7 +24,6 @@ from service.kit.errors import SettingsError
 from service.kit.schema.revisions import MigrationBlocked, SchemaUnknown, head_revision, is_known, revision_in
 from service.kit.security.sealing import SealBroken, Sealer
 from service.settings import Settings
-from service.spending.prices import load_prices
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ from sqlmodel import Session
 from service.detectors.catalogue import ConfiguredVendor, Limits, tier_of
 from service.detectors.port import Capabilities
 from service.kit.clock import rfc3339
+from service.quotas.gate_store import read_gates
+from service.quotas.vendor_health import VendorHealth, health_of
 from service.runs.policy import DetectionPolicy
-from service.spending.lock import gates_as_they_are
-from service.spending.standing import Standing, standing_of
 
 _NOT_MEASURED: dict[str, Any] = {
     "health": None,
@@ -23,10 +23,10 @@ _NOT_MEASURED: dict[str, Any] = {
 
 def offered(session: Session, mode: str, policy: DetectionPolicy, now: datetime) -> list[dict[str, Any]]:
     """Each detector in the order of the list. One whose vendor is not configured in this mode is shown unmeasured."""
-    gates = gates_as_they_are(session)
+    gates = read_gates(session)
     shown = []
     for vendor, configured in policy.catalogue.known(mode):
-        standing = standing_of(gates.get((mode, vendor.adapter.vendor)), vendor.policy.limits, now)
+        standing = health_of(gates.get((mode, vendor.adapter.vendor)), vendor.policy.limits, now)
         for detector in vendor.adapter.detectors:
             about = _about(detector, vendor, configured=configured)
             lately = _lately(session, mode, detector, vendor, standing, policy, now) if configured else _NOT_MEASURED
@@ -65,7 +65,7 @@ def _lately(
     mode: str,
     detector: str,
     vendor: ConfiguredVendor,
-    standing: Standing,
+    standing: VendorHealth,
     policy: DetectionPolicy,
     now: datetime,
 ) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class Exchange:
             failed = error
         # Raised out here so that nothing hangs on to the transport's own error: h11 quotes a header value it
         # does not like, and that may be the key.
-        raise _sorted(failed, progress, f"{method} {_place(url)}")
+        raise _sorted(failed, progress, f"{method} {_origin_of(url)}")
 
     async def upload(
         self,
@@ -266,7 +266,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield from _causes(earlier)
 
 
-def _place(url: str) -> str:
+def _origin_of(url: str) -> str:
     """Scheme and host only: a path may hold a job id, a query may hold anything."""
     try:
         parsed = httpx.URL(url)

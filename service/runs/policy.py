@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
+from service.billing.prices import Prices
 from service.detectors.catalogue import Catalogue
 from service.events.outbox import Outbox
 from service.kit.backoff import Random
 from service.runs.state.rows import RunRow
 from service.runs.telling.detector_stats import Measured, Measurements
-from service.spending.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from service.kit.clock import Clock
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.faults import is_lost
+from service.quotas.gate_store import GateUpdate
 from service.runs.inputs import Input
 from service.runs.policy import DetectionPolicy
 from service.runs.step import Done, Missed, Work, step
-from service.spending.lock import GateFeedback
 
 MOST_AT_ONCE = 50
 _MISSES = 3
@@ -41,7 +41,7 @@ class Runner:
         """Gather at most so many inputs a batch as hold the writer's lock for some 25 ms."""
         self._writer = GroupCommit(self.database, self._step, max_rows=MOST_AT_ONCE, name="runs")
 
-    async def put(self, happened: Input, feedback: GateFeedback | None = None) -> Any:
+    async def put(self, happened: Input, feedback: GateUpdate | None = None) -> Any:
         """Return the input's outcome. Raise what its rule raised.
 
         What a vendor answered comes only once: where the connection to the database is lost meanwhile the input is

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
 from service.kit.db.database import wakes
+from service.quotas.gate_store import GateUpdate, note_leaving, record_updates
 from service.runs import inputs
 from service.runs.decide import decide
 from service.runs.decide.rules.submission import LEFT
@@ -22,7 +23,6 @@ from service.runs.policy import DetectionPolicy
 from service.runs.save import Saved, save
 from service.runs.state.tables import LEDGER
 from service.runs.topics import TOPIC_RUNS
-from service.spending.lock import GateFeedback, note_leaving, record_feedback
 
 _COMPOSING = (
     inputs.AnsweredAtOnce, inputs.NotTaken, inputs.GivenUp, inputs.DeadlinePassed, inputs.LeaderEnded,
@@ -36,7 +36,7 @@ class Work:
     """An input, and what the vendor's answer tells its gate."""
 
     happened: Input
-    feedback: GateFeedback | None = None
+    feedback: GateUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _tell_gates(
     told = [
         each.feedback for each, result in zip(work, done, strict=True) if each.feedback and isinstance(result, Done)
     ]
-    if told and record_feedback(session, told, now):
+    if told and record_updates(session, told, now):
         wakes(session, TOPIC_RUNS)  # a run is queued there, and a place may have become free
     for each, result in zip(work, done, strict=True):
         happened = each.happened

@@ -45,7 +45,7 @@ def delivered(
         about = {
             "delivery_id": one.id,
             "endpoint_id": one.endpoint_id,
-            "endpoint": _place(urls.get(one.endpoint_id)),
+            "endpoint": _display_url(urls.get(one.endpoint_id)),
             "event_id": one.event_id,
         }
         yield Fact(one.created_at, "delivery.created", one.id, None, {**about, "type": types.get(one.event_id)})
@@ -71,7 +71,7 @@ def is_on_its_way(delivery: Delivery) -> bool:
     return delivery.state in ("due", "blocked")
 
 
-def _place(url: str | None) -> str | None:
+def _display_url(url: str | None) -> str | None:
     """The address's host and path: enough to know it by. A query or a user's name may be a secret."""
     if url is None:
         return None

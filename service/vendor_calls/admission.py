@@ -18,14 +18,14 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.kit.clock import seconds
 from service.kit.concurrency.shares import Shares
 from service.kit.telemetry.metrics import Count
+from service.quotas.circuit import Circuit
+from service.quotas.gate_store import GateKey, lock_gates, read_gates
+from service.quotas.gates import Purpose, Throttled, acquire, check_gate, step
+from service.quotas.models import Gate
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
 from service.runs.state.rows import RunRow
 from service.runs.state.tables import RUN
-from service.spending.circuit import Circuit
-from service.spending.gates import Hold, Purpose, charge, held, step
-from service.spending.lock import GateKey, gates_as_they_are, lock_gates
-from service.spending.models import Gate
 from service.vendor_calls.claimed_runs import (
     ClaimedRun,
     due_statement,
@@ -105,7 +105,7 @@ def claim_submissions(
 ) -> tuple[list[ClaimedRun], bool]:
     """Return at most `limit` runs that may be submitted now, leased to us; and whether there may be more to claim."""
     due, more = find_due(session, _DUE, now, limit, shares)
-    as_they_are = gates_as_they_are(session)
+    as_they_are = read_gates(session)
     admitted: list[ClaimedRun] = []
     waiting: dict[GateKey, list[ClaimedRun]] = defaultdict(list)
     for one in sorted(due, key=lambda one: one.run.id):
@@ -172,25 +172,25 @@ def _under_way(session: Session, context: GateContext, but: Collection[str]) -> 
 
 def _let_through(
     context: GateContext, claims: Sequence[ClaimedRun], under_way: int
-) -> tuple[list[ClaimedRun], Hold | None]:
+) -> tuple[list[ClaimedRun], Throttled | None]:
     """Return the runs before the first that may not go, and why that one may not. The gate is charged for each."""
     gone: list[ClaimedRun] = []
     for one in claims:
         requests = context.requests(one.run)
         if (hold := _check(context, requests, under_way + len(gone))) is not None:
             return gone, hold
-        charge(context.gate, context.limits, context.now, requests=requests, purpose=Purpose.SUBMIT)
+        acquire(context.gate, context.limits, context.now, requests=requests, purpose=Purpose.SUBMIT)
         gone.append(replace(one, run=replace(one.run, throttled_at=None)))
     return gone, None
 
 
-def _check(context: GateContext, requests: int, under_way: int) -> Hold | None:
-    return held(context.gate, context.limits, Purpose.SUBMIT, context.now, requests=requests, under_way=under_way)
+def _check(context: GateContext, requests: int, under_way: int) -> Throttled | None:
+    return check_gate(context.gate, context.limits, Purpose.SUBMIT, context.now, requests=requests, under_way=under_way)
 
 
 def _from_the_queue(
     session: Session, context: GateContext, room: int, under_way: int
-) -> tuple[list[ClaimedRun], Hold | None]:
+) -> tuple[list[ClaimedRun], Throttled | None]:
     """Return the first that are queued, as many as may go. Where none may, none is read; an empty queue is none."""
     if (hold := _check(context, 1, under_way)) is not None or room <= 0:
         return [], hold
@@ -205,7 +205,7 @@ def _queue(
     context: GateContext,
     runs: Sequence[RunRow],
     stood: Collection[str],
-    hold: Hold | None,
+    hold: Throttled | None,
     changed: dict[str, RunRow],
 ) -> None:
     """Queue the runs, unclaimed, each due when it can hope to go, at the latest at its deadline.
@@ -229,7 +229,7 @@ def _queue(
     context.gate.queue_until = max(tail, near)
 
 
-def mark_throttled(run: RunRow, hold: Hold) -> None:
+def mark_throttled(run: RunRow, hold: Throttled) -> None:
     """Say what the run waits for, and what it will have failed for if that does not end before its deadline."""
     word = hold.waiting_for
     HELD_BACK.add(run.vendor, run.mode, word.value)
@@ -272,7 +272,7 @@ def claim_polls(
     """
     due, more = find_due(session, _DUE_POLLS, now, limit, shares)
     leased = lease(sorted(due, key=lambda one: one.run.id), catalogue, now, holder)
-    as_they_are = gates_as_they_are(session) if leased else {}
+    as_they_are = read_gates(session) if leased else {}
     admitted: list[tuple[ClaimedRun, bool]] = []
     gated: dict[GateKey, list[ClaimedRun]] = defaultdict(list)
     for one in leased:
@@ -310,9 +310,9 @@ def _admit_polls(
     later = timedelta(0)
     for one in claims:
         run = one.run
-        hold = held(gate, limits, Purpose.POLL, now)
+        hold = check_gate(gate, limits, Purpose.POLL, now)
         if hold is None:
-            charge(gate, limits, now)
+            acquire(gate, limits, now)
             admitted.append((one, True))
             continue
         mark_throttled(run, hold)

@@ -17,8 +17,8 @@ from service.detectors.port import Refused
 from service.kit.clock import Clock
 from service.kit.db.alone import Alone
 from service.kit.db.database import Database
-from service.spending.lock import note_heard
-from service.spending.single import let_quota_look, quota_look_is_due, told_by
+from service.quotas.adhoc import admit_quota_request, quota_feedback, quota_request_is_due
+from service.quotas.gate_store import record_feedback
 
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ class QuotaAsker:
         async def ask(vendor: str) -> None:
             configured, adapter = tellers[vendor]
             key, limits = ("live", vendor), configured.policy.limits
-            if not await self.database.read(quota_look_is_due, key, self.clock(), apart=APART):
+            if not await self.database.read(quota_request_is_due, key, self.clock(), apart=APART):
                 return
-            if await self.database.write(let_quota_look, key, limits, self.clock(), apart=APART):
+            if await self.database.write(admit_quota_request, key, limits, self.clock(), apart=APART):
                 await self._ask(configured, adapter)
 
         await self._alone.each(list(tellers), ask, self.clock())
@@ -61,8 +61,8 @@ class QuotaAsker:
             log.warning("quota.not_told", vendor=vendor, http_status=raw.status, reason=quota.reason_code)
         else:
             log.info("quota.told", vendor=vendor, remaining=quota.remaining, limit=quota.limit)
-        told = told_by(raw, quota)
-        await self.database.write(note_heard, ("live", vendor), configured.policy.limits, told, self.clock())
+        told = quota_feedback(raw, quota)
+        await self.database.write(record_feedback, ("live", vendor), configured.policy.limits, told, self.clock())
 
     def _tellers(self) -> Iterator[tuple[ConfiguredVendor, ReportsAccount]]:
         for configured in self.catalogue.configured_in("live"):

@@ -22,13 +22,13 @@ from service.kit.concurrency.shares import Shares
 from service.kit.concurrency.task_pool import Cut, Talks
 from service.kit.db.database import Database
 from service.kit.telemetry.metrics import Count
+from service.quotas.feedback import feedback_from
+from service.quotas.gate_store import GateUpdate
 from service.runs.filename_match import as_asked, of_this_run
 from service.runs.inputs import Polled, PollReleased, VendorAnswer
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
 from service.runs.topics import TOPIC_POLLS
-from service.spending.hearing import heard
-from service.spending.lock import GateFeedback
 from service.vendor_calls.admission import ClaimedPoll, claim_polls
 from service.vendor_calls.run_context import RunContextBuilder
 
@@ -117,7 +117,7 @@ class Poller:
             happened = Polled(run.id, token, polled_at, one.confirms, answer)
             feedback = None
             if configured is not None and one.asks:
-                feedback = GateFeedback((run.mode, run.vendor), configured.policy.limits, heard(raw, parsed))
+                feedback = GateUpdate((run.mode, run.vendor), configured.policy.limits, feedback_from(raw, parsed))
             outcome = await self._runner.put(happened, feedback)
             self._note_unknown_status(one, parsed, outcome)
         self.counts[outcome] += 1

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from service.billing.budgets import over_budget
 from service.detectors.answers import is_success
 from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
@@ -20,6 +21,8 @@ from service.detectors.reading import Reading
 from service.kit.clock import Clock, seconds
 from service.kit.concurrency.task_pool import Cut, Talks
 from service.kit.db.database import Database
+from service.quotas.feedback import GateFeedback, feedback_from
+from service.quotas.gate_store import GateUpdate
 from service.runs.inputs import (
     AnsweredAtOnce,
     Deferred,
@@ -40,9 +43,6 @@ from service.runs.outcomes import Begun
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
 from service.runs.takes import objection
-from service.spending.budgets import over_budget
-from service.spending.hearing import Heard, heard
-from service.spending.lock import GateFeedback
 from service.vendor_calls.claimed_runs import ClaimedRun
 from service.vendor_calls.run_context import RunContextBuilder
 
@@ -52,7 +52,7 @@ _OURS_ENDED = "The process that sent the submission was stopped before an answer
 _UNREADABLE = "An answer came to the submission, and it cannot be read: {}"
 
 
-FirstStep = tuple[Uploaded, GateFeedback | None]
+FirstStep = tuple[Uploaded, GateUpdate | None]
 """What an upload brought, for the run and for the vendor's gate.
 
 That it went well is no news for the gate: the submission that follows at once tells whether the vendor works.
@@ -165,13 +165,13 @@ class Sender:
             outcome = SubmissionOutcome.NOT_SENT if isinstance(error, NotSent) else SubmissionOutcome.UNKNOWN
             attempt = SubmissionAttempt(outcome, left_at, SubmissionStep.PREPARE)
             happened = Deferred(run.id, one.token, _unreachable(error), attempt)
-            await self._put(one, configured, happened, heard(None))
+            await self._put(one, configured, happened, feedback_from(None))
             return Came("deferred")
         prepared = configured.adapter.parse_prepare(raw)
         if isinstance(prepared, Prepared):
             prepared = replace(prepared, other={**_names(_beside(configured, raw)), **prepared.other})
             uploaded = Uploaded(run.id, one.token, prepared)
-            told = heard(raw, prepared)
+            told = feedback_from(raw, prepared)
             feedback = None if told.plain else _feedback(one, configured, told)
             return self._contexts.with_prepared(context, prepared.ref), (uploaded, feedback)
         attempt = SubmissionAttempt(SubmissionOutcome.REFUSED, left_at, SubmissionStep.PREPARE, raw)
@@ -185,11 +185,11 @@ class Sender:
         except NotSent as error:
             attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT, begun.left_at)
             happened = Deferred(run_id, token, _unreachable(error), attempt, begun.charge_id)
-            await self._put(one, configured, happened, heard(None))
+            await self._put(one, configured, happened, feedback_from(None))
             return Came("deferred")
         except NoAnswer as error:
             why = f"No answer came to the submission: {error}"
-            await self._put(one, configured, OutcomeUnknown(run_id, token, why), heard(None))
+            await self._put(one, configured, OutcomeUnknown(run_id, token, why), feedback_from(None))
             return Came("outcome_unknown")
         except Cut:
             await self._runner.put(OutcomeUnknown(run_id, token, _OURS_ENDED))
@@ -198,7 +198,8 @@ class Sender:
 
     async def _submitted(self, one: ClaimedRun, configured: ConfiguredVendor, raw: Raw, begun: Begun) -> Came:
         parsed = configured.adapter.parse_submit(raw)
-        told, attempt = heard(raw, parsed), SubmissionAttempt(SubmissionOutcome.ACCEPTED, begun.left_at, raw=raw)
+        told = feedback_from(raw, parsed)
+        attempt = SubmissionAttempt(SubmissionOutcome.ACCEPTED, begun.left_at, raw=raw)
         run_id, token, charge_id = one.run.id, one.token, begun.charge_id
         if isinstance(parsed, Accepted):
             beside = _beside(configured, raw)
@@ -236,7 +237,7 @@ class Sender:
         *,
         taken: bool | None = None,
     ) -> Came:
-        told = heard(raw, refused)
+        told = feedback_from(raw, refused)
         if refused.retryable:
             attempt = replace(attempt, outcome=SubmissionOutcome.DEFERRED)
             happened = Deferred(one.run.id, one.token, refused, attempt, charge_id, taken)
@@ -250,13 +251,13 @@ class Sender:
         """Keep a part of the answer, as it comes, where those who follow the detection can see it."""
         await self._runner.put(PartialAnswer(one.run.id, one.token, _answer(raw, parsed)))
 
-    async def _put(self, one: ClaimedRun, configured: ConfiguredVendor, happened: Input, told: Heard) -> object:
+    async def _put(self, one: ClaimedRun, configured: ConfiguredVendor, happened: Input, told: GateFeedback) -> object:
         """Hand the input in, and with it what the answer tells the vendor's gate; return its outcome."""
         return await self._runner.put(happened, _feedback(one, configured, told))
 
 
-def _feedback(one: ClaimedRun, configured: ConfiguredVendor, told: Heard) -> GateFeedback:
-    return GateFeedback((one.run.mode, one.run.vendor), configured.policy.limits, told)
+def _feedback(one: ClaimedRun, configured: ConfiguredVendor, told: GateFeedback) -> GateUpdate:
+    return GateUpdate((one.run.mode, one.run.vendor), configured.policy.limits, told)
 
 
 def _beside(configured: ConfiguredVendor, raw: Raw) -> Reading | None:

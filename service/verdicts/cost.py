@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from service.billing.money import amount_text
+from service.billing.prices import Basis, Charge
 from service.detectors.enums import RunStatus
-from service.spending.charge import Charge
-from service.spending.money import amount_text
-from service.spending.prices import Basis
 from service.verdicts.facts import RunFacts
 
 _OPEN = (RunStatus.PENDING, RunStatus.RUNNING)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from service.billing.prices import Charge
 from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.reading import Reading, Refs
-from service.spending.charge import Charge
 from service.verdicts.votes import OutcomeReason, Part, Rule
 
 

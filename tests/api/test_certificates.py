@@ -17,8 +17,8 @@ from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
+from service.quotas.models import Gate
 from service.runs.state.models import Certificate
-from service.spending.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.certificates.certifying import HOLDS, ISSUED, Certifying, analysed, certifying
 from tests.detections.rows import PLAN, World, add_media, alter, policy_of

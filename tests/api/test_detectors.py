@@ -14,8 +14,8 @@ from service.api.openapi_document import document
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.port import Capabilities, Needs
 from service.kit.db.database import Database
-from service.spending.circuit import note_failure
-from service.spending.models import Gate
+from service.quotas.circuit import note_failure
+from service.quotas.models import Gate
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.api.promise import Promise
 from tests.detections.rows import PLAN, World, policy_of

@@ -16,7 +16,7 @@ from service.callbacks.addresses import mode_of_address
 from service.cli.commands import app
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
-from service.spending.models import Gate
+from service.quotas.models import Gate
 from tests.api.doors import served
 from tests.vendors.contract import sample
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from service.accounts.register import account_named
+from service.billing.budgets import set_budget
+from service.billing.prices import load_prices
 from service.detections.cancel import cancel
 from service.detectors.catalogue import Limits
 from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
-from service.spending.budgets import set_budget
-from service.spending.prices import load_prices
 from tests.detections.rows import PLAN, World, policy_of
 from tests.detections.scripted import NOW, aippim, asc, not_sent, raw, said
 

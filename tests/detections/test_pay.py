@@ -8,15 +8,15 @@ import pytest
 from sqlmodel import col, select
 
 from service.accounts.register import account_named
+from service.billing.budgets import set_budget
+from service.billing.models import Entry
+from service.billing.prices import load_prices
 from service.detectors.port import Capabilities, Needs
 from service.kit.clock import seconds
 from service.kit.db.database import Database
 from service.runs.inputs import Leaving
 from service.runs.outcomes import Begun
 from service.runs.step import Done, Work, step, step_one
-from service.spending.budgets import set_budget
-from service.spending.models import Entry
-from service.spending.prices import load_prices
 from service.vendor_calls.admission import claim_submissions
 from tests.detections.rows import PLAN, World, policy_of
 from tests.detections.scripted import NOW, Answer, Scripted, aippim, job, lost, not_sent, raw, said

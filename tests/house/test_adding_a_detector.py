@@ -97,7 +97,7 @@ def test_the_page_adds_one_adapter_one_test_and_one_twin_and_else_only_lines() -
     assert set(added) == {
         "service/vendors/__init__.py",
         "service/sandbox/app.py",
-        "service/spending/prices.toml",
+        "service/billing/prices.toml",
         "docs/settings.md",
     }
     lines = [line for _, language, text in _steps() if language == "diff" for line in text.splitlines()]
@@ -113,7 +113,7 @@ def test_every_vendor_has_a_twin_of_its_name_and_an_address_in_relay_sandbox() -
 
 
 def test_the_pages_own_tests_pass_and_its_price_is_listed(tree: Path) -> None:
-    told = _run(tree, "pytest", "tests/vendors/test_echo.py", "tests/spending/test_prices.py", "-p", "no:cacheprovider")
+    told = _run(tree, "pytest", "tests/vendors/test_echo.py", "tests/billing/test_prices.py", "-p", "no:cacheprovider")
     assert told.returncode == 0, told.stdout[-3000:]
 
 

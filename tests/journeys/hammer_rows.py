@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from service.billing.models import Entry
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.events.models import Event
 from service.media.models import Media
@@ -23,7 +24,6 @@ from service.runs.state.models import (
     Revision,
     Run,
 )
-from service.spending.models import Entry
 from service.webhooks.models import DELIVERY_WAITING, Attempt, Delivery
 
 # Longer than a run may wait; then callbacks that nobody's run knows are put aside, and a belt ends what stands.

@@ -10,10 +10,11 @@ from collections import Counter
 import pytest
 from sqlmodel import col, select
 
+from service.billing.models import Entry
 from service.events.models import Event
 from service.kit.db.database import Database
+from service.quotas.models import Gate
 from service.runs.state.models import Detection, Revision
-from service.spending.models import Entry, Gate
 from tests.journeys.day import MIDNIGHT, Day, Plan
 
 SIZE = int(os.environ.get("DAY_DETECTIONS", "120"))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from service.billing.models import Entry
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
 from service.detections.expire import expire_overdue
@@ -21,7 +22,6 @@ from service.runs.inputs import Leaving
 from service.runs.outcomes import Begun
 from service.runs.state.models import Run
 from service.runs.step import step_one
-from service.spending.models import Entry
 from service.vendor_calls.admission import claim_submissions
 from service.vendor_calls.claimed_runs import ClaimedRun
 from tests.detections.rows import World, alter, world

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from service.billing.models import Entry
 from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Prepared, Refused
 from service.kit.db.database import Database
@@ -30,7 +31,6 @@ from service.runs.inputs import (
 )
 from service.runs.state.models import Observation, Run
 from service.runs.step import step_one
-from service.spending.models import Entry
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc, said
 

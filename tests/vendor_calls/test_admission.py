@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from service.detectors.catalogue import Limits
 from service.kit.db.database import Database
+from service.quotas.models import Gate
 from service.runs.state.models import Run
-from service.spending.models import Gate
 from service.vendor_calls.admission import claim_polls, claim_submissions
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, aippim, asc, job, lost, not_sent, raw, said

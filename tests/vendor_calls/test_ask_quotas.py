@@ -12,8 +12,8 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.exchange import Exchange
 from service.detectors.port import Raw
 from service.kit.db.database import Database
-from service.spending.models import Gate
-from service.spending.single import let_one
+from service.quotas.adhoc import admit_request
+from service.quotas.models import Gate
 from service.vendor_calls.ask_quotas import QuotaAsker
 from service.vendors.asc import Asc, AscConfig
 from tests.detections.rows import PLAN, Hands
@@ -37,7 +37,7 @@ async def asked(
     """An asker, and ASC as it answers; something has gone there today."""
     clock = Hands()
     with database.writing() as session:
-        assert let_one(session, ("live", "asc"), LIMITS, clock()) is None
+        assert admit_request(session, ("live", "asc"), LIMITS, clock()) is None
     async with vendor_server({"GET /v1?action=quota": (status, body)}) as server:
         adapter = Asc(AscConfig(f"{server.url}/v1", "key_never_shown"), Exchange(timeout_seconds=20, clock=clock))
         plan = replace(PLAN, limits=LIMITS)
@@ -61,7 +61,7 @@ async def test_the_gate_knows_what_the_vendor_says_is_left(database: Database) -
         await asker.step()
         assert len(server.asked) == 1
         with database.writing() as session:
-            let_one(session, ("live", "asc"), LIMITS, clock())
+            admit_request(session, ("live", "asc"), LIMITS, clock())
         clock.turn(600)
         await asker.step()
         assert len(server.asked) == 2
@@ -109,7 +109,7 @@ async def test_a_vendor_that_cannot_be_asked_holds_up_no_other(
         monkeypatch.setattr(broken, "fetch_quota", fall)
         monkeypatch.setattr(broken, "vendor", "aaa")
         with database.writing() as session:
-            assert let_one(session, ("live", "aaa"), LIMITS, NOW) is None
+            assert admit_request(session, ("live", "aaa"), LIMITS, NOW) is None
         (configured,) = (
             configured for configured in asker.catalogue.configured_in("live") if configured.adapter.vendor == "asc"
         )

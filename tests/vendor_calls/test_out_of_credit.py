@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from service.kit.db.database import Database
 from service.kit.telemetry.metrics import counted
-from service.spending.models import Gate
-from service.spending.standing import Health, standing_of
+from service.quotas.models import Gate
+from service.quotas.vendor_health import Health, health_of
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, aippim, asc, job, raw, said
 
@@ -52,7 +52,7 @@ async def test_of_three_runs_in_turn_one_is_sent_and_two_wait(database: Database
     assert vendor.times("submit") == 1
     assert states(here) == [("failed", None), *[("queued", "quota_exceeded")] * 2]
     assert here.runs()[0].reason_code == "quota_exceeded" or here.runs()[1].reason_code == "quota_exceeded"
-    told = standing_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
+    told = health_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
     assert (told.health, told.last_error) == (Health.DEGRADED, "quota_exceeded")
 
 
@@ -86,7 +86,7 @@ async def test_after_the_pause_one_run_tries_and_the_others_wait_for_its_answer(
     assert vendor.times("submit") == 2
     assert states(here) == [*[("failed", None)] * 2, *[("queued", "quota_exceeded")] * 2]
     assert [log["log_level"] for log in logs if log["event"] == "vendor.out_of_credit"] == ["error"]
-    told = standing_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, here.clock())
+    told = health_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, here.clock())
     assert told.last_error == "quota_exceeded"
 
 
@@ -98,7 +98,7 @@ async def test_once_a_submission_is_taken_again_all_go(database: Database) -> No
     for _ in range(2):
         await here.dispatch()
     assert states(here) == [("failed", None), *[("waiting", None)] * 3]
-    told = standing_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, here.clock())
+    told = health_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, here.clock())
     assert (told.health, told.last_error) == (Health.OK, None)
 
 
@@ -167,10 +167,10 @@ async def test_a_plan_that_does_not_include_it_is_shown_and_logged_and_holds_up_
     here = world(database, vendor)
     with capture_logs() as logs:
         await in_turn(here, "asc")
-    told = standing_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
+    told = health_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
     assert (told.health, told.last_error, told.since) == (Health.DEGRADED, "access_denied", NOW)
     assert [log["log_level"] for log in logs if log["event"] == "vendor.access_denied"] == ["error"]
     await in_turn(here, "asc")
     assert states(here) == [("failed", None), ("waiting", None)]
-    told = standing_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
+    told = health_of(gate_of(here), here.policy.catalogue.configured_in("live")[0].policy.limits, NOW)
     assert (told.health, told.last_error) == (Health.OK, None)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from service.billing.models import Entry
 from service.detectors.port import Raw
 from service.kit.db.database import Database
-from service.spending.models import Entry
 from service.vendors import VENDORS
 from tests.detections.rows import World, policy_of
 from tests.detections.scripted import NOW

@@ -109,7 +109,7 @@ ASC: Rows = {
     "asc error body": ("asc/error_invalid_format", "asc/error_unauthorized", "asc/error_over_quota", "asc/poll_failed"),
     "asc usage and quota": (
         *("asc/usage_reply", "asc/quota_reply"),
-        "spending/test_hearing::test_the_three_headers_are_read_as_asc_prints_them",
+        "quotas/test_feedback::test_the_three_headers_are_read_as_asc_prints_them",
         "vendor_calls/test_ask_quotas::test_the_gate_knows_what_the_vendor_says_is_left",
     ),
     "asc health": ("asc/health_reply",),

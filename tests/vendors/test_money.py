@@ -4,8 +4,8 @@ import pytest
 
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
-from service.spending.gates import WaitingFor
-from service.spending.hearing import heard
+from service.quotas.feedback import feedback_from
+from service.quotas.gates import WaitingFor
 from service.vendors import VENDORS
 from service.vendors.modulate.closes import closed
 from tests.vendors.contract import exchange, raw
@@ -31,7 +31,7 @@ def test_it_closes_the_gate_wherever_it_is_met(vendor: str, status: int, body: d
     for said in found:
         assert isinstance(said, Refused)
         assert (said.reason_code, said.retryable) == (ReasonCode.QUOTA_EXCEEDED, False)
-        assert heard(answer, said).closed_for is WaitingFor.QUOTA_EXCEEDED
+        assert feedback_from(answer, said).closed_for is WaitingFor.QUOTA_EXCEEDED
 
 
 @pytest.mark.parametrize("code", [4003, 4029])

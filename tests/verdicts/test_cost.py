@@ -5,9 +5,8 @@ from datetime import datetime
 
 import pytest
 
+from service.billing.prices import Basis, Charge
 from service.detectors.enums import RunStatus, Via
-from service.spending.charge import Charge
-from service.spending.prices import Basis
 from service.verdicts.cost import run_cost, total_cost
 from service.verdicts.facts import RunFacts
 from tests.detections.scripted import NOW

@@ -5,8 +5,8 @@ from typing import Literal
 from service.api.schemas.common import Shown, Time
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Needs
-from service.spending.circuit import Circuit
-from service.spending.standing import Health
+from service.quotas.circuit import Circuit
+from service.quotas.vendor_health import Health
 
 
 class OfferedLimits(Shown):

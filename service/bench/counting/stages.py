@@ -21,7 +21,7 @@ STAGES: Mapping[str, str] = {
     "api.detections": "ask",
     "vendor_calls.admission.claim_submissions": "claim",
     "media.store._chunks": "prepared and leaving",
-    "spending.budgets": "prepared and leaving",
+    "billing.budgets": "prepared and leaving",
     "runs.runner": "submission saved",
     "vendor_calls.admission.claim_polls": "polls claimed",
     "callbacks.addresses": "callback stored",

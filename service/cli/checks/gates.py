@@ -3,10 +3,10 @@
 from sqlmodel import Session
 
 from service.cli.checks.finding import Finding, World, fail, ok, warn
-from service.spending.circuit import Circuit
-from service.spending.gates import OUT_OF_CREDIT, left_today
-from service.spending.lock import gates_as_they_are
-from service.spending.models import Gate
+from service.quotas.circuit import Circuit
+from service.quotas.gate_store import read_gates
+from service.quotas.gates import OUT_OF_CREDIT, left_today
+from service.quotas.models import Gate
 
 
 async def check_gates(world: World) -> Finding:
@@ -34,6 +34,6 @@ async def check_gates(world: World) -> Finding:
 
 
 def _gates(session: Session) -> dict[tuple[str, str], Gate]:
-    found = gates_as_they_are(session)
+    found = read_gates(session)
     session.expunge_all()
     return found

@@ -2,9 +2,9 @@
 
 from sqlmodel import Session
 
+from service.billing.budgets import budgets, not_held
+from service.billing.prices import load_prices
 from service.cli.checks.finding import Finding, World, ok, warn
-from service.spending.budgets import budgets, not_held
-from service.spending.prices import load_prices
 
 
 async def check_budgets(world: World) -> Finding:

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Protocol
 
+from service.billing.prices import Prices
 from service.detectors.catalogue import Catalogue
 from service.kit.backoff import Random
-from service.spending.prices import Prices
 
 
 class Policy(Protocol):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from service.billing.allowance import BudgetUsage
+from service.billing.prices import Basis, Charge
 from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Raw
 from service.events.draft import Draft
@@ -16,9 +18,6 @@ from service.runs.decide.policy import Policy
 from service.runs.load.snapshot import Facts, FactsNeededError, Snapshot
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
 from service.runs.telling.facts import run_facts
-from service.spending.allowance import BudgetUsage
-from service.spending.charge import Charge
-from service.spending.prices import Basis
 from service.verdicts.facts import RunFacts
 
 

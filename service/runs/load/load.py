@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, func, or_, select, text
 from sqlmodel import Session
 
+from service.billing.budgets import has_budget
 from service.runs import inputs
 from service.runs.dedup_key import can_share
 from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
@@ -23,7 +24,6 @@ from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
 from service.runs.state.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
-from service.spending.budgets import has_budget
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)

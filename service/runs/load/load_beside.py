@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, select, text
 from sqlmodel import Session
 
+from service.billing.allowance import BudgetUsage
+from service.billing.budgets import usage_of
 from service.detectors.latency import Latency
 from service.runs import inputs
 from service.runs.dedup_key import dedup_key, shares
@@ -28,8 +30,6 @@ from service.runs.state.tables import (
     RUN,
     RUN_COLUMNS,
 )
-from service.spending.allowance import BudgetUsage
-from service.spending.budgets import usage_of
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from service.billing.allowance import BudgetUsage
 from service.detectors.enums import Via
 from service.detectors.latency import Latency
 from service.runs.state.lifecycle import RunState
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
-from service.spending.allowance import BudgetUsage
 
 if TYPE_CHECKING:
     from service.runs.decide.workbench import Decision

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
+from service.billing.models import Entry
 from service.kit.db.columns import table_of
 from service.media.models import Media
 from service.runs.state.models import Certificate, Detection, Observation, RawBody, Revision, Run
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
-from service.spending.models import Entry
 
 
 def _columns(table: Table, row: Any) -> tuple[Column[Any], ...]:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
 
+from service.billing.prices import Charge
 from service.detectors.enums import Authenticity, ConflictKind, ReasonCode, RunStatus, Verdict, Via
 from service.detectors.reading import Conflict, Reading, Refs
 from service.runs.state.lifecycle import RunState
 from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
 from service.runs.state.source import SourceState
 from service.runs.telling.beside import said_beside
-from service.spending.charge import Charge
 from service.verdicts.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import OutcomeReason, Rule

@@ -7,7 +7,7 @@ import pytest
 from service.cli.checks.finding import Level
 from service.cli.checks.gates import check_gates
 from service.kit.db.database import Database
-from service.spending.models import Gate
+from service.quotas.models import Gate
 from tests.cli.checks.rooms import NOW, deployment
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from service.accounts.register import account_named
+from service.billing.budgets import set_budget
 from service.cli.checks.finding import Level
 from service.cli.checks.money import check_budgets
 from service.kit.db.database import Database
-from service.spending.budgets import set_budget
 from tests.cli.checks.rooms import NOW, PUBLIC, deployment
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from service.billing.allowance import why_not
 from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading
@@ -33,7 +34,6 @@ from service.runs.state.lifecycle import RunState, RunTransition, advance
 from service.runs.state.rows import LedgerRow, RunRow
 from service.runs.telling.facts import PARTIAL
 from service.runs.topics import TOPIC_RUNS, topic_of
-from service.spending.allowance import why_not
 from service.verdicts.verdict import DetectionStatus
 
 LEFT = "left"

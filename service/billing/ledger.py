@@ -10,9 +10,8 @@ from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
-from service.spending.charge import Charge
-from service.spending.models import Entry
-from service.spending.prices import Basis, Price
+from service.billing.models import Entry
+from service.billing.prices import Basis, Charge, Price
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from service.detectors.enums import ReasonCode
 from service.kit.backoff import growing
-from service.spending.models import Gate
+from service.quotas.models import Gate
 
 _FAILURES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 900.0

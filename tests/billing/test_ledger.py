@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime
 
+from service.billing.ledger import Spender, charges_of, open_charge, settle_charge, settle_latest, spent
+from service.billing.prices import Basis, Charge, Price
 from service.kit.db.database import Database
-from service.spending.charge import Charge
-from service.spending.ledger import Spender, charges_of, open_charge, settle_charge, settle_latest, spent
-from service.spending.prices import Basis, Price
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIFTH = Price(200_000, "USD", Basis.ESTIMATE)

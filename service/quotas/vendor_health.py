@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.detectors.catalogue import Limits
-from service.spending.circuit import Circuit, blocks
-from service.spending.gates import OUT_OF_CREDIT, closed_word, left_today
-from service.spending.models import Gate
+from service.quotas.circuit import Circuit, blocks
+from service.quotas.gates import OUT_OF_CREDIT, closed_word, left_today
+from service.quotas.models import Gate
 
 
 class Health(StrEnum):
@@ -19,7 +19,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VendorHealth:
     """One vendor in one mode. `last_error` is a reason code, of the trouble there is now."""
 
     health: Health = Health.OK
@@ -30,15 +30,15 @@ class Standing:
     quota_resets_at: datetime | None = None
 
 
-def standing_of(gate: Gate | None, limits: Limits, now: datetime) -> Standing:
+def health_of(gate: Gate | None, limits: Limits, now: datetime) -> VendorHealth:
     """What the gate shows now; a vendor that was never asked has no gate, and is well."""
     left = left_today(gate, limits, now)
     resets_at = None if left is None else _resets_at(gate, limits, left, now)
     if gate is None:
-        return Standing(quota_left=left, quota_resets_at=resets_at)
+        return VendorHealth(quota_left=left, quota_resets_at=resets_at)
     unpaid = gate.closed_for == OUT_OF_CREDIT  # also while one run tries again
     closed = unpaid or (gate.closed_until is not None and gate.closed_until > now)
-    return Standing(
+    return VendorHealth(
         health=_health(gate, now, closed=closed),
         circuit=Circuit(gate.circuit),
         last_error=gate.last_error or (closed_word(gate).value if closed else None),

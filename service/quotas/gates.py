@@ -15,8 +15,8 @@ from itertools import accumulate
 from service.detectors.catalogue import Limits
 from service.detectors.enums import ReasonCode
 from service.kit.clock import seconds
-from service.spending import circuit
-from service.spending.models import Gate
+from service.quotas import circuit
+from service.quotas.models import Gate
 
 _KEPT = 10  # one in so many, for polls
 _MINUTE = 60
@@ -51,7 +51,7 @@ class WaitingFor(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Throttled:
     """Nothing goes now. `until` is when the first may hope to; always later than now."""
 
     waiting_for: WaitingFor
@@ -59,23 +59,23 @@ class Hold:
     unpaid: bool = False  # the vendor wants to be paid, and no quota of requests is meant
 
 
-def held(
+def check_gate(
     gate: Gate, limits: Limits, purpose: Purpose, now: datetime, *, requests: int = 1, under_way: int = 0
-) -> Hold | None:
+) -> Throttled | None:
     """Why so many requests may not leave now; `None` if they may. `under_way` are the runs at the vendor now."""
     if (until := circuit.blocks(gate, now)) is not None:
-        return Hold(WaitingFor.CIRCUIT_OPEN, until)
+        return Throttled(WaitingFor.CIRCUIT_OPEN, until)
     if (closed := _closed(gate, purpose, now)) is not None:
         return closed
     spent = _held_by_day(gate, limits, purpose, now, requests) or _held_by_vendor(gate, limits, purpose, now, requests)
     if spent is not None:
         return spent
     if purpose is Purpose.SUBMIT and limits.concurrency is not None and under_way >= limits.concurrency:
-        return Hold(WaitingFor.CONCURRENCY, now + seconds(step(gate, limits, now)))
+        return Throttled(WaitingFor.CONCURRENCY, now + seconds(step(gate, limits, now)))
     return _held_by_minute(gate, limits, purpose, now, requests)
 
 
-def charge(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, purpose: Purpose = Purpose.POLL) -> None:
+def acquire(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, purpose: Purpose = Purpose.POLL) -> None:
     """So many requests leave now."""
     circuit.probe(gate, now)
     if purpose is Purpose.SUBMIT and gate.closed_for == OUT_OF_CREDIT:
@@ -128,14 +128,14 @@ def closed_word(gate: Gate) -> WaitingFor:
     return WaitingFor(gate.closed_for or WaitingFor.RATE_LIMITED)
 
 
-def _closed(gate: Gate, purpose: Purpose, now: datetime) -> Hold | None:
+def _closed(gate: Gate, purpose: Purpose, now: datetime) -> Throttled | None:
     unpaid = gate.closed_for == OUT_OF_CREDIT
     if gate.closed_until is None or gate.closed_until <= now or (unpaid and purpose is Purpose.POLL):
         return None
-    return Hold(closed_word(gate), gate.closed_until, unpaid)
+    return Throttled(closed_word(gate), gate.closed_until, unpaid)
 
 
-def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
     if limits.per_minute is None:
         return None
     lately = _minute(gate, now)
@@ -146,19 +146,19 @@ def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
         return None
     gone = accumulate(count for _, count in lately)
     freeing = next(second for (second, _), so_far in zip(lately, gone, strict=True) if so_far >= too_many)
-    return Hold(WaitingFor.RATE_LIMITED, datetime.fromtimestamp(freeing + _MINUTE + 1, UTC))
+    return Throttled(WaitingFor.RATE_LIMITED, datetime.fromtimestamp(freeing + _MINUTE + 1, UTC))
 
 
-def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
     if limits.daily_quota is None:
         return None
     kept = _kept_of_a_day(gate, limits, now) if purpose is Purpose.SUBMIT else 0
     if _used(gate, now) + requests + kept <= limits.daily_quota:
         return None
-    return Hold(WaitingFor.QUOTA_EXCEEDED, _midnight(now) + timedelta(days=1))
+    return Throttled(WaitingFor.QUOTA_EXCEEDED, _midnight(now) + timedelta(days=1))
 
 
-def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Hold | None:
+def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
     """The vendor's own count, from the headers of its last answers."""
     if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
         return None
@@ -166,7 +166,7 @@ def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
     kept = 0 if soon or purpose is Purpose.POLL else _kept_of_a_day(gate, limits, now)
     if requests + kept <= gate.quota_left:
         return None
-    return Hold(WaitingFor.RATE_LIMITED if soon else WaitingFor.QUOTA_EXCEEDED, gate.resets_at)
+    return Throttled(WaitingFor.RATE_LIMITED if soon else WaitingFor.QUOTA_EXCEEDED, gate.resets_at)
 
 
 def _kept_of_a_day(gate: Gate, limits: Limits, now: datetime) -> int:

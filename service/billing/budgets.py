@@ -11,11 +11,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, bindparam, exists
 from sqlmodel import Session, col, select
 
+from service.billing.allowance import BudgetUsage, why_not
+from service.billing.ledger import spent
+from service.billing.models import Budget
+from service.billing.prices import Price
 from service.kit.db.columns import table_of
-from service.spending.allowance import BudgetUsage, why_not
-from service.spending.ledger import spent
-from service.spending.models import Budget
-from service.spending.prices import Price
 
 _BUDGET = table_of(Budget)
 _BUDGETS = (
@@ -32,7 +32,7 @@ def has_budget(account_id: ColumnElement[str], mode: ColumnElement[str]) -> Colu
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountBudget:
     """A budget and what of it is gone this month."""
 
     account_id: str
@@ -99,11 +99,11 @@ def remove_budget(session: Session, account_id: str, mode: str, currency: str) -
     return True
 
 
-def budgets(session: Session, now: datetime) -> Sequence[Standing]:
+def budgets(session: Session, now: datetime) -> Sequence[AccountBudget]:
     """Every budget, and what of it is gone."""
     rows = session.exec(select(Budget).order_by(col(Budget.account_id), col(Budget.mode), col(Budget.currency)))
     return [
-        Standing(
+        AccountBudget(
             row.account_id,
             row.mode,
             row.currency,

@@ -9,11 +9,11 @@ from service.detectors.enums import ReasonCode
 from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
 from service.kit.db.database import Database
-from service.spending.gates import WaitingFor
-from service.spending.hearing import Heard, Said
-from service.spending.lock import lock_gates
-from service.spending.models import Gate
-from service.spending.single import let_one, let_quota_look, told_by
+from service.quotas.adhoc import admit_quota_request, admit_request, quota_feedback
+from service.quotas.feedback import GateFeedback, ReportedLimit
+from service.quotas.gate_store import lock_gates
+from service.quotas.gates import WaitingFor
+from service.quotas.models import Gate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -28,13 +28,13 @@ def answer(status: int = 200, **headers: str) -> Raw:
 
 def _one(database: Database, limits: Limits, now: datetime = NOW) -> WaitingFor | None:
     with database.writing() as session:
-        hold = let_one(session, KEY, limits, now)
+        hold = admit_request(session, KEY, limits, now)
     return hold.waiting_for if hold is not None else None
 
 
 def _look(database: Database, limits: Limits = UNLIMITED, now: datetime = NOW) -> bool:
     with database.writing() as session:
-        return let_quota_look(session, KEY, limits, now, apart=APART)
+        return admit_quota_request(session, KEY, limits, now, apart=APART)
 
 
 def _gate(database: Database) -> Gate:
@@ -91,26 +91,28 @@ def test_nobody_looks_through_a_closed_gate_or_a_circuit_that_is_tried_out(datab
 
 def test_what_the_quota_says_is_what_the_gate_hears() -> None:
     quota = Quota("pro", 10_000, 342, 9658, MIDNIGHT)
-    assert told_by(answer(), quota) == Heard(said=Said(9658, MIDNIGHT, 10_000))
+    assert quota_feedback(answer(), quota) == GateFeedback(said=ReportedLimit(9658, MIDNIGHT, 10_000))
 
 
 def test_a_quota_without_a_reset_is_of_the_day() -> None:
-    assert told_by(answer(), Quota(remaining=5)) == Heard(said=Said(5, MIDNIGHT, None))
+    assert quota_feedback(answer(), Quota(remaining=5)) == GateFeedback(said=ReportedLimit(5, MIDNIGHT, None))
 
 
 @pytest.mark.parametrize("resets_at", [NOW, datetime(2024, 4, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)])
 def test_a_reset_that_is_past_or_far_tells_nothing(resets_at: datetime) -> None:
-    assert told_by(answer(), Quota(remaining=5, resets_at=resets_at)) == Heard()
+    assert quota_feedback(answer(), Quota(remaining=5, resets_at=resets_at)) == GateFeedback()
 
 
 def test_a_refused_look_is_no_failure_of_the_vendor_but_a_429_counts() -> None:
     refused = Refused(ReasonCode.VENDOR_ERROR, "?", retryable=True)
     for status in (400, 401, 404, 500):
-        assert told_by(answer(status), refused) == Heard()
-    limited = told_by(answer(429, retry_after="7200"), Refused(ReasonCode.RATE_LIMITED, "?", retryable=True))
+        assert quota_feedback(answer(status), refused) == GateFeedback()
+    limited = quota_feedback(answer(429, retry_after="7200"), Refused(ReasonCode.RATE_LIMITED, "?", retryable=True))
     assert (limited.closed_for, limited.pause) == (WaitingFor.QUOTA_EXCEEDED, 7200)
 
 
 def test_the_headers_of_an_unreadable_answer_still_tell() -> None:
     raw = answer(x_ratelimit_remaining="7", x_ratelimit_reset=str(int(MIDNIGHT.timestamp())))
-    assert told_by(raw, Refused(ReasonCode.SCHEMA_MISMATCH, "?", retryable=True)) == Heard(said=Said(7, MIDNIGHT, None))
+    assert quota_feedback(raw, Refused(ReasonCode.SCHEMA_MISMATCH, "?", retryable=True)) == GateFeedback(
+        said=ReportedLimit(7, MIDNIGHT, None)
+    )

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.detectors.catalogue import Limits
-from service.spending.gates import Purpose, charge, held, leave_later
-from service.spending.models import Gate
+from service.quotas.gates import Purpose, acquire, check_gate, leave_later
+from service.quotas.models import Gate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(seconds=60)
@@ -25,7 +25,7 @@ def counts(gate: Gate) -> list[tuple[float, int]]:
 
 def test_one_of_two_charged_requests_is_counted_by_the_second_it_leaves() -> None:
     gate, limits = Gate(vendor="aippim", mode="live"), Limits(per_minute=9)
-    charge(gate, limits, NOW, requests=2)
+    acquire(gate, limits, NOW, requests=2)
     leave_later(gate, NOW, at(50))
     assert counts(gate) == [(0, 1), (50, 1)]
     leave_later(gate, NOW, at(50))
@@ -35,7 +35,7 @@ def test_one_of_two_charged_requests_is_counted_by_the_second_it_leaves() -> Non
 
 def test_what_was_charged_more_than_a_minute_ago_counts_anew() -> None:
     gate = Gate(vendor="aippim", mode="live")
-    charge(gate, Limits(per_minute=9), NOW)
+    acquire(gate, Limits(per_minute=9), NOW)
     leave_later(gate, NOW, at(70))
     assert counts(gate) == [(70, 1)]
 
@@ -52,8 +52,8 @@ def test_no_minute_sees_more_however_long_the_uploads_take(steps: list[tuple[flo
             leaves_at, charged_at = heapq.heappop(uploading)
             leave_later(gate, charged_at, leaves_at)
             went.append(leaves_at)
-        if held(gate, limits, Purpose.SUBMIT, now, requests=2) is None:
-            charge(gate, limits, now, requests=2)
+        if check_gate(gate, limits, Purpose.SUBMIT, now, requests=2) is None:
+            acquire(gate, limits, now, requests=2)
             went.append(now)
             heapq.heappush(uploading, (now + timedelta(seconds=upload), now))
     for first in went:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.spending.money import amount_text
-from service.spending.prices import Price
+from service.billing.money import amount_text
+from service.billing.prices import Price
 
 _UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
 

@@ -14,9 +14,9 @@ from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.clock import seconds
-from service.spending import circuit
-from service.spending.gates import OUT_OF_CREDIT, WaitingFor
-from service.spending.models import Gate
+from service.quotas import circuit
+from service.quotas.gates import OUT_OF_CREDIT, WaitingFor
+from service.quotas.models import Gate
 
 _TOO_MANY = 429
 _FAILING = range(500, 600)
@@ -30,7 +30,7 @@ _LONGEST_WINDOW = timedelta(days=32)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReportedLimit:
     """What a vendor told of its limit. `resets_at` is always in the future of the answer."""
 
     remaining: int
@@ -39,7 +39,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class GateFeedback:
     """One answer, or none, as the gate sees it."""
 
     failed: bool = False  # no whole answer, a 5xx, or a stream that broke off or met a fault of the vendor's
@@ -49,7 +49,7 @@ class Heard:
     taken: bool = False  # a submission was taken, so it is paid for
     closed_for: WaitingFor | None = None  # a 429, or credit that is used up
     pause: int = 0  # seconds, where `closed_for`
-    said: Said | None = None
+    said: ReportedLimit | None = None
 
     @property
     def plain(self) -> bool:
@@ -57,7 +57,7 @@ class Heard:
         return not (self.failed or self.key_refused or self.denied or self.closed_for or self.said)
 
 
-def said_limits(raw: Raw) -> Said | None:
+def reported_limit(raw: Raw) -> ReportedLimit | None:
     """What the headers say is left, and until when. `None` where they say nothing, or nothing that can be.
 
     A reset that is past, or more than a month away, tells nothing: ASC's own sample is two years old.
@@ -71,31 +71,35 @@ def said_limits(raw: Raw) -> Said | None:
         return None
     if not raw.received_at < resets_at <= raw.received_at + _LONGEST_WINDOW:
         return None
-    return Said(min(remaining, _MOST), resets_at, None if limit is None else min(limit, _MOST))
+    return ReportedLimit(min(remaining, _MOST), resets_at, None if limit is None else min(limit, _MOST))
 
 
-def heard(raw: Raw | None, said: object = None) -> Heard:
+def feedback_from(raw: Raw | None, said: object = None) -> GateFeedback:
     """What the gate learns from an answer and what its adapter made of it; `raw` is `None` where none came."""
     if raw is None:
-        return Heard(failed=True)
+        return GateFeedback(failed=True)
     reason = said.reason_code if isinstance(said, Refused | Reading) else None
     if raw.status in _FAILING or _broke_off(raw, said):
-        return Heard(failed=True, said=said_limits(raw))
+        return GateFeedback(failed=True, said=reported_limit(raw))
     match reason:
         case ReasonCode.AUTH_FAILED if isinstance(said, Refused):
-            return Heard(key_refused=True)
+            return GateFeedback(key_refused=True)
         case ReasonCode.QUOTA_EXCEEDED:
             pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
-            return Heard(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=said_limits(raw), unpaid=True)
+            return GateFeedback(
+                closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=reported_limit(raw), unpaid=True
+            )
     if raw.status == _TOO_MANY or (raw.status in _CLOSE_CODES and reason is ReasonCode.RATE_LIMITED):
         asked = retry_after_seconds(raw)
         pause = _PAUSE if asked is None else asked
         word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
-        return Heard(closed_for=word, pause=pause, said=said_limits(raw))
-    return Heard(denied=isinstance(said, Refused) and reason is ReasonCode.ACCESS_DENIED, said=said_limits(raw))
+        return GateFeedback(closed_for=word, pause=pause, said=reported_limit(raw))
+    return GateFeedback(
+        denied=isinstance(said, Refused) and reason is ReasonCode.ACCESS_DENIED, said=reported_limit(raw)
+    )
 
 
-def hear(gate: Gate, limits: Limits, told: Heard, now: datetime) -> bool:
+def apply_feedback(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> bool:
     """The gate knows what the answer told. Whether its circuit opened by it."""
     if told.said is not None:
         _take_count(gate, told.said)
@@ -109,7 +113,7 @@ def hear(gate: Gate, limits: Limits, told: Heard, now: datetime) -> bool:
     return False
 
 
-def news_of(gate: Gate, told: Heard, now: datetime) -> str | None:
+def news_of(gate: Gate, told: GateFeedback, now: datetime) -> str | None:
     """Return the word for trouble that the gate does not know of yet and that no waiting ends, or `None`.
 
     Submissions that were under way together are refused together: that is told once for each pause.
@@ -127,7 +131,7 @@ def _broke_off(raw: Raw, said: object) -> bool:
     return passes and raw.status in _CLOSE_CODES
 
 
-def _take_pause(gate: Gate, limits: Limits, told: Heard, now: datetime) -> None:
+def _take_pause(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> None:
     if told.taken and gate.closed_for == OUT_OF_CREDIT:
         gate.closed_until = gate.closed_for = None
     throttled = told.closed_for is WaitingFor.RATE_LIMITED
@@ -140,7 +144,7 @@ def _take_pause(gate: Gate, limits: Limits, told: Heard, now: datetime) -> None:
             gate.closed_for = word
 
 
-def _take_count(gate: Gate, said: Said) -> None:
+def _take_count(gate: Gate, said: ReportedLimit) -> None:
     """Of one window the lower count holds: answers overtake one another, and others may use the same key."""
     same = gate.resets_at is not None and abs(gate.resets_at - said.resets_at) < seconds(1)
     left = gate.quota_left if same and gate.quota_left is not None else said.remaining

@@ -7,11 +7,11 @@ import pytest
 from sqlmodel import Session
 
 from service.accounts.register import account_named
+from service.billing.allowance import BudgetUsage, exceeds
+from service.billing.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
+from service.billing.ledger import Spender, open_charge, settle_charge
+from service.billing.prices import Basis, Price
 from service.kit.db.database import Database
-from service.spending.allowance import BudgetUsage, exceeds
-from service.spending.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
-from service.spending.ledger import Spender, open_charge, settle_charge
-from service.spending.prices import Basis, Price
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TENTH = Price(100_000, "USD", Basis.ESTIMATE)

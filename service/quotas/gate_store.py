@@ -17,10 +17,10 @@ from service.detectors.catalogue import Limits
 from service.kit.db.columns import table_of
 from service.kit.db.database import after_commit, insert_ignoring_conflicts
 from service.kit.telemetry.metrics import Count
-from service.spending.circuit import Circuit
-from service.spending.gates import OUT_OF_CREDIT, leave_later
-from service.spending.hearing import Heard, hear, news_of
-from service.spending.models import Gate
+from service.quotas.circuit import Circuit
+from service.quotas.feedback import GateFeedback, apply_feedback, news_of
+from service.quotas.gates import OUT_OF_CREDIT, leave_later
+from service.quotas.models import Gate
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ GateKey = tuple[str, str]
 """Mode and vendor, as the catalogue has them."""
 
 
-def gates_as_they_are(session: Session) -> dict[GateKey, Gate]:
+def read_gates(session: Session) -> dict[GateKey, Gate]:
     """Every gate, unlocked: good enough to see whether one has to be locked."""
     return {(gate.mode, gate.vendor): gate for gate in session.exec(_EVERY_GATE)}
 
@@ -47,7 +47,7 @@ def lock_gates(
         return {}
     session.flush()
     if seen is None:
-        seen = gates_as_they_are(session)
+        seen = read_gates(session)
     missing = sorted(set(keys) - seen.keys())
     if not missing and session.connection().dialect.name == "sqlite":
         return {key: seen[key] for key in keys}  # whoever writes there writes alone
@@ -56,24 +56,24 @@ def lock_gates(
 
 
 @dataclass(frozen=True, slots=True)
-class GateFeedback:
+class GateUpdate:
     """What a vendor's answer, or its absence, tells its gate."""
 
     key: GateKey
     limits: Limits
-    heard: Heard
+    feedback: GateFeedback
 
 
-def record_feedback(session: Session, feedback: Sequence[GateFeedback], now: datetime) -> bool:
+def record_updates(session: Session, feedback: Sequence[GateUpdate], now: datetime) -> bool:
     """Apply the vendors' feedback to their gates; return True if runs are queued behind one of them.
 
     Call last: gates are locked after all other rows. That a vendor simply answers is no news while its circuit is
     closed, and locks nothing; nor does what a twin says, which speaks of its own run alone.
     """
     session.flush()
-    gates = gates_as_they_are(session)
+    gates = read_gates(session)
     telling = [each for each in feedback if each.limits.answers_tell_of_all]
-    changing = {each.key for each in telling if _would_change(gates.get(each.key), each.heard)}
+    changing = {each.key for each in telling if _would_change(gates.get(each.key), each.feedback)}
     gates |= lock_gates(session, changing, gates)
     for each in telling:
         if each.key in changing:
@@ -82,16 +82,16 @@ def record_feedback(session: Session, feedback: Sequence[GateFeedback], now: dat
     return any(each.key in gates and gates[each.key].queue_until is not None for each in feedback)
 
 
-def note_heard(session: Session, key: GateKey, limits: Limits, told: Heard, now: datetime) -> bool:
-    """Apply one answer's feedback; see `record_feedback`."""
-    return record_feedback(session, [GateFeedback(key, limits, told)], now)
+def record_feedback(session: Session, key: GateKey, limits: Limits, told: GateFeedback, now: datetime) -> bool:
+    """Apply one answer's feedback; see `record_updates`."""
+    return record_updates(session, [GateUpdate(key, limits, told)], now)
 
 
-def _apply(session: Session, gate: Gate, each: GateFeedback, now: datetime) -> None:
-    if (news := news_of(gate, each.heard, now)) is not None:
+def _apply(session: Session, gate: Gate, each: GateUpdate, now: datetime) -> None:
+    if (news := news_of(gate, each.feedback, now)) is not None:
         after_commit(session, partial(_tell_news, each.key, news))
-    if hear(gate, each.limits, each.heard, now):
-        after_commit(session, partial(_tell_opened, each.key, each.heard, gate))
+    if apply_feedback(gate, each.limits, each.feedback, now):
+        after_commit(session, partial(_tell_opened, each.key, each.feedback, gate))
 
 
 def note_leaving(session: Session, key: GateKey, limits: Limits, charged_at: datetime, now: datetime) -> None:
@@ -115,7 +115,7 @@ def _locked(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
     return {(gate.mode, gate.vendor): gate for gate in found}
 
 
-def _would_change(gate: Gate | None, told: Heard) -> bool:
+def _would_change(gate: Gate | None, told: GateFeedback) -> bool:
     """Return True if the answer is news to this gate: also a plain one is, where there was trouble."""
     if not told.plain:
         return True
@@ -134,7 +134,7 @@ def _tell_news(key: GateKey, news: str) -> None:
     log.error("vendor.out_of_credit", vendor=vendor, mode=mode)
 
 
-def _tell_opened(key: GateKey, told: Heard, gate: Gate) -> None:
+def _tell_opened(key: GateKey, told: GateFeedback, gate: Gate) -> None:
     mode, vendor = key
     CIRCUITS_OPENED.add(vendor, mode)
     reason = "key_refused" if told.key_refused else "failures"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from service.detectors.catalogue import Limits
 from service.detectors.enums import ReasonCode
-from service.spending.gates import Hold, Purpose, WaitingFor, charge, held, left_today, step
-from service.spending.models import Gate
+from service.quotas.gates import Purpose, Throttled, WaitingFor, acquire, check_gate, left_today, step
+from service.quotas.models import Gate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -28,23 +28,23 @@ def at(seconds: float) -> datetime:
 def taken(one: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int = 1) -> int:
     """How many go at this instant."""
     count = 0
-    while held(one, limits, purpose, now, requests=requests) is None:
-        charge(one, limits, now, requests=requests)
+    while check_gate(one, limits, purpose, now, requests=requests) is None:
+        acquire(one, limits, now, requests=requests)
         count += 1
     return count
 
 
 def test_without_limits_everything_goes() -> None:
-    assert held(gate(), Limits(), SUBMIT, NOW, requests=9, under_way=10_000) is None
+    assert check_gate(gate(), Limits(), SUBMIT, NOW, requests=9, under_way=10_000) is None
 
 
 def test_a_minute_lets_its_limit_through_and_says_when_there_is_room_again() -> None:
     one, limits = gate(), Limits(per_minute=5)
     assert taken(one, limits, SUBMIT, NOW) == 5
-    hold = held(one, limits, SUBMIT, at(10))
-    assert hold == Hold(WaitingFor.RATE_LIMITED, at(61))
-    assert held(one, limits, SUBMIT, at(60.9)) is not None
-    assert held(one, limits, SUBMIT, at(61)) is None
+    hold = check_gate(one, limits, SUBMIT, at(10))
+    assert hold == Throttled(WaitingFor.RATE_LIMITED, at(61))
+    assert check_gate(one, limits, SUBMIT, at(60.9)) is not None
+    assert check_gate(one, limits, SUBMIT, at(61)) is None
 
 
 def test_a_submission_of_two_requests_takes_two() -> None:
@@ -54,7 +54,7 @@ def test_a_submission_of_two_requests_takes_two() -> None:
 def test_a_limit_below_one_submission_lets_one_through_at_a_time() -> None:
     one, limits = gate(), Limits(per_minute=1)
     assert taken(one, limits, SUBMIT, NOW, requests=2) == 1
-    assert held(one, limits, SUBMIT, at(60.9), requests=2) is not None
+    assert check_gate(one, limits, SUBMIT, at(60.9), requests=2) is not None
     assert taken(one, limits, SUBMIT, at(61), requests=2) == 1
 
 
@@ -68,7 +68,7 @@ def test_a_tenth_is_kept_for_what_is_under_way(limits: Limits) -> None:
 def test_a_day_begins_at_midnight_utc() -> None:
     one, limits = gate(), Limits(daily_quota=9)
     assert taken(one, limits, SUBMIT, NOW) == 9
-    assert held(one, limits, POLL, at(3600)) == Hold(WaitingFor.QUOTA_EXCEEDED, MIDNIGHT)
+    assert check_gate(one, limits, POLL, at(3600)) == Throttled(WaitingFor.QUOTA_EXCEEDED, MIDNIGHT)
     assert left_today(one, limits, NOW) == 0
     assert left_today(one, limits, MIDNIGHT) == 9
     assert taken(one, limits, SUBMIT, MIDNIGHT) == 9
@@ -78,34 +78,34 @@ def test_the_vendors_own_count_holds_beside_ours() -> None:
     one, limits = gate(quota_left=20, resets_at=at(7200), quota_limit=200), Limits(daily_quota=100)
     assert left_today(one, limits, NOW) == 20
     assert taken(one, limits, SUBMIT, NOW) == 10
-    assert held(one, limits, SUBMIT, NOW) == Hold(WaitingFor.QUOTA_EXCEEDED, at(7200))
+    assert check_gate(one, limits, SUBMIT, NOW) == Throttled(WaitingFor.QUOTA_EXCEEDED, at(7200))
     assert taken(one, limits, POLL, NOW) == 10
-    assert held(one, limits, SUBMIT, at(7200)) is None
+    assert check_gate(one, limits, SUBMIT, at(7200)) is None
 
 
 def test_a_count_that_is_reset_within_two_minutes_is_a_rate() -> None:
-    hold = held(gate(quota_left=0, resets_at=at(40)), Limits(), SUBMIT, NOW)
-    assert hold == Hold(WaitingFor.RATE_LIMITED, at(40))
+    hold = check_gate(gate(quota_left=0, resets_at=at(40)), Limits(), SUBMIT, NOW)
+    assert hold == Throttled(WaitingFor.RATE_LIMITED, at(40))
 
 
 def test_places_at_the_vendor_are_counted_for_submissions_only() -> None:
     limits = Limits(concurrency=3)
-    assert held(gate(), limits, SUBMIT, NOW, under_way=2) is None
-    full = held(gate(), limits, SUBMIT, NOW, under_way=3)
+    assert check_gate(gate(), limits, SUBMIT, NOW, under_way=2) is None
+    full = check_gate(gate(), limits, SUBMIT, NOW, under_way=3)
     assert full is not None
     assert (full.waiting_for, full.until > NOW) == (WaitingFor.CONCURRENCY, True)
-    assert held(gate(), limits, POLL, NOW, under_way=3) is None
+    assert check_gate(gate(), limits, POLL, NOW, under_way=3) is None
 
 
 def test_a_closed_gate_lets_nothing_through_until_it_opens() -> None:
     one = gate(closed_until=at(30), closed_for="quota_exceeded")
-    assert held(one, Limits(), POLL, at(29)) == Hold(WaitingFor.QUOTA_EXCEEDED, at(30))
-    assert held(one, Limits(), POLL, at(30)) is None
+    assert check_gate(one, Limits(), POLL, at(29)) == Throttled(WaitingFor.QUOTA_EXCEEDED, at(30))
+    assert check_gate(one, Limits(), POLL, at(30)) is None
 
 
 def test_one_probe_goes_through_a_circuit_that_may_close() -> None:
     one = gate(circuit="open", circuit_until=at(30))
-    assert held(one, Limits(), SUBMIT, at(29)) == Hold(WaitingFor.CIRCUIT_OPEN, at(30))
+    assert check_gate(one, Limits(), SUBMIT, at(29)) == Throttled(WaitingFor.CIRCUIT_OPEN, at(30))
     assert taken(one, Limits(), SUBMIT, at(30)) == 1
     assert one.circuit == "half_open"
     assert taken(one, Limits(), POLL, at(60)) == 0
@@ -143,10 +143,10 @@ def test_no_minute_and_no_day_ever_sees_more_than_its_limit(
     went: list[tuple[datetime, int]] = []
     for wait, requests, purpose in claims:
         now += timedelta(seconds=wait)
-        hold = held(one, limits, purpose, now, requests=requests)
+        hold = check_gate(one, limits, purpose, now, requests=requests)
         assert hold is None or hold.until > now
         if hold is None:
-            charge(one, limits, now, requests=requests)
+            acquire(one, limits, now, requests=requests)
             went.append((now, requests))
     for first, _ in went:
         minute = sum(count for when, count in went if first <= when < first + timedelta(seconds=60))
@@ -162,17 +162,17 @@ def test_whoever_comes_when_told_to_gets_through_if_nobody_else_came(
     limits, one, now = Limits(per_minute=per_minute), gate(), NOW
     for wait, requests, purpose in claims:
         now += timedelta(seconds=wait)
-        hold = held(one, limits, purpose, now, requests=requests)
+        hold = check_gate(one, limits, purpose, now, requests=requests)
         if hold is not None:
-            assert held(one, limits, purpose, hold.until, requests=requests) is None
+            assert check_gate(one, limits, purpose, hold.until, requests=requests) is None
         else:
-            charge(one, limits, now, requests=requests)
+            acquire(one, limits, now, requests=requests)
 
 
 def test_no_more_is_kept_than_a_tenth_of_what_the_vendor_says_it_allows() -> None:
     limits = Limits(daily_quota=1_000_000)
     one = gate(quota_left=9_999, resets_at=at(7200), quota_limit=10_000)
-    assert held(one, limits, SUBMIT, NOW) is None
+    assert check_gate(one, limits, SUBMIT, NOW) is None
     assert taken(one, limits, SUBMIT, NOW) == 9_999 - 1_000
     assert left_today(one, limits, NOW) == 1_000
 
@@ -200,7 +200,7 @@ def test_a_submission_goes_whenever_a_tenth_of_the_smaller_limit_stays(
     one.window_started_at, one.window_used = NOW.replace(hour=0), used
     smaller = min(limit for limit in (configured, left if said is None else said) if limit is not None)
     stays = min(left, left if configured is None else configured - used) - requests
-    assert (held(one, limits, SUBMIT, NOW, requests=requests) is None) == (stays >= smaller // 10)
+    assert (check_gate(one, limits, SUBMIT, NOW, requests=requests) is None) == (stays >= smaller // 10)
     assert (left_today(one, limits, NOW) or 0) <= max(0, min(left, said or left))
 
 
@@ -215,6 +215,6 @@ def test_a_clock_that_is_behind_at_midnight_moves_no_day_back() -> None:
     one = gate(window_started_at=NOW.replace(hour=0), window_used=20)
     ahead, behind = MIDNIGHT + timedelta(seconds=1), MIDNIGHT - timedelta(seconds=1)
     for _ in range(5):
-        charge(one, limits, ahead)
-        charge(one, limits, behind)
+        acquire(one, limits, ahead)
+        acquire(one, limits, behind)
     assert left_today(one, limits, ahead) == 10

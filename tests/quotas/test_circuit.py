@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from service.spending.circuit import blocks, note_answer, note_failure, probe
-from service.spending.models import Gate
+from service.quotas.circuit import blocks, note_answer, note_failure, probe
+from service.quotas.models import Gate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from service.billing.money import checked_currency, micros
 from service.kit.errors import SettingsError
-from service.spending.money import checked_currency, micros
 
 OURS = Path(__file__).with_name("prices.toml")
 _FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until", "source"}
@@ -31,6 +31,17 @@ class Price:
     amount_micros: int | None = None
     currency: str | None = None
     basis: Basis = Basis.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one submission costs. `billed`: the vendor took it; `None`: perhaps it did."""
+
+    amount_micros: int | None
+    currency: str | None
+    basis: Basis
+    billed: bool | None = None
+    possible_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

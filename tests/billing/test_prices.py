@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from service.billing.prices import Basis, Price, load_prices
 from service.kit.errors import SettingsError
-from service.spending.prices import Basis, Price, load_prices
 from service.vendors import VENDORS
 
 LATE = datetime(2026, 11, 20, tzinfo=UTC)
