@@ -45,14 +45,14 @@ from service.vendor_calls.ask_quotas import QuotaAsker
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.fetch_source import SourceFetcher
 from service.vendor_calls.poll import Poller
-from service.webhooks.deliver import Deliverer, DeliveryPolicy
+from service.webhooks.endpoints.health import DisablePolicy
+from service.webhooks.endpoints.health_store import endpoints_to_judge, judge
 from service.webhooks.fanout import TOPIC as DELIVERIES
-from service.webhooks.hold import hold_deliveries, standing_endpoints
 from service.webhooks.models import DELIVERY_WAITING, Delivery
-from service.webhooks.redeliver import endpoints_to_release, release_held
-from service.webhooks.retry import RetryPolicy
-from service.webhooks.standing import StandingPolicy
-from service.webhooks.trouble import endpoints_to_judge, judge
+from service.webhooks.queue.hold import hold_deliveries, stopped_endpoints
+from service.webhooks.queue.requeue import endpoints_to_release, release_held
+from service.webhooks.sending.deliver import Deliverer, DeliveryPolicy
+from service.webhooks.sending.retry import RetryPolicy
 
 log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ class Loops:
     async def _hold(self) -> bool:
         database, now = self._resources.database, self._resources.clock()
         return await self._alone["hold deliveries"].deal(
-            lambda _: database.read(standing_endpoints),
+            lambda _: database.read(stopped_endpoints),
             lambda endpoint_id: database.write(hold_deliveries, endpoint_id, now),
             now,
         )
@@ -201,7 +201,7 @@ class Loops:
         )
 
     async def _judge(self) -> bool:
-        database, now, policy = self._resources.database, self._resources.clock(), StandingPolicy()
+        database, now, policy = self._resources.database, self._resources.clock(), DisablePolicy()
         return await self._alone["judge endpoints"].deal(
             lambda _: database.read(endpoints_to_judge, policy, now),
             lambda endpoint_id: database.write(judge, endpoint_id, self._resources.outbox, policy, now),

@@ -47,8 +47,8 @@ from service.sandbox.script import WORDS
 from service.settings import Settings
 from service.vendor_calls.run_context import RunContextBuilder
 from service.vendors import VENDORS
-from service.webhooks.fanout import HandOff, fan_out
-from service.webhooks.turn import Done, Step, turns
+from service.webhooks.fanout import LocalDeliverer, fan_out
+from service.webhooks.queue.turn import Done, Step, turns
 
 _CONNECT_SECONDS = 5.0
 _DOOR_SECONDS = 10.0  # a vendor that calls back hears from us by then
@@ -99,7 +99,7 @@ class Resources:
     sandbox: SandboxSettings
     closing: Closing
     rooms: Rooms
-    hand_off: HandOff | None = None
+    local_deliverer: LocalDeliverer | None = None
     callbacks_hand_off: CallbackHandOff | None = None
     sandbox_callback_urls: dict[str, str] = field(default_factory=dict)
 
@@ -179,7 +179,7 @@ def _tie(
     tokens, sealer = Tokens(settings.secret_keys), Sealer(settings.secret_keys)
     store = store_from(settings.store, database)
     links = Links(tokens, {"live": settings.public_url or settings.sandbox_base, "test": settings.sandbox_base})
-    outbox = Outbox([fan_out(lambda: resources.hand_off)])
+    outbox = Outbox([fan_out(lambda: resources.local_deliverer)])
     policy = DetectionPolicy(
         catalogue=catalogue_of(settings, exchanges),
         outbox=outbox,

@@ -177,7 +177,7 @@ class Worker:
 
     def _hand_over(self, *, here: bool) -> None:
         """What this process commits is given to its own loops already leased; or to whoever finds it."""
-        self._resources.hand_off = self._loops.deliverer if here else None
+        self._resources.local_deliverer = self._loops.deliverer if here else None
         self._resources.callbacks_hand_off = self._loops.callbacks if here else None
 
     async def _beat(self) -> bool:

@@ -170,11 +170,11 @@ async def test_a_worker_whose_clock_is_wrong_claims_nothing_and_says_so(postgres
         async with open_resources(settings, clock) as resources, working(resources) as at_work:
             (beat,) = (loop for loop in at_work.loops() if loop.name == "beat")
             await until(lambda: _beats(database))
-            assert (here.callback_states(), resources.hand_off) == (["due"], None)
+            assert (here.callback_states(), resources.local_deliverer) == (["due"], None)
             ahead = timedelta(0)
             await beat.step()
             await until(lambda: _thought_about(here))
-            assert resources.hand_off is not None
+            assert resources.local_deliverer is not None
     told = [line for line in logs if line["event"].startswith("worker.clock")]
     assert (told[0]["event"], told[-1]["event"]) == ("worker.clock_wrong", "worker.clock_right")
     assert told[0]["seconds"] == pytest.approx(100, abs=2)

@@ -22,8 +22,8 @@ from service.kit.errors import not_found
 from service.kit.ids import is_id
 from service.kit.paging import Page, Place, listed
 from service.webhooks.models import Delivery
-from service.webhooks.queries import STATUSES, Wanted, deliveries_shown, find_delivery, list_deliveries, page_of
-from service.webhooks.redeliver import resend
+from service.webhooks.queries import STATUSES, DeliveryFilter, deliveries_shown, find_delivery, list_deliveries, page_of
+from service.webhooks.queue.requeue import resend
 
 _LONGEST = 100
 
@@ -59,7 +59,7 @@ async def send_again(request: Request) -> Response:
     return await answer_once(request, caller, raw, work)
 
 
-def _wanted(parameters: Parameters) -> Wanted:
+def _wanted(parameters: Parameters) -> DeliveryFilter:
     endpoint_id = parameters.text("endpoint", longest=_LONGEST)
     if endpoint_id is not None and not is_id(endpoint_id, "we"):
         parameters.fault("endpoint", "must be the id of an endpoint")
@@ -71,11 +71,11 @@ def _wanted(parameters: Parameters) -> Wanted:
     if event is not None and not is_event_id and not is_filter(event):
         parameters.fault("event", f"{why_no_filter(event)} The id of an event does too.")
     types = None if event is None or is_event_id else [kind.value for kind in EventType if takes(event, kind)]
-    return Wanted(endpoint_id, STATUSES.get(status or ""), event if is_event_id else None, types)
+    return DeliveryFilter(endpoint_id, STATUSES.get(status or ""), event if is_event_id else None, types)
 
 
 def _listed(
-    session: Session, caller: Caller, wanted: Wanted, page: Page
+    session: Session, caller: Caller, wanted: DeliveryFilter, page: Page
 ) -> tuple[Sequence[Delivery], list[dict[str, Any]], Page]:
     page = page_of(session, caller.account_id, caller.mode, wanted, page)
     rows = list_deliveries(session, caller.account_id, caller.mode, wanted, page)

@@ -20,13 +20,12 @@ from service.api.context import Context, context_of
 from service.api.idempotent import answer_once
 from service.kit.clock import rfc3339
 from service.kit.errors import Problem, not_found
-from service.webhooks.endpoints import find_endpoint, shown
+from service.webhooks.endpoints.registry import disable, enable, endpoint_to_change, find_endpoint, ping, shown
+from service.webhooks.endpoints.rotate import LONGEST_OVERLAP, USUAL_OVERLAP, newest_secret, rotate_secret
+from service.webhooks.endpoints.stats import stats_of
 from service.webhooks.models import Endpoint
-from service.webhooks.placing import Choice
-from service.webhooks.redeliver import recover
-from service.webhooks.rotate import LONGEST_OVERLAP, USUAL_OVERLAP, newest_secret, rotate_secret
-from service.webhooks.stats import stats_of
-from service.webhooks.switch import disable, enable, endpoint_to_change, ping
+from service.webhooks.queue.requeue import recover
+from service.webhooks.queue.requeue_plan import Choice
 
 M = TypeVar("M", bound=BaseModel)
 Work = Callable[[Session, Endpoint, datetime], tuple[int, dict[str, Any]]]

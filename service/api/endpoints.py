@@ -18,15 +18,16 @@ from service.api.endpoint_bodies import EndpointChanges, EndpointIn, read_endpoi
 from service.api.idempotent import answer_once, first_answer
 from service.kit.errors import not_found
 from service.kit.paging import Place, listed, page_from
-from service.webhooks.endpoints import (
+from service.webhooks.endpoints.registry import (
     NewEndpoint,
+    change,
     create_endpoint,
     delete_endpoint,
+    endpoint_to_change,
     find_endpoint,
     list_endpoints,
     shown,
 )
-from service.webhooks.switch import change, endpoint_to_change
 
 
 async def create(request: Request) -> Response:

@@ -25,7 +25,7 @@ from service.kit.backoff import growing
 from service.kit.clock import milliseconds_between
 from service.kit.security.signatures import PREFIX, new_secret
 from service.kit.system_clock import system_clock
-from service.webhooks.signing import webhook_headers
+from service.webhooks.sending.signing import webhook_headers
 
 _SILENCE_SECONDS = 45.0  # the service says something at least every 15
 _FORWARD_SECONDS = 15.0

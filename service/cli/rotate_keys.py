@@ -12,7 +12,7 @@ from service.kit.db.database import Database
 from service.kit.security.resealing import Sealed, reseal
 from service.kit.security.sealing import Sealer
 from service.settings import load_settings
-from service.webhooks.sealed import SEALED as WEBHOOKS
+from service.webhooks.models import SEALED as WEBHOOKS
 
 EVERYTHING: tuple[Sealed, ...] = (*ACCOUNTS, *CALLBACKS, *WEBHOOKS)
 _SLICE = 500

@@ -11,7 +11,7 @@ from service.kit.errors import CallerError
 from service.media.erase import mark_erased
 from service.media.models import Media
 from service.runs.state.models import Detection
-from service.webhooks.erase import drop_deliveries_of
+from service.webhooks.queue.hold import drop_deliveries_of
 
 
 def erase_detection(session: Session, detection: Detection, now: datetime) -> None:

@@ -17,7 +17,7 @@ from service.kit.db.columns import table_of
 from service.kit.db.database import after_commit, wakes
 from service.kit.ids import new_id
 from service.webhooks.models import Delivery, Endpoint, in_states
-from service.webhooks.parcels import Leased
+from service.webhooks.queue.claimed import Leased
 from service.webhooks.states import UNFINISHED, DeliveryState, EndpointState
 
 TOPIC = "deliveries"
@@ -40,7 +40,7 @@ _COLUMNS = (
 UNORDERED_AFTER_TRIES = 3
 
 
-class HandOff(Protocol):
+class LocalDeliverer(Protocol):
     """A deliverer in this process, which takes fresh rows already leased instead of finding them."""
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
@@ -53,7 +53,9 @@ class HandOff(Protocol):
         """These committed deliveries are ours to carry now. May be called in any thread."""
 
 
-def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequence[Recorded], datetime], None]:
+def fan_out(
+    local_deliverer: Callable[[], LocalDeliverer | None],
+) -> Callable[[Session, Sequence[Recorded], datetime], None]:
     """A recorder: each event has a delivery for every endpoint that wants it.
 
     `hand_off` names the deliverer of this process, if it has one by then. The number of statements does not depend on
@@ -66,7 +68,7 @@ def fan_out(hand_off: Callable[[], HandOff | None]) -> Callable[[Session, Sequen
         if not rows:
             return
         _mark_order(session, rows)
-        _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, hand_off(), now)
+        _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, local_deliverer(), now)
         _INSERT.run(session.connection(), [[row[name] for name in _COLUMNS] for row in rows])
         if any(row["state"] == DeliveryState.DUE and row["lease_token"] is None for row in rows):
             wakes(session, TOPIC)  # what was handed over needs nobody else
@@ -84,11 +86,11 @@ def _rows(session: Session, events: Sequence[Recorded], now: datetime) -> list[d
         _row(event, endpoint.id, endpoint.status, now)
         for event in events
         for endpoint in endpoints.get((event.account_id, event.mode), ())
-        if _is_told(endpoint.id, endpoint.events_json, event)
+        if _is_addressed(endpoint.id, endpoint.events_json, event)
     ]
 
 
-def _is_told(endpoint_id: str, events_json: str, event: Recorded) -> bool:
+def _is_addressed(endpoint_id: str, events_json: str, event: Recorded) -> bool:
     if event.only_to is not None:
         return endpoint_id == event.only_to  # it passes that endpoint's filters
     return endpoint_id != event.not_to and endpoint_takes(events_json, event.type)
@@ -144,19 +146,19 @@ def _lease(
     session: Session,
     due: Sequence[dict[str, Any]],
     events: Sequence[Recorded],
-    hand_off: HandOff | None,
+    local_deliverer: LocalDeliverer | None,
     now: datetime,
 ) -> None:
     """Hand what is due to this process's deliverer, if it has room: leased, and as it is written here."""
-    lease = hand_off.reserve([row["account_id"] for row in due], now) if hand_off and due else None
-    if hand_off is None or lease is None:
+    lease = local_deliverer.reserve([row["account_id"] for row in due], now) if local_deliverer and due else None
+    if local_deliverer is None or lease is None:
         return
     token, until = lease
     for row in due:
         row.update(lease_token=token, due_at=until)
     facts = {event.id: event for event in events}
     leased = [_leased(row, facts[row["event_id"]]) for row in due]
-    after_commit(session, lambda: hand_off.take(leased))
+    after_commit(session, lambda: local_deliverer.take(leased))
 
 
 def _leased(row: Mapping[str, Any], event: Recorded) -> Leased:

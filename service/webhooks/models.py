@@ -7,6 +7,8 @@ from sqlalchemy import BigInteger, ColumnElement, Index, UniqueConstraint, liter
 from sqlmodel import Field, SQLModel
 
 from service.kit.db.columns import UtcTime
+from service.kit.security.resealing import Sealed
+from service.webhooks.sending.signing import HEADERS_PURPOSE, SECRET_PURPOSE, SIGNING_KEY_PURPOSE
 
 # Literal, as the indexes have them: a test holds them to the states.
 DELIVERY_WAITING = "state = 'due'"
@@ -168,3 +170,10 @@ class SigningKey(SQLModel, table=True):
     sealed_private: bytes | None = None
     created_at: datetime = Field(sa_type=UtcTime)
     retired_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+SEALED = (
+    Sealed(EndpointSecret, "id", "sealed", SECRET_PURPOSE, lambda row: str(row.id)),
+    Sealed(Endpoint, "id", "sealed_headers", HEADERS_PURPOSE, lambda row: str(row.id)),
+    Sealed(SigningKey, "kid", "sealed_private", SIGNING_KEY_PURPOSE, lambda row: str(row.kid)),
+)

@@ -13,7 +13,7 @@ from service.kit.db.columns import table_of
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
 from service.webhooks.models import Attempt, Delivery, Endpoint
-from service.webhooks.phases import PHASES
+from service.webhooks.sending.phases import PHASES
 from service.webhooks.states import DeliveryState
 
 STATUSES = {"pending" if state is DeliveryState.DUE else state.value: state.value for state in DeliveryState}
@@ -23,7 +23,7 @@ _STATUS_OF = {state: status for status, state in STATUSES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeliveryFilter:
     """Which deliveries are listed. `None` is no filter; `event_types` are types of events."""
 
     endpoint_id: str | None = None
@@ -40,7 +40,7 @@ def find_delivery(session: Session, account_id: str, mode: str, delivery_id: str
     return delivery
 
 
-def list_deliveries(session: Session, account_id: str, mode: str, wanted: Wanted, page: Page) -> list[Delivery]:
+def list_deliveries(session: Session, account_id: str, mode: str, wanted: DeliveryFilter, page: Page) -> list[Delivery]:
     """The page's deliveries and one more, if there are more; newest first."""
     statement = select(Delivery).where(Delivery.account_id == account_id, Delivery.mode == mode)
     for column, value in (
@@ -61,7 +61,7 @@ def list_deliveries(session: Session, account_id: str, mode: str, wanted: Wanted
     return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
 
 
-def page_of(session: Session, account_id: str, mode: str, wanted: Wanted, page: Page) -> Page:
+def page_of(session: Session, account_id: str, mode: str, wanted: DeliveryFilter, page: Page) -> Page:
     """The page, ended where it would look at too many rows: states and types have no index."""
     if wanted.event_id is not None or (wanted.state is None and wanted.event_types is None):
         return page

@@ -17,9 +17,9 @@ from service.events.types import EventType
 from service.kit.db.database import Database
 from service.kit.ids import is_id, new_id
 from service.webhooks.models import Delivery
-from service.webhooks.record import record_attempts
+from service.webhooks.queue.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
-from tests.webhooks.rows import SEALER, claimed, deliveries, draft, outbox, put, put_endpoint, set_endpoint, tried
+from tests.webhooks.rows import SEALER, claimed, deliveries, draft, finished, outbox, put, put_endpoint, set_endpoint
 
 PATH = "/v1/deliveries"
 SECOND = timedelta(seconds=1)
@@ -38,11 +38,11 @@ class Desk:
         drafts = [draft(each, kind, account_id=self.account_id) for each in detections]
         put(self.database, *drafts, now=NOW + after * SECOND)
 
-    def tried(self, status: int | None, *, again: bool = True) -> None:
+    def finished(self, status: int | None, *, again: bool = True) -> None:
         """All that is due has been tried."""
-        parcels = claimed(self.database, now=NOW + 60 * SECOND)
+        claims = claimed(self.database, now=NOW + 60 * SECOND)
         with self.database.writing() as session:
-            batch = [tried(each, status, now=NOW, again=again) for each in parcels]
+            batch = [finished(each, status, now=NOW, again=again) for each in claims]
             record_attempts(outbox())(session, batch)
 
     async def list(self, query: str = "") -> list[str | None]:
@@ -65,7 +65,7 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
 
 async def test_a_delivery_is_shown_with_its_attempts(desk: Desk) -> None:
     desk.put("det_1")
-    desk.tried(500)
+    desk.finished(500)
     (row,) = deliveries(desk.database)
     answer = await desk.client.get(f"{PATH}/{row.id}")
     assert answer.status_code == 200
@@ -112,7 +112,7 @@ async def test_the_newest_come_first_and_every_one_once(desk: Desk) -> None:
 
 async def test_filters_are_taken_together(desk: Desk) -> None:
     desk.put("det_1")
-    desk.tried(200)
+    desk.finished(200)
     put_endpoint(desk.database, account_id=desk.account_id)
     desk.put("det_2", kind=EventType.REVIEW_REQUIRED, after=1)
     event_id = deliveries(desk.database)[0].event_id
@@ -141,13 +141,13 @@ async def test_what_is_under_way_has_no_next_attempt(desk: Desk) -> None:
 
 async def test_what_has_ended_is_sent_again_and_that_is_on_record(desk: Desk) -> None:
     desk.put("det_1")
-    desk.tried(200)
+    desk.finished(200)
     (row,) = deliveries(desk.database)
     answer = await desk.client.post(f"{PATH}/{row.id}/resend")
     shown = answer.json()
     assert (answer.status_code, shown["id"], shown["status"], shown["lane"]) == (202, row.id, "pending", "retry")
     assert [each["n"] for each in shown["attempts"]] == [1]
-    desk.tried(204)
+    desk.finished(204)
     again = (await desk.client.get(f"{PATH}/{row.id}")).json()
     assert [(each["n"], each["status_code"]) for each in again["attempts"]] == [(1, 200), (2, 204)]
     with desk.database.reading() as session:
@@ -159,7 +159,7 @@ async def test_what_is_on_its_way_or_has_nowhere_to_go_is_refused(desk: Desk) ->
     desk.put("det_1")
     (row,) = deliveries(desk.database)
     on_its_way = await desk.client.post(f"{PATH}/{row.id}/resend")
-    desk.tried(500, again=False)
+    desk.finished(500, again=False)
     set_endpoint(desk.database, desk.endpoint_id, status="disabled")
     nowhere = await desk.client.post(f"{PATH}/{row.id}/resend", json={})
     assert [(each.status_code, each.json()["code"]) for each in (on_its_way, nowhere)] == [

@@ -17,8 +17,8 @@ from service.events.models import Event
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy
 from service.webhooks.models import Endpoint
-from service.webhooks.parcels import Parcel
-from service.webhooks.signing import open_headers, open_secrets
+from service.webhooks.queue.claimed import ClaimedDelivery
+from service.webhooks.sending.signing import open_headers, open_secrets
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.detections.rows import policy_of
 from tests.webhooks.desk import StillClock
@@ -54,7 +54,7 @@ class Desk:
         with self.database.reading() as session:
             return session.get_one(Endpoint, self.id)
 
-    def parcel(self) -> Parcel:
+    def claim(self) -> ClaimedDelivery:
         """What a worker would carry now."""
         self.put("det_parcel", now=self.clock())
         return next(each for each in claimed(self.database, now=self.clock()) if each.endpoint_id == self.id)
@@ -195,9 +195,9 @@ async def test_a_new_secret_is_shown_and_both_sign_for_a_day(desk: Desk) -> None
     new = body["secret"]
     assert (answer.status_code, new.startswith("whsec_"), new != desk.secret) == (200, True, True)
     assert body["previous_secrets_end_at"] == "2026-11-21T12:00:00.000Z"
-    assert sorted(open_secrets(SEALER, desk.parcel().target.sealed_secrets)) == sorted([new, desk.secret])
+    assert sorted(open_secrets(SEALER, desk.claim().target.sealed_secrets)) == sorted([new, desk.secret])
     desk.clock.wait(86_400)
-    assert open_secrets(SEALER, desk.parcel().target.sealed_secrets) == [new]
+    assert open_secrets(SEALER, desk.claim().target.sealed_secrets) == [new]
 
 
 @pytest.mark.parametrize("overlap", [-1, 604_801, True, 1.5, "60", None])

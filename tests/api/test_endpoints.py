@@ -19,7 +19,7 @@ from service.kit.http.guard import GuardPolicy
 from service.kit.ids import is_id
 from service.kit.security.signatures import new_secret
 from service.webhooks.models import EndpointSecret
-from service.webhooks.signing import open_secrets, webhook_headers
+from service.webhooks.sending.signing import open_secrets, webhook_headers
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.webhooks.rows import SEALER
 

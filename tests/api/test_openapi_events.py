@@ -11,8 +11,8 @@ from service.api.routes import ROUTES
 from service.detections.delay import tell_delay
 from service.events.models import Event
 from service.kit.db.database import Database
-from service.webhooks.standing import StandingPolicy
-from service.webhooks.trouble import judge
+from service.webhooks.endpoints.health import DisablePolicy
+from service.webhooks.endpoints.health_store import judge
 from tests.api.promise import Promise
 from tests.detections.rows import world
 from tests.detections.scripted import aippim, asc, job, raw, said
@@ -52,5 +52,5 @@ def test_a_failing_endpoint_is_as_described(database: Database) -> None:
     endpoint_id, _ = put_endpoint(database)
     set_endpoint(database, endpoint_id, failing_since=NOW - timedelta(hours=60), failures=20)
     with database.writing() as session:
-        judge(session, endpoint_id, outbox(), StandingPolicy(), NOW)
+        judge(session, endpoint_id, outbox(), DisablePolicy(), NOW)
     Promise(document(ROUTES)).check_event(_event(database, "webhook_endpoint.failing"))

@@ -23,7 +23,7 @@ from service.events.types import EventType
 from service.kit.concurrency.wake import Sleeper
 from service.kit.db.database import Database
 from service.kit.errors import Overdue
-from service.webhooks.record import record_attempts
+from service.webhooks.queue.record import record_attempts
 from tests.api.doors import NOW, app_of, bearer, context_on
 from tests.api.listening import listening
 from tests.detections.rows import World, policy_of
@@ -31,7 +31,7 @@ from tests.detections.scripted import asc, job, said
 from tests.events.settling import settle
 from tests.journeys.outside import serving
 from tests.waiting import until
-from tests.webhooks.rows import claimed, outbox, put_endpoint, tried
+from tests.webhooks.rows import claimed, finished, outbox, put_endpoint
 
 
 @dataclass
@@ -55,9 +55,9 @@ class Door:
 
     def deliver(self) -> None:
         now = self.here.clock()
-        parcels = claimed(self.here.database, now=now)
+        claims = claimed(self.here.database, now=now)
         with self.here.database.writing() as session:
-            record_attempts(outbox())(session, [tried(parcel, now=now) for parcel in parcels])
+            record_attempts(outbox())(session, [finished(claim, now=now) for claim in claims])
 
 
 @pytest.fixture

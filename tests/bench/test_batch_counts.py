@@ -15,7 +15,7 @@ from service.detectors.enums import Authenticity
 from service.events.outbox import Outbox
 from service.kit.db.database import Database
 from service.webhooks.fanout import fan_out
-from service.webhooks.parcels import Leased
+from service.webhooks.queue.claimed import Leased
 from tests.detections.rows import PLAN, World, policy_of
 from tests.detections.scripted import NOW, asc, job
 from tests.webhooks.rows import put_endpoint

@@ -19,7 +19,7 @@ from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
 from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Observation, Run
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.detections.rows import add_media, policy_of, question
 from tests.detections.scripted import asc

@@ -15,9 +15,9 @@ from service.kit.db.columns import table_of
 from service.kit.db.database import Database
 from service.kit.security.resealing import census, reseal
 from service.kit.security.sealing import SealBroken, Sealer
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.models import Endpoint, EndpointSecret, SigningKey
-from service.webhooks.signing import SIGNING_KEY_PURPOSE, open_headers, open_secrets
+from service.webhooks.sending.signing import SIGNING_KEY_PURPOSE, open_headers, open_secrets
 from tests.webhooks.rows import NOW
 
 OLD_KEY, NEW_KEY = "an older secret key of enough characters", "a newer secret key of enough characters"

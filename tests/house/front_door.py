@@ -29,7 +29,7 @@ from service.runs.inputs import VendorAnswer
 from service.runs.state.models import Run
 from service.settings import load_settings
 from service.vendors import VENDORS
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 from tests.api.doors import NOW, bearer
 from tests.detections.rows import add_media, question

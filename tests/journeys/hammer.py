@@ -236,6 +236,9 @@ async def _process(stack: AsyncExitStack, here: Hammer, database_url: str, numbe
     resources = replace(opened, policy=replace(opened.policy, catalogue=Catalogue(lines), random=chance))
     worker = Worker(resources)
     if number == 0:
-        opened.hand_off, opened.callbacks_hand_off = worker._loops.deliverer, worker._loops.callbacks  # as when started
+        opened.local_deliverer, opened.callbacks_hand_off = (
+            worker._loops.deliverer,
+            worker._loops.callbacks,
+        )  # as when started
     client = await stack.enter_async_context(client_of(app_of(ROUTES, context_from(resources))))
     return Process(resources, worker, client)

@@ -21,10 +21,10 @@ from service.retention.erase import erase_detection, erase_media
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Detection
 from service.webhooks.fanout import fan_out
-from service.webhooks.record import record_attempts
+from service.webhooks.queue.record import record_attempts
 from tests.detections.rows import ACCOUNT, World, world
 from tests.detections.scripted import NOW, aippim, asc, job, raw, said
-from tests.webhooks.rows import attempts, claimed, deliveries, put_endpoint, tried
+from tests.webhooks.rows import attempts, claimed, deliveries, finished, put_endpoint
 
 CANARY = "canary-7f3a"
 DONE = {"said": "ai", "words": CANARY}
@@ -42,9 +42,9 @@ async def _answered(database: Database) -> tuple[World, str]:
     here.arrive(here.run().id, DONE, job_id="j1")
     await here.callbacks()
     await here.poll()
-    parcel = claimed(database, limit=1)[0]
+    claim = claimed(database, limit=1)[0]
     with database.writing() as session:
-        record_attempts(Outbox())(session, [tried(parcel, 500)])
+        record_attempts(Outbox())(session, [finished(claim, 500)])
     return here, detection_id
 
 

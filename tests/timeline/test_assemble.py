@@ -13,10 +13,10 @@ from service.timeline.assemble import Timeline, assemble
 from service.vendor_calls.fetch_source import Failure, record_failure, record_source
 from service.verdicts.votes import OutcomeReason, Rule
 from service.webhooks.models import Endpoint
-from service.webhooks.record import record_attempts
+from service.webhooks.queue.record import record_attempts
 from tests.detections.rows import World, add_media, alter, policy_of
 from tests.detections.scripted import NOW, Scripted, aippim, asc, job, lost, raw, said
-from tests.webhooks.rows import claimed, outbox, put_endpoint, tried
+from tests.webhooks.rows import claimed, finished, outbox, put_endpoint
 
 
 def _world(database: Database, *adapters: Scripted) -> World:
@@ -39,9 +39,9 @@ def _of(story: Timeline, kind: str) -> list[dict[str, Any]]:
 def _deliver(here: World, status: int) -> None:
     """Whatever is due is tried, and answered with this status."""
     now = here.clock()
-    parcels = claimed(here.database, now=now)
+    claims = claimed(here.database, now=now)
     with here.database.writing() as session:
-        record_attempts(outbox())(session, [tried(parcel, status, now=now) for parcel in parcels])
+        record_attempts(outbox())(session, [finished(claim, status, now=now) for claim in claims])
 
 
 async def test_the_whole_way_of_a_detection_is_told_in_order(database: Database) -> None:

@@ -17,10 +17,10 @@ from service.kit.db.group_commit import GroupCommit
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import guarded_session
 from service.kit.security.sealing import Sealer
-from service.webhooks.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.fanout import fan_out
-from service.webhooks.retry import RetryPolicy
-from service.webhooks.turn import turns
+from service.webhooks.queue.turn import turns
+from service.webhooks.sending.deliver import Deliverer, DeliveryPolicy
+from service.webhooks.sending.retry import RetryPolicy
 from tests.loopback import Peer, answer, peer, read_request
 from tests.webhooks.rows import NOW, SEALER
 
@@ -129,7 +129,7 @@ async def desk(
     *,
     clock: StillClock | None = None,
     sealer: Sealer = SEALER,
-    hand_off: bool = False,
+    local_deliverer: bool = False,
     capacity: int = 256,
     per_endpoint: int = 32,
     timeout_seconds: float = 5,
@@ -137,7 +137,7 @@ async def desk(
     """An open desk. With `hand_off` it takes what is told at it; without, all is left to the claim."""
     made: list[Desk] = []
     clock = clock or StillClock()
-    outbox = Outbox([fan_out(lambda: made[0].deliverer if hand_off else None)])
+    outbox = Outbox([fan_out(lambda: made[0].deliverer if local_deliverer else None)])
     kicks: list[datetime] = []
     async with session_on(LOOPBACK, timeout_seconds) as session:
         deliverer = Deliverer(

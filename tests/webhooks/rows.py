@@ -11,12 +11,12 @@ from service.events.outbox import Outbox, Recorded
 from service.events.types import EventType
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
-from service.webhooks.claim import claim_deliveries
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
-from service.webhooks.fanout import HandOff, fan_out
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
+from service.webhooks.fanout import LocalDeliverer, fan_out
 from service.webhooks.models import Attempt, Delivery, Endpoint
-from service.webhooks.parcels import Parcel
-from service.webhooks.record import Tried
+from service.webhooks.queue.claim import claim_deliveries
+from service.webhooks.queue.claimed import ClaimedDelivery
+from service.webhooks.queue.record import FinishedAttempt
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=40)
@@ -55,14 +55,16 @@ def draft(detection_id: str | None = "det_1", kind: EventType = COMPLETED, **mor
     return Draft(type=kind, detection_id=detection_id, **fields)
 
 
-def outbox(hand_off: HandOff | None = None) -> Outbox:
+def outbox(local_deliverer: LocalDeliverer | None = None) -> Outbox:
     """An outbox that fans out."""
-    return Outbox([fan_out(lambda: hand_off)])
+    return Outbox([fan_out(lambda: local_deliverer)])
 
 
-def tell(session: Session, *drafts: Draft, now: datetime = NOW, hand_off: HandOff | None = None) -> list[Recorded]:
+def tell(
+    session: Session, *drafts: Draft, now: datetime = NOW, local_deliverer: LocalDeliverer | None = None
+) -> list[Recorded]:
     """The facts are written, and fanned out."""
-    return outbox(hand_off).record(session, drafts, now)
+    return outbox(local_deliverer).record(session, drafts, now)
 
 
 def put(database: Database, *drafts: Draft, now: datetime = NOW) -> list[Recorded]:
@@ -71,17 +73,19 @@ def put(database: Database, *drafts: Draft, now: datetime = NOW) -> list[Recorde
         return tell(session, *drafts, now=now)
 
 
-def claimed(database: Database, *, now: datetime = NOW, limit: int = 100) -> list[Parcel]:
+def claimed(database: Database, *, now: datetime = NOW, limit: int = 100) -> list[ClaimedDelivery]:
     """What a worker gets to carry now."""
     with database.writing() as session:
         return claim_deliveries(session, now=now, lease_until=now + LEASE, limit=limit)
 
 
-def tried(parcel: Parcel, status: int | None = 200, *, now: datetime = NOW, again: bool = True) -> Tried:
+def finished(
+    claim: ClaimedDelivery, status: int | None = 200, *, now: datetime = NOW, again: bool = True
+) -> FinishedAttempt:
     """A finished attempt; `again` says whether another is planned after a failure, a second later."""
     failed = status is None or not 200 <= status < 300
-    return Tried(
-        parcel=parcel,
+    return FinishedAttempt(
+        claim=claim,
         started_at=now,
         status_code=status,
         error_class=("http_5xx" if status else "timeout") if failed else None,

@@ -13,7 +13,7 @@ from service.events.types import EventType
 from service.kit.db.database import Database
 from service.webhooks.fanout import TOPIC
 from service.webhooks.models import Delivery
-from service.webhooks.parcels import Leased
+from service.webhooks.queue.claimed import Leased
 from tests.waiting import until
 from tests.webhooks.rows import ACCOUNT, LEASE, NOW, deliveries, draft, put, put_endpoint, set_endpoint, states, tell
 
@@ -79,7 +79,7 @@ def test_for_an_endpoint_that_stands_it_is_held(database: Database, status: str)
     put_endpoint(database, status=status)
     desk = Desk()
     with database.writing() as session:
-        tell(session, draft(), hand_off=desk)
+        tell(session, draft(), local_deliverer=desk)
     (delivery,) = deliveries(database)
     assert (delivery.state, delivery.due_at) == ("held", None)
     assert desk.taken == []
@@ -144,7 +144,7 @@ def test_what_is_handed_over_is_leased_and_taken_after_the_commit(database: Data
     put_endpoint(database)
     desk = Desk()
     with database.writing() as session:
-        tell(session, draft(), draft(kind=EventType.REVIEW_REQUIRED), hand_off=desk)
+        tell(session, draft(), draft(kind=EventType.REVIEW_REQUIRED), local_deliverer=desk)
         assert desk.taken == []
     due, blocked = deliveries(database)
     (taken,) = desk.taken
@@ -157,7 +157,7 @@ def test_what_is_handed_over_is_leased_and_taken_after_the_commit(database: Data
 
 
 def _told_in_vain(session: Session, desk: Desk) -> None:
-    tell(session, draft(), hand_off=desk)
+    tell(session, draft(), local_deliverer=desk)
     raise RuntimeError("no commit")
 
 
@@ -175,7 +175,7 @@ async def test_a_full_desk_leaves_the_row_to_the_claim_and_wakes_it(database: Da
     database.wake.attach()
     woken = database.wake.subscribe(TOPIC)
     with database.writing() as session:
-        tell(session, draft(), hand_off=Desk(room=False))
+        tell(session, draft(), local_deliverer=Desk(room=False))
     assert [(each.due_at, each.lease_token) for each in deliveries(database)] == [(NOW, None)]
     await until(woken.is_set)
 
@@ -183,7 +183,7 @@ async def test_a_full_desk_leaves_the_row_to_the_claim_and_wakes_it(database: Da
 def test_what_was_handed_over_wakes_nobody_else(database: Database) -> None:
     put_endpoint(database)
     with database.writing() as session:
-        tell(session, draft(), hand_off=Desk())
+        tell(session, draft(), local_deliverer=Desk())
         assert TOPIC not in session.info["topics"]
 
 

@@ -16,15 +16,15 @@ from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.machine import InvalidTransitionError
 from service.webhooks import models, states
-from service.webhooks.claim import claim_deliveries, hand_back, put_aside
-from service.webhooks.endpoints import delete_endpoint
-from service.webhooks.erase import drop_deliveries_of
-from service.webhooks.hold import hold_deliveries
-from service.webhooks.lineup import bring_forward, defer, line_up
+from service.webhooks.endpoints.registry import delete_endpoint
 from service.webhooks.models import Delivery, Endpoint
-from service.webhooks.parcels import Parcel
-from service.webhooks.record import record_attempts
-from service.webhooks.redeliver import recover, release_held, resend
+from service.webhooks.queue.claim import claim_deliveries, hold_claimed, release_claims
+from service.webhooks.queue.claimed import ClaimedDelivery
+from service.webhooks.queue.defer import bring_forward, postpone, spread_out
+from service.webhooks.queue.hold import drop_deliveries_of, hold_deliveries
+from service.webhooks.queue.record import record_attempts
+from service.webhooks.queue.requeue import recover, release_held, resend
+from service.webhooks.queue.unblock import unblock
 from service.webhooks.states import (
     DELIVERY,
     ENDED,
@@ -35,10 +35,9 @@ from service.webhooks.states import (
     EndpointInput,
     EndpointState,
 )
-from service.webhooks.unblock import unblock
-from tests.webhooks.rows import LEASE, NOW, claimed, draft, outbox, put, put_endpoint, tried
+from tests.webhooks.rows import LEASE, NOW, claimed, draft, finished, outbox, put, put_endpoint
 
-Verb = Callable[[Session, Parcel], object]
+Verb = Callable[[Session, ClaimedDelivery], object]
 
 _ROOM = Path(states.__file__).parent
 # Words of others that are spelled alike: classes of errors, what customers read.
@@ -90,32 +89,32 @@ def test_no_state_is_written_out_elsewhere_in_the_room() -> None:
     assert found == set()
 
 
-def _endpoint(session: Session, parcel: Parcel) -> Endpoint:
-    return session.get_one(Endpoint, parcel.endpoint_id)
+def _endpoint(session: Session, claim: ClaimedDelivery) -> Endpoint:
+    return session.get_one(Endpoint, claim.endpoint_id)
 
 
-def _disable(session: Session, parcel: Parcel) -> None:
-    _endpoint(session, parcel).status = EndpointState.DISABLED.value
+def _disable(session: Session, claim: ClaimedDelivery) -> None:
+    _endpoint(session, claim).status = EndpointState.DISABLED.value
     session.flush()
 
 
-def _hold(session: Session, parcel: Parcel) -> None:
-    _disable(session, parcel)
-    hold_deliveries(session, parcel.endpoint_id, _LATER + LEASE)
+def _hold(session: Session, claim: ClaimedDelivery) -> None:
+    _disable(session, claim)
+    hold_deliveries(session, claim.endpoint_id, _LATER + LEASE)
 
 
-def _put_aside(session: Session, parcel: Parcel) -> None:
-    _disable(session, parcel)
-    put_aside(session, {parcel.delivery_id: parcel.lease_token}, _LATER)
+def _put_aside(session: Session, claim: ClaimedDelivery) -> None:
+    _disable(session, claim)
+    hold_claimed(session, {claim.delivery_id: claim.lease_token}, _LATER)
 
 
 def _record(status: int | None, *, again: bool = True) -> Verb:
-    return lambda session, parcel: record_attempts(outbox())(session, [tried(parcel, status, again=again)])
+    return lambda session, claim: record_attempts(outbox())(session, [finished(claim, status, again=again)])
 
 
-def _resend(session: Session, parcel: Parcel) -> None:
+def _resend(session: Session, claim: ClaimedDelivery) -> None:
     with suppress(CallerError):
-        resend(session, session.get_one(Delivery, parcel.delivery_id), _LATER)
+        resend(session, session.get_one(Delivery, claim.delivery_id), _LATER)
 
 
 _VERBS: dict[str, tuple[Verb, set[DeliveryState]]] = {
@@ -123,29 +122,29 @@ _VERBS: dict[str, tuple[Verb, set[DeliveryState]]] = {
         lambda session, _: claim_deliveries(session, now=_LATER, lease_until=_LATER + LEASE, limit=9),
         {DUE},
     ),
-    "hand back": (lambda session, parcel: hand_back(session, [(parcel, _LATER)]), {DUE}),
+    "hand back": (lambda session, claim: release_claims(session, [(claim, _LATER)]), {DUE}),
     "put aside": (_put_aside, {DUE}),
     "hold": (_hold, {DUE}),
     "taken": (_record(200), {DUE}),
     "failed": (_record(500), {DUE}),
     "used up": (_record(500, again=False), {DUE}),
     "gone": (_record(410), {DUE}),
-    "defer": (lambda session, parcel: defer(session, parcel.endpoint_id, _LATER, _LATER + LEASE), {DUE}),
-    "line up": (lambda session, parcel: line_up(session, [((0, parcel.delivery_id), _LATER + LEASE)], _LATER), {DUE}),
+    "defer": (lambda session, claim: postpone(session, claim.endpoint_id, _LATER, _LATER + LEASE), {DUE}),
+    "line up": (lambda session, claim: spread_out(session, [((0, claim.delivery_id), _LATER + LEASE)], _LATER), {DUE}),
     "bring forward": (
-        lambda session, parcel: bring_forward(session, parcel.endpoint_id, NOW - LEASE),
+        lambda session, claim: bring_forward(session, claim.endpoint_id, NOW - LEASE),
         {DUE},
     ),
     "unblock": (lambda session, _: unblock(session, ["det_1"], _LATER), {BLOCKED}),
-    "release": (lambda session, parcel: release_held(session, parcel.endpoint_id, _LATER), {HELD}),
+    "release": (lambda session, claim: release_held(session, claim.endpoint_id, _LATER), {HELD}),
     "resend": (_resend, {*ENDED, BLOCKED}),  # and where nothing older is there, one that is blocked goes too
     "recover": (
-        lambda session, parcel: recover(session, _endpoint(session, parcel), NOW, _LATER, NOW - LEASE),
+        lambda session, claim: recover(session, _endpoint(session, claim), NOW, _LATER, NOW - LEASE),
         {EXHAUSTED, SKIPPED, DUE},
     ),
     "erase": (lambda session, _: drop_deliveries_of(session, "det_1", _LATER), set(UNFINISHED)),
     "delete": (
-        lambda session, parcel: delete_endpoint(session, _endpoint(session, parcel), _LATER),
+        lambda session, claim: delete_endpoint(session, _endpoint(session, claim), _LATER),
         set(UNFINISHED),
     ),
 }
@@ -158,9 +157,9 @@ def test_a_delivery_in_any_other_state_is_untouched(database: Database, name: st
     verb, sources = _VERBS[name]
     put_endpoint(database)
     put(database, draft())
-    (parcel,) = claimed(database)
+    (claim,) = claimed(database)
     with database.writing() as session:
-        delivery = session.get_one(Delivery, parcel.delivery_id)
+        delivery = session.get_one(Delivery, claim.delivery_id)
         delivery.state, delivery.due_at = state.value, NOW
         if name in _FREE:
             delivery.lease_token = None
@@ -168,7 +167,7 @@ def test_a_delivery_in_any_other_state_is_untouched(database: Database, name: st
             delivery.attempts = 1
     before = _row(database)
     with database.writing() as session:
-        verb(session, parcel)
+        verb(session, claim)
     assert (_row(database) != before) is (state in sources)
 
 

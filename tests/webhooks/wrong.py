@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.loopback import answer, peer, read_request
-from tests.webhooks.test_attempt import Script, answering
+from tests.webhooks.sending.test_attempt import Script, answering
 
 NAME = "customer.example"
 

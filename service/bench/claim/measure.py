@@ -17,7 +17,7 @@ from service.kit.concurrency.shares import Shares
 from service.kit.schema.migrate import upgrade
 from service.resources import Resources, open_resources
 from service.vendor_calls.admission import claim_submissions
-from service.webhooks.claim import claim_deliveries
+from service.webhooks.queue.claim import claim_deliveries
 
 CLAIMED = 100
 _LEASE = timedelta(minutes=10)

@@ -42,7 +42,7 @@ from service.media.models import Media
 from service.resources import Resources
 from service.runs.state.models import Detection, Run
 from service.verdicts.votes import Rule
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
 
 WRITTEN = 2_000

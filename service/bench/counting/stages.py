@@ -29,9 +29,9 @@ STAGES: Mapping[str, str] = {
     "callbacks.process.claim_callbacks": "callbacks claimed",
     "callbacks.process": "decided",
     "callbacks.settle": "decided",
-    "webhooks.claim": "delivery loaded",
-    "webhooks.parcels": "delivery loaded",
-    "webhooks.record": ATTEMPT_RECORDED,
+    "webhooks.queue.claim": "delivery loaded",
+    "webhooks.queue.claimed": "delivery loaded",
+    "webhooks.queue.record": ATTEMPT_RECORDED,
 }
 
 

@@ -23,7 +23,7 @@ from service.events.types import EventType
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.fanout import fan_out
 from service.webhooks.models import Delivery
 

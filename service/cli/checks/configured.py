@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from service.cli.checks.finding import Finding, World, fail, many, ok, warn
 from service.kit.clock import seconds
-from service.webhooks.deliver import DeliveryPolicy
-from service.webhooks.retry import RetryPolicy
+from service.webhooks.sending.deliver import DeliveryPolicy
+from service.webhooks.sending.retry import RetryPolicy
 
 _DISTINCT = 10
 _PROSE = ("secret", "changeme", "example", "password", "made-up")

@@ -9,7 +9,7 @@ from service.cli.checks.finding import Level
 from service.detectors.catalogue import VendorPolicy
 from service.kit.clock import seconds
 from service.kit.db.database import Database
-from service.webhooks.deliver import DeliveryPolicy
+from service.webhooks.sending.deliver import DeliveryPolicy
 from tests.cli.checks.rooms import KEY, deployment
 
 LIVE = {"asc": {"api_key": "k"}, "public_url": "https://relay.example.com"}

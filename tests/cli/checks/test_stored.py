@@ -18,7 +18,7 @@ from service.kit.db.server import connections_allowed
 from service.kit.process.heartbeat import beat
 from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock
-from service.webhooks.endpoints import NewEndpoint, create_endpoint
+from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from tests.cli.checks.rooms import KEY, NOW, deployment
 
 

@@ -1,0 +1,1 @@
+"""Customers' endpoints: registered, changed, judged by how their attempts end."""

@@ -1,0 +1,1 @@
+"""Sending webhooks: one attempt after the other, signed, throttled by endpoint, retried by a schedule."""
