@@ -1,4 +1,4 @@
-"""The one list of twins, and their roof: mounted at `/sandbox` of a web process, or served alone."""
+"""The one list of twins, and the application of all: mounted at `/sandbox` of a web process, or served alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,49 +11,35 @@ from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
-from service.sandbox.aippim import AippimTwin, passes_challenge
-from service.sandbox.asc import AscTwin
+from service.sandbox.aippim.twin import AippimTwin, passes_challenge
+from service.sandbox.asc.twin import AscTwin
 from service.sandbox.callbacks import Callbacks
-from service.sandbox.modulate import ModulateTwin
+from service.sandbox.modulate.twin import ModulateTwin
 from service.sandbox.outgoing import Outgoing
-from service.sandbox.pex import CLIENT_ID, PexTwin
+from service.sandbox.pex.twin import CLIENT_ID, PexTwin
 from service.sandbox.records import Records
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.track import track_bytes
+from service.sandbox.twin import TwinBase, TwinContext
 
 __all__ = ["TWINS", "Sandbox", "SandboxSettings", "create"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What a twin may be built of."""
-
-    settings: SandboxSettings
-    clock: Clock
-    records: Records
-    callbacks: Callbacks
-    outgoing: Outgoing
-
-
-@dataclass(frozen=True, slots=True)
-class TwinLine:
-    """A line of the list. The twin is mounted at its vendor's name."""
+class ListedTwin:
+    """An entry of the list. The twin is mounted at its vendor's name."""
 
     name: str  # as the vendor's, e.g. "asc"
-    routes: Callable[[Stage], Sequence[BaseRoute]]
+    twin: Callable[[TwinContext], TwinBase]
     base: str = ""  # what a client's address has behind the mount: ASC's is /sandbox/asc/v1
     note: str = ""  # what a client of it has to know besides the key
 
 
-TWINS: Sequence[TwinLine] = (
-    TwinLine("aippim", lambda at: AippimTwin(at.settings, at.clock, at.records, at.callbacks).routes()),
-    TwinLine("asc", lambda at: AscTwin(at.settings, at.clock, at.records, at.callbacks, at.outgoing).routes(), "/v1"),
-    TwinLine(
-        "pex",
-        lambda at: PexTwin(at.settings, at.clock, at.records, at.outgoing).routes(),
-        note=f"client id {CLIENT_ID}",
-    ),
-    TwinLine("modulate", lambda at: ModulateTwin(at.settings, at.clock).routes()),
+TWINS: Sequence[ListedTwin] = (
+    ListedTwin("aippim", AippimTwin),
+    ListedTwin("asc", AscTwin, base="/v1"),
+    ListedTwin("pex", PexTwin, note=f"client id {CLIENT_ID}"),
+    ListedTwin("modulate", ModulateTwin),
 )
 """Every twin there is; a vendor without one cannot be asked in test mode."""
 
@@ -67,21 +53,21 @@ class Sandbox:
     _outgoing: Outgoing
 
     async def register_callback(self, url: str) -> bool:
-        """Whether AIPPIM's dashboard would save this callback URL: it must echo a challenge."""
+        """Return True if AIPPIM's dashboard would save this callback URL: it must echo a challenge."""
         return await passes_challenge(self._outgoing, url)
 
     async def aclose(self) -> None:
-        """Callbacks still owed are dropped and connections closed."""
+        """Drop the callbacks that are still planned and close the connections."""
         await self._callbacks.aclose()
         await self._outgoing.aclose()
 
 
 def create(settings: SandboxSettings, clock: Clock = system_clock) -> Sandbox:
-    """Each twin under its name. They belong to the event loop that serves them."""
+    """Return each twin under its name. They belong to the event loop that serves them."""
     outgoing = Outgoing()
     callbacks = Callbacks(outgoing, clock, settings.retry_seconds)
-    stage = Stage(settings, clock, Records(settings.secret), callbacks, outgoing)
-    routes: list[BaseRoute] = [Mount(f"/{twin.name}", app=_at_its_address(twin.routes(stage))) for twin in TWINS]
+    context = TwinContext(settings, clock, Records(settings.secret), callbacks, outgoing)
+    routes: list[BaseRoute] = [Mount(f"/{one.name}", app=_at_its_address(one.twin(context).routes())) for one in TWINS]
     routes.append(Route("/tracks/{name}", _track))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_here})
     app.router.redirect_slashes = False
@@ -105,5 +91,5 @@ async def _nothing_here(request: Request, _error: Exception) -> Response:
     bare = {**scope, "path": path.rstrip("/")}
     fits = path.endswith("/") and any(route.matches(bare)[0] is not Match.NONE for route in routes)
     detail = "No twin answers at this address" + ("; without the slash at its end one does." if fits else ".")
-    said = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": detail, "code": "not_found"}
-    return JSONResponse(said, status_code=404, media_type="application/problem+json")
+    problem = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": detail, "code": "not_found"}
+    return JSONResponse(problem, status_code=404, media_type="application/problem+json")

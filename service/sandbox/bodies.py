@@ -17,7 +17,7 @@ _FORM: Final = b"application/x-www-form-urlencoded"
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:
-    """The body as a JSON object; None if it is anything else."""
+    """Return the body as a JSON object; None if it is anything else."""
     try:
         body = json.loads(await _small(request, _MOST_BYTES))
     except (ValueError, RecursionError, ClientDisconnect):
@@ -26,7 +26,7 @@ async def json_object(request: Request) -> dict[str, Any] | None:
 
 
 async def _small(request: Request, most_bytes: int) -> bytes:
-    """Return the body. Raises `ValueError` as soon as it is larger than an honest one."""
+    """Return the body. Raise `ValueError` as soon as it is larger than an honest one."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -62,7 +62,7 @@ class Upload:
 
 
 async def discarded_upload(request: Request, field: str) -> Upload | None:
-    """The file in the multipart form field `field`, its bytes read and dropped; None if there is none.
+    """Return the file in the multipart form field `field`, its bytes read and dropped; None if there is none.
 
     None also for a body that is cut short or is no multipart form (RFC 7578).
     """

@@ -39,14 +39,14 @@ class Callbacks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def plan(self, due_at: datetime, write: Write, *, tries: int = 1) -> asyncio.Task[None]:
-        """The callbacks that `write` yields at `due_at` will be sent one after the other, with so many tries each."""
+        """Plan to send what `write` returns at `due_at`, one callback after the other, with so many tries each."""
         task = asyncio.create_task(self._carry(due_at, write, tries))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def aclose(self) -> None:
-        """What was still owed is dropped."""
+        """Drop all callbacks that are still planned."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -19,7 +19,7 @@ class Outgoing:
         self._closed = False
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes] | None:
-        """The answer's status, media type and first 64 KiB; None if no answer came within 10 seconds."""
+        """Return the answer's status, media type and first 64 KiB; None if no answer came within 10 seconds."""
         sent = {"Content-Type": "application/json", **headers}
         try:
             async with self._client("callbacks").post(
@@ -34,7 +34,7 @@ class Outgoing:
             return None
 
     async def fetch(self, url: str, *, max_bytes: int, timeout_seconds: float) -> str:
-        """Reads and forgets what is at `url`. Empty if it went well, otherwise what went wrong.
+        """Read and forget what is at `url`; return what went wrong, or an empty string.
 
         Only a 200 counts, and redirects are not followed.
         """
@@ -48,7 +48,7 @@ class Outgoing:
             return "download_failed"
 
     async def aclose(self) -> None:
-        """The client is closed; whatever is asked of it from now on goes wrong at once."""
+        """Close the client; later requests fail at once."""
         self._closed = True
         for session in self._sessions.values():
             await session.close()

@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
-from service.sandbox.manners import Manner
-from service.sandbox.troubles import Held
-from service.sandbox.turns import Turns
+from service.sandbox.call_counter import CallCounter
+from service.sandbox.faults import DelayedResponse
+from service.sandbox.receiver_behaviour import ReceiverBehaviour
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Received:
 
 
 class Receiver:
-    """Takes POSTs at any path: 204 if the signature holds, 400 if not. Some paths have manners of their own.
+    """Takes POSTs at any path: 204 if the signature holds, 400 if not. Some paths have behaviours of their own.
 
     `secret` is asked for each time, so it may be known only after the endpoint was registered. A verified webhook
     whose `webhook-id` was seen before is taken again with 204, but counted in `duplicates` and not kept. What was
-    verified but, by the path's manner, not taken is in `refused`.
+    verified but, by the path's behaviour, not taken is in `refused`.
     """
 
     def __init__(self, secret: Callable[[], str | None], clock: Clock = system_clock) -> None:
@@ -47,12 +47,12 @@ class Receiver:
         self.app = Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])])
         self._secret = secret
         self._clock = clock
-        self._tries = Turns()
+        self._tries = CallCounter()
         self._seen: set[str | None] = set()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def wait_for(self, predicate: Callable[[Received], bool], timeout_seconds: float) -> Received:
-        """The first webhook that satisfies `predicate`, already here or yet to come. Raises TimeoutError.
+        """Return the first webhook that satisfies `predicate`, received before or later. Raise TimeoutError.
 
         May be awaited in another thread's event loop than the one that serves the receiver.
         """
@@ -81,16 +81,16 @@ class Receiver:
         return self._answer(one)
 
     def _answer(self, one: Received) -> Response:
-        manner = Manner.at(one.path) if one.verified else None
-        if manner is None:
+        behaviour = ReceiverBehaviour.at(one.path) if one.verified else None
+        if behaviour is None:
             self._keep(one)
             return Response(status_code=204 if one.verified else 400)
-        refusal = manner.refusal(self._tries.turn(f"{one.path} {one.webhook_id}"))
+        refusal = behaviour.refusal(self._tries.count(f"{one.path} {one.webhook_id}"))
         if refusal is not None:
             self.refused.append(one)
             return refusal
         self._keep(one)
-        return Held(None, manner.pause_seconds) if manner.pause_seconds else Response(status_code=204)
+        return DelayedResponse(None, behaviour.pause_seconds) if behaviour.pause_seconds else Response(status_code=204)
 
     def _verified(self, body: bytes, headers: dict[str, str]) -> bool:
         secret = self._secret()

@@ -38,7 +38,7 @@ class Record:
 
 
 class Records:
-    """Turns records into ids and back."""
+    """CallCounter records into ids and back."""
 
     def __init__(self, secret: str) -> None:
         self._cipher = AESSIV(hashlib.sha256(b"sandbox records:" + secret.encode()).digest())
@@ -73,7 +73,7 @@ class Records:
 
 
 def _decoded(text: str) -> bytes | None:
-    """The bytes behind a base64url text; None unless it is the one spelling of them."""
+    """Return the bytes behind a base64url text; None unless it is the one spelling of them."""
     try:
         blob = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except ValueError:

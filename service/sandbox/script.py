@@ -21,12 +21,12 @@ class Truth(StrEnum):
 
     @property
     def opposite(self) -> "Truth":
-        """What a liar says."""
+        """The answer of a liar."""
         return Truth.AI if self is Truth.HUMAN else Truth.HUMAN
 
 
 class Phase(Enum):
-    """How far the work on one submission has come."""
+    """The stages of the work on one submission."""
 
     WAITING = "waiting"
     WORKING = "working"
@@ -40,7 +40,7 @@ class Obstacle(Enum):
     THROTTLED = auto()  # 429 without
     DOWN = auto()  # 503
     RESET = auto()  # read, and then the connection is gone
-    SILENCE = auto()  # the work is accepted and begins, but nobody hears of it
+    SILENCE = auto()  # the work is accepted and begins, but no answer comes
 
 
 class Flaw(StrEnum):
@@ -55,13 +55,13 @@ class Flaw(StrEnum):
 
     @property
     def is_undecodable(self) -> bool:
-        """Whether there is no sound to be had from it, so that no detector can come to an answer."""
+        """True if the recording has no sound to decode, so that no detector can come to an answer."""
         return self in {Flaw.NO_AUDIO, Flaw.INVALID}
 
 
 @dataclass(frozen=True)
 class Script:
-    """How a twin acts on one submission."""
+    """The behaviour of a twin towards one submission."""
 
     truth: Truth = Truth.HUMAN
     fails: bool = False
@@ -96,7 +96,7 @@ class Script:
 
     @staticmethod
     def of(name: str) -> "Script":
-        """The script a file name asks for. Later words win over earlier ones; no word of truth means human."""
+        """Return the script a file name asks for. Later words win over earlier ones; no word of truth means human."""
         script = Script()
         for part in name.split("."):
             if part in _EFFECTS:
@@ -104,37 +104,37 @@ class Script:
         return script
 
     def heard_by(self, vendor: str) -> Truth:
-        """What this vendor makes of it: the truth, or its side of the dispute."""
+        """Return what this vendor makes of it: the truth, or its side of the dispute."""
         if not self.disputed:
             return self.truth
         return Truth.AI if vendor in _HEAR_AI else Truth.HUMAN
 
     @property
     def is_undecodable(self) -> bool:
-        """Whether no detector can come to an answer."""
+        """True if no detector can come to an answer."""
         return self.flaw is not None and self.flaw.is_undecodable
 
     def working_after_seconds(self, latency_seconds: float) -> float:
-        """The age at which the work starts to be reported as under way."""
+        """Return the age at which the work starts to be reported as under way."""
         return self.done_after_seconds(latency_seconds) / 2
 
     def done_after_seconds(self, latency_seconds: float) -> float:
-        """The age at which the answer is there."""
+        """Return the age at which the answer is there."""
         return self.pace * latency_seconds
 
     def called_back_after_seconds(self, latency_seconds: float) -> float:
-        """The age at which the terminal callback is due."""
+        """Return the age at which the terminal callback is due."""
         return self.done_after_seconds(latency_seconds) * (1 + self.callback_wait)
 
     def phase(self, age_seconds: float, latency_seconds: float) -> Phase:
-        """How far the work is at this age."""
+        """Return the stage of the work at this age."""
         if age_seconds >= self.done_after_seconds(latency_seconds):
             return Phase.DONE
         working = age_seconds >= self.working_after_seconds(latency_seconds)
         return Phase.WORKING if working else Phase.WAITING
 
     def behind(self, *obstacles: Obstacle) -> "Script":
-        """This script, with more in the way."""
+        """Return this script with more obstacles."""
         return replace(self, obstacles=(*self.obstacles, *obstacles))
 
 
@@ -167,5 +167,5 @@ WORDS: Final = frozenset(_EFFECTS)
 
 
 def name_in(url: str) -> str:
-    """The last part of the URL's path, decoded. Raises ValueError for something that is no URL."""
+    """Return the last part of the URL's path, decoded. Raise ValueError if this is not a URL."""
     return unquote(urlsplit(url).path.rpartition("/")[2])

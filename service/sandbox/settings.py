@@ -19,7 +19,7 @@ class SandboxSettings:
     latency_seconds: float = 2.0
     """From submission to answer."""
     camel_case_ids: bool = False
-    """AIPPIM in the manner of its quick-start page: `taskId`, and that page's callback body."""
+    """AIPPIM as on its quick-start page: `taskId`, and that page's callback body."""
     asc_failure_callback: bool = False
     """ASC documents no failure event. On: an `analysis.failed` of our own making is sent."""
     retry_seconds: float = 1.0

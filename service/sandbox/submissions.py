@@ -22,7 +22,7 @@ class Submission:
 
     @property
     def script(self) -> Script:
-        """How the twin acts on it."""
+        """The behaviour of the twin towards it."""
         return Script.of(self.record.name)
 
     @property
@@ -41,7 +41,7 @@ class Submission:
         return self.record.at + seconds(self.script.called_back_after_seconds(self.latency_seconds))
 
     def phase(self, now: datetime) -> Phase:
-        """How far it is."""
+        """Return the stage of the work."""
         return self.script.phase((now - self.record.at).total_seconds(), self.latency_seconds)
 
 
@@ -74,14 +74,14 @@ class Submissions:
         callback_url: str | None = None,
         trouble: str = "",
     ) -> Submission:
-        """A submission that starts now, to fail if there is trouble already."""
+        """Return a submission that starts now; it will fail if `trouble` says why."""
         # As the record will keep it: the process that took it must not know the time better than the others.
         at = now - timedelta(microseconds=now.microsecond % 1000)
         record = Record(self._kind, name, at, tier, callback_url, trouble)
         return Submission(self._head(record) + self._records.seal(record), record, self._latency_seconds)
 
     def find(self, text: str) -> Submission | None:
-        """The submission of this id; None if we never gave it out."""
+        """Return the submission of this id; None if we never gave it out."""
         sealed = text.split("_", self._joints)[-1]
         record = self._records.open(sealed, self._kind)
         if record is None or text != self._head(record) + sealed:

@@ -1,4 +1,4 @@
-"""A short recording of our own: computed, so it belongs to nobody and needs no download."""
+"""A short recording of our own: computed, so it has no owner and needs no download."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ _CHORD_PEAK: Final = 4_000
 
 
 def write_track(path: Path, seconds: float = 32) -> None:
-    """`path` holds a WAV of this length: 16 bit, mono, 16 kHz, the same bytes every time."""
+    """Write a WAV of this length to `path`: 16 bit, mono, 16 kHz, the same bytes every time."""
     samples = array("h", islice(cycle(_song()), round(seconds * _RATE)))
     if sys.byteorder == "big":
         samples.byteswap()  # WAV is little-endian
@@ -44,7 +44,7 @@ def track_bytes() -> bytes:
 
 
 def _song() -> list[int]:
-    """Four bars with harmony."""
+    """Return four bars with harmony."""
     song: list[int] = []
     for chord, melody in zip(_CHORDS, _MELODY, strict=True):
         voices = [_tone(pitch, _BAR, _CHORD_PEAK) for pitch in chord]
@@ -55,7 +55,7 @@ def _song() -> list[int]:
 
 @lru_cache(maxsize=64)
 def _tone(pitch: int, length: int, peak: int) -> tuple[int, ...]:
-    """One note: quick attack, slow fading, silent at both ends so that notes join without a click."""
+    """Return one note: quick attack, slow fading, silent at both ends so that notes join without a click."""
     step = 2 * math.pi * 440 * 2 ** (pitch / 12) / _RATE
     loudness = peak / sum(_SHADES)
     return tuple(

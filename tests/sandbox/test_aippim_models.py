@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from service.kit.clock import seconds
-from service.sandbox.per_minute import PerMinute
+from service.sandbox.concurrency import PerMinute
 from tests.sandbox.serving import SETTINGS, Hands, Inbox, client_of, sandbox_at, until
 from tests.sandbox.test_aippim import Body, answer_of, submitted, uploaded
 
@@ -67,9 +67,9 @@ def test_requests_over_the_limit_of_a_minute_are_refused_and_polls_are_not_count
 
 def test_a_minute_slides() -> None:
     now, minute = Hands().now, PerMinute(2)
-    takes = [minute.takes(now + seconds(at)) for at in (0, 30, 59, 60, 61, 90)]
+    takes = [minute.allows(now + seconds(at)) for at in (0, 30, 59, 60, 61, 90)]
     assert takes == [True, True, False, True, False, True]
-    assert all(PerMinute(0).takes(now) for _ in range(100))
+    assert all(PerMinute(0).allows(now) for _ in range(100))
 
 
 def test_korean_times_are_nine_hours_on_and_do_not_say_so(inbox: Inbox, inbox_url: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.sandbox.aippim_answers import signed_headers, submissions, terminal
+from service.sandbox.aippim.answers import signed_headers, submissions, terminal
 from service.sandbox.records import Records
 
 DETECTOR = "aippim/standard"

@@ -1,0 +1,159 @@
+"""What ASC says of a job: to its submitter, to a poll, in a callback.
+
+Written from aisongchecker.pro/api-docs (v1.0, March 2026). The page leaves the poll's body open; chosen here: the
+job's members, then those of a synchronous analysis, or `error` and `message`. States after `queued` are guessed too.
+"""
+
+import hashlib
+import math
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, TypeGuard
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse
+
+from service.sandbox.records import Record, Records
+from service.sandbox.script import Phase, Script, Truth
+from service.sandbox.submissions import Submission, Submissions
+
+ENGINE: Final = "v8.3"
+_URL_LENGTH: Final = 2_048
+_VERY_HIGH: Final = 90
+_UNHEARD_OF: Final = "hibernating"
+_SCRIPTED_FAILURE: Final = "analysis_failed"
+MESSAGES: Final = {
+    _SCRIPTED_FAILURE: "The audio could not be analyzed",
+    "invalid_audio_format": "Audio format not supported. Accepted: mp3, wav, ogg, flac, m4a",
+    "download_failed": "The audio URL could not be downloaded",
+    "file_too_large": "File exceeds size limit",
+    "empty_file": "The audio file is empty",
+}
+_SCORES: Final = {Truth.AI: (86, 98), Truth.HUMAN: (2, 14), Truth.COVER: (72, 84)}
+"""The range of `ai_score`, 0 to 100. ASC has no word for a cover: it is called AI, less surely."""
+_REASONS: Final = {
+    "ai": ["32kHz resampling artifacts detected", "Harmonic instability pattern recognized"],
+    "human": ["Natural micro-timing variation", "No resampling artifacts detected"],
+}
+
+
+def submissions(records: Records, latency_seconds: float) -> Submissions:
+    """Return the jobs, with ids in the vendor's pattern: `job_` and the rest."""
+    return Submissions(records, latency_seconds, "asc-job", lambda _: "job_", joints=1)
+
+
+def trouble(job: Submission) -> str:
+    """Return why the job fails; an empty string if it does not."""
+    if job.record.trouble:
+        return job.record.trouble
+    if job.script.is_undecodable:
+        return "invalid_audio_format"
+    return _SCRIPTED_FAILURE if job.script.fails else ""
+
+
+def accepted(job: Submission) -> dict[str, Any]:
+    """Return the answer to the submission. `estimated_time_sec` is whole seconds."""
+    return {
+        "job_id": job.id,
+        "status": "queued",
+        "estimated_time_sec": max(1, math.ceil(job.latency_seconds)),
+    }
+
+
+def polled(job: Submission, now: datetime) -> dict[str, Any]:
+    """Return the answer to a poll."""
+    if job.script.unheard_of:
+        return {"job_id": job.id, "status": _UNHEARD_OF}
+    phase = job.phase(now)
+    if phase is Phase.WAITING:
+        return accepted(job)
+    if phase is Phase.WORKING:
+        return {"job_id": job.id, "status": "processing"}
+    return ended(job)
+
+
+def ended(job: Submission) -> dict[str, Any]:
+    """Return the answer to a poll after the end."""
+    if error := trouble(job):
+        return {"job_id": job.id, "status": "failed", "error": error, "message": MESSAGES[error]}
+    said = verdict(job.record)
+    return {
+        "job_id": job.id,
+        "status": "completed",
+        **said,
+        "reasons": reasons(said["prediction"]),
+        "engine": ENGINE,
+        "analysis_time_ms": round((job.done_at - job.record.at).total_seconds() * 1000),
+    }
+
+
+def completion(job: Submission) -> dict[str, Any]:
+    """Return the callback's body when the analysis is complete."""
+    return _complete(job, verdict(job.record))
+
+
+def forged(job: Submission) -> dict[str, Any]:
+    """Return a lie in the documented shape: the other verdict, of a job that does not exist."""
+    stranger = hashlib.sha256(f"forged/{job.id}".encode()).hexdigest()[:24]
+    return _complete(replace(job, id=f"job_{stranger}"), _verdict(job.record, job.script.heard_by("asc").opposite))
+
+
+def unheard_of(job: Submission) -> dict[str, Any]:
+    """Return a callback's body with an event that the page does not have."""
+    return {"event": f"analysis.{_UNHEARD_OF}", "job_id": job.id, "timestamp": zulu(job.done_at)}
+
+
+def failure(job: Submission) -> dict[str, Any]:
+    """Return the callback's body when the analysis failed. Not documented; sent only where a knob says so."""
+    return {
+        "event": "analysis.failed",
+        "job_id": job.id,
+        "error": trouble(job),
+        "timestamp": zulu(job.done_at),
+    }
+
+
+def zulu(at: datetime) -> str:
+    """Return `at`, which is UTC, to the second, as the page prints times."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def verdict(record: Record) -> dict[str, Any]:
+    """Return the three members that every answer about this recording has in common."""
+    return _verdict(record, Script.of(record.name).heard_by("asc"))
+
+
+def reasons(prediction: str) -> list[str]:
+    """Return reasons in the vendor's sort of words."""
+    return _REASONS[prediction]
+
+
+def refusal(status: int, code: str, message: str) -> JSONResponse:
+    """Return the error envelope."""
+    return JSONResponse({"error": code, "message": message, "status": status}, status_code=status)
+
+
+def is_address(value: Any) -> TypeGuard[str]:
+    """Return True if this is an http(s) address of at most 2,048 characters."""
+    if not isinstance(value, str) or len(value) > _URL_LENGTH:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _complete(job: Submission, said: dict[str, Any]) -> dict[str, Any]:
+    return {"event": "analysis.complete", "job_id": job.id, **said, "timestamp": zulu(job.done_at)}
+
+
+def _verdict(record: Record, truth: Truth) -> dict[str, Any]:
+    low, high = _SCORES[truth]
+    score = low + hashlib.sha256(record.nonce.encode()).digest()[0] % (high - low + 1)
+    sure = max(score, 100 - score) >= _VERY_HIGH
+    return {
+        "prediction": "human" if truth is Truth.HUMAN else "ai",
+        "ai_score": score,
+        "confidence_level": "very_high" if sure else "high",
+    }
