@@ -80,7 +80,7 @@ def context_from(resources: Resources) -> Context:
         guard=resources.guard,
         policy=resources.policy,
         intake=resources.intake,
-        closing=resources.closing,
+        shutdown=resources.shutdown,
         rooms=resources.rooms,
         limits=Limits(resources.settings.api_per_minute),
         trusted_proxy_hops=resources.settings.trusted_proxy_hops,

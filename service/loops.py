@@ -129,7 +129,7 @@ class Loops:
             ),
             clock=clock,
             random=random.random,
-            kick=lambda: database.wake.tell([DELIVERIES]),
+            kick=lambda: database.wake.notify([DELIVERIES]),
         )
         self._pruner = Pruner(
             database,

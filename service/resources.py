@@ -27,12 +27,12 @@ from service.events.outbox import Outbox
 from service.kit.clock import Clock
 from service.kit.db.database import CONNECTIONS, Database
 from service.kit.db.group_commit import GroupCommit
-from service.kit.db.server import tell_connections
+from service.kit.db.server import log_connections
 from service.kit.errors import SettingsError
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import guarded_session
-from service.kit.http.resolver import Names
-from service.kit.process.shutdown import Closing
+from service.kit.http.resolver import NameResolver
+from service.kit.process.shutdown import Shutdown
 from service.kit.process.watchdog import watched
 from service.kit.security.keys import derive
 from service.kit.security.sealing import SealBroken, Sealer
@@ -97,7 +97,7 @@ class Resources:
     source_session: aiohttp.ClientSession
     webhook_session: aiohttp.ClientSession
     sandbox: SandboxSettings
-    closing: Closing
+    shutdown: Shutdown
     rooms: Rooms
     local_deliverer: LocalDeliverer | None = None
     callbacks_hand_off: CallbackHandOff | None = None
@@ -117,7 +117,7 @@ async def open_resources(
     database.wake.attach()
     exchanges: list[Exchange] = []
     guard = GuardPolicy(allow=settings.outbound_allow, https_only=settings.outbound_https_only)
-    names = Names()  # one for both: an account's look-ups are counted together
+    names = NameResolver()  # one for both: an account's look-ups are counted together
     source_session = guarded_session(
         guard, total_seconds=None, connect_seconds=_CONNECT_SECONDS, limit=0, resolver=names
     )
@@ -134,7 +134,7 @@ async def open_resources(
         for name in (name for name, vendor in VENDORS.items() if vendor.account_callbacks):
             token = await _sandbox_token(resources, name)
             resources.sandbox_callback_urls[name] = resources.links.account_callback("test", name, token)
-        await tell_connections(database, processes)
+        await log_connections(database, processes)
         with watched(database, settings.database_watchdog_seconds):
             yield resources
         await _drained(resources)
@@ -223,7 +223,7 @@ def _tie(
             callback_url=callback_urls.get,
             latency_seconds=settings.sandbox_latency_seconds,
         ),
-        closing=Closing(database.wake),
+        shutdown=Shutdown(database.wake),
         rooms=Rooms(database, clock, a_day=a_day, kept=kept),
         sandbox_callback_urls=callback_urls,
     )

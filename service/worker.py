@@ -13,10 +13,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.dead_workers import dead_workers, free_every_lease, free_leases_of, holder_of
-from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
+from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from service.kit.db.database import normalise_url
 from service.kit.db.due import NextDue, due_now, seconds_until_next
-from service.kit.db.server import MOST_SECONDS, clock_skew
+from service.kit.db.server import MOST_SKEW_SECONDS, clock_skew
 from service.kit.ids import new_id
 from service.kit.process.heartbeat import beat
 from service.kit.telemetry.failing import Failing
@@ -109,15 +109,15 @@ class Worker:
         """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
         database, settings = self._resources.database, self._resources.settings
         if database.is_sqlite:
-            database.wake.sweep_seconds = HEARD_SWEEP_SECONDS  # all writers are in this process
+            database.wake.sweep_seconds = LISTENING_SWEEP_SECONDS  # all writers are in this process
             return _SWEEP_SECONDS
-        from service.kit.db.listen import DEAF_SWEEP_SECONDS, be_deaf, can_hear, listen  # noqa: PLC0415 - see `kit.postgres`
+        from service.kit.db.listen import OFTEN_SWEEP_SECONDS, can_listen, listen, sweep_often  # noqa: PLC0415 - see `kit.postgres`
 
         url = normalise_url(settings.database_listen_url or settings.database_url)
-        hears = await can_hear(url, database.url, database.patience)
+        hears = await can_listen(url, database.url, database.patience)
         if not hears:
-            be_deaf(database.wake)
-            return DEAF_SWEEP_SECONDS
+            sweep_often(database.wake)
+            return OFTEN_SWEEP_SECONDS
         self._listener = asyncio.create_task(listen(url, database.wake, database.patience), name="listen")
         self._tasks.append(self._listener)
         return _SWEEP_SECONDS
@@ -161,13 +161,13 @@ class Worker:
     async def _look_at_clock(self) -> None:
         """Nothing is claimed while our clock is far from the database's, and that is said."""
         skew = await clock_skew(self._resources.database, self._resources.clock)
-        was_wrong, self._clock_is_wrong = self._clock_is_wrong, skew > MOST_SECONDS
+        was_wrong, self._clock_is_wrong = self._clock_is_wrong, skew > MOST_SKEW_SECONDS
         if self._clock_is_wrong:
             self._hand_over(here=False)
             log.error(
                 "worker.clock_wrong",
                 seconds=round(skew, 1),
-                most=MOST_SECONDS,
+                most=MOST_SKEW_SECONDS,
                 advice="run NTP here and on the database",
             )
         elif was_wrong:

@@ -10,7 +10,7 @@ from sqlmodel import Session, SQLModel
 
 from service.callbacks.models import Callback
 from service.callbacks.process import CallbackProcessor
-from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
+from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
 from service.kit.db.due import NextDue
@@ -161,12 +161,12 @@ async def test_a_loop_with_nothing_due_begins_no_round(database: Database, monke
     here.clock = RealTime()
     async with started(here) as worker:
         wake = worker._resources.database.wake
-        await until(lambda: wake.sweep_seconds == HEARD_SWEEP_SECONDS)  # it hears; then all were woken once
+        await until(lambda: wake.sweep_seconds == LISTENING_SWEEP_SECONDS)  # it hears; then all were woken once
         await until(lambda: begun)
         before = len(asked)
         await until(lambda: len(asked) > before)
         rounds = len(begun)
         await until(lambda: len(asked) > before + 2)
         assert len(begun) == rounds
-        wake.tell(["callbacks"])
+        wake.notify(["callbacks"])
         await until(lambda: len(begun) == rounds + 1)

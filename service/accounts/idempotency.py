@@ -14,7 +14,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, select
 
 from service.accounts.models import Idempotency
-from service.kit.db.database import try_serialise
+from service.kit.db.database import try_advisory_lock
 from service.kit.errors import CallerError
 from service.kit.security.sealing import Sealer
 
@@ -58,7 +58,7 @@ def answer_once(
     Raises `CallerError`: 409 while another transaction is at it, 422 where the key came with another request before;
     and whatever `work` raises. On SQLite writers are alone: a twin waits, and finds the first answer.
     """
-    if not try_serialise(session, f"{PURPOSE}/{owner_of(asked)}"):
+    if not try_advisory_lock(session, f"{PURPOSE}/{owner_of(asked)}"):
         detail = "The first request with this Idempotency-Key is still at work. Send this one again in a moment."
         raise CallerError("idempotency_key_in_use", detail, status=409, headers={"Retry-After": "1"})
     first = first_answer(session, asked, sealer, now)

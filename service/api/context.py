@@ -20,7 +20,7 @@ from service.kit.clock import Clock
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.http.guard import GuardPolicy
-from service.kit.process.shutdown import Closing
+from service.kit.process.shutdown import Shutdown
 from service.kit.security.sealing import Sealer
 from service.kit.security.tokens import Tokens
 from service.media.ingest import MAX_BYTES
@@ -47,7 +47,7 @@ class Context:
     guard: GuardPolicy
     policy: DetectionPolicy
     intake: GroupCommit[Arrived, bool]
-    closing: Closing
+    shutdown: Shutdown
     heartbeat_seconds: float = 15.0  # a stream is never silent for longer
     max_media_bytes: int = MAX_BYTES
     addresses: KnownAddresses = field(default_factory=KnownAddresses)

@@ -20,7 +20,7 @@ from service.api.parameters import Parameters
 from service.events.types import EventType, is_filter, takes, why_no_filter
 from service.kit.errors import not_found
 from service.kit.ids import is_id
-from service.kit.paging import Page, Place, listed
+from service.kit.paging import Page, PagePosition, listed
 from service.webhooks.models import Delivery
 from service.webhooks.queries import STATUSES, DeliveryFilter, deliveries_shown, find_delivery, list_deliveries, page_of
 from service.webhooks.queue.requeue import resend
@@ -38,7 +38,7 @@ async def index(request: Request) -> Response:
     page = parameters.page(context.tokens, listing)
     parameters.check()
     rows, bodies, page = await context.database.read(_listed, caller, wanted, page)
-    _, more = listed(rows, page, context.tokens, listing, place=lambda row: Place(row.created_at, row.id))
+    _, more = listed(rows, page, context.tokens, listing, position=lambda row: PagePosition(row.created_at, row.id))
     return JSONResponse({"data": bodies, **more})
 
 

@@ -137,13 +137,13 @@ async def read(request: Request) -> Response:
     with contextlib.ExitStack() as held:
         held.callback(sleeper.end)
         while True:
-            sleeper.look()
+            sleeper.reset()
             found = await context.database.read(_find, caller, detection_id, context, full=full, revision=revision)
             if found is None:
                 raise not_found("detection")
             ended, result = found
             left = until - loop.time()
-            if ended or left <= 0 or context.closing.begun:
+            if ended or left <= 0 or context.shutdown.begun:
                 return JSONResponse(result)
             if not waits:
                 waits = True

@@ -16,7 +16,7 @@ from service.api.context import Context, context_of
 from service.api.parameters import Parameters
 from service.detections.listing import Wanted, list_detections, page_of, summaries
 from service.detectors.enums import Verdict
-from service.kit.paging import Page, Place, listed
+from service.kit.paging import Page, PagePosition, listed
 from service.verdicts.verdict import DetectionStatus
 
 _DETECTOR = re.compile(r"[a-z0-9_-]{1,50}(/[a-z0-9_-]{1,50})?")
@@ -39,7 +39,7 @@ def _page(
 ) -> dict[str, Any]:
     page = page_of(session, caller.account_id, caller.mode, wanted, page)
     rows = list_detections(session, caller.account_id, caller.mode, wanted, page, now)
-    some, more = listed(rows, page, context.tokens, listing, place=lambda row: Place(row.created_at, row.id))
+    some, more = listed(rows, page, context.tokens, listing, position=lambda row: PagePosition(row.created_at, row.id))
     return {"data": summaries(session, some, context.policy), **more}
 
 

@@ -17,7 +17,7 @@ from service.api.context import Context, context_of
 from service.api.endpoint_bodies import EndpointChanges, EndpointIn, read_endpoint
 from service.api.idempotent import answer_once, first_answer
 from service.kit.errors import not_found
-from service.kit.paging import Place, listed, page_from
+from service.kit.paging import PagePosition, listed, page_from
 from service.webhooks.endpoints.registry import (
     NewEndpoint,
     change,
@@ -50,7 +50,7 @@ async def index(request: Request) -> Response:
     listing = f"endpoints/{caller.account_id}/{caller.mode}"
     page = page_from(request.query_params, context.tokens, listing)
     rows = await context.database.read(list_endpoints, caller.account_id, caller.mode, page)
-    some, more = listed(rows, page, context.tokens, listing, place=lambda row: Place(row.created_at, row.id))
+    some, more = listed(rows, page, context.tokens, listing, position=lambda row: PagePosition(row.created_at, row.id))
     return JSONResponse({"data": [shown(row, context.sealer) for row in some], **more})
 
 

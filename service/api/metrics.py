@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import context_of
-from service.kit.db.backlog import Waiting
+from service.kit.db.backlog import Backlog
 from service.kit.errors import CallerError
 from service.kit.process.heartbeat import Worker
 from service.kit.telemetry.metrics import (
@@ -116,7 +116,7 @@ def _counts(alive: Sequence[Worker], now: datetime) -> dict[str, Mapping[str, fl
     return others | {process_name(): counted()}
 
 
-def _gauge_families(found: Sequence[Waiting], alive: Sequence[Worker], now: datetime) -> list[Family]:
+def _gauge_families(found: Sequence[Backlog], alive: Sequence[Worker], now: datetime) -> list[Family]:
     values: dict[str, dict[str, float]] = {
         WAITING: {series(WAITING, {"state": one.state}): one.count for one in found},
         OLDEST: {series(OLDEST, {"state": one.state}): one.age_seconds(now) for one in found},

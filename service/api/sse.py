@@ -107,7 +107,7 @@ async def _flow(
         yield b"retry: 1000\n" + opening + b"\n"
         quiet_until = loop.time() + context.heartbeat_seconds
         looks = True
-        while not context.closing.begun:
+        while not context.shutdown.begun:
             try:
                 is_quiet = loop.time() >= quiet_until
                 if is_quiet and not await _may_go_on(request, scope):
@@ -135,7 +135,7 @@ async def _flow(
 
 
 async def _seen(sleeper: Sleeper, look: Callable[[], Awaitable[Look]]) -> Look:
-    sleeper.look()
+    sleeper.reset()
     return await look()
 
 

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from service.callbacks.backlog import callbacks_waiting
 from service.detections.backlog import detections_waiting
 from service.events.backlog import events_waiting
-from service.kit.db.backlog import Waiting
+from service.kit.db.backlog import Backlog
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import Worker
 from service.webhooks.backlog import deliveries_waiting
@@ -19,10 +19,10 @@ from service.webhooks.backlog import deliveries_waiting
 _REMEMBERED = timedelta(hours=1)
 _CACHED_SECONDS = 5.0
 
-BacklogSnapshot = tuple[Sequence[Waiting], Sequence[Worker]]
+BacklogSnapshot = tuple[Sequence[Backlog], Sequence[Worker]]
 
 
-def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
+def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Backlog]:
     """How much waits in each state, and since when."""
     return [
         *detections_waiting(session, now),

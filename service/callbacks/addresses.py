@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, or_, select
 
 from service.callbacks.models import CallbackAddress
-from service.kit.db.database import Database, serialise
+from service.kit.db.database import Database, advisory_lock
 from service.kit.ids import new_id
 from service.kit.security.sealing import Sealer
 
@@ -22,7 +22,7 @@ _MOST_REMEMBERED = 1_000
 
 def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
     """The secret part of the vendor's present address; made at the first call."""
-    serialise(session, f"callback-address:{mode}:{vendor}")
+    advisory_lock(session, f"callback-address:{mode}:{vendor}")
     row = _present(session, mode, vendor)
     return sealer.open(PURPOSE, row.id, row.sealed_token).decode() if row else _new(session, mode, vendor, sealer, now)
 
@@ -31,7 +31,7 @@ def rotate_address(
     session: Session, mode: str, vendor: str, sealer: Sealer, *, overlap: timedelta, now: datetime
 ) -> str:
     """A fresh secret; the one before it is still taken for `overlap`."""
-    serialise(session, f"callback-address:{mode}:{vendor}")
+    advisory_lock(session, f"callback-address:{mode}:{vendor}")
     if (before := _present(session, mode, vendor)) is not None:
         before.valid_until = now + overlap
     return _new(session, mode, vendor, sealer, now)

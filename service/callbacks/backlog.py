@@ -7,24 +7,24 @@ from sqlalchemy import select, text, union_all
 from sqlmodel import Session
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.kit.db.backlog import MOST, Waiting, measured, waiting
+from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
 from service.runs.outcomes import CallbackState
 
 _ASIDE = (CallbackState.PARKED, CallbackState.QUARANTINED, CallbackState.STUCK)
 
 
-def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -> list[Waiting]:
+def callbacks_waiting(session: Session, vendors: Iterable[str], now: datetime) -> list[Backlog]:
     """Callbacks that are due and not thought about, parked for a run to come, rejected, or given up as stuck.
 
     Of the rejected only live ones count: twins forge some on purpose, and an operator has nothing to do about them.
     """
     callback, known = table_of(Callback), sorted(vendors)
-    due = waiting(session, "callbacks_due", callback.c.due_at, text(CALLBACK_WAITING), callback.c.due_at <= now)
+    due = backlog_of(session, "callbacks_due", callback.c.due_at, text(CALLBACK_WAITING), callback.c.due_at <= now)
     return [due, *(_put_aside(session, known, state) for state in _ASIDE)]
 
 
-def _put_aside(session: Session, vendors: list[str], state: CallbackState) -> Waiting:
+def _put_aside(session: Session, vendors: list[str], state: CallbackState) -> Backlog:
     """One look a vendor, because the index begins with it."""
     received = table_of(Callback).c
     wanted = [received.state == state.value, *([received.mode == "live"] if state is CallbackState.QUARANTINED else [])]
@@ -39,5 +39,5 @@ def _put_aside(session: Session, vendors: list[str], state: CallbackState) -> Wa
         for vendor in vendors
     ]
     if not looks:
-        return Waiting(f"callbacks_{state.value}", 0, None)
-    return measured(session, f"callbacks_{state.value}", select(union_all(*looks).subquery().c.since))
+        return Backlog(f"callbacks_{state.value}", 0, None)
+    return backlog_of_rows(session, f"callbacks_{state.value}", select(union_all(*looks).subquery().c.since))

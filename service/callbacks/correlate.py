@@ -20,7 +20,7 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.extensions import AnnouncedCertificate, IssuesCertificates
 from service.detectors.reading import Reading
 from service.kit.db.columns import table_of
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.kit.ids import is_id
 from service.runs.filename_match import run_named_in
 from service.runs.outcomes import CallbackState
@@ -131,7 +131,7 @@ def match_parked(session: Session, runs: Sequence[RunRow]) -> None:
         of_run = {"the_mode": run.mode, "the_vendor": run.vendor, "the_run": run.id, "subjects": subjects}
         woken += connection.execute(_WAKE_PARKED, of_run).rowcount
     if woken:
-        wakes(session, TOPIC)
+        notify_on_commit(session, TOPIC)
 
 
 def names_of(connection: Connection, runs: Sequence[RunRow]) -> dict[str, list[str]]:

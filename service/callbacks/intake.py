@@ -25,7 +25,7 @@ from service.callbacks.quarantine import (
     room_for_strangers,
 )
 from service.kit.db.columns import table_of
-from service.kit.db.database import after_commit, insert_ignoring_conflicts_on, wakes
+from service.kit.db.database import after_commit, insert_ignoring_conflicts_on, notify_on_commit
 from service.kit.ids import new_id
 from service.runs.outcomes import CallbackState
 
@@ -109,7 +109,7 @@ def _store(session: Session, rows: Mapping[Key, dict[str, Any]], hand_off: Callb
         claimed = [_claimed(row) for key, row in rows.items() if key in fresh and row["due_at"] is not None]
         after_commit(session, lambda: hand_off.take(claimed))
     elif due:
-        wakes(session, TOPIC)
+        notify_on_commit(session, TOPIC)
     return fresh
 
 

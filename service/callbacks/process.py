@@ -74,7 +74,7 @@ class CallbackProcessor:
     def take(self, claimed: Sequence[ClaimedCallback]) -> None:
         """Callbacks reserved before are committed. May be called from any thread."""
         self._handed.extend(claimed)
-        self.database.wake.tell([TOPIC_HANDED])
+        self.database.wake.notify([TOPIC_HANDED])
 
     async def step_handed(self) -> bool:
         """Let up to a batch of callbacks that were handed over have their effect. Return True if there are more."""

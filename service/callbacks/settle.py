@@ -23,7 +23,7 @@ from service.callbacks.models import Callback
 from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.detectors.reading import Reading
 from service.kit.db.columns import table_of
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackReceived, VendorAnswer
 from service.runs.load.load import load
@@ -295,7 +295,7 @@ def _park(
         ends[callback.id] = row["state"]
         rows.append({**row, "due_at": now if found else None})
         if found:
-            wakes(session, TOPIC)
+            notify_on_commit(session, TOPIC)
     return rows
 
 

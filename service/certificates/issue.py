@@ -19,7 +19,7 @@ from service.detectors.reading import Reading, Refs
 from service.events.draft import Draft
 from service.events.types import EventType
 from service.kit.clock import seconds
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.runs.load.load_facts import run_row, runs_of
@@ -131,7 +131,7 @@ def make_ready(
     run = run_row(session.get_one(Run, row.run_id))
     for matching in policy.on_names_known:
         matching(session, [run])  # a callback that spoke of it too early is matched
-    wakes(session, topic_of(row.detection_id))
+    notify_on_commit(session, topic_of(row.detection_id))
 
 
 def _certified_run(

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from service.kit.process.shutdown import Closing
+from service.kit.process.shutdown import Shutdown
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def told_of_the_end(closing: Closing) -> Iterator[None]:
-    """Inside, SIGTERM and SIGINT first begin `closing`, and then do what they did before.
+def told_of_the_end(shutdown: Shutdown) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT first begin `shutdown`, and then do what they did before.
 
     uvicorn waits for open answers before it tells the application that it ends: streams have to hear of it earlier.
     Called from the main thread, in the event loop.
@@ -23,7 +23,7 @@ def told_of_the_end(closing: Closing) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(closing.begin)
+        loop.call_soon_threadsafe(shutdown.begin)
         then = before[signal.Signals(number)]
         if callable(then):
             then(number, frame)

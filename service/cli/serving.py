@@ -58,7 +58,7 @@ class _Quiet(uvicorn.Server):
         app = self.config.app
         context = getattr(app.state, "context", None) if isinstance(app, Starlette) else None
         if isinstance(context, Context):
-            context.closing.begin()
+            context.shutdown.begin()
         await super().shutdown(sockets)
 
 

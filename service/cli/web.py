@@ -79,7 +79,7 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 
     @contextlib.asynccontextmanager
     async def beside(resources: Resources) -> AsyncIterator[None]:
-        with told_of_the_end(resources.closing):
+        with told_of_the_end(resources.shutdown):
             async with working(resources) if with_worker else _hearing(settings, resources):
                 yield
 
@@ -89,10 +89,10 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 @contextlib.asynccontextmanager
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
     """Who waits in this process for a detection or an event wakes when another process commits one, or soon after."""
-    from service.kit.db.listen import hear  # noqa: PLC0415 - see `kit.postgres`
+    from service.kit.db.listen import listen_or_sweep  # noqa: PLC0415 - see `kit.postgres`
 
     url, database = normalise_url(settings.database_listen_url or settings.database_url), resources.database
-    task = asyncio.create_task(hear(url, database.url, database.wake, database.patience), name="listen")
+    task = asyncio.create_task(listen_or_sweep(url, database.url, database.wake, database.patience), name="listen")
     try:
         yield
     finally:

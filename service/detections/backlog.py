@@ -5,27 +5,27 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
-from service.kit.db.backlog import Waiting, waiting
+from service.kit.db.backlog import Backlog, backlog_of
 from service.kit.db.columns import table_of
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLLABLE, SOURCE_WAITING, Detection, Run
 
 
-def detections_waiting(session: Session, now: datetime) -> list[Waiting]:
+def detections_waiting(session: Session, now: datetime) -> list[Backlog]:
     """Runs and sources that are due and not taken up, and detections whose customer should have had an answer."""
     run, detection = table_of(Run), table_of(Detection)
     is_due = run.c.due_at <= now
     dispatchable = [
-        waiting(
+        backlog_of(
             session, f"runs_{state.value}", run.c.due_at, text(RUN_DISPATCHABLE), run.c.state == state.value, is_due
         )
         for state in (RunState.QUEUED, RunState.UNKNOWN)
     ]
     return [
-        waiting(session, "sources_due", detection.c.due_at, text(SOURCE_WAITING), detection.c.due_at <= now),
+        backlog_of(session, "sources_due", detection.c.due_at, text(SOURCE_WAITING), detection.c.due_at <= now),
         *dispatchable,
-        waiting(session, "runs_waiting", run.c.due_at, text(RUN_POLLABLE), is_due),
-        waiting(
+        backlog_of(session, "runs_waiting", run.c.due_at, text(RUN_POLLABLE), is_due),
+        backlog_of(
             session, "detections_stuck", detection.c.answer_by_at, text(DETECTION_OPEN), detection.c.answer_by_at <= now
         ),
     ]

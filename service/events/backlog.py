@@ -5,7 +5,7 @@ from sqlmodel import Session
 
 from service.events.feed import horizon_of
 from service.events.models import Event
-from service.kit.db.backlog import MOST, Waiting
+from service.kit.db.backlog import MOST, Backlog
 from service.kit.db.columns import table_of
 
 STATE = "events_not_shown"
@@ -24,17 +24,17 @@ _BEYOND = text(
 )
 
 
-def events_waiting(session: Session) -> list[Waiting]:
+def events_waiting(session: Session) -> list[Backlog]:
     """Events that an older transaction of this database, still running, keeps from the feed."""
     horizon = horizon_of(session)
     if horizon is None:
-        return [Waiting(STATE, 0, None)]
+        return [Backlog(STATE, 0, None)]
     event = table_of(Event)
     # The newest by position are looked at: no index begins with the transaction, and what is held back is new.
     newest = select(event.c.transaction_id, event.c.created_at).order_by(event.c.position.desc()).limit(MOST).subquery()
     held = select(func.count(), func.min(newest.c.created_at)).where(newest.c.transaction_id >= horizon)
     count, oldest_at = session.connection().execute(held).one()
-    return [Waiting(STATE, count, oldest_at)]
+    return [Backlog(STATE, count, oldest_at)]
 
 
 def beyond_the_server(session: Session) -> int:

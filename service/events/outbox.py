@@ -18,7 +18,7 @@ from service.events.types import EventType
 from service.kit.clock import rfc3339
 from service.kit.db.bulk import InsertMany
 from service.kit.db.columns import table_of
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.kit.ids import new_id
 
 TOPIC = "events"
@@ -61,7 +61,7 @@ class Outbox:
         if not drafts:
             return []
         recorded = _insert(session, drafts, now)
-        wakes(session, TOPIC, *{topic_of_feed(draft.account_id, draft.mode) for draft in drafts})
+        notify_on_commit(session, TOPIC, *{topic_of_feed(draft.account_id, draft.mode) for draft in drafts})
         for recorder in self._recorders:
             recorder(session, recorded, now)
         return recorded

@@ -30,7 +30,7 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """Where a row stands in a list that is ordered by time, then by id."""
 
     at: datetime
@@ -42,8 +42,8 @@ class Page:
     """What a caller wants to see: at most `limit` rows that come after `after`, and none after `until`."""
 
     limit: int
-    after: Place | None = None
-    until: Place | None = None
+    after: PagePosition | None = None
+    until: PagePosition | None = None
 
 
 def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
@@ -60,14 +60,14 @@ def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Pa
 
 
 def listed(
-    rows: Sequence[Row], page: Page, tokens: Tokens, listing: str, *, place: Callable[[Row], Place]
+    rows: Sequence[Row], page: Page, tokens: Tokens, listing: str, *, position: Callable[[Row], PagePosition]
 ) -> tuple[Sequence[Row], dict[str, Any]]:
     """The rows to show, and `has_more` and `next_cursor` to put beside them.
 
     `rows` are up to `page.limit + 1` of them: the one too many tells that there are more.
     """
     shown = rows[: page.limit]
-    at = place(shown[-1]) if len(rows) > page.limit else page.until
+    at = position(shown[-1]) if len(rows) > page.limit else page.until
     cursor = write_cursor(at, tokens, listing) if at is not None else None
     return shown, {"has_more": at is not None, "next_cursor": cursor}
 
@@ -78,7 +78,7 @@ def windowed(session: Session, table: Table, page: Page, *ours: ColumnElement[bo
     after = () if page.after is None else (comes_after(at, key, page.after),)
     rows = select(at, key).where(*ours, *after).order_by(at.desc(), key.desc()).offset(WINDOW - 1).limit(1)
     last = session.connection().execute(rows).first()
-    return page if last is None else replace(page, until=Place(*last))
+    return page if last is None else replace(page, until=PagePosition(*last))
 
 
 def within(at: Column[datetime], key: Column[str], page: Page) -> list[ColumnElement[bool]]:
@@ -87,15 +87,15 @@ def within(at: Column[datetime], key: Column[str], page: Page) -> list[ColumnEle
     return found if page.until is None else [*found, tuple_(at, key) >= (page.until.at, page.until.id)]
 
 
-def write_cursor(place: Place, tokens: Tokens, listing: str) -> str:
-    """The cursor of the rows after `place`. It does not expire."""
-    since = (place.at - _START) // timedelta(microseconds=1)
-    return tokens.sign(f"cursor/{listing}", [since, place.id], expires_at=None)
+def write_cursor(position: PagePosition, tokens: Tokens, listing: str) -> str:
+    """The cursor of the rows after `position`. It does not expire."""
+    since = (position.at - _START) // timedelta(microseconds=1)
+    return tokens.sign(f"cursor/{listing}", [since, position.id], expires_at=None)
 
 
-def comes_after(at: Column[datetime], key: Column[str], place: Place) -> ColumnElement[bool]:
-    """The condition for rows after `place`, newest first: one comparison, which an index on both columns serves."""
-    return tuple_(at, key) < (place.at, place.id)
+def comes_after(at: Column[datetime], key: Column[str], position: PagePosition) -> ColumnElement[bool]:
+    """The condition for rows after `position`, newest first: one comparison, which an index on both columns serves."""
+    return tuple_(at, key) < (position.at, position.id)
 
 
 def _limit(text: str | None, problems: list[Problem]) -> int:
@@ -107,7 +107,7 @@ def _limit(text: str | None, problems: list[Problem]) -> int:
     return limit
 
 
-def _after(text: str | None, tokens: Tokens, listing: str, problems: list[Problem]) -> Place | None:
+def _after(text: str | None, tokens: Tokens, listing: str, problems: list[Problem]) -> PagePosition | None:
     if text is None:
         return None
     try:
@@ -115,4 +115,4 @@ def _after(text: str | None, tokens: Tokens, listing: str, problems: list[Proble
     except BadToken:
         problems.append(Problem("cursor", "must be a next_cursor of this list, unchanged"))
         return None
-    return Place(_START + timedelta(microseconds=since), key)
+    return PagePosition(_START + timedelta(microseconds=since), key)

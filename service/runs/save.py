@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, update
 from sqlmodel import Session
 
-from service.kit.db.database import insert_ignoring_conflicts, wakes
+from service.kit.db.database import insert_ignoring_conflicts, notify_on_commit
 from service.kit.ids import new_id
 from service.runs.decide.workbench import Decision
 from service.runs.load.snapshot import Snapshot
@@ -100,7 +100,7 @@ def save(
     if drafts:
         policy.outbox.record(session, drafts, now)
     if topics := {topic for decision in decisions for topic in decision.topics}:
-        wakes(session, *topics)
+        notify_on_commit(session, *topics)
     return Saved(charges)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.quotas.gate_store import GateUpdate, note_leaving, record_updates
 from service.runs import inputs
 from service.runs.decide import decide
@@ -134,7 +134,7 @@ def _tell_gates(
         each.feedback for each, result in zip(work, done, strict=True) if each.feedback and isinstance(result, Done)
     ]
     if told and record_updates(session, told, now):
-        wakes(session, TOPIC_RUNS)  # a run is queued there, and a place may have become free
+        notify_on_commit(session, TOPIC_RUNS)  # a run is queued there, and a place may have become free
     for each, result in zip(work, done, strict=True):
         happened = each.happened
         if isinstance(happened, Leaving) and isinstance(result, Done) and result.outcome == LEFT:

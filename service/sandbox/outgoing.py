@@ -5,7 +5,7 @@ from typing import Final
 
 import aiohttp
 
-from service.kit.http.resolver import Names
+from service.kit.http.resolver import NameResolver
 
 _POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _CHUNK_BYTES: Final = 64 * 1024
@@ -58,7 +58,7 @@ class Outgoing:
             raise ConnectionError("the sandbox is closed")
         if purpose not in self._sessions:
             # A recording's address may be a customer's: its name must not hold up the look-ups of others.
-            connector = aiohttp.TCPConnector(resolver=Names()) if purpose == "recordings" else None
+            connector = aiohttp.TCPConnector(resolver=NameResolver()) if purpose == "recordings" else None
             self._sessions[purpose] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._sessions[purpose]
 

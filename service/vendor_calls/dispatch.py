@@ -18,7 +18,7 @@ from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
 from service.kit.clock import Clock, milliseconds_between
 from service.kit.concurrency.shares import Shares
-from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 from service.kit.db.database import Database
 from service.kit.telemetry.metrics import Count
 from service.runs.inputs import Deferred, GivenUp, Released, SubmissionAttempt, SubmissionOutcome
@@ -77,15 +77,15 @@ class Dispatcher:
         self._holder = holder
         self._places = Shares(capacity)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._talks = Talks()
+        self._pool = TaskPool()
         self._runner = runner or Runner(database, policy, clock)
-        self._sender = Sender(database, policy, contexts, clock=clock, talks=self._talks, runner=self._runner)
+        self._sender = Sender(database, policy, contexts, clock=clock, pool=self._pool, runner=self._runner)
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Take up due runs, as many as there is room for. Return True if there may be more to claim now."""
         room = self._places.room
-        if self._talks.closed or room <= 0:
+        if self._pool.closed or room <= 0:
             return False
         shares = self._places.copy()
         claimed, more = await self._database.write(
@@ -102,7 +102,7 @@ class Dispatcher:
             task = asyncio.create_task(self._dispatch(one))
             self._under_way.add(task)
             task.add_done_callback(partial(self._finish, one.run.vendor))
-        if self._talks.closed and self._under_way:
+        if self._pool.closed and self._under_way:
             await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
         if not self._places.room and self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -114,12 +114,12 @@ class Dispatcher:
 
         A run whose submission had not begun is released; one whose submission was under way is of unknown outcome.
         """
-        await self._talks.drain(self._under_way, within)
+        await self._pool.drain(self._under_way, within)
 
     def _finish(self, vendor: str, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if self._places.release(vendor):
-            self._database.wake.tell([TOPIC_RUNS])
+            self._database.wake.notify([TOPIC_RUNS])
         if not task.cancelled() and (error := task.exception()):
             # Its lease runs out, it is claimed again, and at the latest its deadline ends it.
             log.error("run.crashed", exc_info=error)
@@ -147,7 +147,7 @@ class Dispatcher:
     async def _send_or_release(self, one: ClaimedRun, configured: ConfiguredVendor) -> Came:
         try:
             return await self._sender.send(one, configured)
-        except Cut:
+        except ShutdownInterrupt:
             await self._runner.put(Released(one.run.id, one.token))
             return Came("handed_back")
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from service.kit.clock import Clock, milliseconds_between, seconds
 from service.kit.concurrency.shares import Shares
-from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 from service.kit.db.claims import claim
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
@@ -73,7 +73,7 @@ class SourceFetcher:
     rooms: Rooms = field(default_factory=Rooms)
     places: Shares = field(default_factory=lambda: Shares(_AT_ONCE))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    _talks: Talks = field(default_factory=Talks, init=False)
+    _pool: TaskPool = field(default_factory=TaskPool, init=False)
 
     async def step(self) -> bool:
         """What was due is under way, and a download has ended or a second has passed. False once none is left.
@@ -82,7 +82,7 @@ class SourceFetcher:
         """
         try:
             await self._begin()
-            if self._talks.closed and self._under_way:
+            if self._pool.closed and self._under_way:
                 await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
             if not self._under_way:
                 return False
@@ -95,7 +95,7 @@ class SourceFetcher:
     async def _begin(self) -> None:
         now = self.clock()
         lease_until = now + seconds(self.timeout_seconds * 1.5)
-        if self._talks.closed:
+        if self._pool.closed:
             return
         for detection in await self.database.write(
             claim_sources, now=now, lease_until=lease_until, limit=self.places.room, shares=self.places.copy()
@@ -107,7 +107,7 @@ class SourceFetcher:
 
     async def drain(self, within: float) -> None:
         """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
-        await self._talks.drain(self._under_way, within)
+        await self._pool.drain(self._under_way, within)
 
     async def _abandon(self) -> None:
         for task in self._under_way:
@@ -125,8 +125,8 @@ class SourceFetcher:
         found: Media | Failure | None = None
         try:
             with on_behalf_of(detection.account_id):
-                found = await self._talks.talk(self._download(detection))
-        except Cut:
+                found = await self._pool.run(self._download(detection))
+        except ShutdownInterrupt:
             await self.database.write(hand_back_source, detection.id, token, self.policy, self.clock())
         except CallerError as error:  # no room for the account's audio: it waits, and until its deadline asks again
             log.warning(

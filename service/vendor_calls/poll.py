@@ -19,7 +19,7 @@ from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.clock import Clock, milliseconds_between
 from service.kit.concurrency.shares import Shares
-from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 from service.kit.db.database import Database
 from service.kit.telemetry.metrics import Count
 from service.quotas.feedback import feedback_from
@@ -58,14 +58,14 @@ class Poller:
         self._holder = holder
         self._places = Shares(capacity)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._talks = Talks()
+        self._pool = TaskPool()
         self._runner = runner or Runner(database, policy, clock)
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Poll due runs, as many as there is room for. Return True if there may be more to claim now."""
         room = self._places.room
-        if self._talks.closed or room <= 0:
+        if self._pool.closed or room <= 0:
             return False
         shares = self._places.copy()
         claimed, more = await self._database.write(
@@ -82,7 +82,7 @@ class Poller:
             task = asyncio.create_task(self._poll(one))
             self._under_way.add(task)
             task.add_done_callback(partial(self._finish, one.run.vendor))
-        if self._talks.closed and self._under_way:
+        if self._pool.closed and self._under_way:
             await asyncio.wait(set(self._under_way))  # the drain may have been over before this claim was
         if not self._places.room and self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -91,12 +91,12 @@ class Poller:
 
     async def drain(self, within: float) -> None:
         """Start nothing new; what is under way has `within` seconds. What is cut then is released, due at once."""
-        await self._talks.drain(self._under_way, within)
+        await self._pool.drain(self._under_way, within)
 
     def _finish(self, vendor: str, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if self._places.release(vendor):
-            self._database.wake.tell([TOPIC_POLLS])
+            self._database.wake.notify([TOPIC_POLLS])
         if not task.cancelled() and (error := task.exception()):
             # Its lease runs out, it is polled again, and at the latest its deadline ends it.
             log.error("poll.crashed", exc_info=error)
@@ -109,7 +109,7 @@ class Poller:
         try:
             if configured is not None and one.asks:
                 raw = await self._fetch(one, configured)
-        except Cut:
+        except ShutdownInterrupt:
             outcome = await self._runner.put(PollReleased(run.id, token, one.confirms))
         else:
             parsed = self._read(one, configured, raw) if configured is not None and raw is not None else None
@@ -141,7 +141,7 @@ class Poller:
         claim = one.claim
         context = self._contexts.build(claim.run, claim.media, configured, claim.source_url, claim.source_name)
         try:
-            return await self._talks.talk(configured.adapter.fetch(context))
+            return await self._pool.run(configured.adapter.fetch(context))
         except VendorError:
             return None  # a question may be asked again whatever became of it
 

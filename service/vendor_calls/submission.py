@@ -19,7 +19,7 @@ from service.detectors.extensions import ReadsFirstAnswers
 from service.detectors.port import Accepted, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
 from service.kit.clock import Clock, seconds
-from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 from service.kit.db.database import Database
 from service.quotas.feedback import GateFeedback, feedback_from
 from service.quotas.gate_store import GateUpdate
@@ -76,20 +76,20 @@ class Sender:
         contexts: RunContextBuilder,
         *,
         clock: Clock,
-        talks: Talks,
+        pool: TaskPool,
         runner: Runner,
     ) -> None:
         self._database = database
         self._policy = policy
         self._contexts = contexts
         self._clock = clock
-        self._talks = talks
+        self._pool = pool
         self._runner = runner
 
     async def send(self, one: ClaimedRun, configured: ConfiguredVendor) -> Came:
         """Submit the run, or end it, or let it wait; all of it is on record.
 
-        Raise `Cut` where the process ends and nothing had left yet.
+        Raise `ShutdownInterrupt` where the process ends and nothing had left yet.
         """
         if (stopped := await self._stopped_before(one, configured)) is not None:
             return stopped
@@ -98,10 +98,10 @@ class Sender:
         if isinstance(ready, Came):
             return ready
         context, first_step = ready
-        if self._talks.closed:
+        if self._pool.closed:
             if first_step is not None:
                 await self._runner.put(*first_step)
-            raise Cut  # while nothing has left, another process can go on as if we had never begun
+            raise ShutdownInterrupt  # while nothing has left, another process can go on as if we had never begun
         left_at = self._clock()
         leaving = Leaving(
             one.run.id, one.token, left_at + seconds(configured.policy.lease), one.at, (one.run.mode, one.run.vendor)
@@ -160,7 +160,7 @@ class Sender:
             return context, None
         left_at = self._clock()
         try:
-            raw = await self._talks.talk(configured.adapter.prepare(context))
+            raw = await self._pool.run(configured.adapter.prepare(context))
         except (NotSent, NoAnswer) as error:
             outcome = SubmissionOutcome.NOT_SENT if isinstance(error, NotSent) else SubmissionOutcome.UNKNOWN
             attempt = SubmissionAttempt(outcome, left_at, SubmissionStep.PREPARE)
@@ -181,7 +181,7 @@ class Sender:
         """Let the submission leave, and put on record what became of it."""
         run_id, token = one.run.id, one.token
         try:
-            raw = await self._talks.talk(configured.adapter.submit(context))
+            raw = await self._pool.run(configured.adapter.submit(context))
         except NotSent as error:
             attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT, begun.left_at)
             happened = Deferred(run_id, token, _unreachable(error), attempt, begun.charge_id)
@@ -191,7 +191,7 @@ class Sender:
             why = f"No answer came to the submission: {error}"
             await self._put(one, configured, OutcomeUnknown(run_id, token, why), feedback_from(None))
             return Came("outcome_unknown")
-        except Cut:
+        except ShutdownInterrupt:
             await self._runner.put(OutcomeUnknown(run_id, token, _OURS_ENDED))
             return Came("cut_while_submitting")
         return await self._submitted(one, configured, raw, begun)

@@ -6,27 +6,29 @@ from sqlalchemy import TextClause, select, text, union_all
 from sqlmodel import Session
 
 from service.events.models import Event
-from service.kit.db.backlog import MOST, Waiting, measured, waiting
+from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
 from service.webhooks.models import DELIVERY_BLOCKED, DELIVERY_HELD, DELIVERY_WAITING, Delivery
 
 
-def deliveries_waiting(session: Session, now: datetime) -> list[Waiting]:
+def deliveries_waiting(session: Session, now: datetime) -> list[Backlog]:
     """Deliveries that are due and not taken up, and those that may not go yet; the oldest last word not delivered."""
     delivery = table_of(Delivery)
     due = [
-        waiting(session, f"deliveries_{lane}", delivery.c.due_at, _due_in(lane), delivery.c.due_at <= now)
+        backlog_of(session, f"deliveries_{lane}", delivery.c.due_at, _due_in(lane), delivery.c.due_at <= now)
         for lane in ("fresh", "retry")
     ]
     return [
         *due,
-        waiting(session, "deliveries_blocked", delivery.c.created_at, text(DELIVERY_BLOCKED)),
-        measured(session, "deliveries_held", select(delivery.c.created_at.label("since")).where(text(DELIVERY_HELD))),
+        backlog_of(session, "deliveries_blocked", delivery.c.created_at, text(DELIVERY_BLOCKED)),
+        backlog_of_rows(
+            session, "deliveries_held", select(delivery.c.created_at.label("since")).where(text(DELIVERY_HELD))
+        ),
         _undelivered(session),
     ]
 
 
-def _undelivered(session: Session) -> Waiting:
+def _undelivered(session: Session) -> Backlog:
     """Final events on their way to an endpoint that takes webhooks, also between two tries of the schedule."""
     delivery, event = table_of(Delivery), table_of(Event)
     ways = (_due_in("fresh"), _due_in("retry"), text(DELIVERY_BLOCKED))
@@ -37,7 +39,7 @@ def _undelivered(session: Session) -> Waiting:
         .where(event.c.id.in_(select(under_way.c.event_id)), event.c.final_revision.is_not(None))
         .order_by(event.c.created_at)
     )
-    return measured(session, "final_events_undelivered", final)
+    return backlog_of_rows(session, "final_events_undelivered", final)
 
 
 def _due_in(lane: str) -> TextClause:

@@ -14,7 +14,7 @@ from service.events.types import EventType, takes
 from service.kit.db.among import among
 from service.kit.db.bulk import InsertMany
 from service.kit.db.columns import table_of
-from service.kit.db.database import after_commit, wakes
+from service.kit.db.database import after_commit, notify_on_commit
 from service.kit.ids import new_id
 from service.webhooks.models import Delivery, Endpoint, in_states
 from service.webhooks.queue.claimed import Leased
@@ -71,7 +71,7 @@ def fan_out(
         _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, local_deliverer(), now)
         _INSERT.run(session.connection(), [[row[name] for name in _COLUMNS] for row in rows])
         if any(row["state"] == DeliveryState.DUE and row["lease_token"] is None for row in rows):
-            wakes(session, TOPIC)  # what was handed over needs nobody else
+            notify_on_commit(session, TOPIC)  # what was handed over needs nobody else
 
     return record
 

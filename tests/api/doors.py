@@ -27,7 +27,7 @@ from service.api.request_ids import RequestIds
 from service.api.security import secured
 from service.api.straight import Straight
 from service.kit.db.database import Database
-from service.kit.process.shutdown import Closing
+from service.kit.process.shutdown import Shutdown
 from service.kit.security.tokens import Tokens
 from service.media.links import MediaGrant, MediaLinks
 from service.media.store import DatabaseStore
@@ -50,7 +50,7 @@ def context_on(database: Database, staging: Path, *, open_link: OpenLink = opens
         "database": database,
         "clock": lambda: NOW,
         "store": DatabaseStore(database),
-        "closing": Closing(database.wake),
+        "shutdown": Shutdown(database.wake),
         "tokens": TOKENS,
         "media_links": MediaLinks(TOKENS, "http://127.0.0.1"),
         "open_link": open_link,

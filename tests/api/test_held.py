@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from service.api.held import MOST_A_KEY
-from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS
+from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from tests.api.doors import bearer
 from tests.api.listening import Reader, listening
 from tests.api.test_streams import Door, door
@@ -35,7 +35,7 @@ async def _refused(door: Door, path: str, key: dict[str, str]) -> httpx.Response
 async def open_ones(door: Door) -> Any:
     async with contextlib.AsyncExitStack() as stack:
         yield await _all_open(door, stack, MOST_A_KEY)
-        door.context.closing.begin()
+        door.context.shutdown.begin()
 
 
 @pytest.mark.parametrize("path", [_EVENTS, "/v1/detections/{}/stream", "/v1/detections/{}?wait=5"])
@@ -70,7 +70,7 @@ async def test_a_place_is_given_back_when_the_reader_goes(door: Door) -> None:
 
 async def test_idle_streams_of_an_account_look_together_and_rarely(door: Door, open_ones: list[Reader]) -> None:
     database = door.here.database
-    database.wake.sweep_seconds = HEARD_SWEEP_SECONDS
+    database.wake.sweep_seconds = LISTENING_SWEEP_SECONDS
     door.put()
     for reader in open_ones:
         await reader.hears(1)

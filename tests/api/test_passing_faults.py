@@ -272,7 +272,7 @@ async def test_a_stream_outlives_an_outage(door: Door) -> None:
             assert not reader.ended.is_set()
             await door.ask("POST", "/v1/webhook-endpoints/{endpoint_id}/ping")
             await reader.hears(1)
-        context.closing.begin()
+        context.shutdown.begin()
 
 
 def test_bytes_that_a_fault_breaks_off_end_short_and_are_logged_in_a_line() -> None:

@@ -70,7 +70,7 @@ async def door(database: Database, tmp_path: Path) -> AsyncIterator[Door]:
         account_id = account_named(session, "Acme", NOW).id
     async with serving(app_of(ROUTES, context)) as base, httpx.AsyncClient(base_url=base, timeout=20) as client:
         yield Door(client, here, context, bearer(database), account_id)
-        context.closing.begin()
+        context.shutdown.begin()
 
 
 async def test_a_detection_is_told_fact_by_fact_until_it_is_over(door: Door) -> None:
@@ -251,7 +251,7 @@ async def test_streams_and_waits_end_when_the_process_does(door: Door) -> None:
     ):
         await facts.hears(2)
         await until(lambda: len(door.here.database.wake._waiting) == 2)
-        door.context.closing.begin()
+        door.context.shutdown.begin()
         await asyncio.wait_for(asyncio.gather(events.ended.wait(), facts.ended.wait()), 5)
         answer = await asyncio.wait_for(wait, 5)
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")

@@ -13,20 +13,20 @@ from service.cli.ending import told_of_the_end
 from service.cli.serving import free_socket, serving, url_of
 from service.kit.concurrency.wake import Wake
 from service.kit.db.database import Database
-from service.kit.process.shutdown import Closing
+from service.kit.process.shutdown import Shutdown
 from tests.api.doors import app_of, bearer, context_on
 from tests.api.listening import listening
 from tests.waiting import until
 
 
 async def test_a_signal_begins_the_closing_and_does_what_it_did_before() -> None:
-    closing, heard = Closing(Wake()), list[int]()
+    shutdown, heard = Shutdown(Wake()), list[int]()
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
         ours = signal.getsignal(signal.SIGTERM)
-        with told_of_the_end(closing):
+        with told_of_the_end(shutdown):
             os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: closing.begun)
+            await until(lambda: shutdown.begun)
         assert heard == [signal.SIGTERM]
         assert signal.getsignal(signal.SIGTERM) is ours
     finally:

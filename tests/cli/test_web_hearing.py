@@ -10,9 +10,9 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from service.cli.web import _hearing
-from service.kit.concurrency.wake import HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Sleeper
-from service.kit.db.database import Database, wakes
-from service.kit.db.listen import DEAF_SWEEP_SECONDS
+from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS, SWEEP_SECONDS, Sleeper
+from service.kit.db.database import Database, notify_on_commit
+from service.kit.db.listen import OFTEN_SWEEP_SECONDS
 from service.kit.db.patience import Patience
 from service.settings import Settings
 from service.worker import Worker
@@ -35,20 +35,20 @@ async def _web(database_url: str, listen_url: str | None, patience: Patience | N
 
 
 def _write(session: Session) -> None:
-    wakes(session, "detection:1")
+    notify_on_commit(session, "detection:1")
 
 
 async def test_where_no_notify_arrives_every_sleeper_looks_each_250_ms(postgres_url: str) -> None:
     async with _web(postgres_url, _elsewhere(postgres_url)) as database:
         seldom, often = Sleeper(database.wake, "a"), Sleeper(database.wake, "b", often=True)
-        await until(lambda: database.wake.sweep_seconds == DEAF_SWEEP_SECONDS)
-        assert (seldom.every, often.every) == (DEAF_SWEEP_SECONDS, DEAF_SWEEP_SECONDS)
+        await until(lambda: database.wake.sweep_seconds == OFTEN_SWEEP_SECONDS)
+        assert (seldom.every, often.every) == (OFTEN_SWEEP_SECONDS, OFTEN_SWEEP_SECONDS)
 
 
 async def test_where_one_arrives_it_is_woken_by_commits_of_others(postgres_url: str) -> None:
     async with _web(postgres_url, None) as database:
         event = database.wake.subscribe("detection:1")
-        await until(lambda: database.wake.sweep_seconds == HEARD_SWEEP_SECONDS)
+        await until(lambda: database.wake.sweep_seconds == LISTENING_SWEEP_SECONDS)
         await until(event.is_set)  # all were woken when it began
         event.clear()
         with closing(Database(postgres_url)) as other:
@@ -63,12 +63,12 @@ async def test_a_database_that_does_not_answer_at_first_makes_nobody_deaf(postgr
             await asyncio.sleep(0.5)  # longer than it is waited for
             assert database.wake.sweep_seconds == SWEEP_SECONDS
             proxy.go_on()
-            await until(lambda: database.wake.sweep_seconds == HEARD_SWEEP_SECONDS)
+            await until(lambda: database.wake.sweep_seconds == LISTENING_SWEEP_SECONDS)
 
 
 async def test_a_deaf_worker_lets_the_streams_beside_it_look_as_often(postgres_url: str) -> None:
     settings = Settings(database_url=postgres_url, database_listen_url=_elsewhere(postgres_url))
     with closing(Database(postgres_url)) as database:
         worker = SimpleNamespace(_resources=SimpleNamespace(database=database, settings=settings))
-        assert await Worker._listen(cast(Any, worker)) == DEAF_SWEEP_SECONDS
-        assert database.wake.sweep_seconds == DEAF_SWEEP_SECONDS
+        assert await Worker._listen(cast(Any, worker)) == OFTEN_SWEEP_SECONDS
+        assert database.wake.sweep_seconds == OFTEN_SWEEP_SECONDS

@@ -11,7 +11,7 @@ from service.detections.listing import Wanted, list_detections, summaries
 from service.detections.queries import find_detection, result_of
 from service.detectors.enums import Verdict
 from service.kit.db.database import Database
-from service.kit.paging import Page, Place
+from service.kit.paging import Page, PagePosition
 from service.verdicts.verdict import DetectionStatus
 from tests.detections.rows import ACCOUNT, World, policy_of
 from tests.detections.scripted import NOW, aippim, asc, job, said
@@ -46,7 +46,7 @@ async def test_the_newest_come_first_and_a_page_goes_on_where_the_last_ended(her
     first, second, third = await _three(here)
     assert _listed(here) == [third, second, first]
     assert _listed(here, page=Page(1)) == [third, second]  # one more tells that there are more
-    assert _listed(here, page=Page(5, Place(NOW + timedelta(seconds=1), second))) == [first]
+    assert _listed(here, page=Page(5, PagePosition(NOW + timedelta(seconds=1), second))) == [first]
 
 
 async def test_each_filter_leaves_out_what_it_should(here: World) -> None:

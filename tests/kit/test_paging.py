@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
-from service.kit.paging import Page, Place, comes_after, listed, page_from, write_cursor
+from service.kit.paging import Page, PagePosition, comes_after, listed, page_from, write_cursor
 from service.kit.process.heartbeat import Worker
 from service.kit.security.tokens import Tokens
 
@@ -18,8 +18,8 @@ NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
 TOKENS = Tokens(["secret " * 6])
 
 
-def place(row: Worker) -> Place:
-    return Place(row.started_at, row.id)
+def position(row: Worker) -> PagePosition:
+    return PagePosition(row.started_at, row.id)
 
 
 def fill(session: Session, count: int) -> None:
@@ -41,7 +41,7 @@ async def test_following_the_cursors_shows_every_row_once_newest_first(database:
     parameters = {"limit": limit}
     while True:
         page = page_from(parameters, TOKENS, "workers")
-        shown, around = listed(await database.read(rows_of, page), page, TOKENS, "workers", place=place)
+        shown, around = listed(await database.read(rows_of, page), page, TOKENS, "workers", position=position)
         seen += [row.id for row in shown]
         if not around["has_more"]:
             break
@@ -67,12 +67,12 @@ def test_a_made_up_cursor_is_refused_by_name(cursor: str) -> None:
 
 
 def test_a_cursor_of_another_list_is_refused_and_all_faults_are_named_at_once() -> None:
-    cursor = write_cursor(Place(NOW, "w01"), TOKENS, "deliveries")
+    cursor = write_cursor(PagePosition(NOW, "w01"), TOKENS, "deliveries")
     with pytest.raises(CallerError) as caught:
         page_from({"limit": "0", "cursor": cursor}, TOKENS, "workers")
     assert [problem.pointer for problem in caught.value.problems] == ["limit", "cursor"]
 
 
 def test_a_cursor_keeps_the_time_to_the_microsecond() -> None:
-    cursor = write_cursor(Place(NOW, "w01"), TOKENS, "workers")
-    assert page_from({"cursor": cursor}, TOKENS, "workers") == Page(20, Place(NOW, "w01"))
+    cursor = write_cursor(PagePosition(NOW, "w01"), TOKENS, "workers")
+    assert page_from({"cursor": cursor}, TOKENS, "workers") == Page(20, PagePosition(NOW, "w01"))

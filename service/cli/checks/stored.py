@@ -10,7 +10,7 @@ from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, 
 from service.cli.rotate_keys import EVERYTHING
 from service.events.backlog import beyond_the_server
 from service.kit.db.database import normalise_url
-from service.kit.db.listen import can_hear
+from service.kit.db.listen import can_listen
 from service.kit.db.server import clock_skew, connections_allowed
 from service.kit.schema.revisions import head_revision, is_known, revision_in
 from service.kit.security.resealing import census
@@ -92,7 +92,7 @@ async def check_listen(world: World) -> Finding:
         return ok("one process does everything: there is no other to hear of")
     settings = world.settings
     url = normalise_url(settings.database_listen_url or settings.database_url)
-    if await can_hear(url, world.database.url, world.database.patience):
+    if await can_listen(url, world.database.url, world.database.patience):
         return ok("NOTIFY is heard")
     return warn(
         "NOTIFY is not heard, so each process looks every 250 ms; set DATABASE_LISTEN_URL to a session-mode address"

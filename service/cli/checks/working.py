@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from service.api.waits import waits
 from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, many, ok, warn
-from service.kit.db.backlog import Waiting
+from service.kit.db.backlog import Backlog
 
 _LATE_SECONDS = 300.0
 _MIB = 1024 * 1024
@@ -124,12 +124,12 @@ def _there(folder: Path) -> Path:
     return next(place for place in (whole, *whole.parents) if place.exists())
 
 
-async def _waits(world: World) -> list[Waiting]:
-    def look(session: Session) -> list[Waiting]:
+async def _waits(world: World) -> list[Backlog]:
+    def look(session: Session) -> list[Backlog]:
         return waits(session, world.catalogue.vendors(), world.clock())
 
     return await world.database.read(look)
 
 
-async def _named(world: World) -> dict[str, Waiting]:
+async def _named(world: World) -> dict[str, Backlog]:
     return {one.state: one for one in await _waits(world)}

@@ -1,7 +1,7 @@
 """Requests under way in a process that may have to end before they do.
 
-Only the talking is broken off, never a transaction: whoever was cut hears `Cut`, and still writes down what that
-means for its row. So nothing is left to a lease that somebody is there to settle.
+Only the request is interrupted, never a transaction: its caller gets `ShutdownInterrupt`, and still records what that
+means for its row. So no row waits for its lease to end while a process is there to settle it.
 """
 
 import asyncio
@@ -15,41 +15,41 @@ T = TypeVar("T")
 _LAST_WORDS_SECONDS = 3.0
 
 
-class Cut(RelayError):  # noqa: N818 - it says what happened
+class ShutdownInterrupt(RelayError):  # noqa: N818 - it says what happened
     """This process is ending: the request was broken off, or not begun."""
 
 
-class Talks:
-    """The requests of one kind. `closed` says that nothing new may be claimed, `is_cut` that none may go on.
+class TaskPool:
+    """The requests of one kind. `closed` says that nothing new may be claimed, `is_interrupted` that none may go on.
 
     A request is made in its caller's task, which is cancelled only while it talks.
     """
 
     def __init__(self) -> None:
         self.closed = False
-        self.is_cut = False
+        self.is_interrupted = False
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def talk(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returned. Raises `Cut` where the process ends first."""
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returned. Raises `ShutdownInterrupt` where the process ends first."""
         task = asyncio.current_task()
-        if self.is_cut or task is None:
+        if self.is_interrupted or task is None:
             work.close()
-            raise Cut
+            raise ShutdownInterrupt
         self._under_way.add(task)
         try:
             return await work
         except asyncio.CancelledError:
-            if not self.is_cut:
+            if not self.is_interrupted:
                 raise
             task.uncancel()  # only the talking ends: the task itself goes on, to write down what that means
-            raise Cut from None
+            raise ShutdownInterrupt from None
         finally:
             self._under_way.discard(task)
 
-    def cut(self) -> None:
+    def interrupt(self) -> None:
         """Every request under way has ended or is about to, and no further one begins."""
-        self.closed = self.is_cut = True
+        self.closed = self.is_interrupted = True
         for task in self._under_way:
             task.cancel()
 
@@ -60,7 +60,7 @@ class Talks:
         """
         self.closed = True
         await _ended(tasks, within)
-        self.cut()
+        self.interrupt()
         await _ended(tasks, _LAST_WORDS_SECONDS)
         late = list(tasks)
         for task in late:

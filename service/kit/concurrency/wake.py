@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 CHANNEL = "relay"
 SWEEP_SECONDS = 1.0
-HEARD_SWEEP_SECONDS = 10.0
+LISTENING_SWEEP_SECONDS = 10.0
 _PAYLOAD_BYTES = 7900  # PostgreSQL refuses NOTIFY payloads of 8000 bytes
 
 
 class Wake:
-    """Topics and who waits for them. `tell` may be called from any thread; the rest from the event loop."""
+    """Topics and who waits for them. `notify` may be called from any thread; the rest from the event loop."""
 
     def __init__(self) -> None:
         self.sender = secrets.token_hex(4)
@@ -45,21 +45,21 @@ class Wake:
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
-    def tell(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Iterable[str]) -> None:
         """Everybody in this process who waits for one of `topics` wakes up soon."""
         with self._lock:
             events = [event for topic in topics for event in self._waiting.get(topic, ())]
         if events and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_set_all, events)
 
-    def tell_everybody(self) -> None:
+    def notify_all(self) -> None:
         """Everybody who waits for anything wakes up soon."""
         with self._lock:
             topics = list(self._waiting)
-        self.tell(topics)
+        self.notify(topics)
 
     def payloads(self, topics: Iterable[str]) -> list[str]:
-        """What to NOTIFY so that other processes `hear` of `topics`: as few payloads as fit."""
+        """What to NOTIFY so that other processes `receive` `topics`: as few payloads as fit."""
         parts: list[str] = []
         line = self.sender
         for topic in sorted(topics):
@@ -69,11 +69,11 @@ class Wake:
             line += " " + topic
         return [*parts, line]
 
-    def hear(self, payload: str) -> None:
+    def receive(self, payload: str) -> None:
         """A NOTIFY came in; our own are old news."""
         sender, *topics = payload.split(" ")
         if sender != self.sender:
-            self.tell(topics)
+            self.notify(topics)
 
 
 class Sleeper:
@@ -91,7 +91,7 @@ class Sleeper:
         self._pause = SWEEP_SECONDS
         self._event = wake.subscribe(topic)
 
-    def look(self) -> None:
+    def reset(self) -> None:
         """What is committed from now on wakes it."""
         self._event.clear()
 
@@ -107,7 +107,7 @@ class Sleeper:
         except TimeoutError:
             if rest > at_most:
                 return False
-            self.nothing()
+            self.back_off()
         else:
             self._pause = SWEEP_SECONDS  # what woke us may not be visible yet, behind an older transaction
         return True
@@ -117,9 +117,9 @@ class Sleeper:
         """How many seconds lie between two looks without a wake."""
         return min(SWEEP_SECONDS if self._often else self._pause, self._wake.sweep_seconds)
 
-    def nothing(self) -> None:
+    def back_off(self) -> None:
         """Note that nothing woke it: the next look is later."""
-        self._pause = min(self._pause * 2, HEARD_SWEEP_SECONDS)
+        self._pause = min(self._pause * 2, LISTENING_SWEEP_SECONDS)
 
     def end(self) -> None:
         """It sleeps no more."""

@@ -12,7 +12,7 @@ MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Backlog:
     """`count` rows wait in this state, `MOST` or more if it says `MOST`; the first since `oldest_at`."""
 
     state: str
@@ -24,13 +24,15 @@ class Waiting:
         return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
 
 
-def waiting(session: Session, state: str, since: Column[datetime], *where: ColumnElement[bool] | TextClause) -> Waiting:
+def backlog_of(
+    session: Session, state: str, since: Column[datetime], *where: ColumnElement[bool] | TextClause
+) -> Backlog:
     """The rows that `where` takes, the longest waiting first. An index that begins with `since` should fit `where`."""
-    return measured(session, state, select(since.label("since")).where(*where).order_by(since))
+    return backlog_of_rows(session, state, select(since.label("since")).where(*where).order_by(since))
 
 
-def measured(session: Session, state: str, rows: Select[Any]) -> Waiting:
+def backlog_of_rows(session: Session, state: str, rows: Select[Any]) -> Backlog:
     """The same for any statement whose one column is called `since`."""
     found = rows.limit(MOST).subquery()
     count, oldest_at = session.connection().execute(select(func.count(), func.min(found.c.since))).one()
-    return Waiting(state, count, oldest_at)
+    return Backlog(state, count, oldest_at)

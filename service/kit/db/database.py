@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
 from service.kit.concurrency.wake import CHANNEL, Wake
-from service.kit.db.deadlock_retry import repeated, waited_for_a_lock
+from service.kit.db.deadlock_retry import retry_deadlocks, waited_for_a_lock
 from service.kit.db.patience import FOREVER, Deadline, Patience, within
 from service.kit.errors import Overdue
 
@@ -93,7 +93,7 @@ class Database:
         deadline = Deadline(self._most_seconds)
         while True:
             try:
-                return await self._called(lambda: repeated(work), deadline)
+                return await self._called(lambda: retry_deadlocks(work), deadline)
             except DBAPIError as error:
                 if not waited_for_a_lock(error) or deadline.left < self.patience.lock:
                     raise
@@ -109,7 +109,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that commits at the end, then wakes whom `wakes` named."""
+        """A transaction that commits at the end, then wakes whom `notify_on_commit` named."""
         with self._one_writer(), self.engine.connect() as plain:
             connection = plain.execution_options(relay_writes=True)
             with Session(bind=connection, expire_on_commit=False) as session:
@@ -124,7 +124,7 @@ class Database:
                     session.rollback()  # an object that was added is as new again, and the next try can add it
                     raise
         self.good_at = self.written_at = time.monotonic()
-        self.wake.tell(topics)
+        self.wake.notify(topics)
         for follow_up in session.info.get(_AFTER, ()):
             _follow(follow_up)
 
@@ -230,7 +230,7 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
     return engine
 
 
-def wakes(session: Session, *topics: str) -> None:
+def notify_on_commit(session: Session, *topics: str) -> None:
     """When this transaction has committed, those who wait for `topics` wake, here and in other processes."""
     session.info.setdefault(_TOPICS, set()).update(topics)
 
@@ -243,13 +243,13 @@ def after_commit(session: Session, follow_up: Callable[[], None]) -> None:
     session.info.setdefault(_AFTER, []).append(follow_up)
 
 
-def serialise(session: Session, key: str) -> None:
+def advisory_lock(session: Session, key: str) -> None:
     """Until this transaction ends, no other one passes the same `key`. On SQLite writers are alone anyway."""
     if session.connection().dialect.name == "postgresql":
         session.connection().execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
-def try_serialise(session: Session, key: str) -> bool:
+def try_advisory_lock(session: Session, key: str) -> bool:
     """Whether no other transaction passes the same `key` until this one ends; false: another one has it now."""
     if session.connection().dialect.name != "postgresql":
         return True

@@ -28,7 +28,7 @@ _WHY = {"40P01": "deadlock", "40001": "serialisation", "55P03": _LOCK}
 log = structlog.get_logger()
 
 
-def repeated(transaction: Callable[[], T]) -> T:
+def retry_deadlocks(transaction: Callable[[], T]) -> T:
     """What `transaction()` returned, if need be at a later try. Any other error, or that of the last try, is raised.
 
     Waits a little between tries: for threads, not for the event loop. Where a try had to wait long for a lock its error

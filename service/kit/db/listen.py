@@ -9,7 +9,7 @@ import psycopg
 import structlog
 from sqlalchemy.engine import URL
 
-from service.kit.concurrency.wake import CHANNEL, HEARD_SWEEP_SECONDS, SWEEP_SECONDS, Wake
+from service.kit.concurrency.wake import CHANNEL, LISTENING_SWEEP_SECONDS, SWEEP_SECONDS, Wake
 from service.kit.db.patience import Patience
 from service.kit.db.postgres import line_to
 from service.kit.telemetry.failing import Failing
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
 _HEARD_WITHIN_SECONDS = 2.0
-DEAF_SWEEP_SECONDS = 0.25
+OFTEN_SWEEP_SECONDS = 0.25
 
 
 async def listen(url: URL, wake: Wake, patience: Patience) -> None:
@@ -38,15 +38,15 @@ async def _listen_once(url: URL, wake: Wake, patience: Patience, failing: Failin
     async with line_to(url, patience) as line:
         await line.execute(f"LISTEN {CHANNEL}")
         failing.well()
-        wake.sweep_seconds = HEARD_SWEEP_SECONDS
-        wake.tell_everybody()  # whatever was said while nobody listened
+        wake.sweep_seconds = LISTENING_SWEEP_SECONDS
+        wake.notify_all()  # whatever was said while nobody listened
         while True:
             async for notify in line.notifies(timeout=patience.connect or None):
-                wake.hear(notify.payload)
+                wake.receive(notify.payload)
             await line.execute("SELECT 1")
 
 
-async def hear(listen_url: URL, notify_url: URL, wake: Wake, patience: Patience) -> None:
+async def listen_or_sweep(listen_url: URL, notify_url: URL, wake: Wake, patience: Patience) -> None:
     """Listen where a NOTIFY sent through `notify_url` arrives. Where none does, let sleepers look often instead.
 
     What only may pass, such as a database that restarts, decides nothing: it is asked again.
@@ -64,18 +64,18 @@ async def hear(listen_url: URL, notify_url: URL, wake: Wake, patience: Patience)
     if heard:
         await listen(listen_url, wake, patience)
     else:
-        be_deaf(wake)
+        sweep_often(wake)
 
 
-def be_deaf(wake: Wake) -> None:
+def sweep_often(wake: Wake) -> None:
     """Let the sleepers of this process look often: no commit of another process is heard of."""
-    wake.sweep_seconds = DEAF_SWEEP_SECONDS
-    wake.tell_everybody()  # who sleeps now sleeps for longer than that
+    wake.sweep_seconds = OFTEN_SWEEP_SECONDS
+    wake.notify_all()  # who sleeps now sleeps for longer than that
     advice = "set DATABASE_LISTEN_URL to a session-mode address"
-    log.warning("listen.deaf", advice=advice, sweep=DEAF_SWEEP_SECONDS)
+    log.warning("listen.deaf", advice=advice, sweep=OFTEN_SWEEP_SECONDS)
 
 
-async def can_hear(
+async def can_listen(
     listen_url: URL, notify_url: URL, patience: Patience, *, within: float = _HEARD_WITHIN_SECONDS
 ) -> bool:
     """Return True if a NOTIFY sent through `notify_url` is heard at `listen_url`. Return False too if that fails."""

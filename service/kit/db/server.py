@@ -9,7 +9,7 @@ from sqlmodel import Session
 from service.kit.clock import Clock
 from service.kit.db.database import Database
 
-MOST_SECONDS = 5.0
+MOST_SKEW_SECONDS = 5.0
 """How far this process's clock may be from the database's. Beyond this a process claims nothing: what it took would
 look free to others too early, and be done twice."""
 _SPARE = 3  # for a migration, and for people with psql
@@ -35,7 +35,7 @@ def connections_taken(session: Session) -> int:
     return int(session.connection().execute(text(mine)).scalar_one())
 
 
-async def tell_connections(database: Database, processes: int) -> None:
+async def log_connections(database: Database, processes: int) -> None:
     """Log what `processes` like this one may take of what is allowed; a warning, where too little is left."""
     if database.is_sqlite:
         return

@@ -20,8 +20,8 @@ from yarl import URL
 
 from service.kit.http.guard import Address, GuardPolicy, refusal
 from service.kit.http.head_first import speak_head_first
-from service.kit.http.resolver import Names
-from service.kit.http.steps import DIALLED, LOOKED_UP, LOOKING_UP, ToldConnector, tell, tls_context
+from service.kit.http.resolver import NameResolver
+from service.kit.http.steps import DIALLED, LOOKED_UP, LOOKING_UP, ReportingConnector, report, tls_context
 
 MAX_URL_CHARACTERS = 2048
 _KNOWN_URLS = 2_000
@@ -112,8 +112,8 @@ def guarded_session(
     `watch_redirects=False` saves the fifth of a request that this costs, for the caller that has one place to pass it.
     Names are looked up by `resolver`; without one, apart from all other look-ups of this process (`names`).
     """
-    connector = ToldConnector(
-        resolver=GuardedResolver(policy, resolver or Names()),
+    connector = ReportingConnector(
+        resolver=GuardedResolver(policy, resolver or NameResolver()),
         use_dns_cache=False,  # its look-ups are shared by all who ask, and one account must not wait for another's
         socket_factory=lambda info: _dialling(info, policy),
         ssl=tls_context(),
@@ -152,7 +152,7 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """All addresses of `host`. Raises `Blocked`, or another `OSError` if there are none."""
-        tell(LOOKING_UP)
+        report(LOOKING_UP)
         try:
             found = await self._inner.resolve(host, port, family)
         except UnicodeError as error:  # Python's IDNA codec refuses some names that DNS would refuse later
@@ -161,7 +161,7 @@ class GuardedResolver(AbstractResolver):
             raise OSError(errno.EADDRNOTAVAIL, "the name has no address")
         for result in found:
             _vet(result["host"], self._policy)
-        tell(LOOKED_UP)
+        report(LOOKED_UP)
         return found
 
     async def close(self) -> None:
@@ -180,7 +180,7 @@ def vetted_socket(info: aiohttp.AddrInfoType, policy: GuardPolicy) -> socket.soc
 
 def _dialling(info: aiohttp.AddrInfoType, policy: GuardPolicy) -> socket.socket:
     fresh = vetted_socket(info, policy)
-    tell(DIALLED)
+    report(DIALLED)
     return fresh
 
 

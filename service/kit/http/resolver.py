@@ -60,7 +60,7 @@ class _Lane:
     users: int = 0
 
 
-class Names(AbstractResolver):
+class NameResolver(AbstractResolver):
     """A resolver for customers' names. It does not judge what it finds: the guard does."""
 
     def __init__(self, *, seconds: float = LOOK_UP_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -19,7 +19,7 @@ _NO_FAULTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError, ssl.
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
-class steps_told_to:  # noqa: N801 - used as a function is; as a generator it costs three times as much
+class steps_reported_to:  # noqa: N801 - used as a function is; as a generator it costs three times as much
     """Tell a listener each step of the requests that are made inside, perhaps more than once."""
 
     __slots__ = ("_token", "_told")
@@ -34,33 +34,33 @@ class steps_told_to:  # noqa: N801 - used as a function is; as a generator it co
         _listener.reset(self._token)
 
 
-def tell(step: str) -> None:
+def report(step: str) -> None:
     """Tell the step to the one who waits, if there is one."""
     if listener := _listener.get():
         listener(step)
 
 
-class ToldConnector(aiohttp.TCPConnector):
+class ReportingConnector(aiohttp.TCPConnector):
     """A connector that tells when a connection is made for a request, and when the request has one."""
 
     async def connect(self, *of: Any, **how: Any) -> Any:
         """Return a connection: a new one, or one that was kept alive, of which nothing is told but that it is there."""
         connection = await super().connect(*of, **how)
-        tell(CONNECTED)
+        report(CONNECTED)
         return connection
 
     async def _create_connection(self, *of: Any, **how: Any) -> Any:
-        tell(CONNECTING)
+        report(CONNECTING)
         return await super()._create_connection(*of, **how)
 
 
-class _Told(ssl.SSLObject):
+class _ReportingTls(ssl.SSLObject):
     """TLS of one connection, which tells of its handshake, and of an alert that ended it later."""
 
     def do_handshake(self) -> None:
-        tell(SECURING)
+        report(SECURING)
         super().do_handshake()
-        tell(SECURED)
+        report(SECURED)
 
     def read(self, *how: Any) -> Any:
         """Read as always. What a writer is told meanwhile is only that the connection has closed."""
@@ -69,7 +69,7 @@ class _Told(ssl.SSLObject):
         except _NO_FAULTS:
             raise
         except ssl.SSLError:
-            tell(TLS_BROKE)
+            report(TLS_BROKE)
             raise
 
 
@@ -78,5 +78,5 @@ def tls_context(cafile: str | None = None) -> ssl.SSLContext:
     """Return how connections are secured: as Python does it, for HTTP/1.1, with each handshake told."""
     context = ssl.create_default_context(cafile=cafile)
     context.set_alpn_protocols(["http/1.1"])
-    context.sslobject_class = _Told
+    context.sslobject_class = _ReportingTls
     return context

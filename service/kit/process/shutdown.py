@@ -3,7 +3,7 @@
 from service.kit.concurrency.wake import Wake
 
 
-class Closing:
+class Shutdown:
     """Says `begun` from the moment the process begins to shut down. Used from the event loop."""
 
     def __init__(self, wake: Wake) -> None:
@@ -13,4 +13,4 @@ class Closing:
     def begin(self) -> None:
         """It has begun, and everybody who waits for something wakes up and sees it."""
         self.begun = True
-        self._wake.tell_everybody()
+        self._wake.notify_all()

@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from service.kit.db.database import serialise
+from service.kit.db.database import advisory_lock
 from service.media.models import Media
 from service.runs.dedup_key import can_share
 from service.runs.load.load import audio_key
@@ -11,7 +11,7 @@ from service.runs.state.models import Detection
 
 def lock_audio(session: Session, account_id: str, mode: str, sha256: str) -> None:
     """Until this transaction ends nobody else moves runs that share answers about these bytes."""
-    serialise(session, audio_key(account_id, mode, sha256))
+    advisory_lock(session, audio_key(account_id, mode, sha256))
 
 
 def lock_detection(session: Session, detection_id: str) -> Detection:

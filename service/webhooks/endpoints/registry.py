@@ -13,7 +13,7 @@ from service.events.outbox import Outbox
 from service.events.types import EventType
 from service.kit.clock import rfc3339
 from service.kit.db.columns import table_of
-from service.kit.db.database import serialise
+from service.kit.db.database import advisory_lock
 from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
@@ -49,7 +49,7 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
 
     Raises `CallerError` 409 where the account has as many as it may: each of them multiplies every event.
     """
-    serialise(session, f"endpoints/{asked.account_id}/{asked.mode}")
+    advisory_lock(session, f"endpoints/{asked.account_id}/{asked.mode}")
     ours = select(func.count()).select_from(Endpoint).where(Endpoint.account_id == asked.account_id)
     if session.exec(ours.where(Endpoint.mode == asked.mode, col(Endpoint.deleted_at).is_(None))).one() >= MOST:
         raise CallerError(

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select, text, update
 from sqlmodel import Session, and_, col, or_
 
 from service.kit.db.columns import table_of
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.kit.errors import CallerError
 from service.webhooks.fanout import TOPIC
 from service.webhooks.models import DELIVERY_HELD, DELIVERY_WAITING, Delivery, Endpoint, in_states
@@ -125,7 +125,7 @@ def _queued(rows: Sequence[Any]) -> list[QueuedDelivery]:
 def _move(session: Session, rows: Sequence[Any], moves: Mapping[str, DeliveryState], now: datetime) -> None:
     """Write where these rows are put, and let go what a skipped one held up."""
     session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in rows if row.id in moves])
-    wakes(session, TOPIC)
+    notify_on_commit(session, TOPIC)
     # What was written while we waited for the locks is behind these, and was not seen.
     unblock(session, {row.detection_id for row in rows if moves.get(row.id) is DeliveryState.SKIPPED} - {None}, now)
 

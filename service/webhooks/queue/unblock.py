@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from service.kit.db.among import among
 from service.kit.db.columns import table_of
-from service.kit.db.database import wakes
+from service.kit.db.database import notify_on_commit
 from service.webhooks.fanout import TOPIC, UNORDERED_AFTER_TRIES
 from service.webhooks.models import DELIVERY_BLOCKED, Delivery, in_states
 from service.webhooks.states import DELIVERY, UNFINISHED, DeliveryInput, DeliveryState
@@ -28,7 +28,7 @@ def unblock(session: Session, detections: Collection[str], now: datetime) -> Non
     released = session.connection().execute(_UNBLOCKED, {"detections": list(detections)}).scalars().all()
     if released:
         session.connection().execute(_RELEASE, {"ids": released, "new_due": now})
-        wakes(session, TOPIC)
+        notify_on_commit(session, TOPIC)
 
 
 def _unblocked_statement() -> Any:

@@ -11,7 +11,7 @@ from yarl import URL
 
 from service.kit.http.guarded import was_blocked
 from service.kit.http.head_first import start_of_body
-from service.kit.http.steps import TLS_BROKE, steps_told_to
+from service.kit.http.steps import TLS_BROKE, steps_reported_to
 from service.webhooks.sending.phases import ANSWERED, Phase, Stopwatch
 
 _EXCERPT_BYTES, _EXCERPT_SECONDS = 4096, 1.0
@@ -63,7 +63,7 @@ async def _try(
     """The outcome, and whether a connection that was kept alive from an earlier request broke before any answer."""
     watch = Stopwatch()
     try:
-        with steps_told_to(watch.mark):
+        with steps_reported_to(watch.mark):
             return await _post(session, url, body, headers, watch), False
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # aiohttp reports a connection closed as the first and one reset as the second.

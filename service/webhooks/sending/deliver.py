@@ -18,8 +18,8 @@ from sqlmodel import Session
 from service.kit.backoff import Random
 from service.kit.clock import Clock, seconds
 from service.kit.concurrency.shares import Shares
-from service.kit.concurrency.task_pool import Cut, Talks
-from service.kit.db.database import Database, wakes
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
+from service.kit.db.database import Database, notify_on_commit
 from service.kit.db.group_commit import GroupCommit
 from service.kit.http.resolver import on_behalf_of
 from service.kit.ids import new_id
@@ -93,7 +93,7 @@ class Deliverer:
         self._senders = Senders(sealer)
         self._throttles: dict[str, Throttle] = {}
         self._forgets_at = clock() + _FORGETS_EVERY
-        self._talks = Talks()
+        self._pool = TaskPool()
         self._handed: list[Leased] = []
         self._arriving = 0  # handed over, and not begun
         self._attempting = 0
@@ -106,7 +106,7 @@ class Deliverer:
 
     async def step(self) -> bool:
         """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
-        if self._talks.closed or self._room() < self._policy.capacity // 4:
+        if self._pool.closed or self._room() < self._policy.capacity // 4:
             return False  # refilled at a low-water mark: `_leave` kicks again
         now = self._clock()
         self._forget(now)
@@ -123,7 +123,7 @@ class Deliverer:
         """A lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
         many = self._attempting + self._arriving + len(account_ids) > self._policy.capacity * _RESERVABLE_SHARE
-        if self._talks.closed or many or self._unrecorded >= self._policy.capacity:
+        if self._pool.closed or many or self._unrecorded >= self._policy.capacity:
             return None
         if any(count > self._shares.left_for(account_id) for account_id, count in Counter(account_ids).items()):
             return None
@@ -138,9 +138,9 @@ class Deliverer:
 
         A delivery that is handed back is due at once and no attempt is on record, though the endpoint may have seen it.
         """
-        self._talks.closed = True
+        self._pool.closed = True
         self._record_now()
-        await self._talks.drain(self._under_way, within)
+        await self._pool.drain(self._under_way, within)
         await self._writer.drain()
 
     def _room(self) -> int:
@@ -190,7 +190,7 @@ class Deliverer:
         for claim in claims:
             now = self._clock()
             throttle = self._throttle(claim.endpoint_id)
-            if self._talks.closed:
+            if self._pool.closed:
                 too_many.append((claim, now))
             elif throttle.begin(claim.target.rate_limit_per_second, now):
                 self._shares.hold(claim.account_id)
@@ -200,7 +200,7 @@ class Deliverer:
                 too_many.append((claim, throttle.next_slot(claim.target.rate_limit_per_second, now)))
         if too_many:
             await self._database.write(release_claims, too_many)
-        if not self._talks.closed:
+        if not self._pool.closed:
             turned_away = Counter((claim.endpoint_id, claim.target.rate_limit_per_second) for claim, _ in too_many)
             for (endpoint_id, per_second), count in turned_away.items():
                 if count >= _CROWD:
@@ -252,7 +252,7 @@ class Deliverer:
             outcome = await self._attempt(claim, started_at)
             finished = judge(claim, started_at, outcome, self._policy.retry, self._clock(), self._random)
             closed = finished.counted and throttle.note(finished.ended_at, succeeded=finished.error_class is None)
-        except Cut:
+        except ShutdownInterrupt:
             await self._release_claim(claim)
             return
         finally:
@@ -267,7 +267,7 @@ class Deliverer:
     def _more_to_come(self) -> bool:
         """Return True if others go on record soon, and no batch is gathered already that would take these along."""
         coming = self._attempting or self._claiming
-        return bool(self._backlog and coming) and not self._talks.closed and not self._writer.gathers
+        return bool(self._backlog and coming) and not self._pool.closed and not self._writer.gathers
 
     def _leave(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
         """Give the place to another: it need not wait until this attempt is on record."""
@@ -328,8 +328,8 @@ class Deliverer:
             sender = self._senders.of(claim.target, now)
             headers = {**sender.headers, **own_headers(claim.event_id, claim.body, sender.keys, now)}
             with on_behalf_of(claim.account_id):
-                return await self._talks.talk(attempt(self._session, sender.url, claim.body, headers))
-        except Cut:
+                return await self._pool.run(attempt(self._session, sender.url, claim.body, headers))
+        except ShutdownInterrupt:
             raise
         except Exception:
             # A broken seal, or a bug: it counts as a try, so that it goes on by the schedule and comes to an end.
@@ -340,4 +340,4 @@ class Deliverer:
 def release_claim(session: Session, claim: ClaimedDelivery, now: datetime) -> None:
     """The delivery is due now and nobody's; whoever carries webhooks is woken."""
     release_claims(session, [(claim, now)])
-    wakes(session, TOPIC)
+    notify_on_commit(session, TOPIC)

@@ -26,7 +26,7 @@ def _wake(sweep: float) -> Wake:
 async def _slept(sleeper: Sleeper, at_most: float = 60) -> float:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    sleeper.look()
+    sleeper.reset()
     await sleeper.sleep(at_most)
     return loop.time() - begun
 
@@ -34,15 +34,15 @@ async def _slept(sleeper: Sleeper, at_most: float = 60) -> float:
 async def test_a_wake_ends_it_at_once() -> None:
     wake = _wake(60)
     with _sleeping(wake) as sleeper:
-        asyncio.get_running_loop().call_later(0.05, wake.tell, ["here"])
+        asyncio.get_running_loop().call_later(0.05, wake.notify, ["here"])
         assert await _slept(sleeper) < 0.9
 
 
 async def test_a_wake_that_came_since_the_look_costs_nothing() -> None:
     wake = _wake(60)
     with _sleeping(wake) as sleeper:
-        sleeper.look()
-        wake.tell(["here"])
+        sleeper.reset()
+        wake.notify(["here"])
         await asyncio.sleep(0)
         await asyncio.wait_for(sleeper.sleep(60), 0.9)
 
@@ -58,9 +58,9 @@ async def test_while_nothing_happens_it_looks_ever_more_rarely_and_after_a_wake_
         pauses = []
         for _ in range(6):
             pauses.append(sleeper.every)
-            sleeper.nothing()
+            sleeper.back_off()
         assert pauses == [1, 2, 4, 8, 10, 10]
-        wake.tell(["here"])
+        wake.notify(["here"])
         await _slept_without_look(sleeper)
         assert sleeper.every == 1
 
@@ -68,7 +68,7 @@ async def test_while_nothing_happens_it_looks_ever_more_rarely_and_after_a_wake_
 async def test_one_that_is_not_woken_by_everything_looks_every_second() -> None:
     with _sleeping(_wake(10), often=True) as sleeper:
         for _ in range(6):
-            sleeper.nothing()
+            sleeper.back_off()
         assert sleeper.every == 1
 
 

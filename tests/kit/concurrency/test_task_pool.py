@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.kit.concurrency.task_pool import Cut, Talks
+from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 
 
 async def _for_ever() -> str:
@@ -18,18 +18,18 @@ async def _soon() -> str:
 
 
 async def test_a_talk_brings_what_was_said() -> None:
-    assert await Talks().talk(_soon()) == "said"
+    assert await TaskPool().run(_soon()) == "said"
 
 
 async def test_a_cut_ends_what_is_under_way_and_begins_nothing_new() -> None:
-    talks = Talks()
-    talking = asyncio.create_task(talks.talk(_for_ever()))
+    pool = TaskPool()
+    talking = asyncio.create_task(pool.run(_for_ever()))
     await asyncio.sleep(0)
-    talks.cut()
-    with pytest.raises(Cut):
+    pool.interrupt()
+    with pytest.raises(ShutdownInterrupt):
         await talking
-    with pytest.raises(Cut):
-        await talks.talk(_soon())
+    with pytest.raises(ShutdownInterrupt):
+        await pool.run(_soon())
 
 
 async def test_a_talk_whose_owner_is_cancelled_is_cancelled_too_and_not_cut() -> None:
@@ -41,7 +41,7 @@ async def test_a_talk_whose_owner_is_cancelled_is_cancelled_too_and_not_cut() ->
         finally:
             ended.set()
 
-    owner = asyncio.create_task(Talks().talk(watched()))
+    owner = asyncio.create_task(TaskPool().run(watched()))
     await asyncio.sleep(0.01)
     owner.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -50,7 +50,7 @@ async def test_a_talk_whose_owner_is_cancelled_is_cancelled_too_and_not_cut() ->
 
 
 async def test_a_drain_lets_requests_finish_in_time_and_the_cut_ones_write_down_what_that_means() -> None:
-    talks, tasks, written = Talks(), set[asyncio.Task[None]](), list[str]()
+    pool, tasks, written = TaskPool(), set[asyncio.Task[None]](), list[str]()
     answered = asyncio.Event()
 
     async def quick() -> str:
@@ -59,8 +59,8 @@ async def test_a_drain_lets_requests_finish_in_time_and_the_cut_ones_write_down_
 
     async def work(name: str, request: object) -> None:
         try:
-            written.append(await talks.talk(request))  # type: ignore[arg-type]  # both are coroutines
-        except Cut:
+            written.append(await pool.run(request))  # type: ignore[arg-type]  # both are coroutines
+        except ShutdownInterrupt:
             await asyncio.sleep(0.01)
             written.append(f"{name} was cut")
 
@@ -68,9 +68,9 @@ async def test_a_drain_lets_requests_finish_in_time_and_the_cut_ones_write_down_
         task = asyncio.create_task(work(name, request))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-    draining = asyncio.create_task(talks.drain(tasks, 0.2))
+    draining = asyncio.create_task(pool.drain(tasks, 0.2))
     await asyncio.sleep(0)
-    assert talks.closed
+    assert pool.closed
     answered.set()
     await draining
     assert written == ["quick", "two was cut"]

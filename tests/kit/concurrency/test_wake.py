@@ -8,12 +8,12 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from service.kit.concurrency.wake import CHANNEL, Wake
-from service.kit.db.database import Database, wakes
+from service.kit.db.database import Database, notify_on_commit
 from tests.waiting import until
 
 
 def _write(session: Session, *topics: str) -> None:
-    wakes(session, *topics)
+    notify_on_commit(session, *topics)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_everybody_who_waits_for_a_topic_is_woken() -> None:
     wake = Wake()
     wake.attach()
     waiting = [wake.subscribe("runs") for _ in range(3)]
-    wake.tell(["runs"])
+    wake.notify(["runs"])
     await until(lambda: all(event.is_set() for event in waiting))
 
 
@@ -57,7 +57,7 @@ async def test_whoever_unsubscribed_sleeps_on() -> None:
     wake.attach()
     gone, stays = wake.subscribe("runs"), wake.subscribe("runs")
     wake.unsubscribe("runs", gone)
-    wake.tell(["runs"])
+    wake.notify(["runs"])
     await until(stays.is_set)
     assert not gone.is_set()
 
@@ -66,7 +66,7 @@ async def test_a_thread_may_wake_the_event_loop() -> None:
     wake = Wake()
     wake.attach()
     event = wake.subscribe("runs")
-    await asyncio.gather(asyncio.to_thread(wake.tell, ["runs"]), asyncio.wait_for(event.wait(), 10))
+    await asyncio.gather(asyncio.to_thread(wake.notify, ["runs"]), asyncio.wait_for(event.wait(), 10))
 
 
 def test_telling_before_and_after_the_event_loop_is_harmless() -> None:
@@ -75,9 +75,9 @@ def test_telling_before_and_after_the_event_loop_is_harmless() -> None:
 
     wake = Wake()
     event = wake.subscribe("runs")
-    wake.tell(["runs"])
+    wake.notify(["runs"])
     asyncio.run(attach())
-    wake.tell(["runs"])
+    wake.notify(["runs"])
     assert not event.is_set()
 
 
@@ -86,10 +86,10 @@ async def test_our_own_payload_is_old_news_and_anothers_wakes() -> None:
     ours.attach()
     event = ours.subscribe("runs")
     (own,), (other,) = ours.payloads(["runs"]), theirs.payloads(["runs"])
-    ours.hear(own)
+    ours.receive(own)
     await asyncio.sleep(0)
     assert not event.is_set()
-    ours.hear(other)
+    ours.receive(other)
     await until(event.is_set)
 
 
@@ -112,12 +112,12 @@ async def test_a_commit_in_one_process_is_heard_in_another_once(
         event = there.wake.subscribe("deliveries")
         await here.write(_write, "deliveries", "runs")
         (payload,) = _heard(listener)
-        there.wake.hear(payload)
+        there.wake.receive(payload)
         await until(event.is_set)
         event.clear()
         here.wake.attach()
         own = here.wake.subscribe("deliveries")
-        here.wake.hear(payload)
+        here.wake.receive(payload)
         await asyncio.sleep(0)
         assert not own.is_set()
 
@@ -132,7 +132,7 @@ async def test_more_topics_than_fit_one_payload_all_arrive(postgres_url: str, li
 
 async def test_what_is_rolled_back_is_not_notified(postgres_url: str, listener: psycopg.Connection) -> None:
     def fail(session: Session) -> None:
-        wakes(session, "runs")
+        notify_on_commit(session, "runs")
         raise RuntimeError("planned")
 
     with closing(Database(postgres_url)) as database:

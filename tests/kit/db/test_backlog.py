@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import Session
 
 from service.kit.db import backlog as waits
-from service.kit.db.backlog import Waiting, waiting
+from service.kit.db.backlog import Backlog, backlog_of
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import Worker, beat
@@ -14,18 +14,18 @@ from service.kit.process.heartbeat import Worker, beat
 _NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def _look(session: Session) -> Waiting:
+def _look(session: Session) -> Backlog:
     heartbeat = table_of(Worker).c.heartbeat_at
-    return waiting(session, "workers", heartbeat, heartbeat <= _NOW)
+    return backlog_of(session, "workers", heartbeat, heartbeat <= _NOW)
 
 
 async def test_the_rows_are_counted_and_the_oldest_is_told(database: Database) -> None:
-    assert await database.read(_look) == Waiting("workers", 0, None)
+    assert await database.read(_look) == Backlog("workers", 0, None)
     for age in (5, 90, -1):
         await database.write(beat, f"w{age}", "host:1", {}, _NOW - timedelta(seconds=age))
     found = await database.read(_look)
     assert (found.count, found.age_seconds(_NOW)) == (2, 90)
-    assert Waiting("none", 0, None).age_seconds(_NOW) == 0
+    assert Backlog("none", 0, None).age_seconds(_NOW) == 0
 
 
 async def test_a_long_queue_costs_no_more_than_its_beginning(

@@ -9,11 +9,11 @@ from sqlmodel import Session
 
 from service.kit.db.database import (
     Database,
+    advisory_lock,
     after_commit,
     insert_ignoring_conflicts,
     normalise_url,
-    serialise,
-    wakes,
+    notify_on_commit,
 )
 from tests.kit.things import THING, count, make_table, names, put
 
@@ -92,7 +92,7 @@ async def test_nothing_follows_a_transaction_that_failed(database: Database) -> 
 
     def fail(session: Session) -> None:
         after_commit(session, lambda: calls.append("followed"))
-        wakes(session, "topic")
+        notify_on_commit(session, "topic")
         raise PlannedError
 
     database.wake.attach()
@@ -151,7 +151,7 @@ async def test_the_same_key_is_passed_by_one_transaction_at_a_time(database: Dat
     most = []
 
     def pass_gate(session: Session, n: int) -> None:
-        serialise(session, "gate")
+        advisory_lock(session, "gate")
         inside.append(n)
         most.append(len(inside))
         count(session)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import registry
 from sqlmodel import Session
 
-from service.kit.db.database import Database, after_commit, serialise
-from service.kit.db.deadlock_retry import REPEATED, repeated
+from service.kit.db.database import Database, advisory_lock, after_commit
+from service.kit.db.deadlock_retry import REPEATED, retry_deadlocks
 from tests.kit.things import THING, count, make_table, names, put
 
 pytestmark = pytest.mark.own_database  # tables of the tests' own
@@ -38,13 +38,13 @@ async def test_two_that_wait_for_one_another_are_both_written_once(database: Dat
 
     def cross(session: Session, mine: str, others: str) -> None:
         after_commit(session, lambda: followed.append(mine))
-        serialise(session, mine)
+        advisory_lock(session, mine)
         put(session, mine)
         first = mine not in begun
         begun.append(mine)
         if first and not database.is_sqlite:
             met.wait(30)
-        serialise(session, others)
+        advisory_lock(session, others)
 
     before = REPEATED.value("deadlock")
     await asyncio.gather(database.write(cross, "a", "b"), database.write(cross, "b", "a"))
@@ -81,14 +81,14 @@ async def test_what_the_first_try_added_the_next_one_adds(database: Database) ->
 @pytest.mark.parametrize("error", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
 def test_what_was_broken_off_is_begun_again_until_it_is_through(error: type[psycopg.Error]) -> None:
     tries, transaction = _broken_off(error, 4)
-    assert repeated(transaction) == "done"
+    assert retry_deadlocks(transaction) == "done"
     assert len(tries) == 5
 
 
 def test_what_is_broken_off_again_and_again_fails_in_the_end() -> None:
     tries, transaction = _broken_off(psycopg.errors.DeadlockDetected, 99)
     with pytest.raises(OperationalError):
-        repeated(transaction)
+        retry_deadlocks(transaction)
     assert len(tries) == 5
 
 
@@ -96,7 +96,7 @@ def test_a_lost_connection_is_not_repeated() -> None:
     """Whether its commit came through, nobody knows."""
     tries, transaction = _broken_off(psycopg.OperationalError, 1)
     with pytest.raises(OperationalError):
-        repeated(transaction)
+        retry_deadlocks(transaction)
     assert len(tries) == 1
 
 

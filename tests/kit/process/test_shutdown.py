@@ -3,14 +3,14 @@
 import asyncio
 
 from service.kit.concurrency.wake import Wake
-from service.kit.process.shutdown import Closing
+from service.kit.process.shutdown import Shutdown
 
 
 async def test_who_waits_wakes_up_and_sees_that_it_has_begun() -> None:
     wake = Wake()
     wake.attach()
-    closing, event = Closing(wake), wake.subscribe("anything")
-    assert not closing.begun
-    closing.begin()
+    shutdown, event = Shutdown(wake), wake.subscribe("anything")
+    assert not shutdown.begun
+    shutdown.begin()
     await asyncio.wait_for(event.wait(), 5)
-    assert closing.begun
+    assert shutdown.begun

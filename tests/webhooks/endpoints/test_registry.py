@@ -8,7 +8,7 @@ from sqlmodel import select
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
-from service.kit.paging import Page, Place
+from service.kit.paging import Page, PagePosition
 from service.webhooks.endpoints.registry import (
     MOST,
     NewEndpoint,
@@ -100,7 +100,7 @@ def test_the_list_is_newest_first_and_goes_on_where_it_stopped(database: Databas
     with database.reading() as session:
         first = list_endpoints(session, ACCOUNT, "live", Page(2))
         last = first[1]
-        rest = list_endpoints(session, ACCOUNT, "live", Page(10, Place(last.created_at, last.id)))
+        rest = list_endpoints(session, ACCOUNT, "live", Page(10, PagePosition(last.created_at, last.id)))
     assert [each.id for each in first] == [each.id for each in newest_first[:3]]
     assert [each.id for each in rest] == [each.id for each in newest_first[2:]]
 

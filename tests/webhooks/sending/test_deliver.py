@@ -216,7 +216,7 @@ async def test_a_draining_desk_finishes_what_it_has_and_takes_nothing_new(databa
         await sender.deliverer.step()
         await until(lambda: len(receiver.got) == 1)
         draining = asyncio.create_task(sender.deliverer.drain(10))
-        await until(lambda: sender.deliverer._talks.closed)
+        await until(lambda: sender.deliverer._pool.closed)
         await sender.tell(draft("det_2"))
         assert not await sender.deliverer.step()
         assert sender.deliverer.reserve(["acc_1"], NOW) is None
@@ -232,7 +232,7 @@ async def test_what_was_handed_over_too_late_is_handed_back_at_once(database: Da
         put_endpoint(database, url=receiver.url)
         with database.writing() as session:
             sender.outbox.record(session, [draft()], NOW)
-            sender.deliverer._talks.closed = True
+            sender.deliverer._pool.closed = True
         await until(lambda: deliveries(database)[0].lease_token is None)
         assert (deliveries(database)[0].due_at, receiver.got) == (NOW, [])
 
