@@ -1,4 +1,4 @@
-"""The files that platforms deploy by: each setting in them is one of ours, and none that is needed is missing."""
+"""The files to deploy by: each setting in them exists, and none that is needed is missing; their commands exist too."""
 
 import json
 import re
@@ -9,14 +9,20 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from service.cli.commands import app
 from service.kit.errors import SettingsError
+from service.media.ingest import MAX_BYTES
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS
 
 _ROOT = Path(__file__).resolve().parents[2]
-_BLUEPRINTS = ("render.yaml", "render-one-service.yaml")
+_BLUEPRINTS = ("render.yaml", "deploy/render-one-service.yaml")
 _ALWAYS = {"SECRET_KEYS", "METRICS_TOKEN", "TRUSTED_PROXY_HOPS", "WEB_CONCURRENCY"}
 _RANDOM = "x9" * 32
+_UNITS = sorted((_ROOT / "deploy" / "systemd").glob("*.service"))
+_STOPS_WITHIN_SECONDS = 25
+_BINARY = "/opt/relay/.venv/bin/relay"
+_CADDYFILE = (_ROOT / "deploy" / "caddy" / "Caddyfile").read_text(encoding="utf-8")
 
 
 def _app() -> dict[str, Any]:
@@ -81,8 +87,91 @@ def test_renders_database_is_not_on_the_internet(name: str) -> None:
 
 
 def test_one_service_does_all() -> None:
-    (service,) = _blueprint("render-one-service.yaml")["services"]
+    (service,) = _blueprint("deploy/render-one-service.yaml")["services"]
     assert service["startCommand"] == "relay web --with-worker"
+
+
+def _compose() -> dict[str, Any]:
+    return _blueprint("deploy/compose.yaml")
+
+
+def _relay_services() -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in _compose()["services"].items() if "build" in one}
+
+
+def test_every_variable_of_compose_is_a_setting_and_none_that_is_needed_is_missing() -> None:
+    for name, service in _relay_services().items():
+        assert set(service["environment"]) - _ours() == set(), name
+        assert set(service["environment"]) >= {"DATABASE_URL", "PUBLIC_URL", "TRUSTED_PROXY_HOPS"}, name
+        assert service["env_file"] == ".env", name
+    file = _deploy_page().split(".env <<END\n")[1].split("\nEND")[0]
+    written = dict(line.split("=", 1) for line in file.splitlines())
+    asked_for = set(re.findall(r"\$\{(\w+):\?", (_ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")))
+    assert written.keys() >= {"SECRET_KEYS", "METRICS_TOKEN"} | asked_for
+    assert written.keys() - _ours() == asked_for
+
+
+def test_compose_runs_one_of_each_and_migrates_before() -> None:
+    services = _relay_services()
+    assert {name: one["command"] for name, one in services.items()} == {
+        "migrate": ["relay", "migrate"],
+        "web": ["relay", "web"],
+        "worker": ["relay", "worker"],
+    }
+    for name in ("web", "worker"):
+        assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) > _STOPS_WITHIN_SECONDS
+
+
+def test_caddy_lets_audio_and_waits_through_and_no_metrics() -> None:
+    proxy = _compose()["services"]["proxy"]["environment"]
+    assert set(re.findall(r"\{\$(\w+)", _CADDYFILE)) == set(proxy)
+    assert proxy["RELAY_UPSTREAM"] == f"web:{_image_port()}"
+    (megabytes,) = re.findall(r"max_size (\d+)MB", _CADDYFILE)
+    assert int(megabytes) * 1_000_000 > MAX_BYTES
+    assert "path /metrics" in _CADDYFILE
+
+
+def _image_port() -> str:
+    (port,) = re.findall(r"^ENV PORT=(\d+)$", (_ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    return port
+
+
+def _unit(path: Path) -> list[tuple[str, str]]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [
+        (key, value) for key, found, value in (line.partition("=") for line in lines if line[:1] not in "#[") if found
+    ]
+
+
+@pytest.mark.parametrize("path", _UNITS, ids=lambda path: path.name)
+def test_a_unit_runs_a_command_of_ours_with_the_secret_as_a_file(path: Path) -> None:
+    lines = _unit(path)
+    started = [value.split() for key, value in lines if key in ("ExecStart", "ExecStartPre")]
+    assert [command for command in started if command[0] != _BINARY] == []
+    known = {info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands}
+    assert {command[1] for command in started} <= known
+    assert {("Environment", "SECRET_KEYS_FILE=%d/secret_keys"), ("UMask", "0077")} <= set(lines)
+    assert [value for key, value in lines if key == "LoadCredential"] == ["secret_keys:/etc/relay/secret_keys"]
+
+
+@pytest.mark.parametrize("path", [path for path in _UNITS if "doctor" not in path.name], ids=lambda path: path.name)
+def test_systemd_waits_until_a_process_has_ended_and_starts_it_again(path: Path) -> None:
+    lines = dict(_unit(path))
+    assert int(lines["TimeoutStopSec"]) > _STOPS_WITHIN_SECONDS
+    assert (lines["Restart"], lines["User"]) == ("always", "relay")
+
+
+def test_the_page_names_every_file_of_the_folder() -> None:
+    files = [
+        path for path in (_ROOT / "deploy").rglob("*") if path.is_file() and path.name not in ("README.md", ".env")
+    ]
+    pages = _deploy_page() + (_ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in files if path.name not in pages] == []
+
+
+def _deploy_page() -> str:
+    return (_ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def test_it_is_the_same_python_everywhere() -> None:
@@ -125,7 +214,7 @@ def test_what_a_command_is_given_wins_over_the_platform(monkeypatch: pytest.Monk
 
 def test_the_page_gives_the_secret_to_the_images_user_alone() -> None:
     (user,) = re.findall(r"useradd .*--uid (\d+)", (_ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    page = (_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = _deploy_page()
     assert f"chown {user} secret && sudo chmod 400 secret" in page
     assert "chmod 644" not in page
 

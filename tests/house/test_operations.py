@@ -8,6 +8,7 @@ from sqlmodel import Session
 from service import app, worker
 from service.api.metrics import GAUGES
 from service.api.waits import waits
+from service.cli import http_problems
 from service.cli.checks.table import CHECKS
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
@@ -15,7 +16,7 @@ from service.kit.telemetry.metrics import declared
 from service.vendor_calls.dispatch import DISPATCHED
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
-_LOADED = (app, worker)  # with all they import: a counter is declared where it counts
+_LOADED = (app, worker, http_problems)  # with all they import: a counter is declared where it counts
 _MADE_BY_TESTS = "relay_test_"
 
 
