@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from service.kit.database import Database
-from service.kit.metrics import declared
 
 from service import app, worker
 from service.api.metrics import GAUGES, HEARTBEAT
 from service.api.waits import waits
 from service.cli import http_problems
+from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
+from service.kit.telemetry.metrics import declared
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROMETHEUS = _ROOT / "deploy" / "prometheus"

@@ -133,8 +133,9 @@ def test_caddy_lets_audio_and_waits_through_and_no_metrics() -> None:
 
 
 def _image_port() -> str:
-    (port,) = re.findall(r"^ENV PORT=(\d+)$", (_ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    return port
+    found = re.search(r"^ENV PORT=(\d+)$", (_ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def _unit(path: Path) -> list[tuple[str, str]]:
