@@ -32,7 +32,7 @@ Beside = Callable[[Resources], AbstractAsyncContextManager[object]]
 
 
 def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = system_clock) -> Starlette:
-    """The application. What it needs is opened when it starts and closed when it ends.
+    """Build the application. Its resources open when it starts and close when it ends.
 
     `beside` is entered with the same resources and left before they close: a worker, where one process does both.
     """
@@ -68,7 +68,7 @@ def create(settings: Settings, *, beside: Beside | None = None, clock: Clock = s
 
 
 def context_from(resources: Resources) -> Context:
-    """What the doors need of the process's resources."""
+    """Pick from the process's resources what the API's handlers need."""
     return Context(
         database=resources.database,
         clock=resources.clock,

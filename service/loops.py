@@ -149,7 +149,7 @@ class Loops:
 
     @property
     def drained(self) -> tuple[SourceFetcher, Dispatcher, CallbackProcessor, Poller, Deliverer]:
-        """The parts that may not end in the middle of what they do."""
+        """The parts that must finish what they have begun before the process ends."""
         return self.sources, self.dispatcher, self.callbacks, self.poller, self.deliverer
 
     def table(self) -> Sequence[Loop]:

@@ -64,16 +64,16 @@ class Links:
         self.media_links = {mode: MediaLinks(tokens, base) for mode, base in bases.items()}
 
     def media(self, run_id: str, mode: str, name: str, expires_at: datetime) -> str:
-        """Where the run's audio can be fetched until `expires_at`."""
+        """Return the address at which the run's audio can be fetched until `expires_at`."""
         return self.media_links[mode].link(run_id, mode, name, expires_at)
 
     def callback(self, run_id: str, mode: str, vendor: str, expires_at: datetime) -> str:
-        """Where the vendor may say how this run went, until `expires_at`."""
+        """Return the address at which the vendor may report on this run until `expires_at`."""
         token = sign_address(self._tokens, RunAddress(mode, vendor, run_id), expires_at)
         return self.account_callback(mode, vendor, token)
 
     def account_callback(self, mode: str, vendor: str, token: str) -> str:
-        """The address a vendor is given for all its runs."""
+        """Return the address that a vendor is given for all its runs."""
         return f"{self._bases[mode]}/callbacks/{vendor}/{token}"
 
 
@@ -108,7 +108,7 @@ class Resources:
 async def open_resources(
     settings: Settings, clock: Clock = system_clock, *, processes: int = 1
 ) -> AsyncIterator[Resources]:
-    """Everything is open; on leaving, everything is closed, in the order that loses nothing.
+    """Open everything; on leaving, close everything, in the order that loses nothing.
 
     `processes` like this one are started together.
     """
@@ -148,7 +148,7 @@ async def open_resources(
 
 
 async def _drained(resources: Resources) -> None:
-    """What was to be written is written, if the database still answers."""
+    """Write what was still to be written, if the database answers in time."""
     resources.database.hurry(_LAST_WORDS_SECONDS)
     drains = [asyncio.create_task(writer.drain()) for writer in (resources.intake, resources.attempts)]
     _, late = await asyncio.wait(drains, timeout=_LAST_WORDS_SECONDS)
@@ -157,7 +157,7 @@ async def _drained(resources: Resources) -> None:
 
 
 async def _sandbox_token(resources: Resources, vendor: str) -> str:
-    """The secret of the test address at which this vendor's twin calls us back."""
+    """Return the token of the test address at which this vendor's twin calls us back."""
     try:
         return await resources.database.write(address_token, "test", vendor, resources.sealer, resources.clock())
     except SealBroken as error:
@@ -231,12 +231,12 @@ def _tie(
 
 
 def _sandbox_secret(settings: Settings, purpose: str) -> str:
-    """A secret that only this deployment's twins and test runs share."""
+    """Derive a secret that only this deployment's twins and test runs share."""
     return derive(settings.secret_keys[0], f"sandbox/{purpose}").hex()
 
 
 def catalogue_of(settings: Settings, exchanges: list[Exchange]) -> Catalogue:
-    """Every vendor of each mode. What they talk through is added to `exchanges`, to be closed by the caller."""
+    """Build every vendor of each mode. Add their exchanges to `exchanges`, which the caller closes."""
     vendors: dict[tuple[str, str], ConfiguredVendor] = {}
     for name, vendor in VENDORS.items():
         live = settings.vendors[name]

@@ -113,30 +113,30 @@ class Settings(FromEnvironment):
 
     @property
     def bind(self) -> tuple[str, int]:
-        """Where to listen: all addresses if only `PORT` is set, as Heroku and Render do."""
+        """The host and port to listen on: all addresses if only `PORT` is set, as Heroku and Render do."""
         everywhere = "0.0.0.0"  # noqa: S104 - a platform's router reaches us from outside
         return self.host or ("127.0.0.1" if self.port is None else everywhere), 8000 if self.port is None else self.port
 
     @property
     def sandbox_base(self) -> str:
-        """Where a test run reaches the twins, and they us."""
+        """The base address at which a test run reaches the twins, and they us."""
         host, port = self.bind
         own = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
         return self.sandbox_url or self.public_url or own
 
     def connections(self, *, works: bool) -> int:
-        """How many connections a process opens at once; one that works has more to do at once."""
+        """Return how many connections a process opens at once; a worker needs more than a web process."""
         if self.database_connections is not None or self.is_sqlite:
             return self.database_connections or CONNECTIONS
         return _WORKER_CONNECTIONS if works else _WEB_CONNECTIONS
 
     def for_process(self, *, works: bool) -> "Settings":
-        """The same, as a process has them that works, or that only serves."""
+        """Return these settings for a process that runs a worker, or that only serves."""
         return self.model_copy(update={"database_connections": self.connections(works=works)})
 
     @property
     def patience(self) -> Patience:
-        """How long the database is waited for."""
+        """The time limits for calls of the database."""
         return Patience(
             connect=self.database_connect_seconds,
             line=self.database_line_seconds,
@@ -147,23 +147,23 @@ class Settings(FromEnvironment):
 
     @property
     def store(self) -> str:
-        """Where audio is kept: as it was set, or as the database suggests."""
+        """The store of audio: as it was set, or as the database suggests."""
         return self.media_store or ("file:data/media" if self.is_sqlite else "database:")
 
     @property
     def audio_limits(self) -> tuple[int, int]:
-        """How many bytes of audio an account may bring in a day, and have kept. A database is small and dear."""
+        """The bytes of audio that an account may upload in a day, and keep. A database is small and expensive."""
         a_day, kept = (2_000_000_000, 500_000_000) if self.store == "database:" else (20_000_000_000, 5_000_000_000)
         return self.media_daily_bytes or a_day, self.media_kept_bytes or kept
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is the embedded one."""
+        """True if the database is the embedded one."""
         return normalise_url(self.database_url).drivername == "sqlite"
 
 
 def platform_address(environment: Mapping[str, str]) -> str | None:
-    """Return where the platform lets others reach this service, if it says so.
+    """Return the address at which the platform lets others reach this service, if it tells.
 
     Heroku says it where the app has the feature runtime-dyno-metadata; Render says it to web services.
     """
@@ -176,7 +176,7 @@ def platform_address(environment: Mapping[str, str]) -> str | None:
 def load_settings(
     *, secrets_needed: bool = True, vendors: Mapping[str, VendorSettings] | None = None, **given: Any
 ) -> Settings:
-    """The settings of this process. Raises `SettingsError` with a line for each setting that is wrong.
+    """Load the settings of this process. Raise `SettingsError` with a line for each setting that is wrong.
 
     `vendors` are given instead of those of the environment, by name.
     """

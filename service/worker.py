@@ -84,9 +84,9 @@ class Worker:
         log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in loops])
 
     async def stop(self, within: float = DRAIN_SECONDS) -> None:
-        """Nothing new is begun; what is under way has `within` seconds. The rest is handed back, and due at once.
+        """Begin nothing new, and give what is under way `within` seconds. Release the rest, due at once.
 
-        No claim is broken off: what it took is handed back by the round that made it.
+        No claim is interrupted: the round that made it releases what it took.
         """
         log.info("worker.draining", worker_id=self.id, within=within)
         self._resources.database.hurry(HURRY_SECONDS)
@@ -106,7 +106,7 @@ class Worker:
         log.info("worker.stopped", worker_id=self.id, counts=_sums(counted()))
 
     async def _listen(self) -> float:
-        """Other processes' commits wake us, where that can be. The sweep that fits, in seconds."""
+        """Listen for other processes' commits, where possible. Return the sweep interval that fits, in seconds."""
         database, settings = self._resources.database, self._resources.settings
         if database.is_sqlite:
             database.wake.sweep_seconds = LISTENING_SWEEP_SECONDS  # all writers are in this process
@@ -159,7 +159,7 @@ class Worker:
             self._tick.clear()
 
     async def _look_at_clock(self) -> None:
-        """Nothing is claimed while our clock is far from the database's, and that is said."""
+        """Stop claiming while our clock is far from the database's, and log it."""
         skew = await clock_skew(self._resources.database, self._resources.clock)
         was_wrong, self._clock_is_wrong = self._clock_is_wrong, skew > MOST_SKEW_SECONDS
         if self._clock_is_wrong:
@@ -176,7 +176,7 @@ class Worker:
             self._start_rounds(self._events)
 
     def _hand_over(self, *, here: bool) -> None:
-        """What this process commits is given to its own loops already leased; or to whoever finds it."""
+        """Pass this process's own commits straight to its loops, already leased; if not `here`, leave them queued."""
         self._resources.local_deliverer = self._loops.deliverer if here else None
         self._resources.callbacks_hand_off = self._loops.callbacks if here else None
 
@@ -196,7 +196,7 @@ class Worker:
         return not self._closing.is_set() and (loop.name == _BEAT or not self._clock_is_wrong)
 
     async def _run(self, loop: Loop, event: asyncio.Event) -> None:
-        """Rounds of one loop until the worker closes. A round that fails is logged; the loop goes on a little later."""
+        """Run the rounds of one loop until the worker closes. Log a round that fails, and go on a little later."""
         failing = Failing("loop.failed", loop=loop.name)
         while not self._closing.is_set():
             await event.wait()
@@ -217,7 +217,7 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def working(resources: Resources) -> AsyncIterator[Worker]:
-    """A worker runs beside whatever is inside."""
+    """Run a worker for as long as the context lasts."""
     worker = Worker(resources)
     await worker.start()
     try:
@@ -227,7 +227,7 @@ async def working(resources: Resources) -> AsyncIterator[Worker]:
 
 
 async def work(settings: Settings) -> None:
-    """A worker process: runs until SIGTERM or SIGINT, then drains."""
+    """Run a worker process until SIGTERM or SIGINT, then drain it."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -237,7 +237,7 @@ async def work(settings: Settings) -> None:
 
 
 def _sums(series: Mapping[str, float]) -> dict[str, float]:
-    """What each counter came to, its labels put together; without those at nothing."""
+    """Sum each counter over its labels; leave out those at zero."""
     sums: dict[str, float] = {}
     for text, value in series.items():
         name = text.partition("{")[0]
