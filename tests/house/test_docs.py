@@ -27,6 +27,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 _DOCS = _ROOT / "docs"
 _SERVICE = _ROOT / "service"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_READ_TWICE = re.compile(
+    r"\b(?:whoever|nobody|somebody|whom|(?:to|for|of|with|by) who|as it should be|(?<!there )(?:is|are|was|were) no)\b",
+    flags=re.IGNORECASE,
+)
 _BETWEEN_OWN_PROCESSES = {"RELAY_WITH_WORKER"}
 
 
@@ -86,6 +90,11 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def _has(file: Path, heading: str) -> bool:
     return not heading or heading in _headings(file)
+
+
+@pytest.mark.parametrize("page", _pages(), ids=lambda path: str(path.relative_to(_ROOT)))
+def test_no_word_stands_in_the_prose_that_makes_a_sentence_hard_to_read(page: Path) -> None:
+    assert _READ_TWICE.findall(_prose(page)) == []
 
 
 def test_every_document_is_reached_from_the_readme() -> None:
