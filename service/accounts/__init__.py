@@ -1,1 +1,1 @@
-"""Who asks, and how we know: accounts, API keys, and the record that makes a repeated POST harmless."""
+"""Accounts, API keys, and the record that makes a repeated POST harmless."""

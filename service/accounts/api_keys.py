@@ -1,6 +1,6 @@
-"""How we know who asks: API keys are made, recognised, listed and revoked here.
+"""API keys: made, recognised, listed and revoked here.
 
-A key is 256 random bits, so its plain SHA-256 is enough to store: nobody can guess towards it.
+A key is 256 random bits, so its plain SHA-256 is enough to store: guessing it is hopeless.
 """
 
 import secrets
@@ -36,7 +36,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and what for."""
+    """The account that a key belongs to, and the key's mode and scopes."""
 
     account_id: str
     key_id: str
@@ -45,7 +45,7 @@ class Caller:
     use_is_noted: bool = True  # false: `note_use` is due
 
     def may(self, scope: str) -> bool:
-        """Whether the key carries this scope. `admin` is a scope of its own and implies no other."""
+        """Return True if the key carries this scope. `admin` is a scope of its own and implies no other."""
         return scope in self.scopes
 
 
@@ -60,7 +60,7 @@ def create(
     label: str | None = None,
     actor: str = "operator",
 ) -> NewKey:
-    """A new key of this account. Raises `CallerError` for a mode or scope that does not exist, or a label too long."""
+    """Make a key of this account. Raise `CallerError` for a mode or scope that does not exist, or too long a label."""
     _check_words(mode, scopes)
     if label is not None and not (label.isprintable() and 0 < len(label) <= LONGEST_LABEL):
         raise CallerError("invalid_label", f"A key's label is 1 to {LONGEST_LABEL} printable characters.")
@@ -83,7 +83,7 @@ def create(
 
 
 def authenticate(session: Session, key_text: str, now: datetime) -> Caller | None:
-    """Whose key this is; `None` if it is nobody's, revoked or expired. Writes nothing: see `note_use`."""
+    """Return the owner of this key; `None` if it is unknown, revoked or expired. Writes nothing: see `note_use`."""
     if len(key_text) > _LONGEST_KEY or not key_text.isascii():
         return None
     row = session.exec(select(ApiKey).where(col(ApiKey.sha256) == _digest(key_text))).one_or_none()
@@ -94,20 +94,20 @@ def authenticate(session: Session, key_text: str, now: datetime) -> Caller | Non
 
 
 def note_use(session: Session, key_id: str, now: datetime) -> None:
-    """`last_used_at` is `now`, unless it is less than a minute old: a busy key must not write at every request."""
+    """Set `last_used_at` to `now`, unless it is less than a minute old: a busy key must not write at every request."""
     last = col(ApiKey.last_used_at)
     due = or_(last.is_(None), last <= now - _USE_NOTED_EVERY)
     session.exec(update(ApiKey).where(col(ApiKey.id) == key_id, due).values(last_used_at=now))
 
 
 def list_keys(session: Session, account_id: str | None = None) -> Sequence[ApiKey]:
-    """The keys of one account, or all, newest first; revoked ones too."""
+    """Return the keys of one account, or of all, newest first; revoked ones too."""
     query = select(ApiKey).order_by(col(ApiKey.created_at).desc(), col(ApiKey.id).desc())
     return session.exec(query if account_id is None else query.where(col(ApiKey.account_id) == account_id)).all()
 
 
 def revoke(session: Session, key_id: str, now: datetime, *, actor: str = "operator") -> ApiKey:
-    """The key no longer opens anything. A second time changes nothing. Raises `CallerError` 404."""
+    """Revoke the key; a second time changes nothing. Raise `CallerError` 404 where there is no such key."""
     row = session.exec(select(ApiKey).where(col(ApiKey.id) == key_id).with_for_update()).one_or_none()
     if row is None:
         raise not_found("API key")

@@ -9,7 +9,7 @@ from service.accounts.models import Audit
 
 
 def note(session: Session, caller: Caller, action: str, subject: str, now: datetime) -> None:
-    """It is on record that the caller did this."""
+    """Record that the caller did this."""
     session.add(
         Audit(
             account_id=caller.account_id,

@@ -53,7 +53,7 @@ class Answered:
 def answer_once(
     session: Session, asked: Asked, work: Callable[[Session], Answer], sealer: Sealer, now: datetime
 ) -> Answered:
-    """What `work(session)` answered, now or the first time.
+    """Return what `work(session)` answered, now or at the first request.
 
     Raises `CallerError`: 409 while another transaction is at it, 422 where the key came with another request before;
     and whatever `work` raises. On SQLite writers are alone: a twin waits, and finds the first answer.
@@ -83,9 +83,9 @@ def answer_once(
 
 
 def first_answer(session: Session, asked: Asked, sealer: Sealer, now: datetime) -> Answer | None:
-    """What it was answered the first time; `None` where there was none within a day.
+    """Return the answer to the first request with this key; `None` where there was none within a day.
 
-    Raises `CallerError` 422 where the key came with another request, and `SealBroken` where nobody can read the answer
+    Raise `CallerError` 422 where the key came with another request, and `SealBroken` where no key opens the answer
     any more: to do the work again would be worse.
     """
     record = session.exec(select(Idempotency).where(*_same(asked), col(Idempotency.expires_at) > now)).one_or_none()
@@ -99,7 +99,7 @@ def first_answer(session: Session, asked: Asked, sealer: Sealer, now: datetime) 
 
 
 def owner_of(record: Asked | Idempotency) -> str:
-    """What a sealed answer is bound to. The key comes last: only it may hold any character."""
+    """Return what a sealed answer is bound to. The key comes last: only it may contain any character."""
     return f"{record.account_id}\n{record.mode}\n{record.route}\n{record.key}"
 
 

@@ -19,7 +19,7 @@ class Account(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """How an account shows who it is. The key itself is never stored, only its SHA-256."""
+    """A key by which an account authenticates. The key itself is never stored, only its SHA-256."""
 
     __tablename__ = "api_key"
 
@@ -55,7 +55,7 @@ class Idempotency(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Who did what, when. Lines stay when what they speak of is erased."""
+    """The record of an action: its actor, its object, its time. It stays when its object is erased."""
 
     __tablename__ = "audit"
 

@@ -1,4 +1,4 @@
-"""Who asks: accounts by their names. Keys live in `api_keys`."""
+"""Accounts by their names. Keys live in `api_keys`."""
 
 import unicodedata
 from datetime import datetime
@@ -14,7 +14,7 @@ _MAX_NAME_CHARACTERS = 255
 
 
 def account_named(session: Session, name: str, now: datetime) -> Account:
-    """The account of this name, made if there was none. The same name is always the same account.
+    """Return the account of this name; make it if there is none. The same name is always the same account.
 
     Raises `CallerError` for a name that is empty, too long or not printable.
     """

@@ -21,7 +21,7 @@ from service.kit.errors import Problem, bad_parameters
 from service.kit.security.tokens import Tokens
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline
-from service.timeline.seen import Seen
+from service.timeline.stream_position import StreamPosition
 
 _SCOPE = "detections:read"
 _AT_ONCE = 100
@@ -36,8 +36,8 @@ async def follow_detection(request: Request) -> Response:
     context, detection_id = context_of(request), request.path_params["detection_id"]
     Parameters(request.query_params).check()
     mark = reader_mark(request)
-    seen = Seen() if mark is None else Seen.read(mark)
-    if seen is None:
+    position = StreamPosition() if mark is None else StreamPosition.read(mark)
+    if position is None:
         raise _unknown_mark("an id of this stream")
 
     async def story() -> Timeline:
@@ -46,12 +46,12 @@ async def follow_detection(request: Request) -> Response:
 
     async def look() -> Look:
         told = await story()
-        text = b"".join(said(fact.kind, fact.shown(), seen.take(fact)) for fact in seen.unseen(told.facts))
+        text = b"".join(said(fact.kind, fact.shown(), position.take(fact)) for fact in position.unseen(told.facts))
         end = said("end", {"status": told.status, "waits": told.waits}) if told.is_over else b""
         return Look(text + end, over=told.is_over)
 
     first = await story()
-    if mark is not None and first.is_over and not seen.unseen(first.facts):
+    if mark is not None and first.is_over and not position.unseen(first.facts):
         return Response(status_code=204)
     return stream(request, _SCOPE, topic_of(detection_id), look, often=True)
 

@@ -25,7 +25,7 @@ _BEYOND = text(
 
 
 def events_waiting(session: Session) -> list[Backlog]:
-    """Events that an older transaction of this database, still running, keeps from the feed."""
+    """Count the events that an older transaction of this database, still running, keeps from the feed."""
     horizon = horizon_of(session)
     if horizon is None:
         return [Backlog(STATE, 0, None)]
@@ -38,7 +38,7 @@ def events_waiting(session: Session) -> list[Backlog]:
 
 
 def beyond_the_server(session: Session) -> int:
-    """How many events, up to `MOST`, name a transaction that this server has not begun: they are never shown.
+    """Count the events, up to `MOST`, that name a transaction which this server has not begun: they are never shown.
 
     They were restored from another server, whose numbers were higher.
     """

@@ -10,7 +10,7 @@ from service.kit.clock import rfc3339
 
 
 def erase_events_of(session: Session, detection_id: str, now: datetime) -> None:
-    """The detection's events keep id, type, time and place in the feed; their `data` says what was erased, and when."""
+    """Replace the `data` of the detection's events by what was erased, and when. Id, type, time and position stay."""
     for event in session.exec(select(Event).where(col(Event.detection_id) == detection_id)):
         data = {"id": detection_id, "revision": event.revision, "erased_at": rfc3339(now)}
         event.body = event_body(event.type, data, event.created_at)

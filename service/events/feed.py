@@ -34,7 +34,7 @@ BEGINNING = Mark()
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """Where the feed ends for now, from one look."""
+    """The end of the feed for now, from one read."""
 
     horizon: int
     """The oldest transaction that may still write here."""
@@ -75,7 +75,7 @@ def read_feed(
     pattern: str = "*",
     limit: int,
 ) -> list[Event]:
-    """At most `limit` events after the mark, oldest first, of the types the filter takes."""
+    """Return up to `limit` events after the mark, oldest first, of the types the filter takes."""
     rows = _shown(account_id, mode, _edge(session), after, pattern=pattern)
     return list(session.exec(rows.limit(limit)))
 
@@ -83,7 +83,7 @@ def read_feed(
 def read_page(
     session: Session, account_id: str, mode: str, after: Mark, *, pattern: str, limit: int
 ) -> tuple[list[Event], bool, Mark]:
-    """At most `limit` events, whether there may be more, and where to read on.
+    """Return up to `limit` events, whether there may be more, and the position to read on from.
 
     With a filter no more than so many events are looked at: the page may hold fewer, and go on after them all the same.
     """
@@ -99,7 +99,7 @@ def read_page(
 
 
 def newest_mark(session: Session, account_id: str, mode: str) -> Mark:
-    """The place after every event that is certain by now: from here on, only new ones come."""
+    """Return the position after every event that is certain by now: only new ones come after it."""
     table = table_of(Event)
     wanted = select(Event).where(Event.account_id == account_id, Event.mode == mode)
     horizon = horizon_of(session)
@@ -111,7 +111,7 @@ def newest_mark(session: Session, account_id: str, mode: str) -> Mark:
 
 
 def find_event(session: Session, account_id: str, mode: str, event_id: str) -> Event | None:
-    """The account's event of this id in this mode; somebody else's is none."""
+    """Return the account's event of this id in this mode; `None` where it does not exist or another account owns it."""
     if not is_id(event_id, "evt"):
         return None
     wanted = select(Event).where(Event.account_id == account_id, Event.mode == mode, col(Event.id) == event_id)
@@ -119,22 +119,22 @@ def find_event(session: Session, account_id: str, mode: str, event_id: str) -> E
 
 
 def mark_of(event: Event) -> Mark:
-    """The place right after this event."""
+    """Return the position right after this event."""
     return Mark(event.transaction_id, event.position or 0)
 
 
 def next_mark(rows: Sequence[Event], after: Mark) -> Mark:
-    """Where to read on."""
+    """Return the position to read on from."""
     return mark_of(rows[-1]) if rows else after
 
 
 def event_object(event: Event) -> dict[str, Any]:
-    """`{id, type, timestamp, data}`, from the very bytes that webhooks carry."""
+    """Return `{id, type, timestamp, data}`, from the very bytes that webhooks carry."""
     return {"id": event.id, **json.loads(event.body)}
 
 
 def horizon_of(session: Session) -> int | None:
-    """The oldest transaction that may still write here; `None` where a position is enough.
+    """Return the oldest transaction that may still write here; `None` where a position is enough.
 
     What is read in the same transaction, or after, misses no event of an older one.
     """
@@ -172,7 +172,7 @@ def _shown(
 
 
 def _in_this_life(mark: Mark, edge: _Edge | None) -> Mark:
-    """The mark, or its position alone where its transaction cannot have been: it is from before a restore.
+    """Return the mark, or its position alone where its transaction cannot exist: it is from before a restore.
 
     Not the horizon is asked: a reader may know of an event that is not shown yet, or not shown for the moment.
     """

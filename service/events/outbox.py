@@ -25,7 +25,7 @@ TOPIC = "events"
 
 
 def topic_of_feed(account_id: str, mode: str) -> str:
-    """The wake of whoever follows this account's events."""
+    """Return the topic that wakes the readers of this account's events."""
     return f"{TOPIC}:{account_id}:{mode}"
 
 
@@ -48,13 +48,13 @@ Recorder = Callable[[Session, Sequence[Recorded], datetime], None]
 
 
 class Outbox:
-    """Where rooms write facts. `recorders` are told in the same transaction."""
+    """The place where rooms write facts. `recorders` are called in the same transaction."""
 
     def __init__(self, recorders: Sequence[Recorder] = ()) -> None:
         self._recorders = list(recorders)
 
     def record(self, session: Session, drafts: Sequence[Draft], now: datetime) -> list[Recorded]:
-        """The drafts are events, in this order, and every recorder has seen them.
+        """Write the drafts as events, in this order, and pass them to every recorder.
 
         Raises `IntegrityError` at a second final event of one revision: the transaction must fail then.
         """
@@ -68,7 +68,7 @@ class Outbox:
 
 
 def event_body(event_type: str, data: Mapping[str, Any], at: datetime) -> bytes:
-    """The JSON that is stored, signed and sent: `{"type", "timestamp", "data"}` (Standard Webhooks 1.0)."""
+    """Return the JSON that is stored, signed and sent: `{"type", "timestamp", "data"}` (Standard Webhooks 1.0)."""
     body = {"type": event_type, "timestamp": rfc3339(at), "data": data}
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 

@@ -27,19 +27,19 @@ FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventType})
 
 
 def is_filter(text: str) -> bool:
-    """Whether `text` is a type, or a family of types such as `detection.*`, or `*` for all."""
+    """Return True if `text` is a type, or a family of types such as `detection.*`, or `*` for all."""
     return text == "*" or any(takes(text, known) for known in EventType)
 
 
 def why_no_filter(text: str) -> str:
-    """Return what to tell a caller whose `text` is no filter, with the nearest that is one."""
+    """Return the error text for a `text` that is not a filter, with the nearest valid filter."""
     nearest = get_close_matches(text.strip().lower()[:100], [*EventType, *FAMILIES], n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
     return f"{text[:100]!r} is no event type{hint} Use a type, a family such as detection.*, or * for all."
 
 
 def takes(pattern: str, event_type: str) -> bool:
-    """Whether the filter lets the type through. Whole segments: `detection.*` does not take `detector.completed`."""
+    """Return True if the filter takes the type. Whole segments: `detection.*` does not take `detector.completed`."""
     if pattern in ("*", event_type):
         return True
     family, star, rest = pattern.partition("*")

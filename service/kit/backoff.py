@@ -1,4 +1,4 @@
-"""Waiting longer each time. Randomness comes in as an argument, and is only ever added."""
+"""Waits that grow with each try. Randomness comes in as an argument, and is only ever added."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ Random = Callable[[], float]
 
 
 def growing(step: int, *, first: float, factor: float, longest: float) -> float:
-    """The wait before try `step` (0 is the first), in seconds, without jitter."""
+    """Return the wait before try `step` (0 is the first), in seconds, without jitter."""
     return min(longest, first * factor ** min(step, 64))
 
 
 def jittered(wait: float, random: Random, *, share: float = 0.1) -> float:
-    """`wait` plus up to `share` of it."""
+    """Return `wait` plus up to `share` of it."""
     return wait * (1 + share * random())

@@ -8,15 +8,15 @@ Clock = Callable[[], datetime]
 
 
 def seconds(count: float) -> timedelta:
-    """A span of `count` seconds."""
+    """Return a span of `count` seconds."""
     return timedelta(seconds=count)
 
 
 def milliseconds_between(start: datetime, end: datetime) -> int:
-    """The span from `start` to `end` in whole milliseconds; negative if `end` is earlier."""
+    """Return the span from `start` to `end` in whole milliseconds; negative if `end` is earlier."""
     return round((end - start).total_seconds() * 1000)
 
 
 def rfc3339(at: datetime) -> str:
-    """`at` as RFC 3339 in UTC with `Z` and milliseconds, e.g. `2026-11-20T23:41:00.123Z`."""
+    """Return `at` as RFC 3339 in UTC with `Z` and milliseconds, e.g. `2026-11-20T23:41:00.123Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

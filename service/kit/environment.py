@@ -1,6 +1,6 @@
-"""Settings from the environment: how they are read, what their values may be, and what is said when one is wrong.
+"""Settings from the environment: reading, types of values, and the errors of wrong ones.
 
-Which settings there are is not known here.
+The settings themselves are declared elsewhere.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -54,10 +54,10 @@ Count = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
 class _Environment(EnvSettingsSource):
-    """The environment, less the names of whole groups: `ASC_…` is a setting, `ASC` is somebody else's."""
+    """The environment, less the names of whole groups: `ASC_…` is a setting, `ASC` belongs to another program."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Nothing for a group of settings, whatever the environment has under its name."""
+        """Return no value for a group of settings, whatever the environment has under its name."""
         if field_name in getattr(self.settings_cls, "groups", ()):
             return None, field_name, False
         return super().get_field_value(field, field_name)
@@ -97,12 +97,12 @@ class FromEnvironment(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then files the environment names."""
+        """Return the sources: arguments first, then the environment, then files the environment names."""
         return init_settings, _Environment(settings_cls), _Files(settings_cls)
 
 
 def sentences(error: ValidationError, kind: type[BaseSettings]) -> list[str]:
-    """A line for each setting that is wrong: its name, what is wrong, an example."""
+    """Return a line for each setting that is wrong: its name, what is wrong, an example."""
     prefix = kind.model_config.get("env_prefix", "")
     lines = []
     for problem in error.errors():

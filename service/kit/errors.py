@@ -52,11 +52,11 @@ class SettingsError(RelayError):
 
 
 def not_found(what: str) -> CallerError:
-    """The 404 for an object that does not exist or is somebody else's; the two look the same."""
+    """Return the 404 for an object that does not exist or that another account owns; the two look the same."""
     return CallerError("not_found", f"No such {what}.", status=404)
 
 
 def bad_parameters(problems: Sequence[Problem]) -> CallerError:
-    """The 422 that names every query parameter at fault; each `pointer` is a parameter's name."""
+    """Return the 422 that names every query parameter at fault; each `pointer` is a parameter's name."""
     detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
     return CallerError("invalid_parameter", f"{detail}.", problems=tuple(problems))

@@ -1,6 +1,6 @@
 """Faults of ours that pass: the database is away, or nothing can be written. The same work may succeed a little later.
 
-Whoever is told of one is asked to come again. Everything else that fails is a mistake in the code, and is not listed.
+The caller is asked to try again. Everything else that fails is a mistake in the code, and is not listed.
 """
 
 import errno
@@ -17,7 +17,7 @@ from service.kit.errors import Overdue
 
 
 class Fault(Enum):
-    """What passes; the value is the word that the API has for it."""
+    """A fault that passes; the value is the API's code for it."""
 
     UNAVAILABLE = "database_unavailable"
     OVERLOADED = "overloaded"
@@ -68,7 +68,7 @@ _OF_SYSTEM = {
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """What passes and was the cause of `error`, if anything."""
+    """Return the passing fault that caused `error`; `None` where it has no such cause."""
     return next((fault for one in _causes(error) if (fault := _fault(one)) is not None), None)
 
 
@@ -89,7 +89,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _fault(error: BaseException) -> Fault | None:
     if isinstance(error, Overdue | PoolTimeout):
         return Fault.OVERLOADED
-    # Of the two drivers a process loads one: where there is no module, there is no error of it.
+    # Of the two drivers a process loads one: where the module is absent, the error cannot come from it.
     if (psycopg := sys.modules.get("psycopg")) is not None and isinstance(error, psycopg.Error):
         return _of_postgres(error, refused=isinstance(error, psycopg.OperationalError))
     if (sqlite3 := sys.modules.get("sqlite3")) is not None and isinstance(error, sqlite3.Error):

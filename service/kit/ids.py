@@ -16,7 +16,7 @@ _SUFFIX = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
 def new_id(prefix: str, *, milliseconds: int | None = None, entropy: bytes | None = None) -> str:
-    """A fresh id that sorts by its time. `entropy` is 10 bytes; both default to this machine's."""
+    """Make an id that sorts by its time. `entropy` is 10 bytes; both default to this machine's."""
     at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
     noise = int.from_bytes(secrets.token_bytes(10) if entropy is None else entropy)
     random_a = (noise >> 62) & 0xFFF
@@ -26,13 +26,13 @@ def new_id(prefix: str, *, milliseconds: int | None = None, entropy: bytes | Non
 
 
 def is_id(text: str, prefix: str) -> bool:
-    """Whether `text` is a well-formed id with this prefix."""
+    """Return True if `text` is a well-formed id with this prefix."""
     head, _, suffix = text.rpartition("_")
     return head == prefix and _SUFFIX.fullmatch(suffix) is not None
 
 
 def created_at(text: str) -> datetime | None:
-    """Return when this id was made, by the clock of who made it; `None` if it is no id."""
+    """Return when this id was made, by its maker's clock; `None` if it is not an id."""
     suffix = text.rpartition("_")[2]
     if _SUFFIX.fullmatch(suffix) is None:
         return None

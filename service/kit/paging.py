@@ -1,9 +1,9 @@
 """Lists in pages: `?limit=1..100&cursor=…`, newest first, by keyset. Queries themselves live in the rooms.
 
-A cursor is the place after the last row shown: its time and its id, signed so that nobody can make one up.
+A cursor is the position after the last row shown: its time and its id, signed so that a caller cannot make one up.
 
-Where a filter has no index of its own, a page looks at so many rows and no further: it may then hold fewer rows than
-asked for, or none, and still have a next one.
+Where a filter has no index of its own, a page reads up to `WINDOW` rows and no further: it may then have fewer rows
+than requested, or none, and still have a next one.
 """
 
 import re
@@ -31,7 +31,7 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class PagePosition:
-    """Where a row stands in a list that is ordered by time, then by id."""
+    """A row's position in a list that is ordered by time, then by id."""
 
     at: datetime
     id: str
@@ -39,7 +39,7 @@ class PagePosition:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a caller wants to see: at most `limit` rows that come after `after`, and none after `until`."""
+    """A requested page: up to `limit` rows after `after`, and none after `until`."""
 
     limit: int
     after: PagePosition | None = None
@@ -47,7 +47,7 @@ class Page:
 
 
 def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
-    """The page asked for. Raises `CallerError` 422 that names every bad parameter.
+    """Return the requested page. Raise a `CallerError` 422 that names every bad parameter.
 
     `listing` names the list (and its owner, where that matters): a cursor of one list is refused in another.
     """
@@ -62,9 +62,9 @@ def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Pa
 def listed(
     rows: Sequence[Row], page: Page, tokens: Tokens, listing: str, *, position: Callable[[Row], PagePosition]
 ) -> tuple[Sequence[Row], dict[str, Any]]:
-    """The rows to show, and `has_more` and `next_cursor` to put beside them.
+    """Return the rows to show, and `has_more` and `next_cursor` to put beside them.
 
-    `rows` are up to `page.limit + 1` of them: the one too many tells that there are more.
+    `rows` are up to `page.limit + 1` of them: the extra one shows that there are more.
     """
     shown = rows[: page.limit]
     at = position(shown[-1]) if len(rows) > page.limit else page.until
@@ -82,19 +82,19 @@ def windowed(session: Session, table: Table, page: Page, *ours: ColumnElement[bo
 
 
 def within(at: Column[datetime], key: Column[str], page: Page) -> list[ColumnElement[bool]]:
-    """The conditions for rows of this page."""
+    """Return the conditions for rows of this page."""
     found = [] if page.after is None else [comes_after(at, key, page.after)]
     return found if page.until is None else [*found, tuple_(at, key) >= (page.until.at, page.until.id)]
 
 
 def write_cursor(position: PagePosition, tokens: Tokens, listing: str) -> str:
-    """The cursor of the rows after `position`. It does not expire."""
+    """Return the cursor of the rows after `position`. It does not expire."""
     since = (position.at - _START) // timedelta(microseconds=1)
     return tokens.sign(f"cursor/{listing}", [since, position.id], expires_at=None)
 
 
 def comes_after(at: Column[datetime], key: Column[str], position: PagePosition) -> ColumnElement[bool]:
-    """The condition for rows after `position`, newest first: one comparison, which an index on both columns serves."""
+    """Return the condition for rows after `position`, newest first: one comparison, so one index on both serves it."""
     return tuple_(at, key) < (position.at, position.id)
 
 

@@ -1,4 +1,4 @@
-"""How long a stored file plays. Null is an honest answer; a length that the bytes do not bear out is none."""
+"""The duration of a stored file. Null is an honest answer; a length that the bytes do not prove is not."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _LONGEST_MS = 2**31 - 1  # 24 days, and what the column holds
 
 
 def _flac(data: Bytes) -> float | None:
-    """The stream may stand behind a tag that is not its own."""
+    """Measure a stream that may stand behind a tag that is not its own."""
     return flac_seconds(data, max(0, data.find(b"fLaC")))
 
 

@@ -33,7 +33,7 @@ def _owned(session: Session, account_id: str, mode: str, media_id: str, *, lock:
 
 
 def mark_erased(media: Media, now: datetime) -> None:
-    """Nobody is given the bytes any more. They are still to be deleted from the store, as `delete_after` says."""
+    """Put the bytes out of reach. They are still to be deleted from the store, as `delete_after` says."""
     media.erased_at = now
     media.delete_after = now
     media.name = ""
@@ -41,5 +41,5 @@ def mark_erased(media: Media, now: datetime) -> None:
 
 
 def note_deleted(session: Session, media_id: str) -> None:
-    """The store holds the bytes no more, and nothing is left to do."""
+    """Note that the store has deleted the bytes: nothing is left to do."""
     session.get_one(Media, media_id).delete_after = None

@@ -66,7 +66,7 @@ async def open_source(
     timeout_seconds: float,
     max_redirects: int = 5,
 ) -> AsyncIterator[Source]:
-    """The answer at `url` is open, and its body is the whole of what lies there; it is closed on leaving.
+    """Open the answer at `url`, whose body is the whole file, and close it on leaving.
 
     `session` is a guarded one. Raises `SourceUnreachable` or `SourceTooLarge`, here or while `chunks` are read.
     `timeout_seconds` run from the call to the last byte; only waits for the network are cut short by them.
@@ -84,7 +84,7 @@ async def open_source(
 
 
 def file_name(url: URL) -> str | None:
-    """The last part of the path as a harmless name of at most 255 characters, its ending kept; `None` if empty."""
+    """Return the path's last part as a harmless name of up to 255 characters, its ending kept; `None` if empty."""
     decoded = unquote(url.raw_name, errors="replace")
     seen = "".join(character for character in decoded if unicodedata.category(character)[0] != "C")
     name = re.sub(r"[/\\]", "_", seen).strip()[-_MAX_NAME_CHARACTERS:].strip()
@@ -95,7 +95,7 @@ def file_name(url: URL) -> str | None:
 async def _answer(
     session: aiohttp.ClientSession, url: str, policy: GuardPolicy, deadline: float, max_redirects: int
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The first answer that is no redirect."""
+    """Return the first answer that is not a redirect."""
     for _ in range(max_redirects + 1):
         with _network_trouble():
             checked = check_url(url, policy)
@@ -155,7 +155,7 @@ async def _chunks(response: aiohttp.ClientResponse, max_bytes: int, deadline: fl
 
 @contextmanager
 def _network_trouble() -> Iterator[None]:
-    """What goes wrong inside becomes `SourceUnreachable`."""
+    """Raise what goes wrong inside as `SourceUnreachable`."""
     try:
         yield
     except TimeoutError as error:
@@ -166,7 +166,7 @@ def _network_trouble() -> Iterator[None]:
 
 
 def _told(error: Exception) -> str:
-    """What happened, without the URL: its query may be a signature."""
+    """Describe what happened, without the URL: its query may be a signature."""
     refusal = blocked_by(error)
     if isinstance(refusal, Blocked):
         return f"the guard refused {refusal.address}: {refusal.reason}"

@@ -61,7 +61,7 @@ async def take_in(
     beside: Beside | None = None,
     room: Room | None = None,
 ) -> Taken:
-    """The bytes are stored and entered, once for each account and mode (in test mode: and name).
+    """Store the bytes and enter them, once for each account and mode (in test mode: and name).
 
     Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none; 429 as
     soon as the account's `room` is used up; and whatever `chunks` or `beside` raises. Nothing is left behind then.
@@ -97,7 +97,7 @@ async def take_in(
 
 
 def clean_name(name: str | None, extension: str) -> str:
-    """A harmless name of at most 255 characters: no folders, nothing invisible, its ending kept."""
+    """Return a harmless name of up to 255 characters: no folders, nothing invisible, its ending kept."""
     base = (name or "").replace("\\", "/").rpartition("/")[2]
     seen = "".join(character for character in base if unicodedata.category(character)[0] != "C").strip()
     if not seen.strip("."):
@@ -120,7 +120,7 @@ class _Incoming:
     waiting: bytearray = field(default_factory=bytearray)
 
     async def add(self, chunk: bytes) -> None:
-        """`chunk` follows what came before."""
+        """Append `chunk`."""
         self.count += len(chunk)
         if self.count > self.max_bytes:
             raise CallerError("media_too_large", f"Audio has at most {self.max_bytes} bytes.", status=413)
@@ -131,7 +131,7 @@ class _Incoming:
             await self._flush()
 
     async def finish(self) -> Format:
-        """Everything is in the file, and it is audio of this format."""
+        """Finish the file, and return its audio's format."""
         if not self.count:
             raise CallerError("empty_media", "The audio is empty.", problems=(Problem("/file", "must not be empty"),))
         kind = self.kind or self._judge()
@@ -180,13 +180,13 @@ async def _keep(media: Media, path: Path, database: Database, store: Store, besi
     except BaseException:
         await asyncio.shield(store.delete(media.id))
         raise
-    if not taken.created:  # somebody else was faster
+    if not taken.created:  # another upload was faster
         await store.delete(media.id)
     return taken
 
 
 def _nothing(_session: Session, _taken: Taken) -> None:
-    """Nobody wants to write beside it."""
+    """Write nothing beside the new object."""
 
 
 def _is_known(session: Session, media: Media) -> bool:
@@ -205,7 +205,7 @@ def _find(session: Session, media: Media, beside: Beside) -> Taken | None:
 
 
 def _known(session: Session, media: Media) -> Media | None:
-    """The object that holds these bytes already, as fresh as a new upload: it is kept at least as long as one."""
+    """Return the object that has these bytes already, as fresh as a new upload: it is kept at least as long as one."""
     ends, fresh = col(Media.delete_after), media.created_at + UNUSED  # no end is set while a detection needs it
     longer = case((ends < fresh, fresh), else_=ends)
     alive = update(Media).where(*_alive(media)).values(delete_after=longer)
@@ -214,7 +214,7 @@ def _known(session: Session, media: Media) -> Media | None:
 
 
 def _enter(session: Session, media: Media, beside: Beside, finish: Finish) -> Taken:
-    """The row of these bytes: ours, or that of whoever was faster."""
+    """Return the row of these bytes: ours, or that of a faster upload."""
     created = _insert(session, media)
     entered = media if created else _known(session, media)
     if entered is None:

@@ -64,7 +64,7 @@ def drop_staged(folder: Path | None, now: datetime) -> int:
 
 
 def nameless(session: Session, media_ids: Sequence[str]) -> list[str]:
-    """Those of these ids that have no row, or a row whose bytes were deleted."""
+    """Return those of these ids that have no row, or a row whose bytes were deleted."""
     kept = or_(col(Media.erased_at).is_(None), col(Media.delete_after).is_not(None))
     named = set(session.exec(select(Media.id).where(col(Media.id).in_(media_ids), kept)))
     return [media_id for media_id in media_ids if media_id not in named]

@@ -26,12 +26,12 @@ class MediaLinks:
         self._base_url = base_url.rstrip("/")
 
     def link(self, run_id: str, mode: str, name: str, expires_at: datetime) -> str:
-        """The address of this run's audio. `name` only tells the vendor what to call it; it is not signed."""
+        """Return the address of this run's audio. `name` only tells the vendor what to call it; it is not signed."""
         token = self._tokens.sign(_PURPOSE, [mode, run_id], expires_at=expires_at)
         return f"{self._base_url}/media/{token}/{quote(name, safe='')}"
 
     def read(self, token: str, now: datetime) -> tuple[str, str]:
-        """The mode and the run's id. Raises `BadToken`."""
+        """Return the mode and the run's id, or raise `BadToken`."""
         match self._tokens.read(_PURPOSE, token, now=now):
             case [str(mode), str(run_id)]:
                 return mode, run_id

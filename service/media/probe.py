@@ -82,12 +82,12 @@ def _container(head: bytes) -> Format | None:
 
 
 def _ogg_packet(head: bytes) -> bytes:
-    """What follows the first page's header: 27 bytes, the last of which counts the entries of a table. RFC 3533 §6."""
+    """Return what follows the first page's header: 27 bytes, the last counts the entries of a table. RFC 3533 §6."""
     return head[27 + head[26] :] if len(head) > 26 else b""  # noqa: PLR2004 - the same 27
 
 
 def _after_id3(head: bytes) -> Format | None:
-    """What an ID3v2 tag stands before (id3.org, ID3v2.4 §3.1 and §3.4: sizes have seven bits a byte)."""
+    """Return what follows an ID3v2 tag (id3.org, ID3v2.4 §3.1 and §3.4: sizes have seven bits a byte)."""
     if len(head) < _ID3_HEADER_BYTES:
         return None
     major, minor, flags, *size = head[3:_ID3_HEADER_BYTES]
@@ -103,7 +103,7 @@ def _after_id3(head: bytes) -> Format | None:
 
 
 def _frames_further_on(data: bytes) -> Format | None:
-    """Like `_frames`, but stray bytes may come first: taggers leave such, and second tags."""
+    """Find frames as `_frames` does, but stray bytes may come first: taggers leave such, and second tags."""
     at = data.find(b"\xff")
     while at >= 0:
         if found := _frames(data[at : at + _TWO_FRAMES_BYTES]):
@@ -113,7 +113,7 @@ def _frames_further_on(data: bytes) -> Format | None:
 
 
 def _frames_after_stray_bytes(head: bytes) -> Format | None:
-    """Like `_frames`, but anything may come first, and so three frames have to follow each other."""
+    """Find frames as `_frames` does, but anything may come first, and so three frames have to follow each other."""
     begin = _behind_ape(head)
     while begin < len(head) and head[begin] == 0:
         begin += 1
@@ -129,7 +129,7 @@ def _frames_after_stray_bytes(head: bytes) -> Format | None:
 
 
 def _behind_ape(head: bytes) -> int:
-    """Where an APEv2 tag at the start ends: its size leaves out the header that stands here."""
+    """Return the end of an APEv2 tag at the start: its size leaves out the header that stands here."""
     if not head.startswith(b"APETAGEX"):
         return 0
     has_header = int.from_bytes(head[20:24], "little") & _APE_HAS_HEADER

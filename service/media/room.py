@@ -1,4 +1,4 @@
-"""How much audio an account may bring in a day, and have kept at once: counted by bytes, refused with the figures.
+"""The limits of an account's audio, a day and kept at once: counted by bytes, refused with the figures.
 
 The table says what came and what is kept; each process adds what it is taking in right now. So processes that do not
 know of one another may together let through a little more, and never much.
@@ -76,7 +76,7 @@ class Rooms:
         return self._over(use.a_day + use.under_way, self.a_day) or self._over(use.kept + use.under_way, self.kept)
 
     def refusal(self, use: _Use) -> CallerError:
-        """The 429 with the figures."""
+        """Return the 429 with the figures."""
         said = [
             f"{have:,} of {most:,} bytes {what}"
             for have, most, what in (
@@ -118,18 +118,18 @@ class Room:
         self._entered = False
 
     def add(self, count: int) -> None:
-        """So many bytes more have come. Raise `CallerError` 429 where they are more than there is room for."""
+        """Count bytes that have come. Raise `CallerError` 429 where they are more than the limits allow."""
         if self._rooms.is_full(self._use):
             raise self._rooms.refusal(self._use)
         self._bytes += count
         self._use.under_way += count
 
     def enter(self) -> None:
-        """The bytes are kept, as a new object."""
+        """Note that the bytes are kept, as a new object."""
         self._entered = True
 
     def close(self) -> None:
-        """It is over: what was not entered takes no room."""
+        """End it: bytes that were not entered count no longer."""
         self._use.under_way -= self._bytes
         if self._entered:
             self._use.a_day += self._bytes
@@ -137,7 +137,7 @@ class Room:
 
 
 def _sums(session: Session, account_id: str, since: datetime) -> tuple[int, int]:
-    """The bytes that came since then, deleted meanwhile or not; and all that are kept."""
+    """Return the bytes that came since then, deleted meanwhile or not; and all that are kept."""
     ours = col(Media.account_id) == account_id
     total = func.coalesce(func.sum(col(Media.bytes)), 0)
     a_day = session.exec(select(total).where(ours, col(Media.created_at) > since)).one()

@@ -1,4 +1,4 @@
-"""Where the bytes are kept: a folder, or the database. What the bytes are is known elsewhere."""
+"""The store of the bytes: a folder, or the database. What the bytes are is known elsewhere."""
 
 import asyncio
 import errno
@@ -45,26 +45,26 @@ class Store(Protocol):
         """
 
     def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to before `end` (or the last one), in pieces.
+        """Yield the bytes from `start` up to before `end` (or the last one), in pieces.
 
         Raises `MediaMissing` where there is nothing, or less than `end` promises.
         """
 
     async def delete(self, media_id: str) -> None:
-        """Nothing is kept under this id."""
+        """Delete what is kept under this id, if anything."""
 
     async def some(self, after: str) -> tuple[list[str], str]:
-        """Ids of what is kept, a part of them: from the place `after`; and the next place, empty at the end."""
+        """Return some ids of what is kept, from the position `after`; and the next position, empty at the end."""
 
 
 def store_from(setting: str, database: Database) -> Store:
-    """The store that a setting such as `file:data/media` or `database:` means. Raises `ValueError`."""
+    """Return the store that a setting such as `file:data/media` or `database:` names, or raise `ValueError`."""
     kind, colon, rest = setting.partition(":")
     if kind == "file" and rest:
         return FileStore(Path(rest))
     if kind == "database" and colon and not rest:
         return DatabaseStore(database)
-    raise ValueError(f"{setting!r} is no store we know: use for example file:data/media, or database:")
+    raise ValueError(f"{setting!r} is not a store we know: use for example file:data/media, or database:")
 
 
 class FileStore:
@@ -74,12 +74,12 @@ class FileStore:
         self.folder = folder
 
     async def put(self, media_id: str, path: Path) -> Finish:
-        """See `Store`. A file of the same file system is moved, another copied; both appear at once or not."""
+        """Put it as `Store` says. A file of the same file system is moved, another copied; both appear whole or not."""
         await asyncio.to_thread(_move, path, self._place(media_id))
         return _nothing_is_left
 
     async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """See `Store`."""
+        """Yield the bytes as `Store` says."""
         place, position = self._place(media_id), start
         while end is None or position < end:
             wanted = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - position)
@@ -92,16 +92,16 @@ class FileStore:
             position += len(piece)
 
     async def delete(self, media_id: str) -> None:
-        """See `Store`."""
+        """Delete it as `Store` says."""
         await asyncio.to_thread(self._place(media_id).unlink, missing_ok=True)
 
     async def some(self, after: str) -> tuple[list[str], str]:
-        """See `Store`. A place is the name of a folder."""
+        """Return some as `Store` says. A position is the name of a folder."""
         return await asyncio.to_thread(_some_files, self.folder, after)
 
     def _place(self, media_id: str) -> Path:
         if _ID.fullmatch(media_id) is None:
-            raise ValueError(f"{media_id!r} is no id")
+            raise ValueError(f"{media_id!r} is not an id")
         return self.folder / media_id[-2:] / media_id
 
 
@@ -112,7 +112,7 @@ class DatabaseStore:
         self._database = database
 
     async def put(self, media_id: str, path: Path) -> Finish:
-        """See `Store`. The last 4 MiB, mostly all there is, are written with their row."""
+        """Put it as `Store` says. The last 4 MiB, mostly all there is, are written with their row."""
         n, pieces = 0, await asyncio.to_thread(_pieces, path, 0)
         while len(pieces) == _CHUNKS_PER_TRANSACTION:
             await self._database.write(_add_chunks, media_id, n, pieces)
@@ -121,7 +121,7 @@ class DatabaseStore:
         return partial(_add_chunks, media_id=media_id, first=n, pieces=pieces)
 
     async def read(self, media_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """See `Store`."""
+        """Yield the bytes as `Store` says."""
         position = start
         while end is None or position < end:
             n, offset = divmod(position, CHUNK_BYTES)
@@ -138,11 +138,11 @@ class DatabaseStore:
                 return
 
     async def delete(self, media_id: str) -> None:
-        """See `Store`."""
+        """Delete it as `Store` says."""
         await self._database.write(_drop_chunks, media_id)
 
     async def some(self, after: str) -> tuple[list[str], str]:
-        """See `Store`. A place is an id."""
+        """Return some as `Store` says. A position is an id."""
         found = await self._database.read(_some_ids, after)
         return found, found[-1] if len(found) == _MANY else ""
 
@@ -170,7 +170,7 @@ def _copy(source: Path, place: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """What is at `path` would survive a power cut."""
+    """Sync what is at `path`, so that it survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -208,7 +208,7 @@ def _chunks(session: Session, media_id: str, first: int, last: int) -> Sequence[
 
 
 def _some_files(folder: Path, after: str) -> tuple[list[str], str]:
-    """The files of as many folders as hold a good many. A copy that was never finished is deleted on the way."""
+    """Return the files of as many folders as have a good many. A copy that was never finished is deleted on the way."""
     found: list[str] = []
     for inner in sorted(path.name for path in folder.glob("??") if path.name > after):
         for path in (folder / inner).iterdir():

@@ -1,4 +1,4 @@
-"""Whether something can still be written wherever we write: tried, because a full or read-only disk answers reads."""
+"""The test that every store can still be written: tried, because a full or read-only disk answers reads."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ _BYTES = 16 * 1024  # more than fits on the pages that any database keeps half e
 
 
 async def try_to_write(database: Database, store: Store, staging: Path | None) -> None:
-    """A little was written to each place, and is gone again. Raises what the database or the system raised."""
+    """Write a little to each store, and delete it. Raise what the database or the system raised."""
     await database.write(_write_and_remove)
     folders = [staging or Path(tempfile.gettempdir())]
     if isinstance(store, FileStore):
@@ -25,7 +25,7 @@ async def try_to_write(database: Database, store: Store, staging: Path | None) -
 
 
 def _write_and_remove(session: Session) -> None:
-    """A chunk of no audio, gone before anybody could see it; what it took of the disk was taken all the same."""
+    """Write a chunk of no audio, and delete it before the commit; it needed room on the disk all the same."""
     name = f"probe_{uuid.uuid4().hex}"
     session.add(MediaChunk(media_id=name, n=0, data=bytes(_BYTES)))
     session.flush()

@@ -1,1 +1,1 @@
-"""How long things are kept, and what is left of them when they go."""
+"""Retention: how long objects are kept, and what is left of them when they go."""

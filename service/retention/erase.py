@@ -15,7 +15,7 @@ from service.webhooks.queue.hold import drop_deliveries_of
 
 
 def erase_detection(session: Session, detection: Detection, now: datetime) -> None:
-    """Ids, states, times and the verdict are left. Done already, it changes nothing. The caller holds it locked.
+    """Erase all but ids, states, times and the verdict. A second time changes nothing. The caller has locked the row.
 
     Its audio may go at once, unless another detection has it. Raises `CallerError` 409 while it has not ended.
     """
@@ -31,7 +31,7 @@ def erase_detection(session: Session, detection: Detection, now: datetime) -> No
 
 
 def erase_media(session: Session, media: Media, now: datetime) -> None:
-    """The bytes are out of reach, and are to be deleted from the store. The caller holds the row locked.
+    """Put the bytes out of reach, and mark them to be deleted from the store. The caller has locked the row.
 
     Done already, it changes nothing. Raises `CallerError` 409 while a detection needs them.
     """
@@ -43,12 +43,12 @@ def erase_media(session: Session, media: Media, now: datetime) -> None:
 
 
 def is_needed(session: Session, media_id: str) -> bool:
-    """Whether a detection that has not ended uses these bytes."""
+    """Return True if a detection that has not ended uses these bytes."""
     using = select(Detection.id).where(Detection.media_id == media_id, col(Detection.completed_at).is_(None))
     return session.exec(using.limit(1)).first() is not None
 
 
 def _has_owner(session: Session, media_id: str) -> bool:
-    """Whether a detection that is not erased has this audio."""
+    """Return True if a detection that is not erased has this audio."""
     owning = select(Detection.id).where(Detection.media_id == media_id, col(Detection.erased_at).is_(None))
     return session.exec(owning.limit(1)).first() is not None

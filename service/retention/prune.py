@@ -31,7 +31,7 @@ _SECONDS_A_KIND = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what an operator may choose is kept. Audio carries its own end."""
+    """The times to keep what an operator may choose. Audio carries its own end."""
 
     raw: timedelta = timedelta(days=90)
     attempts: timedelta = timedelta(days=30)
@@ -54,7 +54,7 @@ class Pruner:
     _failing: dict[str, Failing] = field(default_factory=dict)
 
     async def step(self) -> bool:
-        """Of each kind as much is gone as its time allowed. The rest goes a minute later, so always False."""
+        """Prune each kind for as long as its time allows. The rest follows a minute later, so return False always."""
         gone = {name: await self._prune(name, verb) for name, verb in self._kinds(self.clock()).items()}
         if some := {name: count for name, count in gone.items() if count}:
             log.info("retention.pruned", **some)
@@ -78,7 +78,7 @@ class Pruner:
         }
 
     async def _prune(self, name: str, verb: Callable[[], Awaitable[int]]) -> int:
-        """Slices of one kind until one was not full or the time is up. Its failure is no other kind's."""
+        """Prune slices of one kind until one was not full or the time is up. Its failure stops no other kind."""
         loop = asyncio.get_running_loop()
         until, total = loop.time() + self.seconds_a_kind, 0
         try:
@@ -134,7 +134,7 @@ class Pruner:
 
 
 def mark_due_media(session: Session, now: datetime, limit: int, *, but: Collection[str] = ()) -> list[str]:
-    """Audio whose time is up, out of reach now and still to be deleted; also what a dead process left half done.
+    """Put audio whose time is up out of reach, and return it for deletion; also what a dead process left half done.
 
     Not what is among `but`.
     """
@@ -152,14 +152,14 @@ def mark_due_media(session: Session, now: datetime, limit: int, *, but: Collecti
 
 
 def old_results(session: Session, before: datetime, limit: int, *, but: Collection[str] = ()) -> list[str]:
-    """Detections that ended before then and are not erased yet, the oldest first; not those of `but`."""
+    """Return detections that ended before then and are not erased yet, the oldest first, without those of `but`."""
     old = select(Detection.id).where(text(UNERASED), col(Detection.completed_at) < before)
     old = old.where(col(Detection.id).not_in(but)) if but else old
     return list(session.exec(old.order_by(col(Detection.completed_at)).limit(limit)))
 
 
 def erase_old(session: Session, detection_id: str, before: datetime, now: datetime) -> None:
-    """The detection is erased, and that it was is on record; unless it has been asked again meanwhile."""
+    """Erase the detection, and record that; unless it has been rechecked meanwhile."""
     detection = lock_detection(session, detection_id)
     if detection.erased_at is not None or detection.completed_at is None or detection.completed_at >= before:
         return

@@ -33,7 +33,7 @@ class Old:
 
     @property
     def table(self) -> Table:
-        """The table they are in."""
+        """Return the table of the rows."""
         return table_of(self.model)
 
     def keys(self) -> Select[Any]:
@@ -43,17 +43,17 @@ class Old:
 
 
 def raw_bodies(before: datetime) -> Old:
-    """Raw answers of before then."""
+    """Select raw answers of before then."""
     return Old(RawBody, col(RawBody.created_at), before)
 
 
 def callbacks(before: datetime) -> Old:
-    """Callbacks that have had their effect, and came before then."""
+    """Select callbacks that have had their effect, and came before then."""
     return Old(Callback, col(Callback.received_at), before, (text(CALLBACK_SETTLED),))
 
 
 def ignored(now: datetime) -> Old:
-    """Callbacks that no run could own in time: they were other products'."""
+    """Select callbacks that no run could own in time: they were other products'."""
     conditions = (
         text(CALLBACK_SET_ASIDE),
         col(Callback.state) == CallbackState.IGNORED.value,
@@ -63,18 +63,18 @@ def ignored(now: datetime) -> Old:
 
 
 def quarantined(now: datetime) -> Old:
-    """Rejected callbacks older than thirty days."""
+    """Select rejected callbacks older than thirty days."""
     conditions = (text(CALLBACK_SET_ASIDE), col(Callback.state) == CallbackState.QUARANTINED.value)
     return Old(Callback, col(Callback.received_at), now - _QUARANTINE, conditions)
 
 
 def attempts(before: datetime) -> Old:
-    """Attempts of before then; their deliveries still know how many there were."""
+    """Select attempts of before then; their deliveries keep the number."""
     return Old(Attempt, col(Attempt.started_at), before)
 
 
 def observations(before: datetime) -> Old:
-    """Single looks of before then, of detections that are erased; what they led to stays."""
+    """Select single observations of before then, of detections that are erased; what they led to stays."""
     erased = (
         select(Run.id)
         .join(Detection, col(Detection.id) == col(Run.detection_id))
@@ -84,22 +84,22 @@ def observations(before: datetime) -> Old:
 
 
 def deliveries(before: datetime) -> Old:
-    """Deliveries that ended before then."""
+    """Select deliveries that ended before then."""
     return Old(Delivery, col(Delivery.ended_at), before, (text(DELIVERY_ENDED),))
 
 
 def idempotency(now: datetime) -> Old:
-    """First answers that are not repeated any more."""
+    """Select first answers that are not repeated any more."""
     return Old(Idempotency, col(Idempotency.expires_at), now)
 
 
 def workers(now: datetime) -> Old:
-    """Processes silent for a day."""
+    """Select processes that were silent for a day."""
     return Old(Worker, col(Worker.heartbeat_at), now - _SILENCE)
 
 
 def due_media(now: datetime) -> Old:
-    """Audio whose time is up, or that a dead process left half deleted."""
+    """Select audio whose time is up, or that a dead process left half deleted."""
     return Old(Media, col(Media.delete_after), now)
 
 
@@ -109,14 +109,14 @@ def any_of(session: Session, old: Old) -> bool:
 
 
 def drop(session: Session, old: Old, limit: int) -> int:
-    """Delete at most `limit` of these rows, the oldest first, and return how many. Leave what another has locked."""
+    """Select at most `limit` of these rows, the oldest first, and return how many. Leave what another has locked."""
     oldest = old.keys().limit(limit).with_for_update(skip_locked=True)
     gone = session.connection().execute(delete(old.table).where(tuple_(*old.table.primary_key.columns).in_(oldest)))
     return gone.rowcount
 
 
 def drop_deliveries(session: Session, old: Old, limit: int) -> int:
-    """Delete these deliveries likewise, with what is left of their attempts."""
+    """Select these deliveries likewise, with what is left of their attempts."""
     oldest = session.connection().execute(old.keys().limit(limit).with_for_update(skip_locked=True)).scalars().all()
     session.exec(delete(Attempt).where(col(Attempt.delivery_id).in_(oldest)))
     session.exec(delete(Delivery).where(col(Delivery.id).in_(oldest)))

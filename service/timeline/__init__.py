@@ -1,1 +1,1 @@
-"""The story of one detection, read from all rooms: every fact in order, and on whom the customer waited."""
+"""The timeline of one detection, read from all rooms: every fact in order, and which party the customer waited for."""

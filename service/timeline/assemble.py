@@ -1,4 +1,4 @@
-"""The whole story of one detection, gathered from the rooms below in one look. Reads only."""
+"""The whole story of one detection, gathered from the rooms below in one read. Reads only."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ from service.runs.load.load_facts import runs_of
 from service.runs.state.models import Detection, Observation, Revision, Run
 from service.runs.state.source import SourceState
 from service.timeline.callbacks import called_back
+from service.timeline.delivery_facts import decided, delivered, is_on_its_way, recorded, taken_at
 from service.timeline.fact import Fact, in_order
 from service.timeline.runs import observed, run_facts
 from service.timeline.submissions import at_vendor, submitted
-from service.timeline.telling import decided, delivered, is_on_its_way, recorded, taken_at
 from service.timeline.waits import Course, Span, waits
 from service.webhooks.models import Attempt, Delivery, Endpoint
 
@@ -37,21 +37,21 @@ class Timeline:
     status: str
 
     def shown(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {"data": [fact.shown() for fact in self.facts], "waits": self.waits}
 
 
 class Rows(NamedTuple):
-    """What is on record of one run, in order: its submissions, and what was seen of it."""
+    """What is on record of one run, in order: its submissions, and what was observed of it."""
 
     tries: list[Observation]
-    looks: list[Observation]
+    observations: list[Observation]
 
 
 def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
-    """The story so far."""
+    """Return the timeline so far."""
     runs = runs_of(session, detection.id, every_round=True)
-    seen = _rows(session, runs)
+    rows_of = _rows(session, runs)
     # Bodies and results stay where they are: no fact shows them.
     of_events = select(Event).where(Event.detection_id == detection.id)
     events = session.exec(of_events.options(_left(Event.body))).all()
@@ -60,8 +60,8 @@ def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
     revisions = session.exec(of_revisions.options(_left(Revision.result))).all()
     facts = [
         *_of_detection(detection),
-        *(fact for run in runs for fact in _of_run(run, seen[run.id], detection.rule)),
-        *called_back(session, runs, detection.created_at, _confirmations_due(seen.values())),
+        *(fact for run in runs for fact in _of_run(run, rows_of[run.id], detection.rule)),
+        *called_back(session, runs, detection.created_at, _confirmations_due(rows_of.values())),
         *decided(revisions),
         *recorded(events),
         *delivered(
@@ -72,7 +72,7 @@ def assemble(session: Session, detection: Detection, now: datetime) -> Timeline:
         ),
     ]
     detectors = {run.id: run.detector for run in runs}
-    spans = [span for run in runs for span in at_vendor(run, seen[run.id].tries)]
+    spans = [span for run in runs for span in at_vendor(run, rows_of[run.id].tries)]
     return Timeline(
         facts=in_order(fact.of(detectors[fact.run_id]) if fact.run_id in detectors else fact for fact in facts),
         waits=waits(_course(detection, spans, events, deliveries), now),
@@ -85,8 +85,8 @@ def _of_detection(detection: Detection) -> Iterable[Fact]:
     asked = {"rule": detection.rule, "external_id": detection.external_id}
     yield Fact(detection.created_at, "detection.created", detection.id, None, asked)
     if detection.source_ended_at is not None and detection.source_state == SourceState.READY:
-        told = {"tries": detection.source_tries, "media_id": detection.media_id}
-        yield Fact(detection.source_ended_at, "source.fetched", "source", None, told)
+        data = {"tries": detection.source_tries, "media_id": detection.media_id}
+        yield Fact(detection.source_ended_at, "source.fetched", "source", None, data)
     if detection.source_ended_at is not None and detection.source_state == SourceState.FAILED:
         host = urlsplit(detection.source_url or "").hostname
         failed = {"tries": detection.source_tries, "reason": detection.outcome_reason, "host": host}
@@ -100,7 +100,7 @@ def _of_detection(detection: Detection) -> Iterable[Fact]:
 def _of_run(run: Run, rows: Rows, rule: str) -> Iterable[Fact]:
     yield from run_facts(run, rule)
     yield from submitted(run, rows.tries)
-    yield from observed(run.id, rows.looks)
+    yield from observed(run.id, rows.observations)
 
 
 def _rows(session: Session, runs: Sequence[Run]) -> dict[str, Rows]:
@@ -108,14 +108,14 @@ def _rows(session: Session, runs: Sequence[Run]) -> dict[str, Rows]:
     wanted = select(Observation).where(col(Observation.run_id).in_(found)).order_by(col(Observation.n))
     for row in session.exec(wanted):
         of_run = found[row.run_id]
-        (of_run.looks if row.outcome is None else of_run.tries).append(row)
+        (of_run.observations if row.outcome is None else of_run.tries).append(row)
     return found
 
 
 def _confirmations_due(rows: Iterable[Rows]) -> dict[str, datetime]:
-    """When each callback that claims an end was to be confirmed, as planned when it came."""
-    looks = (look for of_run in rows for look in of_run.looks)
-    return {look.callback_id: look.next_at for look in looks if look.callback_id and look.next_at}
+    """Return when each callback that claims an end was to be confirmed, as planned when it came."""
+    observations = (observation for of_run in rows for observation in of_run.observations)
+    return {one.callback_id: one.next_at for one in observations if one.callback_id and one.next_at}
 
 
 def _urls(session: Session, deliveries: Sequence[Delivery]) -> dict[str, str]:
@@ -135,17 +135,17 @@ def _attempts(session: Session, deliveries: Sequence[Delivery]) -> dict[str, lis
 def _course(
     detection: Detection, spans: Sequence[Span], events: Sequence[Event], deliveries: Sequence[Delivery]
 ) -> Course:
-    """The wait is for the first answer; what a later revision takes is nobody's wait."""
+    """Return the course of the wait for the first answer; a later revision does not count as a wait."""
     finals = sorted((event for event in events if event.final_revision), key=lambda one: one.final_revision or 0)
     if not finals:
         return Course(detection.created_at, spans)
-    told_at = finals[0].created_at
-    taken = taken_at(told_at, [one for one in deliveries if one.event_id == finals[0].id])
-    return Course(detection.created_at, spans, told_at, taken)
+    final_event_at = finals[0].created_at
+    taken = taken_at(final_event_at, [one for one in deliveries if one.event_id == finals[0].id])
+    return Course(detection.created_at, spans, final_event_at, taken)
 
 
 def _is_over(detection: Detection, deliveries: Sequence[Delivery], now: datetime) -> bool:
-    """It has ended, and either no delivery is on its way or it is a while ago: tries can go on for days."""
+    """Return True if it has ended, and no delivery is on its way or it ended long ago: tries can go on for days."""
     if not has_ended(detection):
         return False
     patience_is_up = detection.completed_at is not None and now >= detection.completed_at + _PATIENCE
@@ -153,5 +153,5 @@ def _is_over(detection: Detection, deliveries: Sequence[Delivery], now: datetime
 
 
 def _left(column: Any) -> ExecutableOption:
-    """The column is not read; who touches it is told."""
+    """Leave the column unread; using it raises an error."""
     return defer(column, raiseload=True)

@@ -26,7 +26,7 @@ _COLUMNS = tuple(
 
 
 def called_back(session: Session, runs: Sequence[Run], since: datetime, due: Mapping[str, datetime]) -> Iterable[Fact]:
-    """What spoke of these runs. Only rejected ones from `since` on are looked at.
+    """Return the callbacks that named these runs. Of rejected ones only those from `since` on are read.
 
     `due` says when those that claim an end were to be confirmed, by their ids.
     """
@@ -44,7 +44,7 @@ def called_back(session: Session, runs: Sequence[Run], since: datetime, due: Map
 
 
 def _taken(runs: Sequence[Run]) -> ColumnElement[bool]:
-    """By the run it was matched to; or, not matched yet, by the run or the job it speaks of."""
+    """Select them by the run they were matched to; or, not matched yet, by the run or the job they name."""
     subjects = [run.id for run in runs] + _jobs(runs)
     named = and_(
         _TABLE.c.mode.in_({run.mode for run in runs}),
@@ -57,7 +57,7 @@ def _taken(runs: Sequence[Run]) -> ColumnElement[bool]:
 
 
 def _rejected(runs: Sequence[Run], since: datetime) -> ColumnElement[bool]:
-    """Few are kept of these, and the index on vendor, state and time finds them."""
+    """Select the rejected ones. Few of them are kept, and the index on vendor, state and time finds them."""
     return and_(
         _TABLE.c.vendor.in_({run.vendor for run in runs}),
         _TABLE.c.state == CallbackState.QUARANTINED.value,

@@ -51,15 +51,15 @@ class Fact:
     more: dict[str, Any] = field(default_factory=dict)
 
     def of(self, detector: str) -> "Fact":
-        """The same, and which detector's run it is about."""
+        """Return the same, and which detector's run it is about."""
         return replace(self, more={"detector": detector, **self.more})
 
     def shown(self) -> dict[str, Any]:
-        """As JSON: `at`, `kind`, `run_id` where it is about one run, and what else there is to say."""
+        """Return it as JSON: `at`, `kind`, `run_id` where it is about one run, and its own fields."""
         about = {"run_id": self.run_id} if self.run_id is not None else {}
         return {"at": rfc3339(self.at), "kind": self.kind, **about, **self.more}
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
-    """The facts by time, and in one order always."""
+    """Return the facts by time, always in the same order."""
     return sorted(facts, key=lambda fact: (fact.at, _RANK[fact.kind], fact.key))

@@ -15,7 +15,7 @@ from service.verdicts.votes import Rule
 
 
 def run_facts(run: Run, rule: str) -> Iterable[Fact]:
-    """How the run came and ended."""
+    """Yield how the run began and ended."""
     yield _begun(run, rule)
     yield from _shared(run)
     if run.ended_at is not None:
@@ -32,41 +32,41 @@ def run_facts(run: Run, rule: str) -> Iterable[Fact]:
 
 
 def observed(run_id: str, rows: Iterable[Observation]) -> Iterable[Fact]:
-    """What was seen of the run; where we had asked, that too. A poll that brought no answer is only counted."""
+    """Yield the run's observations, and the polls before them. A poll that brought no answer is only counted."""
     for row in rows:
         if row.effect == PARTIAL:
-            yield Fact(row.at, "run.windows", f"{run_id}/windows/{row.n}", run_id, _heard(row))
+            yield Fact(row.at, "run.windows", f"{run_id}/windows/{row.n}", run_id, _windows(row))
             continue
-        asked = _asked(row)
-        if asked is not None:
-            yield Fact(row.at, asked, f"{run_id}/asked/{row.n}", run_id, {"http_status": row.http_status})
-        told = {
+        kind = _request_kind(row)
+        if kind is not None:
+            yield Fact(row.at, kind, f"{run_id}/asked/{row.n}", run_id, {"http_status": row.http_status})
+        data = {
             "via": row.via,
             "effect": row.effect,
-            **_said(row),
+            **_meaning(row),
             "callback_id": row.callback_id,
         }
-        yield Fact(row.at, "run.observed", f"{run_id}/observed/{row.n}", run_id, told)
+        yield Fact(row.at, "run.observed", f"{run_id}/observed/{row.n}", run_id, data)
 
 
 def _begun(run: Run, rule: str) -> Fact:
-    """Queued; a run behind a cascade's first is reserved, and when its turn came is seen by its submission."""
+    """Return the beginning: queued, or reserved behind a cascade's first, whose turn its submission will show."""
     kind = "run.reserved" if rule == Rule.CASCADE.value and run.position > 0 else "run.queued"
     return Fact(run.created_at, kind, f"{run.id}/begun", run.id, {"round": run.round})
 
 
 def _shared(run: Run) -> Iterable[Fact]:
-    """That another run asked, or had asked, the same."""
+    """Yield that another run asked, or had asked, the same."""
     refs: dict[str, str] = json.loads(run.refs_json)
     if run.followed_at is not None:
-        told = {"leader": refs.get("followed_run_id") or run.follows_run_id}
-        yield Fact(run.followed_at, "run.following", f"{run.id}/following", run.id, told)
+        data = {"leader": refs.get("followed_run_id") or run.follows_run_id}
+        yield Fact(run.followed_at, "run.following", f"{run.id}/following", run.id, data)
     if run.via == Via.REUSE.value and run.ended_at is not None:
-        told = {"from_run_id": refs.get("reused_run_id")}
-        yield Fact(run.ended_at, "run.reused", f"{run.id}/reused", run.id, told)
+        data = {"from_run_id": refs.get("reused_run_id")}
+        yield Fact(run.ended_at, "run.reused", f"{run.id}/reused", run.id, data)
 
 
-def _asked(row: Observation) -> str | None:
+def _request_kind(row: Observation) -> str | None:
     if row.effect == REREAD:
         return None
     if row.via == Via.POLL.value:
@@ -75,20 +75,20 @@ def _asked(row: Observation) -> str | None:
     return "run.confirmed" if row.via == Via.CALLBACK.value and row.callback_id is None else None
 
 
-def _heard(row: Observation) -> dict[str, Any]:
-    """What a part of an answer says of the stretches of audio that the vendor has heard by then, as a result has it."""
-    said = Reading.model_validate_json(row.reading) if row.reading else None
-    return {"segments": [segment.model_dump(mode="json") for segment in said.segments] if said else []}
+def _windows(row: Observation) -> dict[str, Any]:
+    """Return a partial answer's windows of audio that the vendor has analysed by then, as a result has them."""
+    reading = Reading.model_validate_json(row.reading) if row.reading else None
+    return {"segments": [segment.model_dump(mode="json") for segment in reading.segments] if reading else []}
 
 
-def _said(row: Observation) -> dict[str, Any]:
-    """What it meant. A word for a state that no document has counts as still running, and is told with its reason."""
-    said: dict[str, Any] = json.loads(row.reading) if row.reading else {}
-    word = unknown_status(said.get("extras", {}))
+def _meaning(row: Observation) -> dict[str, Any]:
+    """Return what it meant. A state that no document names counts as still running, and is shown with its reason."""
+    reading: dict[str, Any] = json.loads(row.reading) if row.reading else {}
+    word = unknown_status(reading.get("extras", {}))
     code, text = (None, None) if word is None else (ReasonCode.SCHEMA_MISMATCH.value, UNKNOWN_STATUS)
     return {
-        **{name: said.get(name) for name in ("status", "verdict", "verdict_raw")},
-        "reason_code": row.refusal or said.get("reason_code") or code,
-        "reason_text": row.reason_text or said.get("reason_text") or text,
+        **{name: reading.get(name) for name in ("status", "verdict", "verdict_raw")},
+        "reason_code": row.refusal or reading.get("reason_code") or code,
+        "reason_text": row.reason_text or reading.get("reason_text") or text,
         "unknown_status": word,
     }

@@ -18,11 +18,11 @@ _IN_FLIGHT = "in_flight"
 
 
 def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
-    """Each try, at the moment it left; the last one also while it is in flight, as another fact than its outcome."""
+    """Yield each try, at the moment it left; the last one also while it is in flight, as a fact beside its outcome."""
     doubtful = False  # an earlier submission may have been taken
     for number, row in enumerate(tries, 1):
         submits = row.via == SubmissionStep.SUBMIT.value
-        told = {
+        data = {
             "try": number,
             "step": row.via,
             "outcome": row.outcome,
@@ -36,14 +36,14 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
             "recorded_at": rfc3339(row.at),
             "possible_duplicate_charge": doubtful and row.outcome in _TAKEN,
         }
-        yield Fact(row.left_at or row.at, "run.submitted", f"{run.id}/submitted/{row.n}", run.id, told)
+        yield Fact(row.left_at or row.at, "run.submitted", f"{run.id}/submitted/{row.n}", run.id, data)
         doubtful |= submits and row.outcome == SubmissionOutcome.UNKNOWN.value
-    if _left_untold(run, tries):
-        yield _untold(run, len(tries) + 1)
+    if _is_unrecorded(run, tries):
+        yield _unrecorded(run, len(tries) + 1)
 
 
 def at_vendor(run: Run, tries: Sequence[Observation]) -> Iterable[Span]:
-    """When the vendor had something of this run's: each request until its answer, and the work until it ended.
+    """Yield when the vendor had work of this run: each request until its answer, and the work until it ended.
 
     What was accepted, or may have been, is there until the run's answer or end. What was not sent never was. The work
     for a run that this one followed was for this one too.
@@ -56,22 +56,22 @@ def at_vendor(run: Run, tries: Sequence[Observation]) -> Iterable[Span]:
         if row.left_at is not None and row.outcome != SubmissionOutcome.NOT_SENT.value:
             stays = row.via == SubmissionStep.SUBMIT.value and row.outcome in _STAYS
             yield row.left_at, until if stays else row.at
-    if run.submit_started_at is not None and _left_untold(run, tries):
+    if run.submit_started_at is not None and _is_unrecorded(run, tries):
         yield run.submit_started_at, until
 
 
-def _left_untold(run: Run, tries: Sequence[Observation]) -> bool:
-    """Whether the latest submission has no row: it is in flight, or the run ended while it was."""
+def _is_unrecorded(run: Run, tries: Sequence[Observation]) -> bool:
+    """Return True if the latest submission has no row: it is in flight, or the run ended while it was."""
     known = {row.left_at for row in tries if row.via == SubmissionStep.SUBMIT.value}
     return run.submit_started_at is not None and run.submit_started_at not in known
 
 
-def _untold(run: Run, number: int) -> Fact:
-    """What is known of a submission in flight, or of one whose answer nobody waited for any more."""
+def _unrecorded(run: Run, number: int) -> Fact:
+    """Return what is known of a submission in flight, or of one whose answer came after the run's end."""
     outcome = _IN_FLIGHT
     if run.state != RunState.QUEUED.value:
         outcome = SubmissionOutcome.UNKNOWN.value if run.vendor_job_id is None else SubmissionOutcome.ACCEPTED.value
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "try": number,
         "step": SubmissionStep.SUBMIT.value,
         "outcome": outcome,
@@ -85,9 +85,9 @@ def _untold(run: Run, number: int) -> Fact:
         "recorded_at": None,
         "possible_duplicate_charge": run.resubmitted,
     }
-    # Its end is a fact of its own: who follows the stream is told both.
+    # Its end is a fact of its own: a reader of the stream gets both.
     key = f"{run.id}/submitted/{outcome}/{number}" if outcome == _IN_FLIGHT else f"{run.id}/submitted/untold"
-    return Fact(run.submit_started_at or run.created_at, "run.submitted", key, run.id, told)
+    return Fact(run.submit_started_at or run.created_at, "run.submitted", key, run.id, data)
 
 
 def _time(at: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""On whom the customer waited: the time from question to answer, cut into three without overlap. Pure."""
+"""The party that the customer waited for: the time from request to answer, in three parts without overlap. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Course:
 
 
 def waits(course: Course, now: datetime) -> dict[str, int]:
-    """`vendor_ms`, `relay_ms` and `customer_ms`: together the wait from creation until it was taken, or until now.
+    """Return `vendor_ms`, `relay_ms`, `customer_ms`: together the wait from creation until it was taken, or until now.
 
     The vendors' part is what at least one of them took; the customer's is from the final event on; ours is the rest.
     """
@@ -41,7 +41,7 @@ def waits(course: Course, now: datetime) -> dict[str, int]:
 
 
 def _covered(spans: Iterable[Span], begin: datetime, end: datetime) -> timedelta:
-    """How much of the time from `begin` to `end` lies in at least one span."""
+    """Return how much of the time from `begin` to `end` lies in at least one span."""
     total, reached = timedelta(), begin
     for start, stop in sorted((start, stop or end) for start, stop in spans):
         start, stop = max(start, reached), min(stop, end)  # noqa: PLW2901 - the part that is new

@@ -16,7 +16,7 @@ from service.runs.load.lock import lock_detection
 from service.runs.state.models import Observation, RawBody
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
-from service.timeline.seen import Seen
+from service.timeline.stream_position import StreamPosition
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said
 
@@ -86,7 +86,7 @@ async def test_a_request_that_may_have_been_taken_is_the_vendors_wait_and_a_paus
 async def test_a_reader_who_follows_is_told_each_try_once(database: Database) -> None:
     here = world(database, asc(submits=[BUSY, lost(), job("j1")], fetches=[said("ai")]))
     detection_id = here.submit("asc")
-    reader, told = Seen(), []
+    reader, told = StreamPosition(), []
     for step in (here.dispatch, here.dispatch, here.dispatch, here.poll):
         await step()
         for fact in reader.unseen(_story(here, detection_id).facts):
@@ -98,7 +98,7 @@ async def test_a_reader_who_follows_is_told_each_try_once(database: Database) ->
 
 
 async def test_a_submission_in_flight_is_told_and_its_end_as_another_fact(database: Database) -> None:
-    reader, told = Seen(), list[tuple[Any, ...]]()
+    reader, told = StreamPosition(), list[tuple[Any, ...]]()
 
     def read() -> None:
         for fact in reader.unseen(_story(here, detection_id).facts):

@@ -22,7 +22,7 @@ class ShutdownInterrupt(RelayError):  # noqa: N818 - it says what happened
 class TaskPool:
     """The requests of one kind. `closed` says that nothing new may be claimed, `is_interrupted` that none may go on.
 
-    A request is made in its caller's task, which is cancelled only while it talks.
+    A request runs in its caller's task, which is cancelled only during the request.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class TaskPool:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returned. Raises `ShutdownInterrupt` where the process ends first."""
+        """Return what `work` returned. Raise `ShutdownInterrupt` where the process ends first."""
         task = asyncio.current_task()
         if self.is_interrupted or task is None:
             work.close()
@@ -42,19 +42,19 @@ class TaskPool:
         except asyncio.CancelledError:
             if not self.is_interrupted:
                 raise
-            task.uncancel()  # only the talking ends: the task itself goes on, to write down what that means
+            task.uncancel()  # only the request ends: the task itself goes on, to record what that means
             raise ShutdownInterrupt from None
         finally:
             self._under_way.discard(task)
 
     def interrupt(self) -> None:
-        """Every request under way has ended or is about to, and no further one begins."""
+        """Cancel every request under way, and let no further one begin."""
         self.closed = self.is_interrupted = True
         for task in self._under_way:
             task.cancel()
 
     async def drain(self, tasks: set[asyncio.Task[None]], within: float) -> None:
-        """All `tasks` have ended. They had `within` seconds for their requests, and a moment to record the cut.
+        """Wait until all `tasks` have ended: `within` seconds for their requests, then a moment to record the end.
 
         `tasks` is the owner's own set: what joins it meanwhile is waited for too.
         """

@@ -1,6 +1,6 @@
 """Waking sleepers: an in-process event per topic, and NOTIFY between processes on PostgreSQL.
 
-A wake is a hint, never the truth: whoever is woken reads the database, and a sweep finds what a lost hint left.
+A wake is a hint, never the truth: a woken reader asks the database, and a sweep finds what a lost hint left.
 """
 
 import asyncio
@@ -17,49 +17,49 @@ _PAYLOAD_BYTES = 7900  # PostgreSQL refuses NOTIFY payloads of 8000 bytes
 
 
 class Wake:
-    """Topics and who waits for them. `notify` may be called from any thread; the rest from the event loop."""
+    """Topics and the events that wait for them. `notify` may be called in any thread; the rest in the event loop."""
 
     def __init__(self) -> None:
         self.sender = secrets.token_hex(4)
         self.sweep_seconds = SWEEP_SECONDS
-        """How long sleepers sleep without a wake: long where every commit is heard of."""
+        """The longest sleep without a wake: long where every commit notifies this process."""
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self) -> None:
-        """From now on, sleepers of the running event loop are woken."""
+        """Wake the sleepers of the running event loop from now on."""
         self._loop = asyncio.get_running_loop()
 
     def subscribe(self, topic: str) -> asyncio.Event:
-        """An event that is set at each wake of `topic`; the owner clears it, and unsubscribes it in the end."""
+        """Return an event that is set at each wake of `topic`; the owner clears it, and unsubscribes it in the end."""
         event = asyncio.Event()
         with self._lock:
             self._waiting[topic].add(event)
         return event
 
     def unsubscribe(self, topic: str, event: asyncio.Event) -> None:
-        """`event` is no longer set."""
+        """Set `event` no longer."""
         with self._lock:
             self._waiting[topic].discard(event)
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
     def notify(self, topics: Iterable[str]) -> None:
-        """Everybody in this process who waits for one of `topics` wakes up soon."""
+        """Wake all in this process that wait for one of `topics`."""
         with self._lock:
             events = [event for topic in topics for event in self._waiting.get(topic, ())]
         if events and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_set_all, events)
 
     def notify_all(self) -> None:
-        """Everybody who waits for anything wakes up soon."""
+        """Wake all in this process, whatever they wait for."""
         with self._lock:
             topics = list(self._waiting)
         self.notify(topics)
 
     def payloads(self, topics: Iterable[str]) -> list[str]:
-        """What to NOTIFY so that other processes `receive` `topics`: as few payloads as fit."""
+        """Return what to NOTIFY so that other processes `receive` these topics: as few payloads as fit."""
         parts: list[str] = []
         line = self.sender
         for topic in sorted(topics):
@@ -70,17 +70,17 @@ class Wake:
         return [*parts, line]
 
     def receive(self, payload: str) -> None:
-        """A NOTIFY came in; our own are old news."""
+        """Take a NOTIFY that came in; ignore our own."""
         sender, *topics = payload.split(" ")
         if sender != self.sender:
             self.notify(topics)
 
 
 class Sleeper:
-    """One that looks at the database again and again: at each wake, soon after it, and ever more rarely after that.
+    """A reader that reads the database again and again: at each wake, soon after it, and ever more rarely after that.
 
-    All sleepers of one topic look at the same moments, so that they can share a look. `often`: not all that it looks
-    for wakes it, so it goes on looking every second at least.
+    All sleepers of one topic read at the same moments, so that they can share a read. `often`: some of what it waits
+    for does not wake it, so it reads every second at least.
     """
 
     def __init__(self, wake: Wake, topic: str, *, often: bool = False) -> None:
@@ -92,11 +92,11 @@ class Sleeper:
         self._event = wake.subscribe(topic)
 
     def reset(self) -> None:
-        """What is committed from now on wakes it."""
+        """Forget past wakes: only a commit from now on wakes it."""
         self._event.clear()
 
     async def sleep(self, at_most: float) -> bool:
-        """Wait for a wake or for the next look of all: True. False if `at_most` seconds were over before.
+        """Wait for a wake or for the next common read; return False if `at_most` seconds were over before.
 
         A wake is a hint, and may be lost.
         """
@@ -114,15 +114,15 @@ class Sleeper:
 
     @property
     def every(self) -> float:
-        """How many seconds lie between two looks without a wake."""
+        """Return the seconds between two reads without a wake."""
         return min(SWEEP_SECONDS if self._often else self._pause, self._wake.sweep_seconds)
 
     def back_off(self) -> None:
-        """Note that nothing woke it: the next look is later."""
+        """Note that nothing woke it: the next read is later."""
         self._pause = min(self._pause * 2, LISTENING_SWEEP_SECONDS)
 
     def end(self) -> None:
-        """It sleeps no more."""
+        """Unsubscribe; call this when it no longer sleeps."""
         self._wake.unsubscribe(self._topic, self._event)
 
 

@@ -1,8 +1,8 @@
-"""Dealing with many owners' rows one at a time, so that one which cannot be dealt with harms no other.
+"""Many owners' rows, handled one at a time, so that one which fails harms no other.
 
-A row that fails is logged with its id, counted and left alone for a while, longer each time. It is left out of the next
-looks by the statement that finds rows: a hundred that fail do not take up the places of a look. Of very many only the
-last to fail are named there; the others are left alone all the same, and take up places.
+A row that fails is logged with its id, counted and left alone for a while, longer each time. The statement that finds
+rows leaves it out meanwhile: a hundred rows that fail do not fill the next batch. Of very many only the last to fail
+are named there; the others are left alone all the same, and take up room in a batch.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -52,7 +52,7 @@ class Alone:
     async def deal(self, find: Find, act: Callable[[str], Awaitable[object]], now: datetime) -> bool:
         """Act on each row that is found. Return True if there may be more to do at once.
 
-        So it is where one failed, and its place is another's now, or where `act` returned something that is true.
+        That is so where one failed, so that another row fits in the batch, or where `act` returned a true value.
         """
         found = await find(self.left_out(now))
         return await self.each([row_id for row_id in found if not self._rests(row_id, now)], act, now)
@@ -79,7 +79,7 @@ class Alone:
         return more
 
     def left_out(self, now: datetime) -> Collection[str]:
-        """The rows that are left alone now; of very many, the last to fail."""
+        """Return the rows that are left alone now; of very many, the last to fail."""
         resting = [row_id for row_id, rest in self._resting.items() if rest.until > now]
         return set(resting[-MOST_LEFT_OUT:])
 

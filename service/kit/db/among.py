@@ -1,4 +1,4 @@
-"""Comparing a column with many values in a statement that stays the same however many there are.
+"""A condition that compares a column with many values, in a statement that stays the same for any number of them.
 
 SQLAlchemy's `IN` with an expanding parameter is rendered anew for each number of values, and psycopg takes a statement
 with many parameters apart each time: at sixty values that took longer than all else. Here the values are one parameter,
@@ -34,7 +34,7 @@ class _Among(FunctionElement[bool]):
 
 
 def among(column: Any, parameter: str) -> FunctionElement[bool]:
-    """The condition that the column is one of the texts that are given for `parameter`."""
+    """Return the condition that the column is one of the texts that are given for `parameter`."""
     return _Among(column, bindparam(parameter, type_=Texts()))
 
 
@@ -51,7 +51,7 @@ def _on_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
 
 
 def _array(texts: Iterable[str]) -> str:
-    """An array as PostgreSQL reads it (manual, §8.15.6): each text quoted, quotes and backslashes in it escaped."""
+    """Write an array as PostgreSQL reads it (manual, §8.15.6): each text quoted, its quotes and backslashes escaped."""
     return "{" + ",".join([f'"{_escaped(text)}"' for text in texts]) + "}"
 
 

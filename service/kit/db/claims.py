@@ -1,7 +1,7 @@
-"""Claiming due rows: one statement for both databases, a lease on each row, a token to fence late writers.
+"""The claim of due rows: one statement for both databases, a lease on each row, a token to fence late writers.
 
-`due_at` doubles as the lease's end. A worker that dies simply lets it pass, and the row is due again. Whoever
-records must show the token: a slow or clock-skewed worker cannot overwrite what a later one did.
+`due_at` doubles as the lease's end. A worker that dies simply lets it pass, and the row is due again. A worker that
+records must show the token: a slow or clock-skewed one cannot overwrite what a later one did.
 """
 
 import secrets
@@ -27,11 +27,11 @@ def claim(
     limit: int,
     shares: Shares | None = None,
 ) -> Sequence[RowMapping]:
-    """At most `limit` rows that were due, each leased to us until `lease_until` under a fresh token.
+    """Claim up to `limit` rows that are due: each is leased to us until `lease_until` under a fresh token.
 
     `waiting` is literal SQL equal to the predicate of a partial index on `due_at`; literal, because with a bound
     parameter PostgreSQL's generic plan cannot use that index. `columns` are returned besides the key and token.
-    With `shares`, each account gets no more of them than its share, and the places are counted there.
+    With `shares`, each account gets no more of them than its share, and they are counted there.
     """
     if shares is not None:
         chosen = list(_shared(session, table, waiting, now, shares, limit))
@@ -60,7 +60,7 @@ def _lease(until: datetime) -> dict[str, Any]:
 
 
 def _shared(session: Session, table: Table, waiting: str, now: datetime, shares: Shares, limit: int) -> Iterator[str]:
-    """The rows that may be ours, locked. Each further look leaves out the accounts that have all they may have."""
+    """Find and lock the rows that may be ours. Each further try leaves out accounts that have all they may have."""
     taken: list[str] = []
     while len(taken) < limit:
         looked_for = limit - len(taken)

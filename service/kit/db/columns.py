@@ -18,13 +18,13 @@ SQLModel.metadata.naming_convention = {
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC time. A naive one is refused: it would be read in somebody's zone."""
+    """An aware UTC time. A naive one is refused: its zone would be a guess."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What goes in: aware on PostgreSQL; on SQLite, which knows no zones, naive UTC."""
+        """Convert to what the driver takes: aware on PostgreSQL; on SQLite, which has no zones, naive UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -32,13 +32,13 @@ class UtcTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What comes out: always aware UTC."""
+        """Convert to aware UTC."""
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """`timestamptz` on PostgreSQL, text on SQLite."""
+        """Return `timestamptz` on PostgreSQL, text on SQLite."""
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
 
@@ -47,5 +47,5 @@ Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """The Core table behind a model, for statements that move many rows."""
+    """Return the Core table behind a model, for statements that move many rows."""
     return SQLModel.metadata.tables[str(model.__tablename__)]

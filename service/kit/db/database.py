@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def normalise_url(url: str) -> URL:
-    """The address SQLAlchemy wants: `postgres://` as Heroku writes it becomes psycopg's, options kept."""
+    """Return the URL that SQLAlchemy needs: `postgres://`, as Heroku writes it, becomes psycopg's; options are kept."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -66,7 +66,7 @@ class Database:
         self.is_sqlite = self.url.drivername == "sqlite"
         self.patience = (patience or Patience()).of(self.url)
         self.most_connections = connections
-        """How many connections this process opens at once, at most: one a thread."""
+        """The most connections that this process opens at once: one a thread."""
         self.engine = _engine(self.url, connections, self.patience)
         # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
@@ -81,9 +81,10 @@ class Database:
         self._writer = threading.Lock()
 
     async def write(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `verb(session, …)` returned, after the commit. An exception rolls everything back.
+        """Return what `verb(session, …)` returned, after the commit. An exception rolls everything back.
 
-        PostgreSQL may break it off because of others; then `verb` is called again. What it changes is the session's.
+        PostgreSQL may abort it because of other transactions; then `verb` is called again. So it must change nothing
+        but what its session holds.
         """
 
         def work() -> T:
@@ -99,7 +100,7 @@ class Database:
                     raise
 
     async def read(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `verb(session, …)` returned from one consistent look; nothing is written."""
+        """Return what `verb(session, …)` returned from one consistent snapshot; nothing is written."""
 
         def work() -> T:
             with self.reading() as session:
@@ -109,7 +110,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that commits at the end, then wakes whom `notify_on_commit` named."""
+        """Open a transaction that commits at the end, then wakes the topics that `notify_on_commit` named."""
         with self._one_writer(), self.engine.connect() as plain:
             connection = plain.execution_options(relay_writes=True)
             with Session(bind=connection, expire_on_commit=False) as session:
@@ -130,13 +131,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that is always rolled back."""
+        """Open a transaction that is always rolled back."""
         with self._readers.connect() as connection, Session(bind=connection) as session:
             yield session
         self.good_at = time.monotonic()
 
     def call(self, work: Callable[[], T], deadline: Deadline) -> Future[T]:
-        """`work` runs in a thread, its transactions end by `deadline`. May be called from any thread."""
+        """Run `work` in a thread; its transactions end by `deadline`. May be called from any thread."""
 
         def run() -> T:
             if deadline.left <= 0:
@@ -153,7 +154,7 @@ class Database:
         return future
 
     def hurry(self, seconds: float) -> None:
-        """From now on no call to PostgreSQL takes longer than this; for a process that ends."""
+        """Limit every call to PostgreSQL to this many seconds from now on; for a process that ends."""
         if self.is_sqlite:
             return
         self._most_seconds = min(self._most_seconds, seconds)
@@ -161,7 +162,7 @@ class Database:
             deadline.hurry(seconds)
 
     def close(self) -> None:
-        """What was under way has finished, or was given up after a moment; every connection is closed."""
+        """Wait a moment for what is under way, give up the rest, and close every connection."""
         self._threads.shutdown(wait=False)
         self.hurry(_CLOSING_SECONDS)
         wait(list(self._calls), None if self.is_sqlite else _CLOSING_SECONDS + _STUCK_SECONDS)
@@ -169,7 +170,7 @@ class Database:
         self.engine.dispose()
 
     async def _called(self, work: Callable[[], T], deadline: Deadline) -> T:
-        """What `work` returned in a thread. A thread that hangs all the same is left behind."""
+        """Return what `work` returned in a thread. A thread that hangs all the same is left behind."""
         future = asyncio.wrap_future(self.call(work, deadline))
         if deadline.at == FOREVER:
             return await future
@@ -205,7 +206,7 @@ def _engine(url: URL, connections: int, patience: Patience) -> Engine:
 
 
 def _sqlite_engine(url: URL, connections: int) -> Engine:
-    """SQLite: durable, with foreign keys, and writers that take their lock at once."""
+    """Make an engine for SQLite: durable, with foreign keys, and writers that take their lock at once."""
     engine = create_engine(
         url,
         connect_args={"timeout": 30, "check_same_thread": False},
@@ -231,12 +232,12 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
 
 
 def notify_on_commit(session: Session, *topics: str) -> None:
-    """When this transaction has committed, those who wait for `topics` wake, here and in other processes."""
+    """Wake those who wait for `topics` once this transaction has committed, here and in other processes."""
     session.info.setdefault(_TOPICS, set()).update(topics)
 
 
 def after_commit(session: Session, follow_up: Callable[[], None]) -> None:
-    """`follow_up()` is called once this transaction has committed, in the database's thread.
+    """Call `follow_up()` once this transaction has committed, in the database's thread.
 
     What it raises is logged and goes no further: the write has succeeded, and must not look failed and be repeated.
     """
@@ -244,13 +245,13 @@ def after_commit(session: Session, follow_up: Callable[[], None]) -> None:
 
 
 def advisory_lock(session: Session, key: str) -> None:
-    """Until this transaction ends, no other one passes the same `key`. On SQLite writers are alone anyway."""
+    """Lock `key` until this transaction ends; wait for it. On SQLite there is one writer at a time anyway."""
     if session.connection().dialect.name == "postgresql":
         session.connection().execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
 def try_advisory_lock(session: Session, key: str) -> bool:
-    """Whether no other transaction passes the same `key` until this one ends; false: another one has it now."""
+    """Lock `key` until this transaction ends, without waiting. Return False if another transaction has it now."""
     if session.connection().dialect.name != "postgresql":
         return True
     held = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -258,7 +259,7 @@ def try_advisory_lock(session: Session, key: str) -> bool:
 
 
 def insert_ignoring_conflicts(connection: Connection, table: Table) -> Insert:
-    """An INSERT that leaves rows that are there already as they are; `RETURNING` names only the new."""
+    """Return an INSERT that leaves rows that are there already as they are; its `RETURNING` names only the new."""
     return insert_ignoring_conflicts_on(connection.dialect.name, table)
 
 

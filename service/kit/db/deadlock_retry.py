@@ -1,8 +1,8 @@
-"""Doing a transaction again that PostgreSQL broke off because others were in its way.
+"""The retry of a transaction that PostgreSQL aborted because of other transactions.
 
-Of transactions that wait for one another in a circle PostgreSQL ends one, and expects it to be begun again (manual
-§13.3.4, §13.5). Rows are locked in one order so that it hardly happens; where it does, nothing must be lost by it:
-what a vendor answered a submission, say, comes only once.
+In a deadlock PostgreSQL aborts one of the transactions, and expects it to be begun again (manual §13.3.4, §13.5). Rows
+are locked in one order so that it hardly happens; where it does, nothing may be lost: a vendor's answer to a
+submission, for example, comes only once.
 """
 
 import time
@@ -29,10 +29,10 @@ log = structlog.get_logger()
 
 
 def retry_deadlocks(transaction: Callable[[], T]) -> T:
-    """What `transaction()` returned, if need be at a later try. Any other error, or that of the last try, is raised.
+    """Return what `transaction()` returned, if need be at a later try. Raise any other error, or that of the last try.
 
-    Waits a little between tries: for threads, not for the event loop. Where a try had to wait long for a lock its error
-    is raised: the thread is others' then, and the caller may begin again behind them.
+    It sleeps a little between tries, so call it in a thread, not in the event loop. Where a try waited long for a lock
+    its error is raised: the thread is free for others then, and the caller may begin again behind them.
     """
     for tries in range(1, _TRIES):
         begun = time.monotonic()

@@ -37,7 +37,7 @@ class Overfull(RelayError):  # noqa: N818 - it says what is the matter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting(Generic[Row, Answer]):
-    """A row, its size, and whom to tell."""
+    """A row, its size, and the future that its caller awaits."""
 
     row: Row
     size: int
@@ -102,7 +102,7 @@ class GroupCommit(Generic[Row, Answer]):
         return bool(self._gathered)
 
     async def drain(self) -> None:
-        """Everything added so far is committed or has failed."""
+        """Wait until everything added so far is committed or has failed."""
         while self._writer is not None and not self._writer.done():
             await asyncio.wait({self._writer})
 
@@ -132,9 +132,9 @@ class GroupCommit(Generic[Row, Answer]):
                     self._forget(each)
 
     async def _write_one_by_one(self, batch: list[_Waiting[Row, Answer]], failure: Exception) -> None:
-        """Each row gets its own try, until the database itself fails: that is then every further row's failure.
+        """Try each row alone, until the database itself fails: that is then every further row's failure.
 
-        A row whose caller has gone gets none, for the others wait meanwhile.
+        A row whose caller has gone is left out, for the others wait meanwhile.
         """
         for each in batch:
             if each.future.done():
@@ -162,7 +162,7 @@ class GroupCommit(Generic[Row, Answer]):
         self._rows, self._bytes = self._rows - 1, self._bytes - waiting.size
 
     def _flush_all(self, session: Session, rows: Sequence[Row]) -> Sequence[Answer]:
-        """An answer a row, or nothing is written: somebody left without one would wait for ever."""
+        """Return one answer for each row, or write nothing: a caller left without one would wait for ever."""
         answers = self._flush(session, rows)
         if len(answers) != len(rows):
             raise ValueError(f"{len(answers)} answers for {len(rows)} rows")

@@ -1,4 +1,4 @@
-"""How long PostgreSQL is waited for: a limit for each step. What holds them is in `postgres`."""
+"""The time limits of PostgreSQL: one for each step. `postgres` enforces them."""
 
 import re
 import time
@@ -29,7 +29,7 @@ class Patience:
     idle: float = 60.0  # in a transaction
 
     def of(self, url: URL) -> "Patience":
-        """The same with what `url` says of statements: our own limit must not come before the server's."""
+        """Return the same with the statement limit of `url`: our own limit must not come before the server's."""
         found = _IN_OPTIONS.findall(_text(url.query.get("options", "")))
         if not found:
             return self
@@ -38,11 +38,11 @@ class Patience:
 
     @property
     def answer(self) -> float:
-        """How long a call may take from the outside: waiting for its turn, and all its statements."""
+        """Return the most seconds a call may take: waiting for its turn, and all its statements."""
         return max(self.statement * _MARGIN, _LEAST_SECONDS) if self.statement else FOREVER
 
     def server_limits(self) -> dict[str, str]:
-        """The server's settings and their values."""
+        """Return the server's settings and their values."""
         limits = {
             "statement_timeout": self.statement,
             "lock_timeout": self.lock,
@@ -51,7 +51,7 @@ class Patience:
         return {name: str(round(seconds * 1000)) for name, seconds in limits.items() if seconds}
 
     def parameters(self, url: URL, *, options: bool = True) -> dict[str, Any]:
-        """What libpq is told beside what `url` says. `options` false: for a pooler that refuses the server's limits."""
+        """Return libpq's parameters beside those of `url`; without `options` for a pooler that refuses limits."""
         ours: dict[str, Any] = {}
         if self.connect:
             ours["connect_timeout"] = max(1, round(self.connect))
@@ -77,12 +77,12 @@ class Deadline:
         self.at = time.monotonic() + seconds
 
     def hurry(self, seconds: float) -> None:
-        """It must be over `seconds` from now, if it had longer."""
+        """Bring the deadline forward to `seconds` from now, if it is later."""
         self.at = min(self.at, time.monotonic() + seconds)
 
     @property
     def left(self) -> float:
-        """The seconds that are left."""
+        """Return the seconds that are left."""
         return self.at - time.monotonic()
 
 
@@ -91,7 +91,7 @@ _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def within(deadline: Deadline) -> Iterator[None]:
-    """Inside, in this thread, no connection waits for longer than until `deadline`."""
+    """Let no connection of this thread wait longer than until `deadline`, inside."""
     token = _deadline.set(deadline)
     try:
         yield
@@ -105,7 +105,7 @@ def current_deadline() -> Deadline | None:
 
 
 def time_left() -> float:
-    """The seconds the call of this thread has left."""
+    """Return how many seconds the call of this thread has left."""
     deadline = _deadline.get()
     return FOREVER if deadline is None else deadline.left
 

@@ -1,8 +1,8 @@
-"""How PostgreSQL is spoken to, with its limits held at both ends of the line. Where SQLite is used, nothing loads this.
+"""The PostgreSQL engine, with limits enforced at both ends. Where SQLite is used, nothing loads this.
 
-The server ends what takes too long there. But a line can go dead without closing: a proxy may still acknowledge what
-it no longer forwards, and then neither the server's limits nor TCP's are noticed here. So each wait for an answer has
-a limit of ours as well, after which the connection is given up.
+The server ends what takes too long there. But a connection can go dead without closing: a proxy may still acknowledge
+what it no longer forwards, and then neither the server's limits nor TCP's are noticed here. So each wait for an answer
+has a limit of ours as well, after which the connection is given up.
 """
 
 import time
@@ -20,7 +20,7 @@ from service.kit.db.patience import FOREVER, Patience, current_deadline, time_le
 
 RV = TypeVar("RV")
 
-_SPARE = 2  # for who opens a transaction outside the threads
+_SPARE = 2  # for transactions outside the threads
 _LEAST_CONNECT_SECONDS = 2  # libpq takes less for this much
 _REFUSED = "unsupported startup parameter"  # as PgBouncer says it, and Neon of single ones
 
@@ -35,7 +35,7 @@ class Connection(psycopg.Connection[Any]):
     answer_within = FOREVER
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """See psycopg. Raises `TooLate`, and is closed then."""
+        """Wait as psycopg does. Raise `TooLate`, and close the connection, where the time is up."""
         try:
             return super().wait(_watched(gen, self.answer_within), interval, timeout)
         except TooLate:
@@ -49,7 +49,7 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
     answer_within = FOREVER
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
-        """See psycopg. Raises `TooLate`, and is closed then."""
+        """Wait as psycopg does. Raise `TooLate`, and close the connection, where the time is up."""
         try:
             limit = self.answer_within if timeout is None else FOREVER
             return await super().wait(_watched(gen, limit), interval, timeout)
@@ -59,17 +59,17 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
 
 
 @asynccontextmanager
-async def line_to(url: URL, patience: Patience) -> AsyncIterator[AsyncConnection]:
-    """A connection outside any pool, for LISTEN and NOTIFY; each answer must come as fast as a connection does."""
-    told = patience.parameters(url, options=False)
+async def connection_to(url: URL, patience: Patience) -> AsyncIterator[AsyncConnection]:
+    """Open a connection outside any pool, for LISTEN and NOTIFY; each answer has as much time as connecting has."""
+    parameters = patience.parameters(url, options=False)
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    async with await AsyncConnection.connect(address, autocommit=True, **told) as connection:
+    async with await AsyncConnection.connect(address, autocommit=True, **parameters) as connection:
         connection.answer_within = patience.connect or FOREVER
         yield connection
 
 
 def _watched(gen: PQGen[RV], seconds: float) -> Generator[Any, Any, RV]:
-    """`gen`, broken off when `seconds` have passed, or the call's deadline. psycopg looks ten times a second."""
+    """Run `gen`; raise `TooLate` once `seconds` or the call's deadline have passed. psycopg asks ten times a second."""
     until, deadline = time.monotonic() + seconds, current_deadline()
     try:
         state = next(gen)
@@ -85,7 +85,7 @@ def _watched(gen: PQGen[RV], seconds: float) -> Generator[Any, Any, RV]:
 
 
 def postgres_engine(url: URL, connections: int, patience: Patience) -> Engine:
-    """PostgreSQL, waited for as long as `patience` says. One that rests in the pool is tried before it is used."""
+    """Make an engine for PostgreSQL with the limits of `patience`. A pooled connection is tested before it is used."""
     engine = create_engine(
         url,
         # Server-side prepared statements break behind a transaction-mode pooler, and buy little here.
@@ -122,7 +122,7 @@ def postgres_engine(url: URL, connections: int, patience: Patience) -> Engine:
 
 
 def _connect_with(engine: Engine, url: URL, patience: Patience, refused: set[str]) -> None:
-    """`engine` connects with the limits. Where a pooler refuses `options`, `refused` says so from then on."""
+    """Let `engine` connect with the limits. Where a pooler refuses `options`, `refused` says so from then on."""
 
     def opened(parameters: dict[str, Any]) -> Connection:
         ours = patience.parameters(url, options=not refused)

@@ -1,4 +1,4 @@
-"""What PostgreSQL says of itself: how many connections it leaves to us, and what time it has."""
+"""Facts of the PostgreSQL server: the connections that it allows us, and its clock."""
 
 from datetime import datetime
 
@@ -10,15 +10,15 @@ from service.kit.clock import Clock
 from service.kit.db.database import Database
 
 MOST_SKEW_SECONDS = 5.0
-"""How far this process's clock may be from the database's. Beyond this a process claims nothing: what it took would
-look free to others too early, and be done twice."""
+"""The most that this process's clock may differ from the database's. Beyond it a process claims nothing: its rows
+would look free to others too early, and be processed twice."""
 _SPARE = 3  # for a migration, and for people with psql
 
 log = structlog.get_logger()
 
 
 def connections_allowed(session: Session) -> int:
-    """What the server leaves to this role in this database."""
+    """Return how many connections the server allows this role in this database."""
     limits = [int(_setting(session, "max_connections")) - int(_setting(session, "superuser_reserved_connections"))]
     for statement in (
         "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user",
@@ -30,7 +30,7 @@ def connections_allowed(session: Session) -> int:
 
 
 def connections_taken(session: Session) -> int:
-    """How many connections of this role there are, this one among them."""
+    """Return how many connections of this role there are, this one among them."""
     mine = "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user"
     return int(session.connection().execute(text(mine)).scalar_one())
 
@@ -41,13 +41,13 @@ async def log_connections(database: Database, processes: int) -> None:
         return
     allowed, taken = await database.read(lambda session: (connections_allowed(session), connections_taken(session)))
     needed = processes * (database.most_connections + 1)  # one more to listen
-    said = {"needed": needed, "taken": taken, "allowed": allowed}
+    counts = {"needed": needed, "taken": taken, "allowed": allowed}
     if needed + taken + _SPARE > allowed:
         log.warning(
-            "database.connections", **said, advice="lower DATABASE_CONNECTIONS or WEB_CONCURRENCY, or a larger plan"
+            "database.connections", **counts, advice="lower DATABASE_CONNECTIONS or WEB_CONCURRENCY, or a larger plan"
         )
     else:
-        log.info("database.connections", **said)
+        log.info("database.connections", **counts)
 
 
 def _setting(session: Session, name: str) -> str:

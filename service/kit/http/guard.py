@@ -75,7 +75,7 @@ class GuardPolicy:
 
 
 def refusal(address: str | Address, policy: GuardPolicy) -> str | None:
-    """Why `address` may not be dialled, or `None` if it may. Never raises.
+    """Return why `address` may not be dialled; `None` if it may. Never raises.
 
     Text has to be one address in its strict form. A zone id is refused even where `policy.allow` fits: it names
     an interface of this machine. An IPv4 row of `allow` opens neither the mapped nor the translated form.

@@ -1,4 +1,4 @@
-"""Requests to addresses that strangers chose: which URL is sane, and a session that dials vetted addresses only.
+"""Requests to addresses that customers chose: which URL is sane, and a session that dials vetted addresses only.
 
 The verdict on an address lives in `guard`. A literal address is judged twice, in the URL and when dialled; a
 name only when dialled. yarl reads the URL here because yarl reads it for aiohttp: one parser, the one that dials.
@@ -47,7 +47,7 @@ class Blocked(OSError):  # noqa: N818 - the class of an attempt is "blocked"
     """The guard did not dial `address`. Both attributes are the operator's to read: they tell of inner networks.
 
     The text is always the same. When all addresses of a name fail, aiohttp merges errors of differing text into
-    a plain `OSError`, and nobody could tell any more that it was the guard.
+    a plain `OSError`, and the guard's refusal could no longer be recognised.
     """
 
     def __init__(self, address: str, reason: str) -> None:
@@ -67,7 +67,7 @@ class CheckedUrl:
 
 
 def check_url(url: str, policy: GuardPolicy) -> CheckedUrl:
-    """`url` as the dialler reads it. Raises `RefusedUrl` if its shape or its literal address is refused."""
+    """Read `url` as the dialler does. Raise `RefusedUrl` if its shape or its literal address is refused."""
     parsed = _parsed(url)
     if parsed.scheme not in ("http", "https"):
         raise RefusedUrl("must begin with https:// or http://")
@@ -82,14 +82,14 @@ def check_url(url: str, policy: GuardPolicy) -> CheckedUrl:
 
 
 def blocked_by(error: BaseException | None) -> Blocked | RefusedUrl | None:
-    """The guard's refusal that ended a request in `error`, however aiohttp wrapped it, or `None`."""
+    """Return the guard's refusal that ended a request in `error`, however aiohttp wrapped it; else `None`."""
     while error is not None and not isinstance(error, Blocked | RefusedUrl):
         error = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
     return error
 
 
 def was_blocked(error: BaseException) -> bool:
-    """Whether the guard is what stopped a request that ended in `error`."""
+    """Return True if it was the guard that stopped a request that ended in `error`."""
     return blocked_by(error) is not None
 
 
@@ -103,14 +103,14 @@ def guarded_session(
     resolver: AbstractResolver | None = None,
     watch_redirects: bool = True,
 ) -> aiohttp.ClientSession:
-    """A session that dials only what `policy` allows. Needs a running loop; the caller closes it.
+    """Make a session that dials only what `policy` allows. Needs a running loop; the caller closes it.
 
     Each URL is checked before it is used, each resolved and each dialled address is judged. A refusal raises
-    `RefusedUrl`, or an `aiohttp.ClientConnectorError`; `was_blocked` knows both. Bodies stay as they were
+    `RefusedUrl`, or an `aiohttp.ClientConnectorError`; `was_blocked` recognises both. Bodies stay as they were
     sent: nothing is decompressed, so a cap on bytes read is a cap on memory. No cookies, no proxy or netrc
     from the environment. Pass `allow_redirects=False`: a redirect that aiohttp would follow raises `RefusedUrl`.
-    `watch_redirects=False` saves the fifth of a request that this costs, for the caller that has one place to pass it.
-    Names are looked up by `resolver`; without one, apart from all other look-ups of this process (`names`).
+    `watch_redirects=False` saves the fifth of a request that this costs, for a caller that always passes it.
+    `resolver` looks names up; without one, a fresh `NameResolver` does, apart from all other look-ups of this process.
     """
     connector = ReportingConnector(
         resolver=GuardedResolver(policy, resolver or NameResolver()),
@@ -134,7 +134,7 @@ def guarded_session(
 
 
 async def read_at_most(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """The first `max_bytes` of the body, or all of it if it is shorter. Reads no more than a buffer beyond."""
+    """Return the first `max_bytes` of the body, or all of it if it is shorter. Reads no more than a buffer beyond."""
     body = bytearray()
     while len(body) < max_bytes and (chunk := await response.content.read(max_bytes - len(body))):
         body += chunk
@@ -151,7 +151,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All addresses of `host`. Raises `Blocked`, or another `OSError` if there are none."""
+        """Return all addresses of `host`. Raise `Blocked`, or another `OSError` if there are none."""
         report(LOOKING_UP)
         try:
             found = await self._inner.resolve(host, port, family)
@@ -165,12 +165,12 @@ class GuardedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """The inner resolver is closed."""
+        """Close the inner resolver."""
         await self._inner.close()
 
 
 def vetted_socket(info: aiohttp.AddrInfoType, policy: GuardPolicy) -> socket.socket:
-    """A fresh socket for the address about to be dialled. Raises `Blocked`. aiohttp asks for each one it dials."""
+    """Make a socket for the address about to be dialled, or raise `Blocked`. aiohttp calls this for each address."""
     family, kind, protocol, _, dialled = info
     _vet(dialled[0], policy)
     if family == socket.AF_INET6 and dialled[3]:
@@ -227,7 +227,7 @@ def _parsed(url: str) -> URL:
 
 
 def _vetted_literal(host: str, policy: GuardPolicy) -> Address | None:
-    """The address that `host` spells, or `None` for a sane name."""
+    """Return the address that `host` spells; `None` for a sane name."""
     if ":" in host:
         address: Address = _ipv6(host)
     elif _ENDS_IN_NUMBER.fullmatch(host.rstrip(".")):
@@ -235,7 +235,7 @@ def _vetted_literal(host: str, policy: GuardPolicy) -> Address | None:
     elif len(host.rstrip(".")) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(host):
         return None
     else:
-        raise RefusedUrl("has a host that is no DNS name")
+        raise RefusedUrl("has a host that is not a DNS name")
     if reason := refusal(address, policy):
         raise RefusedUrl(f"has a host that is refused: {reason}")
     # aiohttp dials only the plain spelling, so any other would fail later and less clearly.
@@ -250,12 +250,12 @@ def _ipv6(host: str) -> IPv6Address:
     try:
         return IPv6Address(host)
     except ValueError as error:
-        raise RefusedUrl("has a host that is no IPv6 address") from error
+        raise RefusedUrl("has a host that is not an IPv6 address") from error
 
 
 def _ipv4(host: str) -> IPv4Address:
-    """The address the operating system reads in `host`: also 2130706433, 0x7f000001, 127.1 and 0177.0.0.1."""
+    """Return the address the operating system reads in `host`: also 2130706433, 0x7f000001, 127.1 and 0177.0.0.1."""
     try:
         return IPv4Address(socket.inet_aton(host.rstrip(".")))
     except (OSError, ValueError) as error:
-        raise RefusedUrl("has a host that ends in a number and is no IPv4 address") from error
+        raise RefusedUrl("has a host that ends in a number and is not an IPv4 address") from error

@@ -1,4 +1,4 @@
-"""Answers whose head counts by itself: it is neither lost to what follows it nor delayed by it.
+"""Answers whose head is read first: it is neither lost to what follows it nor delayed by it.
 
 aiohttp hands bytes to its parser as they come. Where a broken body comes in one piece with the head, the parser
 raises, and the head it has just read is lost.
@@ -15,7 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 
 # An empty line ends a head. It may be the first line of a piece: what came before may have ended in a line's end.
 _EMPTY_LINE = re.compile(rb"(?:\A|(?<=\n))\r?\n")
-_MOST_PIECES = 16  # a few interim heads may come first; a flood of empty lines is no reason to go on cutting
+_MOST_PIECES = 16  # a few interim heads may come first; a flood of empty lines must not split without end
 _SWITCHING_PROTOCOLS = 101
 
 
@@ -53,7 +53,7 @@ class HeadFirst(ResponseHandler):
 
 
 def _pieces(data: bytes) -> Iterable[bytes]:
-    """Cut `data` behind each empty line."""
+    """Split `data` behind each empty line."""
     if data.find(b"\n\r\n") == len(data) - 3 and b"\n\n" not in data and not data.startswith((b"\r\n", b"\n")):
         return (data,)  # a head and no more, as most come
     return _cut(data)
@@ -94,7 +94,7 @@ async def start_of_body(response: aiohttp.ClientResponse, max_bytes: int, patien
 
 def _left_behind(content: aiohttp.StreamReader) -> bytes:
     """Return the bytes that had come when the body broke. aiohttp gives an error first, and then none of them."""
-    content._exception = None  # noqa: SLF001 - there is no other way to them
+    content._exception = None  # noqa: SLF001 - they cannot be reached otherwise
     try:
         return content.read_nowait()
     except Exception:  # noqa: BLE001

@@ -18,14 +18,14 @@ class FileForm:
         self._tail = f"\r\n--{self._boundary}--\r\n".encode()
 
     def headers(self, length: int) -> dict[str, str]:
-        """The request's content headers, for a file of `length` bytes."""
+        """Return the request's content headers, for a file of `length` bytes."""
         return {
             "content-type": f"multipart/form-data; boundary={self._boundary}",
             "content-length": str(len(self._head) + length + len(self._tail)),
         }
 
     async def body(self, content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """The form's bytes, the file's taken from `content` as they are asked for."""
+        """Yield the form's bytes; the file's are read from `content` as they are needed."""
         yield self._head
         async for chunk in content:
             yield chunk
@@ -33,7 +33,7 @@ class FileForm:
 
 
 def _quoted(text: str) -> str:
-    """`text` as browsers write it between quotes in a form's part (WHATWG HTML, multipart/form-data)."""
+    """Return `text` as browsers write it between quotes in a form's part (WHATWG HTML, multipart/form-data)."""
     escaped = re.sub(r'[\x00-\x1f\x7f"]', lambda match: f"%{ord(match[0]):02X}", text)
     return escaped.encode(errors="replace").decode()
 

@@ -30,7 +30,7 @@ class OneShotTransport(httpx.AsyncBaseTransport):
         self._ssl_context = ssl_context or _usual_context()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer's head, with the body still to be read. Closing the response closes the socket."""
+        """Return the answer's head, with the body still to be read. Closing the response closes the socket."""
         outgoing = _outgoing(request)
         sockets = _Sockets()
         connection = httpcore.AsyncHTTPConnection(
@@ -72,7 +72,7 @@ class _Sockets(httpcore.AsyncNetworkBackend):
         return stream
 
     async def aclose(self) -> None:
-        """Every socket opened here is closed; the first step of each close does not wait."""
+        """Close every socket opened here; the first step of each close does not wait."""
         while self._open:
             await self._open.pop().aclose()
 
@@ -111,15 +111,15 @@ def _outgoing(request: httpx.Request) -> httpcore.Request:
 
 @contextmanager
 def _httpx_errors() -> Iterator[None]:
-    """Inside, httpcore's errors come out as httpx's of the same name."""
+    """Raise httpcore's errors as httpx's of the same name, inside."""
     try:
         yield
     except ssl.SSLError as error:
         # A broken record in the middle of a connection is the one TLS error httpcore does not wrap.
         raise httpx.ReadError(str(error)) from error
     except Exception as error:
-        twin = getattr(httpx, type(error).__name__, None)
+        same_name = getattr(httpx, type(error).__name__, None)
         # h11's own error comes through where a body and its announced length differ.
-        if not type(error).__module__.startswith(("httpcore", "h11")) or twin is None:
+        if not type(error).__module__.startswith(("httpcore", "h11")) or same_name is None:
             raise
-        raise twin(str(error)) from error
+        raise same_name(str(error)) from error

@@ -1,8 +1,8 @@
-"""Looking up names that strangers chose: on threads of their own, within a deadline, and in equal shares.
+"""Look-ups of names that customers chose: on threads of their own, within a deadline, and in equal shares.
 
-The system's look-up cannot be broken off: a thread that asks a silent name server is held until the system gives up,
+The system's look-up cannot be cancelled: a thread that asks a silent name server is busy until the system gives up,
 long after our deadline. So these look-ups never use the event loop's threads, on which vendors' names are looked up,
-and an account holds at most two threads at once. Who asks is said by `on_behalf_of`, around the request.
+and an account uses at most two threads at once. `on_behalf_of`, around the request, names the account.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _Key = tuple[str, str, int]  # account, host, family
 
 
 class on_behalf_of:  # noqa: N801 - used as a function is; as a generator it costs three times as much
-    """Names that are looked up inside count against this account."""
+    """Count the names that are looked up inside against this account."""
 
     __slots__ = ("_account_id", "_token")
 
@@ -46,7 +46,7 @@ class on_behalf_of:  # noqa: N801 - used as a function is; as a generator it cos
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a look-up brought: addresses as (family, protocol, address), or why there are none."""
+    """The result of a look-up: addresses as (family, protocol, address), or the error."""
 
     addresses: tuple[tuple[int, int, str], ...] = ()
     error: Exception | None = None
@@ -54,14 +54,14 @@ class _Found:
 
 @dataclass(slots=True)
 class _Lane:
-    """The threads of one account. `users` counts the look-ups that hold a place or wait for one."""
+    """The threads of one account. `users` counts the look-ups that have a thread or wait for one."""
 
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_ACCOUNT))
     users: int = 0
 
 
 class NameResolver(AbstractResolver):
-    """A resolver for customers' names. It does not judge what it finds: the guard does."""
+    """A resolver for customers' names. The guard judges what it finds."""
 
     def __init__(self, *, seconds: float = LOOK_UP_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -92,7 +92,7 @@ class NameResolver(AbstractResolver):
         return [_result(host, port, each) for each in found.addresses]
 
     async def close(self) -> None:
-        """No look-up goes on. A thread that hangs ends by itself, or with the process."""
+        """Cancel every look-up. A thread that hangs ends by itself, or with the process."""
         tasks = [task for task, _ in self._under_way.values()]
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class NameResolver(AbstractResolver):
         return task, deadline
 
     async def _look_up(self, key: _Key, deadline: float) -> _Found:
-        """Hold the places for as long as the thread runs. To have found no place is no failure of the name's."""
+        """Look a name up once account and process have a thread free. Waiting in vain is not the name's failure."""
         account_id, host, family = key
         lane = self._lanes.setdefault(account_id, _Lane())
         lane.users += 1
@@ -139,7 +139,7 @@ def _no_answer() -> _Found:
 
 
 async def _in_a_thread(host: str, family: int) -> _Found:
-    """What the system finds. The thread is a daemon: it never keeps the process from ending."""
+    """Ask the system, in a daemon thread, which never keeps the process from ending."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[_Found] = loop.create_future()
 
@@ -165,7 +165,7 @@ def _found(host: str, family: int) -> _Found:
 
 
 def _spelled(address: tuple[object, ...]) -> str:
-    """The address as text, with its zone id if it has one: the guard refuses that."""
+    """Return the address as text, with its zone id if it has one: the guard refuses that."""
     host, *rest = address
     zone = rest[2] if len(rest) > 2 else 0  # noqa: PLR2004 - host, port, flow, zone
     return f"{host}%{zone}" if zone and "%" not in str(host) else str(host)

@@ -1,7 +1,7 @@
-"""How far a request has come on its way to an address: told while it happens to the one who waits for it.
+"""The steps of a request on its way to an address, reported to the caller as they happen.
 
-A connection is looked up, dialled and secured, and a fault in one is another fault than in the other. aiohttp's own
-tracing tells less, and costs a request more than all that is told here.
+A connection is looked up, dialled and secured, and a fault in one step is another fault than in the next. aiohttp's own
+tracing reports less, and costs a request more than all that is reported here.
 """
 
 import ssl
@@ -20,31 +20,31 @@ _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", def
 
 
 class steps_reported_to:  # noqa: N801 - used as a function is; as a generator it costs three times as much
-    """Tell a listener each step of the requests that are made inside, perhaps more than once."""
+    """Report to a listener each step of the requests that are made inside, perhaps more than once."""
 
-    __slots__ = ("_token", "_told")
+    __slots__ = ("_listener", "_token")
 
-    def __init__(self, told: Callable[[str], None]) -> None:
-        self._told = told
+    def __init__(self, listener: Callable[[str], None]) -> None:
+        self._listener = listener
 
     def __enter__(self) -> None:
-        self._token = _listener.set(self._told)
+        self._token = _listener.set(self._listener)
 
     def __exit__(self, *_: object) -> None:
         _listener.reset(self._token)
 
 
 def report(step: str) -> None:
-    """Tell the step to the one who waits, if there is one."""
+    """Report the step to the listener, if there is one."""
     if listener := _listener.get():
         listener(step)
 
 
 class ReportingConnector(aiohttp.TCPConnector):
-    """A connector that tells when a connection is made for a request, and when the request has one."""
+    """A connector that reports when a connection is made for a request, and when the request has one."""
 
     async def connect(self, *of: Any, **how: Any) -> Any:
-        """Return a connection: a new one, or one that was kept alive, of which nothing is told but that it is there."""
+        """Return a connection: a new one, or one that was kept alive, of which only `CONNECTED` is reported."""
         connection = await super().connect(*of, **how)
         report(CONNECTED)
         return connection
@@ -55,7 +55,7 @@ class ReportingConnector(aiohttp.TCPConnector):
 
 
 class _ReportingTls(ssl.SSLObject):
-    """TLS of one connection, which tells of its handshake, and of an alert that ended it later."""
+    """TLS of one connection, which reports its handshake, and an alert that ended it later."""
 
     def do_handshake(self) -> None:
         report(SECURING)
@@ -63,7 +63,7 @@ class _ReportingTls(ssl.SSLObject):
         report(SECURED)
 
     def read(self, *how: Any) -> Any:
-        """Read as always. What a writer is told meanwhile is only that the connection has closed."""
+        """Read as always. A writer would only learn that the connection has closed."""
         try:
             return super().read(*how)
         except _NO_FAULTS:
@@ -75,7 +75,7 @@ class _ReportingTls(ssl.SSLObject):
 
 @cache
 def tls_context(cafile: str | None = None) -> ssl.SSLContext:
-    """Return how connections are secured: as Python does it, for HTTP/1.1, with each handshake told."""
+    """Return how connections are secured: as Python does it, for HTTP/1.1, with each handshake reported."""
     context = ssl.create_default_context(cafile=cafile)
     context.set_alpn_protocols(["http/1.1"])
     context.sslobject_class = _ReportingTls

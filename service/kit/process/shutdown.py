@@ -1,4 +1,4 @@
-"""Whether this process is about to end: whoever answers slowly looks here, and ends its answer."""
+"""The shutdown of this process: an answer that takes long reads here that it must end."""
 
 from service.kit.concurrency.wake import Wake
 
@@ -11,6 +11,6 @@ class Shutdown:
         self.begun = False
 
     def begin(self) -> None:
-        """It has begun, and everybody who waits for something wakes up and sees it."""
+        """Begin the shutdown, and wake all that wait for something, so that they see it."""
         self.begun = True
         self._wake.notify_all()

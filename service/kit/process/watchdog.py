@@ -39,7 +39,7 @@ class Watchdog:
         self._asked: Future[None] | None = None
 
     def watch(self) -> None:
-        """Returns when it is stopped, or has called `end`."""
+        """Watch until it is stopped, or has called `end`."""
         good_at = time.monotonic()
         while not self._stopped.wait(self._seconds / _LOOKS):
             if self._asked is None or self._asked.done():
@@ -56,7 +56,7 @@ class Watchdog:
                 return
 
     def stop(self) -> None:
-        """It looks no more."""
+        """Stop watching."""
         self._stopped.set()
 
     def _ask(self) -> None:
@@ -74,7 +74,7 @@ class Watchdog:
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Return True if PostgreSQL, or the way there, has said no for a reason that passes. Silence is no answer."""
+    """Return True if PostgreSQL, or the way there, refused for a reason that passes. Silence is not a refusal."""
     import psycopg  # noqa: PLC0415 - only PostgreSQL is watched, and SQLite does without its driver
 
     from service.kit.db.postgres import TooLate  # noqa: PLC0415
@@ -87,7 +87,7 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 @contextmanager
 def watched(database: Database, seconds: float) -> Iterator[None]:
-    """Inside, this process ends at once, as it would by `kill -9`, if PostgreSQL does not answer for `seconds`."""
+    """End this process at once, as `kill -9` would, if PostgreSQL does not answer for `seconds`, inside."""
     if database.is_sqlite or not seconds:
         yield
         return

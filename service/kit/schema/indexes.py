@@ -12,7 +12,7 @@ def build_index(name: str, table: str, columns: Sequence[str], *, where: str | N
     """Build an index while others read and write the table. Do nothing if it is there and whole.
 
     On PostgreSQL what the step did before is committed by this, so it wants a step of its own. A build that was broken
-    off leaves an index that nobody uses: it is dropped first.
+    off leaves an invalid index, which no query uses: it is dropped first.
     """
     predicate = None if where is None else text(where)
     if not _on_postgres():
@@ -47,6 +47,6 @@ def _on_postgres() -> bool:
 
 
 def _wait_for_whatever_runs() -> None:
-    """Wait for older transactions without a limit: nobody waits behind such a step, and a limit would break it off."""
+    """Wait for older transactions without a limit: such a step blocks no other, and a limit would abort it."""
     op.execute("SET lock_timeout = 0")
     op.execute("SET statement_timeout = 0")

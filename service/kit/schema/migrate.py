@@ -1,4 +1,4 @@
-"""Bringing a database to the schema of this code. The steps live in `migrations/`, one file each.
+"""Migrations: they bring a database to the schema of this code. The steps live in `migrations/`, one file each.
 
 Several processes may start at once, each migrating first: one does the work, the others wait and find it done.
 """
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Courtesy:
-    """How a step waits for a table that is in use. Whoever comes later for that table waits behind it meanwhile."""
+    """The wait of a step for a table that is in use. Later transactions on that table wait behind it meanwhile."""
 
     lock_seconds: float = 3.0
     pause_seconds: float = 5.0
@@ -55,7 +55,7 @@ def downgrade(url: str, revision: str = "base") -> None:
 
 
 def current_revision(url: str) -> str | None:
-    """The revision the database has; `None` where it was never migrated. Creates no SQLite file."""
+    """Return the revision the database has; `None` where it was never migrated. Creates no SQLite file."""
     address = normalise_url(url)
     if address.drivername == "sqlite" and not _path(address).exists():
         return None
@@ -91,7 +91,7 @@ def _run(step: Callable[[Config], None], connection: Connection) -> None:
 def _step_by_step(engine: Engine, step: Callable[[Config], None], courtesy: Courtesy) -> None:
     """Run each step in a transaction of its own, which gives up a table that it cannot have soon, and tries again.
 
-    A step that waits for a table keeps everybody out who comes after it: it must not wait for long.
+    A step that waits for a table blocks every later transaction on it: it must not wait for long.
     """
 
     @event.listens_for(engine, "begin")
@@ -118,7 +118,7 @@ def _step_by_step(engine: Engine, step: Callable[[Config], None], courtesy: Cour
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """Nobody else migrates this database while inside.
+    """Let no other process migrate this database, inside.
 
     The lock is asked for again and again, and is not waited for, by a transaction that sees no moment of the database:
     an index that is built beside running transactions waits for all that do.
@@ -134,7 +134,7 @@ def _alone(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def _folder_locked(folder: Path) -> Iterator[None]:
-    """We alone migrate in `folder`, which exists.
+    """Let this process alone migrate in `folder`, inside; make the folder if it is missing.
 
     SQLite's own lock is not enough: the very first switch to WAL fails at once when two processes race for it.
     The folder is locked, and not a file of our own, so that nothing is left lying beside the database.

@@ -25,7 +25,7 @@ class SchemaUnknown(RelayError):  # noqa: N818 - it says what is the matter
 
 @cache
 def _steps() -> dict[str, str]:
-    """Each revision this code has, and the one before it: empty for the first."""
+    """Return each revision this code has, and the one before it: empty for the first."""
     found = (dict(_NAMED.findall(path.read_text(encoding="utf-8"))) for path in _STEPS.glob("*.py"))
     return {step["revision"]: step["down_revision"] for step in found}
 

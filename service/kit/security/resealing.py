@@ -29,7 +29,7 @@ class Sealed:
 
     @property
     def name(self) -> str:
-        """Table and column."""
+        """Return table and column."""
         return f"{self.model.__tablename__}.{self.column}"
 
 
@@ -44,9 +44,9 @@ class Slice:
 
 
 def reseal(session: Session, sealed: Sealed, sealer: Sealer, after: Any, limit: int) -> Slice:
-    """The next `limit` rows after the key `after` (`None`: from the start) are sealed with the newest key.
+    """Seal the next `limit` rows after the key `after` (`None`: from the start) with the newest key.
 
-    Those no key opens are left as they are, and counted as broken.
+    Values that no key opens are left as they are, and counted as broken.
     """
     table = table_of(sealed.model)
     key = table.c[sealed.key]
@@ -60,7 +60,7 @@ def reseal(session: Session, sealed: Sealed, sealer: Sealer, after: Any, limit: 
 
 
 def census(session: Session, sealed: Sealed) -> dict[str, int]:
-    """How many values each secret key has sealed, by the key's id."""
+    """Count the values that each secret key has sealed, by the key's id."""
     table = table_of(sealed.model)
     header = func.substr(table.c[sealed.column], 1, HEADER_BYTES)
     counted = select(header, func.count()).where(table.c[sealed.column].is_not(None)).group_by(header)

@@ -32,18 +32,18 @@ class Sealer:
 
     @property
     def key_ids(self) -> list[str]:
-        """The ids that sealed values carry, newest first, in hexadecimal digits. They tell nothing of the keys."""
+        """Return the ids that sealed values carry, newest first, in hexadecimal digits. They reveal no key."""
         return [key_id.hex() for key_id, _ in self._keys]
 
     def seal(self, purpose: str, owner: str, plaintext: bytes) -> bytes:
-        """`plaintext`, readable only with the same `purpose` and `owner` (a row's id)."""
+        """Seal `plaintext`: it can be read only with the same `purpose` and `owner` (a row's id)."""
         key_id, key = self._keys[0]
         header, nonce = _VERSION + key_id, secrets.token_bytes(_NONCE_BYTES)
         inside = _framed(owner) + plaintext
         return header + nonce + self._cipher(key, purpose).encrypt(nonce, inside, _bound(header, purpose, owner))
 
     def open(self, purpose: str, owner: str, sealed: bytes) -> bytes:
-        """What was sealed for this `purpose` and `owner`. Raises `SealBroken`."""
+        """Return what was sealed for this `purpose` and `owner`, or raise `SealBroken`."""
         header, nonce = sealed[:HEADER_BYTES], sealed[HEADER_BYTES : HEADER_BYTES + _NONCE_BYTES]
         if len(sealed) < _SHORTEST or not sealed.startswith(_VERSION):
             raise SealBroken("not a sealed value of a version we know")
@@ -65,7 +65,7 @@ class Sealer:
 
 
 def _framed(text: str) -> bytes:
-    """`text` with its length before it, so that two texts in a row cannot be cut elsewhere."""
+    """Return `text` with its length before it, so that two texts in a row cannot be split elsewhere."""
     encoded = text.encode()
     return len(encoded).to_bytes(4) + encoded
 
@@ -75,7 +75,7 @@ def _bound(header: bytes, purpose: str, owner: str) -> bytes:
 
 
 def _unframed(owner: str, inside: bytes) -> bytes:
-    """The plaintext, after its owner was seen inside too: GCM alone does not commit to one key and one message."""
+    """Return the plaintext, if its owner stands inside too: GCM alone does not commit to one key and one message."""
     frame = _framed(owner)
     if not inside.startswith(frame):
         raise SealBroken("sealed for another owner")
@@ -83,5 +83,5 @@ def _unframed(owner: str, inside: bytes) -> bytes:
 
 
 def key_id_of(sealed: bytes) -> str:
-    """The id of the secret key that sealed this, whether we have it or not; empty where it is no sealed value."""
+    """Return the id of the secret key that sealed this, whether we have it or not; empty if this is not sealed."""
     return sealed[len(_VERSION) : HEADER_BYTES].hex() if sealed.startswith(_VERSION) else ""

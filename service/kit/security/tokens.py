@@ -1,6 +1,6 @@
 """Signed tokens for URLs: short, expiring by the caller's clock, one signing key per purpose.
 
-Signed, not secret: whoever holds a token can read what it carries.
+Signed, not secret: the holder of a token can read its payload.
 """
 
 import re
@@ -22,7 +22,7 @@ _MOST_PURPOSES = 500  # lists have one for each account
 
 
 class BadToken(RelayError):  # noqa: N818 - it says what is the matter
-    """A token is forged, malformed or expired. The text is for our logs; strangers are not told which."""
+    """A token is forged, malformed or expired. The text is for our logs; the caller does not learn which."""
 
 
 class Tokens:
@@ -33,12 +33,12 @@ class Tokens:
         self._serializers: OrderedDict[str, URLSafeSerializer] = OrderedDict()  # the oldest first
 
     def sign(self, purpose: str, payload: Sequence[Any] | dict[str, Any], *, expires_at: datetime | None) -> str:
-        """A token that carries `payload` (JSON) until `expires_at`, rounded up to a second; `None`: for ever."""
+        """Return a token that carries `payload` (JSON) until `expires_at`, rounded up to a second; `None`: for ever."""
         until = 0 if expires_at is None else -int(-expires_at.timestamp() // 1)
         return self._serializer(purpose).dumps([until, payload])
 
     def read(self, purpose: str, token: str, *, now: datetime | None) -> Any:
-        """The payload, if we signed it for this purpose and `now` is before its end; else raises `BadToken`.
+        """Return the payload, if we signed it for this purpose and `now` is before its end; else raise `BadToken`.
 
         Without `now`, only tokens that never expire are read.
         """

@@ -1,6 +1,6 @@
-"""Logging what fails again and again: whole the first time, then counted at growing pauses, then that it is over.
+"""Logs of what fails again and again: whole the first time, then counted at growing pauses, then the recovery.
 
-An outage that fails thousands of times must not bury the log under one traceback told thousands of times.
+An outage that fails thousands of times must not bury the log under one traceback logged thousands of times.
 """
 
 import threading
@@ -31,7 +31,7 @@ class _Cause:
 
 
 class Failing:
-    """One thing that may fail. `event` names its lines, as `loop.failed`; `ids` stand in each of them."""
+    """One thing that may fail. `event` names its log events, for example `loop.failed`; `ids` are in each of them."""
 
     def __init__(
         self, event: str, *, seconds: Callable[[], float] = time.monotonic, traceback: bool = True, **ids: Any
@@ -43,30 +43,30 @@ class Failing:
         self._causes: dict[str, _Cause] = {}
         self._lock = threading.Lock()
         self.failed_at = 0.0
-        """When it last failed, by `seconds`."""
+        """The time of the last failure, by `seconds`."""
         self.fault: Fault | None = None
-        """What it last failed of, if that passes."""
+        """The last failure's fault, if it is one that passes."""
 
     @property
     def fails(self) -> bool:
-        """Return True if it failed, and was not well since."""
+        """Return True if it failed, and has not succeeded since."""
         return bool(self._causes)
 
     def failed(self, error: BaseException, **ids: Any) -> None:
-        """It failed. There is a line, if this cause is new or has not been told of for long enough."""
+        """Record a failure. Log it, if this cause is new or was last logged long enough ago."""
         self.fault = fault_of(error)
-        told = self._noted(error)
-        if told is None:
+        cause = self._count(error)
+        if cause is None:
             return
-        said = {"error": _text(error), **self._ids, **ids}
-        if told.times > 1:
-            said |= {"times": told.times, "seconds": round(self.failed_at - told.since, 1)}
+        fields = {"error": _text(error), **self._ids, **ids}
+        if cause.times > 1:
+            fields |= {"times": cause.times, "seconds": round(self.failed_at - cause.since, 1)}
         elif self._traceback:
-            said |= {"exc_info": error}
-        (log.error if self._traceback else log.warning)(self._event, **said)
+            fields |= {"exc_info": error}
+        (log.error if self._traceback else log.warning)(self._event, **fields)
 
     def well(self) -> None:
-        """It went well. There is a line, if it had failed."""
+        """Record a success. Log the recovery, if it had failed."""
         if not self._causes:
             return
         with self._lock:
@@ -77,8 +77,8 @@ class Failing:
             event = self._event.partition(".")[0] + ".recovered"
             log.warning(event, times=times, seconds=round(seconds, 1), **self._ids)
 
-    def _noted(self, error: BaseException) -> _Cause | None:
-        """What is known of this cause; `None` where there is nothing to say of it now."""
+    def _count(self, error: BaseException) -> _Cause | None:
+        """Count the failure, and return its cause if it is to be logged now."""
         name = _name(error)
         with self._lock:
             now = self.failed_at = self._seconds()
@@ -97,7 +97,7 @@ class Failing:
 
 
 def _name(error: BaseException) -> str:
-    """The same for failures that mend together: a fault that passes, or one kind of error at one place."""
+    """Return one name for failures that mend together: a fault that passes, or one kind of error at one line."""
     fault = fault_of(error)
     return fault.value if fault is not None else f"{type(error).__name__} at {_place(error.__traceback__)}"
 
@@ -111,5 +111,5 @@ def _place(trace: TracebackType | None) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The first line, for a reader who sees only this one."""
+    """Return the first line of the error's text, or its type."""
     return next(iter(str(error).splitlines()), "")[:_LONGEST_TEXT] or type(error).__name__

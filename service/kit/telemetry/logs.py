@@ -9,10 +9,10 @@ import structlog
 
 
 class _ToStandardError:
-    """Writes each line to what standard error is at that moment: who redirects it later is obeyed."""
+    """Writes each line to what standard error is at that moment: a later redirection is obeyed."""
 
     def msg(self, line: str) -> None:
-        """The line is out, whole, and flushed."""
+        """Write the line whole, and flush it."""
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
@@ -20,7 +20,7 @@ class _ToStandardError:
 
 
 def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> None:
-    """From now on `structlog` writes that way. The standard library's loggers speak from WARNING on."""
+    """Let `structlog` write that way from now on. The standard library's loggers write from WARNING on."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if kind == "json"
@@ -42,5 +42,5 @@ def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> 
 
 
 def _has_colours() -> bool:
-    """Whether a terminal reads, and its owner wants colours (https://no-color.org)."""
+    """Return True if standard error is a terminal whose owner wants colours (https://no-color.org)."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

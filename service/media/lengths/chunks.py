@@ -74,7 +74,7 @@ def _extended(number: bytes) -> float:
 
 
 def _chunks(data: Bytes, order: Literal["little", "big"]) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk's name, where it begins, and the size that it claims."""
+    """Yield each chunk's name, where it begins, and the size that it claims."""
     at = 12
     while True:
         header = data[at : at + _CHUNK_HEADER_BYTES]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from service.media.lengths.bytes import Bytes, TooManyParts
 
 Box = tuple[int, int]
-"""Where a box's content begins, and where it ends."""
+"""The begin and the end of a box's content."""
 
 _LONGEST_SAMPLE_SECONDS = 2.0  # of any codec; tables that claim more are not believed
 _MOST_ROWS = 1_000_000  # of a table, since some are unpacked at once: AAC plays for six hours by then
@@ -84,7 +84,7 @@ def _samples_there(data: Bytes, table: Box) -> int:
 
 
 def _chunks(data: Bytes, table: Box) -> Iterator[tuple[int, int]]:
-    """Each chunk's place in the file, and how many samples it holds.
+    """Yield each chunk's offset in the file, and its number of samples.
 
     Raises `ValueError` where a run holds nothing or goes back: the same chunks would come again and again.
     """
@@ -116,7 +116,7 @@ def _pairs(data: Bytes, table: Box, name: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _rows(data: Bytes, begin: int, width: int) -> range:
-    """Where each row of a table stands: version and flags, the number of rows, the rows."""
+    """Yield the offset of each row of a table: version and flags, the number of rows, the rows."""
     count = int.from_bytes(data[begin + 4 : begin + 8])
     end = begin + 8 + count * width
     if count > _MOST_ROWS or end > len(data):
@@ -147,7 +147,7 @@ def _inner(data: Bytes, box: Box, *path: bytes) -> Box | None:
 
 
 def _boxes(data: Bytes, box: Box) -> Iterator[tuple[bytes, Box]]:
-    """Each box within. One that claims to reach further than the one around it is not there as a whole: it is left."""
+    """Yield each box within. One that claims to reach further than the one around it is incomplete: it is left out."""
     at, end = box
     while at + 8 <= end:
         size, name, header = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], 8

@@ -27,7 +27,7 @@ class _Stream:
 
     @property
     def seconds(self) -> float:
-        """How long it plays. A page whose beginning is not known counts as its like."""
+        """Return how long it plays. A page whose beginning is not known counts like the others."""
         usual = median(self.counted) if self.counted else 0
         return max(0.0, sum(self.counted) + usual * self.uncounted - self.unheard) / self.rate
 

@@ -38,7 +38,7 @@ def _seconds(data: Bytes, at: int, read: ReadFrame) -> float | None:
 
 
 def _next_frame(data: Bytes, at: int, read: ReadFrame) -> int | None:
-    """Return where frames go on at `at` or behind it. What is no frame is skipped: tags, stray bytes, zeros."""
+    """Return where frames go on at `at` or behind it. All else is skipped: tags, stray bytes, zeros."""
 
     def ends(at: int) -> bool:
         return at >= len(data) or data[at : at + 3] == b"TAG"

@@ -1,7 +1,7 @@
-"""Which facts of a timeline a reader has had, in a mark small enough for the id of a server-sent event.
+"""The facts of a timeline that a reader has had, as a mark small enough for the id of a server-sent event.
 
 A fact can come to light later than one that happened after it: an attempt begins before it is on record. So the
-mark is no mere time. It holds the newest time had, and a short hash of each fact of the five minutes before it.
+mark is more than a time. It holds the newest time had, and a short hash of each fact of the five minutes before it.
 """
 
 import base64
@@ -18,8 +18,8 @@ _HASH_BYTES, _TIME_BYTES = 5, 8
 _MOST_CHARACTERS = 16_000
 
 
-class Seen:
-    """What one reader had so far."""
+class StreamPosition:
+    """The facts that one reader has had so far."""
 
     def __init__(self, newest: datetime = _START, hashes: Iterable[bytes] = ()) -> None:
         self._newest = newest
@@ -27,8 +27,8 @@ class Seen:
         self._had = dict.fromkeys(hashes, newest)
 
     @classmethod
-    def read(cls, mark: str) -> "Seen | None":
-        """What the reader with this mark had; `None` for a text that is no mark of ours."""
+    def read(cls, mark: str) -> "StreamPosition | None":
+        """Return what the reader with this mark had; `None` for a text that is not a mark of ours."""
         try:
             raw = base64.b64decode(mark, altchars=b"-_", validate=True) if len(mark) <= _MOST_CHARACTERS else b""
             newest = _START + timedelta(milliseconds=int.from_bytes(raw[:_TIME_BYTES]))
@@ -40,11 +40,11 @@ class Seen:
         return cls(newest, (hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)))
 
     def unseen(self, facts: Iterable[Fact]) -> list[Fact]:
-        """Those the reader has not had."""
+        """Return the facts that the reader has not had."""
         return [fact for fact in facts if fact.at >= self._horizon and _hash(fact) not in self._had]
 
     def take(self, fact: Fact) -> str:
-        """The reader has it now: the mark after it."""
+        """Return the mark after this fact, which the reader has now."""
         at = fact.at.replace(microsecond=fact.at.microsecond // 1000 * 1000)
         self._newest = max(self._newest, at)
         self._had[_hash(fact)] = fact.at

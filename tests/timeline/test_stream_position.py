@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.timeline.fact import Fact
-from service.timeline.seen import Seen
+from service.timeline.stream_position import StreamPosition
 from tests.detections.scripted import NOW
 
 
@@ -16,34 +16,34 @@ def _fact(n: int, seconds: float) -> Fact:
     return Fact(NOW + timedelta(seconds=seconds, microseconds=n), "run.observed", f"run/{n}")
 
 
-def _again(mark: str) -> Seen:
-    seen = Seen.read(mark)
+def _again(mark: str) -> StreamPosition:
+    seen = StreamPosition.read(mark)
     assert seen is not None
     return seen
 
 
 def test_a_fact_that_comes_to_light_late_is_still_told() -> None:
     early, late = _fact(1, 0), _fact(2, 10)
-    reader = _again(Seen().take(late))
+    reader = _again(StreamPosition().take(late))
     assert reader.unseen([early, late]) == [early]
 
 
 def test_what_lies_far_before_the_newest_was_had() -> None:
     old, new = _fact(1, 0), _fact(2, 301)
-    reader = Seen()
+    reader = StreamPosition()
     reader.take(old)
     assert _again(reader.take(new)).unseen([old, new]) == []
 
 
 def test_an_hours_mark_is_no_longer_than_its_last_five_minutes() -> None:
-    reader = Seen()
+    reader = StreamPosition()
     marks = [reader.take(_fact(n, 60 * n)) for n in range(60)]
     assert max(len(mark) for mark in marks) < 80
 
 
 @pytest.mark.parametrize("text", ["", "x", "evt_1", "AAAA", "é", "A" * 20_000, "AAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAA=="])
 def test_a_text_that_is_no_mark_is_none(text: str) -> None:
-    assert Seen.read(text) is None
+    assert StreamPosition.read(text) is None
 
 
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=30), st.randoms(use_true_random=False))
@@ -51,7 +51,7 @@ def test_a_reader_that_comes_back_after_any_fact_has_each_once(ages: list[int], 
     facts = [_fact(n, age) for n, age in enumerate(ages)]
     chance.shuffle(facts)
     had: list[Fact] = []
-    reader = Seen()
+    reader = StreamPosition()
     for visible in range(1, len(facts) + 1):
         for fact in reader.unseen(facts[:visible]):
             had.append(fact)

@@ -1,4 +1,4 @@
-"""Facts of telling: what was decided, the events it made, and how each delivery went. From rows to facts, pure."""
+"""Facts of decisions, the events they made, and their deliveries. From rows to facts, pure."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,21 +13,21 @@ from service.timeline.fact import Fact
 from service.webhooks.models import Attempt, Delivery
 
 _OVER = ("succeeded", "exhausted", "skipped")
-_STANDING = ("blocked", "held")
+_WAITING = ("blocked", "held")
 
 
 def decided(revisions: Iterable[Revision]) -> Iterable[Fact]:
-    """Each answer given."""
+    """Yield each decision."""
     for row in revisions:
-        told = {"revision": row.n, "status": row.status, "verdict": row.verdict}
-        yield Fact(row.created_at, "detection.decided", f"revision/{row.n}", None, told)
+        data = {"revision": row.n, "status": row.status, "verdict": row.verdict}
+        yield Fact(row.created_at, "detection.decided", f"revision/{row.n}", None, data)
 
 
 def recorded(events: Iterable[Event]) -> Iterable[Fact]:
-    """Each event written down."""
+    """Yield each event."""
     for event in events:
-        told = {"event_id": event.id, "type": event.type, "revision": event.revision}
-        yield Fact(event.created_at, "event.recorded", event.id, event.run_id, told)
+        data = {"event_id": event.id, "type": event.type, "revision": event.revision}
+        yield Fact(event.created_at, "event.recorded", event.id, event.run_id, data)
 
 
 def delivered(
@@ -36,7 +36,7 @@ def delivered(
     types: Mapping[str, str],
     urls: Mapping[str, str],
 ) -> Iterable[Fact]:
-    """How each delivery came, was tried, and ended; and where it stands, if it waits for something else.
+    """Yield how each delivery began, was tried, and ended; and its state, if it waits for something else.
 
     `types` are the events' by their ids, `urls` the endpoints' by theirs.
     """
@@ -50,29 +50,29 @@ def delivered(
         }
         yield Fact(one.created_at, "delivery.created", one.id, None, {**about, "type": types.get(one.event_id)})
         for attempt in tries:
-            told = _tried(attempt, _next_at(one) if attempt is tries[-1] else None)
-            yield Fact(attempt.started_at, "delivery.attempted", attempt.id, None, {**about, **told})
-        if one.state in _STANDING:
+            data = _tried(attempt, _next_at(one) if attempt is tries[-1] else None)
+            yield Fact(attempt.started_at, "delivery.attempted", attempt.id, None, {**about, **data})
+        if one.state in _WAITING:
             since = tries[-1].started_at if tries else one.created_at
             yield Fact(since, f"delivery.{one.state}", f"{one.id}/{one.state}/{len(tries)}", None, about)
         if one.state in _OVER and one.ended_at is not None:
             yield Fact(one.ended_at, f"delivery.{one.state}", f"{one.id}/{one.state}/{len(tries)}", None, about)
 
 
-def taken_at(told_at: datetime, deliveries: Iterable[Delivery]) -> datetime | None:
-    """When the last of these was over; with none, the moment it was told; `None` while one is not."""
+def taken_at(final_event_at: datetime, deliveries: Iterable[Delivery]) -> datetime | None:
+    """Return when the last of these was over; with none, the moment it was data; `None` while one is not."""
     ends = [one.ended_at if one.state in _OVER else None for one in deliveries]
     known = [end for end in ends if end is not None]
-    return max([told_at, *known]) if len(known) == len(ends) else None
+    return max([final_event_at, *known]) if len(known) == len(ends) else None
 
 
 def is_on_its_way(delivery: Delivery) -> bool:
-    """Whether it will be tried without anybody's doing."""
+    """Return True if it will be tried without a person's action."""
     return delivery.state in ("due", "blocked")
 
 
 def _display_url(url: str | None) -> str | None:
-    """The address's host and path: enough to know it by. A query or a user's name may be a secret."""
+    """Return the URL's host and path: enough to recognise it. A query or a user's name may be a secret."""
     if url is None:
         return None
     parts = urlsplit(url)
@@ -92,5 +92,5 @@ def _tried(attempt: Attempt, next_at: datetime | None) -> dict[str, Any]:
 
 
 def _next_at(delivery: Delivery) -> datetime | None:
-    """When it is tried again; a leased one is under way, and its due time is the lease's end."""
+    """Return when it is tried again; a leased one is under way, and its due time is the lease's end."""
     return delivery.due_at if delivery.state == "due" and delivery.lease_token is None else None
