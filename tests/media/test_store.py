@@ -116,7 +116,7 @@ async def test_a_file_of_another_file_system_is_copied_whole_or_not_at_all(
 
 @pytest.mark.parametrize("media_id", ["../../etc/passwd", "", "a/b", ".", "med_\0"])
 async def test_nothing_but_an_id_names_a_file(tmp_path: Path, media_id: str) -> None:
-    with pytest.raises(ValueError, match="no id"):
+    with pytest.raises(ValueError, match="not an id"):
         await read(FileStore(tmp_path), media_id)
 
 
