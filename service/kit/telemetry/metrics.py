@@ -39,53 +39,53 @@ class Count:
         _declared[name] = self
 
     def add(self, *values: str, n: float = 1) -> None:
-        """`n` more of this happened. `values` are the labels', in their order; few and known, never a stranger's."""
+        """Add `n`. `values` are the labels', in their order: few and known, never a caller's text."""
         if len(values) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}")
         with _lock:
             self._values[values] = self._values.get(values, 0) + n
 
     def value(self, *values: str) -> float:
-        """How many there were so far."""
+        """Return the count so far."""
         return self._values.get(values, 0)
 
     def series(self) -> dict[str, float]:
-        """Every value by the text of its series."""
+        """Return every value by the text of its series."""
         with _lock:
             found = sorted(self._values.items())
         return {series(self.name, dict(zip(self.labels, values, strict=True))): n for values, n in found}
 
 
 def declared() -> list[Count]:
-    """Every counter of the modules that are loaded, by name."""
+    """Return every counter of the modules that are loaded, by name."""
     return [_declared[name] for name in sorted(_declared)]
 
 
 def counted() -> dict[str, float]:
-    """All counters of this process by the texts of their series."""
+    """Return all counters of this process by the texts of their series."""
     return {text: value for count in declared() for text, value in count.series().items()}
 
 
 def process_name() -> str:
-    """This process, as its metrics and its heartbeat call it: host and process id."""
+    """Return the name of this process in its metrics and its heartbeat: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def series(name: str, labels: Mapping[str, str]) -> str:
-    """The text of one series: `name{label="value"}`."""
+    """Return the text of one series: `name{label="value"}`."""
     inside = ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in labels.items())
     return f"{name}{{{inside}}}" if inside else name
 
 
 def of_process(text: str, process: str) -> str:
-    """The series `text`, said of this process: processes count apart, and their counts must not be mixed."""
+    """Return the series `text` with the process as a label: processes count apart, and must not be mixed."""
     name, brace, rest = text.partition("{")
     own = f'process="{process.translate(_ESCAPES)}"'
     return f"{name}{{{own},{rest}" if brace else f"{name}{{{own}}}"
 
 
 def counter_families(by_process: Mapping[str, Mapping[str, float]]) -> list[Family]:
-    """The declared counters, with what each process (name → series → value) has counted."""
+    """Return the declared counters, with what each process (name → series → value) has counted."""
     families = []
     for count in declared():
         found = {
@@ -99,7 +99,7 @@ def counter_families(by_process: Mapping[str, Mapping[str, float]]) -> list[Fami
 
 
 def rendered(families: Iterable[Family]) -> str:
-    """The families as text, each with its HELP and TYPE."""
+    """Write the families as text, each with its HELP and TYPE."""
     lines: list[str] = []
     for family in families:
         about = family.about.replace("\\", r"\\").replace("\n", r"\n")
