@@ -10,11 +10,11 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from service.api.addresses import without_redirects
-from service.api.callbacks import ROUTE as CALLBACKS
 from service.api.context import Context
 from service.api.faults import PassingFaults
+from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
 from service.api.limits import Limits
-from service.api.metrics import Measured
+from service.api.operating.metrics import Measured
 from service.api.problems import HANDLERS, handlers_beside_postgres
 from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES

@@ -29,19 +29,6 @@ MAX_DEPTH = 64
 _UNKEEPABLE = "U+0000 or unpaired surrogates"
 
 
-class NothingIn(BaseModel):
-    """A request that says all by its address. Its body may be absent, or an empty object."""
-
-
-async def read_model(request: Request, model: type[M], *, max_bytes: int = MAX_BODY_BYTES) -> M:
-    """The body as `model`: strictly typed, without a member it does not know.
-
-    Raises `CallerError` 413, 415, 400 (no JSON object), or 422 with every fault.
-    """
-    check_media_type(request)
-    return validated(await read_body(request, max_bytes=max_bytes), model)
-
-
 def validated(raw: bytes, model: type[M]) -> M:
     """`raw` as `model`. Raises `CallerError` 400 or 422."""
     document = parse_object(raw)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from service.api.held import Held
 from service.api.limits import Limits
-from service.api.waits import Gauges
-from service.api.writable import Writable
+from service.api.operating.waits import Gauges
+from service.api.operating.writable import Writable
 from service.callbacks.addresses import KnownAddresses
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers

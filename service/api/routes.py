@@ -1,37 +1,27 @@
-"""Every door of the API, in one list."""
+"""Every operation of the API, in one list."""
 
-from starlette.routing import Route
-
-from service.api import (
-    callbacks,
+from service.api.contract.dispatch import OperationRoute
+from service.api.from_vendors import callbacks, media_links
+from service.api.operating import docs_page, front_page, health, metrics, openapi
+from service.api.v1 import (
     certificates,
     deliveries,
     detection_actions,
     detections,
-    detections_list,
     detectors,
-    docs_page,
     endpoint_actions,
     endpoints,
     events,
-    front_page,
-    health,
     media,
-    media_links,
-    metrics,
-    openapi,
     streams,
-    timeline,
 )
 
-ROUTES: list[Route] = [
+ROUTES: list[OperationRoute] = [
     *front_page.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *media.ROUTES,
     *detections.ROUTES,
-    *detections_list.ROUTES,
-    *timeline.ROUTES,
     *detectors.ROUTES,
     *streams.ROUTES,  # before the events: there, `stream` would be an id
     *events.ROUTES,

@@ -19,9 +19,9 @@ from starlette.routing import Route
 from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
 from service.api.addresses import without_redirects
-from service.api.callbacks import ROUTE as CALLBACKS
 from service.api.context import Context, OpenLink
 from service.api.faults import PassingFaults
+from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
 from service.api.problems import handlers_beside_postgres
 from service.api.request_ids import RequestIds
 from service.api.security import secured

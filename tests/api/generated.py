@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.api.openapi_document import document
+from service.api.contract.document import document
 from service.api.routes import ROUTES
 
 _CHECKS = [

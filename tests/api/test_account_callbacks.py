@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlmodel import col, select
 
-from service.api.callbacks import ROUTES
+from service.api.from_vendors.callbacks import ROUTES
 from service.callbacks.addresses import address_token, rotate_address
 from service.callbacks.intake import store_callbacks
 from service.callbacks.models import Callback

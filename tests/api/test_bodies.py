@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.api.bodies import MAX_BODY_BYTES, MAX_DEPTH, parse_object, read_model, validated
+from service.api.bodies import MAX_BODY_BYTES, MAX_DEPTH, check_media_type, parse_object, read_body, validated
 from service.kit.errors import CallerError
 from tests.api.doors import app_of, client_of
 
@@ -26,7 +26,8 @@ class _Body(BaseModel):
 
 
 async def echo(request: Request) -> Response:
-    return JSONResponse((await read_model(request, _Body)).model_dump())
+    check_media_type(request)
+    return JSONResponse(validated(await read_body(request), _Body).model_dump())
 
 
 APP = app_of([Route("/", echo, methods=["POST"])])

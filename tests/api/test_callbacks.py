@@ -14,7 +14,7 @@ import pytest
 from sqlmodel import Session, col, select
 from structlog.testing import capture_logs
 
-from service.api.callbacks import CALLBACKS, ROUTES, callback_kind
+from service.api.from_vendors.callbacks import CALLBACKS, ROUTES, callback_kind
 from service.callbacks.addresses import address_token
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback

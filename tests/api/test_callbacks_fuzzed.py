@@ -11,7 +11,7 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.api.callbacks import ROUTES
+from service.api.from_vendors.callbacks import ROUTES
 from service.callbacks.addresses import address_token
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.run_addresses import RunAddress, sign_address

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
-from service.api import certificates, detection_actions, detections, events
+from service.api.v1 import certificates, detection_actions, detections, events
 from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
 from service.kit.db.database import Database

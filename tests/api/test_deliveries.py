@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from service.accounts.models import Audit
 from service.accounts.register import account_named
-from service.api.deliveries import ROUTES
+from service.api.v1.deliveries import ROUTES
 from service.events.types import EventType
 from service.kit.db.database import Database
 from service.kit.ids import is_id, new_id

@@ -12,7 +12,7 @@ import pytest
 
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
-from service.api.detections import ROUTES
+from service.api.v1.detections import ROUTES
 from service.detectors.enums import Authenticity, Via
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy

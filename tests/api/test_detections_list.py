@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.accounts.register import account_named
-from service.api.detections_list import ROUTES
+from service.api.v1.detections import ROUTES
 from service.kit.db.database import Database
 from service.runs.state.models import Detection
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.detectors import ROUTES
-from service.api.openapi_document import document
+from service.api.contract.document import document
+from service.api.v1.detectors import ROUTES
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.port import Capabilities, Needs
 from service.kit.db.database import Database

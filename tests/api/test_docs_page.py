@@ -7,8 +7,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from service.api.docs_page import ROUTES
-from service.api.openapi import ROUTES as OPENAPI_ROUTES
+from service.api.operating.docs_page import ROUTES
+from service.api.operating.openapi import ROUTES as OPENAPI_ROUTES
 from tests.api.doors import app_of, client_of
 
 _HOST = "relay.test"

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from service.accounts.models import Audit
 from service.accounts.register import account_named
-from service.api import endpoint_actions, endpoints
+from service.api.v1 import endpoint_actions, endpoints
 from service.events.models import Event
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from service.accounts.api_keys import create
 from service.accounts.models import Audit
 from service.accounts.register import account_named
-from service.api.endpoints import ROUTES
+from service.api.v1.endpoints import ROUTES
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy
 from service.kit.ids import is_id

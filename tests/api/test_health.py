@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.api.health import NONCE, PROOF, PURPOSE, ROUTES
+from service.api.operating.health import NONCE, PROOF, PURPOSE, ROUTES
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import beat
 from service.kit.security.tokens import Tokens

@@ -12,8 +12,8 @@ import pytest
 from sqlmodel import Session, func, select
 
 from service.accounts.models import Idempotency
-from service.api.media import ROUTES as MEDIA
 from service.api.routes import ROUTES
+from service.api.v1.media import ROUTES as MEDIA
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy
 from service.media.models import Media, MediaChunk
@@ -129,8 +129,8 @@ async def test_what_was_accepted_is_answered_although_it_would_be_refused_now(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await client.post("/v1/detections", json=DETECTION, headers=KEY)
-    monkeypatch.setattr("service.api.detections.unknown_names", _refuse_all)
-    monkeypatch.setattr("service.api.detections.check_url", _refuse_all)
+    monkeypatch.setattr("service.api.v1.detection_bodies.unknown_names", _refuse_all)
+    monkeypatch.setattr("service.api.v1.detection_bodies.check_url", _refuse_all)
     assert seen(await client.post("/v1/detections", json=DETECTION, headers=KEY)) == seen(first)
 
 

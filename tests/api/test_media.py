@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
-from service.api.media import ROUTES
+from service.api.v1.media import ROUTES
 from service.kit.db.database import Database
 from service.kit.ids import is_id
 from service.media.room import Rooms

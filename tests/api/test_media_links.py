@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session
 
 from service.api.context import Context
-from service.api.media_links import ROUTES, Span, span_of
+from service.api.from_vendors.media_links import ROUTES, Span, span_of
 from service.kit.db.database import Database
 from service.media.links import MediaGrant
 from tests.api.doors import NOW, app_of, context_on, served

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from service.api.health import ROUTES as HEALTH
-from service.api.metrics import GAUGES, REQUESTS, ROUTES, Measured
-from service.api.waits import waits
+from service.api.operating.health import ROUTES as HEALTH
+from service.api.operating.metrics import GAUGES, REQUESTS, ROUTES, Measured
+from service.api.operating.waits import waits
 from service.callbacks.models import Callback
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import beat

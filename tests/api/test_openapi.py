@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.accounts.api_keys import SCOPES
-from service.api.described import OPERATIONS, webhooks
-from service.api.openapi import ROUTES as OPENAPI_ROUTES
-from service.api.openapi_document import document, operations
+from service.api.contract import webhooks
+from service.api.contract.document import document, operations
+from service.api.operating.openapi import ROUTES as OPENAPI_ROUTES
 from service.api.routes import ROUTES
 from service.events.types import EventType
 from tests.api.doors import app_of, client_of
@@ -27,23 +27,22 @@ _ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = document(ROUTES)
 
 
-def _methods() -> Iterator[tuple[str, str]]:
+OPERATIONS = operations(ROUTES)
+
+
+def test_every_operation_has_its_route_and_every_route_its_operation() -> None:
     for route in ROUTES:
-        yield from ((method, route.path) for method in sorted(route.methods or ()))
+        declared = {operation.method for operation in route.operations}
+        assert {operation.path for operation in route.operations} == {route.path}
+        assert declared <= (route.methods or set()) <= declared | {"HEAD"}
 
 
-def test_every_route_is_described_and_every_description_has_its_route() -> None:
-    routed = set(_methods())
-    said_by_get = {(method, path) for method, path in routed if method == "HEAD"} - set(OPERATIONS)
-    assert set(OPERATIONS) == routed - said_by_get
-
-
-def test_a_route_without_a_description_is_found() -> None:
+def test_a_route_without_a_declaration_is_found() -> None:
     async def nothing(_request: Any) -> Response:
         return Response()
 
-    with pytest.raises(KeyError, match="nobody"):
-        document([*ROUTES, Route("/v1/nobody-described", nothing)])
+    with pytest.raises(LookupError, match="nobody-declared"):
+        document([*ROUTES, Route("/v1/nobody-declared", nothing)])
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -94,14 +93,14 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_operations_have_names_of_their_own() -> None:
-    names = [operation.id for operation in OPERATIONS.values()]
+    names = [operation.id for operation in OPERATIONS]
     assert len(names) == len(set(names))
     assert [name for name in names if not re.fullmatch(r"[a-z][a-zA-Z]+", name)] == []
 
 
 def test_every_operation_under_v1_asks_for_a_scope_that_exists_and_nothing_else_does() -> None:
-    for _, path, operation in operations(ROUTES):
-        assert (operation.scope is not None) == path.startswith("/v1/")
+    for operation in OPERATIONS:
+        assert (operation.scope is not None) == operation.path.startswith("/v1/")
         assert operation.scope is None or operation.scope in SCOPES
 
 
@@ -112,7 +111,7 @@ def test_every_post_that_takes_a_key_says_so() -> None:
             assert taken == (method == "post" and path.startswith("/v1/")), (method, path)
 
 
-@pytest.mark.parametrize("name", [operation.id for operation in OPERATIONS.values() if operation.body])
+@pytest.mark.parametrize("name", [operation.id for operation in OPERATIONS if operation.body])
 def test_examples_fit_what_is_asked_for(name: str) -> None:
     promise = Promise(DOCUMENT)
     content = promise.operations[name][2]["requestBody"]["content"].get("application/json", {})

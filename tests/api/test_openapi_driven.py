@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api.openapi_document import operations
+from service.api.contract.document import operations
 from service.api.routes import ROUTES
 from service.callbacks.addresses import address_token
 from service.kit.security.sealing import Sealer
@@ -17,7 +17,7 @@ from service.kit.system_clock import system_clock
 from service.media.links import MediaLinks
 from tests.api.integrator import Integrator, integrator
 
-OPERATIONS = {operation.id: (path, operation) for _, path, operation in operations(ROUTES)}
+OPERATIONS = {operation.id: (operation.path, operation) for operation in operations(ROUTES)}
 SECRETS = ("endpoints:read", "endpoints:write", "secrets:read")
 _AN_ID = "01m3gnq8rvfa3ag3t7hdjs5ezh"
 _PREFIXES = {
@@ -110,7 +110,7 @@ def _stream_events(customer: Integrator) -> None:
     with contextlib.ExitStack() as stack:
         opened = customer.client.stream("GET", "/v1/events/stream", headers=headers)
         response = stack.enter_context(opened)
-        assert response.headers["content-type"] in OPERATIONS["streamEvents"][1].answers[200].content
+        assert response.headers["content-type"] in OPERATIONS["streamEvents"][1].responses[200].content
         assert next(response.iter_lines()).startswith("retry:")
     customer.done.append(("streamEvents", response.status_code))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from service.api.openapi_document import document
+from service.api.contract.document import document
 from service.api.routes import ROUTES
 from service.detections.delay import tell_delay
 from service.events.models import Event

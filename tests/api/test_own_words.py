@@ -10,12 +10,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from service.api.bodies import validated
-from service.api.described import OPERATIONS
+from service.api.contract.document import operations
 from service.api.problems import WORDS
+from service.api.routes import ROUTES
 from service.kit.errors import CallerError
 
 MODELS = sorted(
-    {operation.body.model for operation in OPERATIONS.values() if operation.body and operation.body.model},
+    {operation.body.model for operation in operations(ROUTES) if operation.body and operation.body.model},
     key=lambda model: model.__name__,
 )
 WRONG: list[Any] = [

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from service.accounts.api_keys import SCOPES
 from service.api.context import Context
-from service.api.openapi_document import document
+from service.api.contract.document import document
 from service.api.problems import FAULTS
 from service.api.routes import ROUTES
 from service.app import context_from

@@ -18,8 +18,7 @@ import pytest
 
 from service.accounts.api_keys import SCOPES, create
 from service.accounts.register import account_named
-from service.api.described import OPERATIONS as DESCRIBED
-from service.api.openapi_document import operations
+from service.api.contract.document import operations
 from service.api.routes import ROUTES
 from service.app import create as create_app
 from service.cli.serving import free_socket, serving, url_of
@@ -42,7 +41,7 @@ _CONFIG = """
 [checks]
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 414, 415, 422, 428, 429, 431]
 """
-OPERATIONS = {operation.id: (method, path) for method, path, operation in operations(ROUTES)}
+OPERATIONS = {operation.id: operation for operation in operations(ROUTES)}
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +105,10 @@ def _own_ids(base_url: str, headers: dict[str, str]) -> dict[str, str]:
 
 def _ways() -> Iterator[tuple[str, str]]:
     """Each operation in both modes, but for those of whose requests nothing can be wrong: any text goes everywhere."""
-    for name, (method, path) in OPERATIONS.items():
+    for name, operation in OPERATIONS.items():
         if name not in _ENDLESS:
             yield name, "positive"
-            if path.startswith("/v1/") or DESCRIBED[method, path].body is not None:
+            if operation.path.startswith("/v1/") or operation.body is not None:
                 yield name, "negative"
 
 
@@ -118,7 +117,7 @@ def test_whatever_is_sent_the_answer_is_as_described(served: tuple[str, str], na
     from tests.api.generated import ask_all_sorts  # here, since it takes seconds in each process that collects
 
     base_url, key = served
-    method, path = OPERATIONS[name]
+    method, path = OPERATIONS[name].method, OPERATIONS[name].path
     headers = {"Authorization": f"Bearer {key}"}
     own = _own_ids(base_url, headers) if "_id}" in path else {}
     ask_all_sorts(base_url, headers, method, path, mode, own)

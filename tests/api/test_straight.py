@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 
 from service.api.addresses import without_redirects
 from service.api.faults import PassingFaults
-from service.api.metrics import REQUESTS, Measured
+from service.api.operating.metrics import REQUESTS, Measured
 from service.api.problems import HANDLERS
 from service.api.request_ids import RequestIds
 from service.api.security import secured

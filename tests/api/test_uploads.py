@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.api.uploads import open_upload
+from service.api.v1.uploads import open_upload
 from service.kit.http.multipart import FileForm
 from tests.api.doors import app_of, client_of
 
@@ -21,7 +21,7 @@ FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 async def measure(request: Request) -> Response:
-    upload = await open_upload(request, max_bytes=MAX_BYTES)
+    upload = await open_upload(request, name=request.query_params.get("filename"), max_bytes=MAX_BYTES)
     content = b"".join([chunk async for chunk in upload.chunks])
     return JSONResponse({"filename": upload.filename, "content": content.hex()})
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from service.api.openapi_document import document
+from service.api.contract.document import document
 from service.api.routes import ROUTES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"

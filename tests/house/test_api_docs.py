@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.openapi_document import operations
+from service.api.contract.document import operations
 from service.api.routes import ROUTES
 from service.sandbox.track import write_track
 from tests.api.integrator import Integrator, integrator
@@ -164,21 +164,21 @@ def test_the_examples_run_in_order_and_every_operation_of_a_customer_is_among_th
         elif kind != "sh":
             reader.keeps(kind, content)
     assert refused == 1  # the one that shows what a refusal looks like
-    wanted = {operation.id for _, path, operation in operations(ROUTES) if path.startswith("/v1/")}
+    wanted = {operation.id for operation in operations(ROUTES) if operation.path.startswith("/v1/")}
     assert wanted - {_operation(*asked) for asked in reader.asked} == set()
 
 
 def _operation(method: str, path: str) -> str:
     """The first route that matches, as the service finds it."""
-    for known, template, operation in operations(ROUTES):
-        if known == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path):
+    for operation in operations(ROUTES):
+        if operation.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", operation.path), path):
             return operation.id
     return ""
 
 
 def test_every_operation_is_named() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    named = [f"`{method} {path}`" for method, path, _ in operations(ROUTES)]
+    named = [f"`{operation.method} {operation.path}`" for operation in operations(ROUTES)]
     assert [each for each in named if each not in text] == []
 
 

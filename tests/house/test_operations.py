@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlmodel import Session
 
 from service import app, worker
-from service.api.metrics import GAUGES
-from service.api.waits import waits
+from service.api.operating.metrics import GAUGES
+from service.api.operating.waits import waits
 from service.cli import http_problems
 from service.cli.checks.table import CHECKS
 from service.kit.db.database import Database

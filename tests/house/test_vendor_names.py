@@ -17,9 +17,9 @@ _SERVICE = _ROOT / "service"
 _THEIR_OWN = {"vendors", "sandbox"}
 _FURTHER = {"modulate", "mippia"}  # a vendor that has no line yet, and another name of one that has
 EXAMPLES = {
-    "api/described/certificates.py": "a request's body, and one detector that issues certificates",
-    "api/described/everywhere.py": "what the name in a callback's path looks like",
-    "api/detections_list.py": "what a detector's name looks like, to whoever wrote another",
+    "api/v1/certificates.py": "a request's body, and one detector that issues certificates",
+    "api/contract/everywhere.py": "what the name in a callback's path looks like",
+    "api/v1/detections.py": "what a detector's name looks like, to whoever wrote another",
     "bench/driving/vendor.py": "the one detector that every measurement asks, and whose twin signs the callbacks",
     "cli/commands.py": "what a command's argument looks like, in its help",
 }

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 from sqlmodel import Session, col, select
 
-from service.api.health import NONCE, PROOF, PURPOSE
+from service.api.operating.health import NONCE, PROOF, PURPOSE
 from service.callbacks.models import CallbackAddress
 from service.cli.checks.finding import Finding, Look, World, fail, ok, warn
 from service.detectors.exchange import VendorError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from service.api.waits import waits
+from service.api.operating.waits import waits
 from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, many, ok, warn
 from service.kit.db.backlog import Backlog
 

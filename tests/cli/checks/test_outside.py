@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.api.health import ROUTES
+from service.api.operating.health import ROUTES
 from service.callbacks.addresses import address_token, rotate_address
 from service.cli.checks import outside
 from service.cli.checks.finding import Finding

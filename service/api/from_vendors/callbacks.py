@@ -1,0 +1,242 @@
+"""`POST /callbacks/{detector}/{token}`: vendors say how a run went.
+
+Read it from top to bottom: token, size, media type, strict parse, signature, store, and only then 200. A stranger
+gets 4xx; a fault of ours gets 503, because a 4xx would end the vendor's retries.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from service.api.bodies import check_media_type, parse_object, read_beginning, read_body
+from service.api.context import Context, context_of
+from service.api.contract.dispatch import routes_of
+from service.api.contract.operation import ApiOperation, Body, ResponseSpec, Tag
+from service.api.problems import problem
+from service.callbacks.intake import Arrived
+from service.callbacks.quarantine import QUARANTINED_BYTES, STRANGER
+from service.callbacks.run_addresses import read_address
+from service.detectors.catalogue import Catalogue, ConfiguredVendor
+from service.detectors.enums import Authenticity
+from service.kit.clock import milliseconds_between
+from service.kit.errors import CallerError, not_found
+from service.kit.security.tokens import BadToken
+from service.kit.telemetry.failing import Failing
+from service.kit.telemetry.metrics import Count
+
+log = structlog.get_logger()
+
+CALLBACKS = Count("relay_callbacks_total", "Callbacks, by what became of them at the door.", "vendor", "outcome")
+
+_LONGEST_REF_BYTES = 2000  # PostgreSQL indexes no text of more than 2,700 bytes
+_RETRY_SECONDS = "10"
+_not_stored = Failing("callback.not_stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """Where a callback was sent: to an account's address (`run_id` is `None`) or to one run's."""
+
+    mode: str
+    run_id: str | None
+
+
+async def take_callback(request: Request) -> Response:
+    """200 once the callback is stored for good; a challenge is echoed."""
+    context, vendor = context_of(request), request.path_params["vendor"]
+    kind = callback_kind(context.policy.catalogue, vendor)
+    if kind is None:
+        raise not_found("detector with callbacks")
+    try:
+        taken = await _take(request, context, vendor, kind)
+    except (CallerError, ClientDisconnect):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, a 4xx would end the vendor's retries
+        CALLBACKS.add(vendor, "not_stored")
+        _not_stored.failed(error, vendor=vendor)
+        detail = "A fault on our side. Please send it again."
+        return problem(request, 503, "not_stored", detail, headers={"Retry-After": _RETRY_SECONDS})
+    _not_stored.well()
+    return taken
+
+
+def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
+    """`account`, `run`, or `None` for a vendor without callbacks, or none of ours."""
+    for mode in ("live", "test"):
+        configured = catalogue.configured(mode, vendor)
+        if configured is not None:
+            return configured.adapter.capabilities(configured.adapter.detectors[0]).callbacks
+    return None
+
+
+async def _take(request: Request, context: Context, vendor: str, kind: str) -> Response:
+    now = context.clock()
+    addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    configured = context.policy.catalogue.configured(addressed.mode, vendor) if addressed else None
+    if addressed is None or configured is None:
+        raise await _turned_away(request, context, vendor, headers, now)
+    body = b""
+    try:
+        body = await read_body(request)
+        check_media_type(request)
+        document = _parsed(body)
+    except CallerError as error:
+        # A vendor that changes its format must not go unseen.
+        await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
+        raise
+    if addressed.run_id is None and (echo := configured.adapter.challenge(document)) is not None:
+        return JSONResponse(echo)
+    refs = configured.adapter.refs(document)
+    authenticity = _authenticity(configured, headers, document, now) if refs else None
+    subject = addressed.run_id or (refs.job_id or refs.certificate_id if refs else None)
+    if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
+        note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
+        note = "the name of its job is too long" if authenticity and subject else note
+        job_id = refs.job_id if refs and _keepable(refs.job_id) else None
+        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note, job_id)
+    arrived = Arrived(
+        mode=addressed.mode,
+        vendor=vendor,
+        subject=subject,
+        job_id=refs.job_id,
+        body=body,
+        headers=headers,
+        authenticity=authenticity.value,
+        received_at=now,
+    )
+    is_new = await context.intake.add(arrived)
+    CALLBACKS.add(vendor, "taken" if is_new else "duplicate")
+    log.info(
+        "callback.taken",
+        vendor=vendor,
+        mode=arrived.mode,
+        subject=subject,
+        run_id=addressed.run_id,
+        job_id=refs.job_id,
+        authenticity=authenticity.value,
+        outcome="taken" if is_new else "duplicate",
+        new=is_new,
+        bytes=len(body),
+        took_ms=milliseconds_between(now, context.clock()),
+    )
+    return JSONResponse({"received": True})
+
+
+async def _turned_away(
+    request: Request, context: Context, vendor: str, headers: Mapping[str, str], now: datetime
+) -> CallerError:
+    """The 401 for a stranger. Little of the body is waited for, and once there were many nothing is written."""
+    body = await read_beginning(request, max_bytes=QUARANTINED_BYTES)
+    if context.strangers.may_be_kept(vendor, now):
+        return await _quarantine(context, vendor, "live", body, headers, now, STRANGER)
+    CALLBACKS.add(vendor, "rejected")
+    return _rejected()
+
+
+async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
+    """A run's address carries its run; any other is looked up: ASC has both kinds, once the account's is registered."""
+    if kind == "run":
+        with contextlib.suppress(BadToken):
+            address = read_address(context.tokens, token, now)
+            return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
+    mode = await context.addresses.mode(context.database, vendor, token, now)
+    return Addressed(mode, None) if mode else None
+
+
+def _authenticity(
+    configured: ConfiguredVendor, headers: Mapping[str, str], document: Mapping[str, object], now: datetime
+) -> Authenticity | None:
+    return configured.adapter.verify(headers, document, configured.policy.webhook_secrets, now)
+
+
+def _keepable(*names: str | None) -> bool:
+    return all(len((name or "").encode()) <= _LONGEST_REF_BYTES for name in names)
+
+
+def _parsed(body: bytes) -> dict[str, object]:
+    try:
+        return parse_object(body)
+    except CallerError as error:
+        raise CallerError("malformed_json", error.detail, status=400) from error
+
+
+async def _quarantine(
+    context: Context,
+    vendor: str,
+    mode: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    now: datetime,
+    note: str,
+    job_id: str | None = None,
+) -> CallerError:
+    """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
+    await _set_aside(context, vendor, Addressed(mode, None), body, headers, now, note, job_id)
+    return _rejected()
+
+
+def _rejected() -> CallerError:
+    return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
+
+
+async def _set_aside(
+    context: Context,
+    vendor: str,
+    addressed: Addressed,
+    body: bytes,
+    headers: Mapping[str, str],
+    now: datetime,
+    note: str,
+    job_id: str | None = None,
+) -> None:
+    """It is kept in quarantine, counted and logged. It has no effect on any run."""
+    arrived = Arrived(
+        mode=addressed.mode,
+        vendor=vendor,
+        subject="",  # no vendor's job has this name
+        job_id=job_id,  # whom it claims to speak of: shown on that run's timeline, and used for nothing else
+        body=body,
+        headers=headers,
+        authenticity=Authenticity.NONE.value,
+        received_at=now,
+        quarantined=True,
+        note=note,
+        run_id=addressed.run_id,
+    )
+    is_new = await context.intake.add(arrived)
+    CALLBACKS.add(vendor, "rejected")
+    log.warning(
+        "callback.rejected",
+        vendor=vendor,
+        mode=addressed.mode,
+        run_id=addressed.run_id,
+        job_id=job_id,
+        outcome="rejected",
+        note=note,
+        new=is_new,
+        bytes=len(body),
+    )
+
+
+_OBJECT = {"type": "object"}
+
+ROUTES = routes_of([
+    ApiOperation(
+        "POST", "/callbacks/{vendor}/{token}",
+        id="takeCallback",
+        tag=Tag.VENDORS,
+        summary="Receive a vendor's callback",
+        text="The body is in the vendor's own format. It is stored before the response is sent; a challenge is echoed.",
+        body=Body(content={"application/json": _OBJECT}),
+        responses={200: ResponseSpec("Stored, now or before.", content={"application/json": _OBJECT})},
+        errors=(400, 401, 408, 413, 415, 422, 503),
+        raw=take_callback,
+    ),
+])  # fmt: skip
+ROUTE = ROUTES[0]

@@ -1,0 +1,162 @@
+"""`GET /metrics`: Prometheus text. Counters of every process that beats, and what waits in the database, and how long.
+
+The counters stand in memory and cost nothing; the database is asked once in so many seconds, whoever asks us.
+"""
+
+import hmac
+import ipaddress
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.context import context_of
+from service.api.contract.dispatch import routes_of
+from service.api.contract.operation import ApiOperation, ResponseSpec, Tag
+from service.kit.db.backlog import Backlog
+from service.kit.errors import CallerError
+from service.kit.process.heartbeat import Worker
+from service.kit.telemetry.metrics import (
+    CONTENT_TYPE,
+    Count,
+    Family,
+    counted,
+    counter_families,
+    process_name,
+    rendered,
+    series,
+)
+
+REQUESTS = Count("relay_http_requests_total", "Requests answered.", "method", "route", "status")
+SECONDS = Count("relay_http_request_seconds_total", "Seconds from a request to the end of its answer.", "route")
+
+_STALE_SECONDS = 60.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+WAITING, OLDEST = "relay_waiting", "relay_waiting_oldest_seconds"
+HEARTBEAT = "relay_worker_heartbeat_age_seconds"
+GAUGES = {
+    WAITING: "How much waits in this state, counted up to 10000.",
+    OLDEST: "How long the first of them has waited.",
+    HEARTBEAT: "Seconds since this process last showed that it works.",
+}
+
+
+class Measured:
+    """Middleware in plain ASGI: every answer is counted, by the pattern of its route and never by its address."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The request is answered, and counted once its answer has ended."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, started = "none", time.monotonic()
+        root_path = scope.get("root_path", "")
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception:
+            status = "500"
+            raise
+        finally:
+            route = _pattern(scope, root_path)
+            REQUESTS.add(scope["method"] if scope["method"] in _METHODS else "other", route, status)
+            SECONDS.add(route, n=time.monotonic() - started)
+
+
+async def get_metrics(request: Request) -> Response:
+    """The text, for whoever has the token; without one in the settings, for this machine alone."""
+    context = context_of(request)
+    _check(request, context.metrics_token)
+    now = context.clock()
+    found, alive = await context.gauges.read(context.database, context.policy.catalogue.vendors(), now)
+    families = [*counter_families(_counts(alive, now)), *_gauge_families(found, alive, now)]
+    return Response(rendered(families), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+
+def _check(request: Request, token: str | None) -> None:
+    """Raises `CallerError` for a stranger."""
+    if token is not None:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            detail = "Send `Authorization: Bearer` with the METRICS_TOKEN of this deployment."
+            raise CallerError("unauthenticated", detail, status=401, headers={"WWW-Authenticate": "Bearer"})
+    elif not _is_this_machine(request):
+        raise CallerError("forbidden", "Without a METRICS_TOKEN only this machine itself may look.", status=403)
+
+
+def _is_this_machine(request: Request) -> bool:
+    """Judged by the socket. A proxy on this machine speaks for somebody else, and says so."""
+    if request.client is None or {"forwarded", "x-forwarded-for"} & set(request.headers.keys()):
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _counts(alive: Sequence[Worker], now: datetime) -> dict[str, Mapping[str, float]]:
+    """The counters of every process that beat lately, and our own as they are this moment."""
+    others = {
+        worker.kind: json.loads(worker.counts_json)
+        for worker in reversed(alive)
+        if (now - worker.heartbeat_at).total_seconds() < _STALE_SECONDS
+    }
+    return others | {process_name(): counted()}
+
+
+def _gauge_families(found: Sequence[Backlog], alive: Sequence[Worker], now: datetime) -> list[Family]:
+    values: dict[str, dict[str, float]] = {
+        WAITING: {series(WAITING, {"state": one.state}): one.count for one in found},
+        OLDEST: {series(OLDEST, {"state": one.state}): one.age_seconds(now) for one in found},
+        HEARTBEAT: {
+            series(HEARTBEAT, {"worker": worker.id, "process": worker.kind}): (
+                now - worker.heartbeat_at
+            ).total_seconds()
+            for worker in alive
+        },
+    }
+    return [Family(name, "gauge", about, values[name]) for name, about in GAUGES.items()]
+
+
+def _pattern(scope: Scope, root_path: str) -> str:
+    """The route's pattern, behind the places it is mounted at. `root_path`: what stood before all of ours.
+
+    A mount that found no route within is itself the last of those places. No mount of ours has a pattern.
+    """
+    route = scope.get("route")
+    mounted: str = scope.get("root_path", "").removeprefix(root_path)
+    own = "" if isinstance(route, Mount) else str(getattr(route, "path", ""))
+    return mounted + own or "none"
+
+
+ROUTES = routes_of([
+    ApiOperation(
+        "GET", "/metrics",
+        id="readMetrics",
+        tag=Tag.OPERATING,
+        summary="Metrics for Prometheus",
+        text="Send `METRICS_TOKEN` as the bearer token; without that setting, only requests from the same machine are "
+        "allowed.",
+        responses={
+            200: ResponseSpec(
+                "Counters, the size of each backlog, and its age.", content={"text/plain": {"type": "string"}}
+            )
+        },
+        errors=(401, 403, 503),
+        raw=get_metrics,
+    ),
+])  # fmt: skip

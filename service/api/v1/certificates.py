@@ -1,0 +1,207 @@
+"""`/v1/detections/{id}/certificate`: one is asked for at the vendor that made the analysis, and looked up there.
+
+A vendor that fails is a failed dependency, 424: the request is sound, the fault is neither the caller's nor ours, and
+a 5xx of ours would count as such. `Retry-After` is there where the same request may do better later.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, StringConstraints
+from sqlmodel import Session
+from starlette.responses import JSONResponse, Response
+
+from service.accounts.audit import note
+from service.accounts.idempotency import Answer
+from service.api.context import Context
+from service.api.contract.dispatch import routes_of
+from service.api.contract.idempotent import answer_once
+from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
+from service.api.v1.detection_actions import lock_owned
+from service.certificates.issue import Wanted, give_up_certificate, record_certificate, want_certificate
+from service.certificates.listing import newest_certificate, shown
+from service.detections.queries import find_detection
+from service.detectors import extensions
+from service.detectors.catalogue import ConfiguredVendor
+from service.detectors.exchange import VendorError
+from service.detectors.extensions import CheckedCertificate, IssuesCertificates
+from service.detectors.port import Raw, Refused
+from service.kit.clock import rfc3339
+from service.kit.errors import CallerError, not_found
+from service.quotas.adhoc import admit_request
+from service.quotas.feedback import GateFeedback, feedback_from
+from service.quotas.gate_store import record_feedback
+from service.quotas.gates import Throttled
+from service.runs.state.models import Certificate
+
+_RETRY_SECONDS = 30
+
+S = TypeVar("S")
+
+
+class CertificateIn(BaseModel):
+    """`POST /v1/detections/{id}/certificate`. Without a detector, the first that issues certificates."""
+
+    detector: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    format: Literal["pdf"] = "pdf"
+
+
+async def create_certificate(call: Call) -> Response:
+    """Answer 201 with the certificate, or 200 with an earlier one.
+
+    Raise `CallerError` 409 if there can be none, 424 if the vendor fails.
+    """
+    context = call.context
+    found = await context.database.write(_want, call)
+    if isinstance(found, Certificate):
+        known = shown(found)
+        return await answer_once(call, lambda _session: Answer(200, known))
+    issued = await _ask_for(found, call.caller.mode, context)
+    return await answer_once(call, partial(_issued, call=call, wanted=found, issued=issued))
+
+
+async def get_certificate(call: Call) -> Response:
+    """Answer the certificate, and if it is valid, as the vendor says now. Raise `CallerError` 404 without one."""
+    context = call.context
+    row = await context.database.read(_newest, call)
+    configured = context.policy.catalogue.configured(row.mode, row.vendor)
+    checked = await _check(row, configured, context) if configured is not None else None
+    state = {
+        "valid": checked.valid if isinstance(checked, CheckedCertificate) else None,
+        "checked_at": rfc3339(context.clock()) if isinstance(checked, CheckedCertificate) else None,
+        "reason_code": checked.reason_code.value if isinstance(checked, Refused) else None,
+        "reason_text": checked.reason_text if isinstance(checked, Refused) else None,
+    }
+    return JSONResponse({**shown(row), **state})
+
+
+async def _ask_for(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
+    """The vendor's certificate. Raises `CallerError` 424, and then the next request may ask."""
+    adapter = wanted.configured.adapter
+    assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
+    try:
+        said = await _through_the_gate(
+            (mode, wanted.vendor), wanted.configured, context,
+            lambda: adapter.certify(wanted.analysis_id, "pdf"), adapter.parse_certificate,
+        )  # fmt: skip
+    except BaseException:
+        await context.database.write(give_up_certificate, wanted)
+        raise
+    if isinstance(said, Refused):
+        await context.database.write(give_up_certificate, wanted)
+        raise _failed(said)
+    return said
+
+
+async def _check(
+    row: Certificate, configured: ConfiguredVendor, context: Context
+) -> CheckedCertificate | Refused | None:
+    """What the vendor says of it now; `None` where it cannot be asked."""
+    adapter, name = configured.adapter, row.certificate_id or ""
+    if not isinstance(adapter, IssuesCertificates):
+        return None
+    try:
+        return await _through_the_gate(
+            (row.mode, row.vendor), configured, context,
+            lambda: adapter.fetch_certificate(name), lambda raw: adapter.parse_check(raw, name),
+        )  # fmt: skip
+    except CallerError:
+        return None
+
+
+async def _through_the_gate(
+    key: tuple[str, str],
+    configured: ConfiguredVendor,
+    context: Context,
+    ask: Callable[[], Awaitable[Raw]],
+    read: Callable[[Raw], S],
+) -> S:
+    """What the vendor's answer means. It is counted, and its gate hears of it. Raises `CallerError` 424."""
+    database, limits = context.database, configured.policy.limits
+    hold = await database.write(admit_request, key, limits, context.clock())
+    if hold is not None:
+        raise _held_up(hold, context.clock())
+    try:
+        raw = await ask()
+    except VendorError as error:
+        await database.write(record_feedback, key, limits, GateFeedback(failed=True), context.clock())
+        detail = "The vendor could not be asked, or its answer did not arrive. Send the request again."
+        raise CallerError("vendor_error", detail, status=424, headers=_later(_RETRY_SECONDS)) from error
+    said = read(raw)
+    await database.write(record_feedback, key, limits, feedback_from(raw, said), context.clock())
+    return said
+
+
+def _want(session: Session, call: Call) -> Wanted | Certificate:
+    detection, asked = lock_owned(session, call), call.body
+    return want_certificate(session, detection, asked.detector, asked.format, call.context.policy, call.now)
+
+
+def _issued(session: Session, *, call: Call, wanted: Wanted, issued: extensions.Certificate) -> Answer:
+    now = call.now
+    row = record_certificate(session, wanted, issued, call.context.policy, now)
+    note(session, call.caller, "certificate.issued", row.detection_id, now)
+    return Answer(201, shown(row), {"Location": f"/v1/detections/{row.detection_id}/certificate"})
+
+
+def _newest(session: Session, call: Call) -> Certificate:
+    detection_id = call.path["detection_id"]
+    if find_detection(session, *call.owner, detection_id) is None:
+        raise not_found("detection")
+    row = newest_certificate(session, detection_id)
+    if row is None:
+        detail = "This detection has no certificate. Create one with POST at this address."
+        raise CallerError("no_certificate", detail, status=404)
+    session.expunge(row)
+    return row
+
+
+def _failed(refused: Refused) -> CallerError:
+    wait = refused.retry_after_seconds or _RETRY_SECONDS
+    detail = f"The vendor issued no certificate: {refused.reason_text}"
+    return CallerError("vendor_error", detail, status=424, headers=_later(wait) if refused.retryable else {})
+
+
+def _held_up(hold: Throttled, now: datetime) -> CallerError:
+    wait = math.ceil((hold.until - now).total_seconds())
+    detail = "As much as the vendor takes has been asked of it; nothing more goes there for now."
+    return CallerError(hold.waiting_for.value, detail, status=424, headers=_later(max(1, wait)))
+
+
+def _later(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}
+
+
+ROUTES = routes_of([
+    ApiOperation(
+        "POST", "/v1/detections/{detection_id}/certificate",
+        id="createCertificate",
+        tag=Tag.DETECTIONS,
+        summary="Create a certificate",
+        text="The vendor of a detector that issues certificates is asked for a certificate of its answer. A valid "
+        "certificate that exists already is returned, and the vendor is not asked. 424: the vendor failed, could not "
+        "be reached, or takes no more requests for now; with `Retry-After`, the same request may succeed later.",
+        scope="detections:write",
+        body=Body(model=CertificateIn, required=False, example={"detector": "asc", "format": "pdf"}),
+        idempotent=True,
+        responses={
+            201: ResponseSpec("The new certificate.", "certificates.Certificate", headers=("Location",)),
+            200: ResponseSpec("The certificate that was issued before.", "certificates.Certificate"),
+        },
+        errors=(424,),
+        handle=create_certificate,
+    ),
+    ApiOperation(
+        "GET", "/v1/detections/{detection_id}/certificate",
+        id="readCertificate",
+        tag=Tag.DETECTIONS,
+        summary="Get the certificate of a detection",
+        text="The latest certificate, and whether it is valid: the vendor is asked each time.",
+        scope="detections:read",
+        responses={200: ResponseSpec("The certificate.", "certificates.CheckedCertificate")},
+        handle=get_certificate,
+    ),
+])  # fmt: skip

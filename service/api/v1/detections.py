@@ -1,0 +1,207 @@
+"""`/v1/detections`: a detection is created, read and listed, and its timeline is read."""
+
+import asyncio
+import contextlib
+import re
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlmodel import Session
+from starlette.responses import JSONResponse, Response
+
+from service.accounts.idempotency import Answer
+from service.api.bodies import invalid
+from service.api.contract.dispatch import routes_of
+from service.api.contract.everywhere import EXAMPLE_BASE
+from service.api.contract.idempotent import answer_once
+from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
+from service.api.contract.parameters import Listing, bounded, flag, integer, integer_or, text, time, word, words
+from service.api.v1.detection_bodies import DetectionIn, JudgedDetection, judge_detection, question_of
+from service.detections import listing
+from service.detections.queries import find_detection, first_result, has_ended, result_of
+from service.detections.submit import submit
+from service.detectors.enums import Verdict
+from service.kit.concurrency.wake import Sleeper
+from service.kit.errors import CallerError, not_found
+from service.runs.topics import topic_of
+from service.timeline.assemble import Timeline, assemble
+from service.verdicts.verdict import DetectionStatus
+
+_DETECTOR = re.compile(r"[a-z0-9_-]{1,50}(/[a-z0-9_-]{1,50})?")
+
+
+def _detector_name(given: str, _call: Call) -> str:
+    """Judge only the shape: a detector that is no longer configured still has its detections."""
+    if not _DETECTOR.fullmatch(bounded(given, 100)):
+        raise ValueError("must be the name of a detector, for example aippim/standard")
+    return given
+
+
+LISTING = Listing("detections")
+STATUS = word("status", "The status of the detection.", DetectionStatus)
+VERDICT = word("verdict", "The verdict of the detection.", Verdict)
+DETECTOR = text(
+    "detector", "A detector that was asked.", {"type": "string", "pattern": f"^{_DETECTOR.pattern}$"}, _detector_name
+)
+EXTERNAL_ID = text(
+    "external_id",
+    "The `external_id` of the detection, exactly.",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    lambda given, _call: bounded(given, 255),
+)
+CREATED_AFTER = time("created_after", "Created at this time or later.")
+CREATED_BEFORE = time("created_before", "Created before this time.")
+STUCK = flag("stuck", "Only detections that have not ended although `answer_within_seconds` has passed.")
+
+WAIT = integer_or(0, "wait", "Seconds to wait for the end of the detection.", 0, 25)
+DETAIL = words(
+    "detail",
+    "`summary` leaves out what is long: segments, sub-models, raw answers.",
+    ["full", "summary"],
+    default="full",
+)
+REVISION = integer("revision", "The number of an earlier revision.", 1, 999_999)
+
+
+async def create_detection(call: Call) -> Response:
+    """Answer 202 with the detection, queued. Raise `CallerError` 429 if there is no room to fetch its audio."""
+    judged: JudgedDetection = call.body
+    if judged.fields.source.url is not None:
+        await call.context.rooms.check(call.caller.account_id)
+    return await answer_once(call, partial(_submit, call=call, judged=judged))
+
+
+def _submit(session: Session, *, call: Call, judged: JudgedDetection) -> Answer:
+    policy = call.context.policy
+    try:
+        submitted = submit(session, question_of(call, judged.fields), policy, call.now)
+    except CallerError as error:
+        raise invalid([*judged.problems, *error.problems]) from error
+    if judged.problems:
+        raise invalid(judged.problems)  # and nothing of it is kept
+    result = first_result(session, submitted, policy)
+    return Answer(202, result, {"Location": f"/v1/detections/{submitted.id}"})
+
+
+def list_detections(session: Session, call: Call) -> dict[str, Any]:
+    """Return a page of detections in their short form."""
+    query = call.query
+    chosen = listing.Wanted(
+        status=query[STATUS],
+        verdict=query[VERDICT],
+        detector=query[DETECTOR],
+        external_id=query[EXTERNAL_ID],
+        created_after=query[CREATED_AFTER],
+        created_before=query[CREATED_BEFORE],
+        stuck=query[STUCK],
+    )
+    page = listing.page_of(session, *call.owner, chosen, LISTING.page(call))
+    rows = listing.list_detections(session, *call.owner, chosen, page, call.now)
+    return LISTING.answer(call, rows, page, lambda some: listing.summaries(session, some, call.context.policy))
+
+
+async def get_detection(call: Call) -> Response:
+    """Answer the result; with `wait` once it is final, after so many seconds, or when this process ends."""
+    context, detection_id, loop = call.context, call.path["detection_id"], asyncio.get_running_loop()
+    until, waits = loop.time() + call.query[WAIT], False
+    sleeper = Sleeper(context.database.wake, topic_of(detection_id))
+    with contextlib.ExitStack() as stack:
+        stack.callback(sleeper.end)
+        while True:
+            sleeper.reset()
+            ended, result = await context.database.read(_result, call)
+            left = until - loop.time()
+            if ended or left <= 0 or context.shutdown.begun:
+                return JSONResponse(result)
+            if not waits:
+                waits = True
+                stack.enter_context(context.held.one_more(call.caller.key_id))
+            await sleeper.sleep(left)
+
+
+def _result(session: Session, call: Call) -> tuple[bool, dict[str, Any]]:
+    """Return whether the result is final, and the result."""
+    detection = find_detection(session, *call.owner, call.path["detection_id"])
+    if detection is None:
+        raise not_found("detection")
+    full, revision = call.query[DETAIL] == "full", call.query[REVISION]
+    result = result_of(session, detection, call.context.policy, full=full, revision=revision)
+    return revision is not None or has_ended(detection), result
+
+
+def get_timeline(session: Session, call: Call) -> dict[str, Any]:
+    """Return the story so far."""
+    return story_of(session, call, call.now).shown()
+
+
+def story_of(session: Session, call: Call, now: datetime) -> Timeline:
+    """Return every fact of the detection. Raise `CallerError` 404."""
+    detection = find_detection(session, *call.owner, call.path["detection_id"])
+    if detection is None:
+        raise not_found("detection")
+    return assemble(session, detection, now)
+
+
+ROUTES = routes_of([
+    ApiOperation(
+        "POST", "/v1/detections",
+        id="createDetection",
+        tag=Tag.DETECTIONS,
+        summary="Check whether a track is machine-made",
+        text="All detectors run at once or, by the rule `cascade`, one after another. The result is sent as a "
+        "webhook and can be read with GET. The example works unchanged with a test key: the sandbox has a track under "
+        "every name, and the words in the name direct what its detectors answer.",
+        scope="detections:write",
+        body=Body(
+            model=DetectionIn,
+            judge=judge_detection,
+            example={
+                "source": {"url": f"{EXAMPLE_BASE}/sandbox/tracks/song.ai.wav"},
+                "decision": {"rule": "consensus", "quorum": 1},
+                "external_id": "catalogue-42",
+                "metadata": {"isrc": "QZES71982312"},
+                "declared": {"ai": False},
+            },
+        ),
+        idempotent=True,
+        responses={202: ResponseSpec("The detection is queued.", "detections.Detection", headers=("Location",))},
+        handle=create_detection,
+    ),
+    ApiOperation(
+        "GET", "/v1/detections/{detection_id}",
+        id="readDetection",
+        tag=Tag.DETECTIONS,
+        summary="Get a detection",
+        scope="detections:read",
+        parameters=(WAIT, DETAIL, REVISION),
+        responses={
+            200: ResponseSpec("The result so far.", "detections.Detection", short="detections.DetectionSummary")
+        },
+        handle=get_detection,
+    ),
+    ApiOperation(
+        "GET", "/v1/detections",
+        id="listDetections",
+        tag=Tag.DETECTIONS,
+        summary="List detections",
+        text="Newest first, in the short form. A detection must match every filter.",
+        scope="detections:read",
+        parameters=(
+            STATUS, VERDICT, DETECTOR, EXTERNAL_ID, CREATED_AFTER, CREATED_BEFORE, STUCK, *LISTING.parameters,
+        ),
+        responses={200: ResponseSpec("A page of detections.", "detections.DetectionPage")},
+        run=list_detections,
+    ),
+    ApiOperation(
+        "GET", "/v1/detections/{detection_id}/timeline",
+        id="readTimeline",
+        tag=Tag.DETECTIONS,
+        summary="Get the timeline of a detection",
+        text="Every fact of a detection in order, and what caused each part of the wait.",
+        scope="detections:read",
+        responses={200: ResponseSpec("The timeline so far.", "timeline.Timeline")},
+        errors=(422,),
+        run=get_timeline,
+    ),
+])  # fmt: skip

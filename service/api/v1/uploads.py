@@ -1,0 +1,158 @@
+"""Uploads as they come: a multipart form's field `file`, or a raw body. Nothing is spooled here, or stored."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from service.api.bodies import declared_bytes
+from service.api.problems import pointer
+from service.api.v1.file_names import file_name, text
+from service.kit.errors import CallerError, Problem
+
+_FIELD = "file"
+_RAW_TYPES = ("application/octet-stream", "application/ogg")
+_MAX_OTHER_BYTES = 64 * 1024  # of a form, besides its field's
+_BOUNDARY = re.compile(rb"[ -~]{0,199}[!-~]")  # RFC 2046 §5.1.1 has 70, and fewer characters
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that has begun. `chunks` can be read once; they raise `CallerError` where the form turns out bad."""
+
+    filename: str | None
+    chunks: AsyncIterator[bytes]
+
+
+class _Form:
+    """One form as far as it has come in. Its parser pushes; `taken` is what it has pushed since last asked."""
+
+    def __init__(self, boundary: bytes) -> None:
+        if _BOUNDARY.fullmatch(boundary) is None:
+            _malformed("its Content-Type names no usable boundary")
+        self.begun = self.ended = False
+        self.filename: str | None = None
+        self._other_bytes = 0
+        self._pieces: list[bytes] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._name = self._value = b""
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._part_data,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        """`chunk` is parsed. Raises `CallerError`."""
+        self._other_bytes += len(chunk)
+        try:
+            self._parser.write(chunk)
+        except FormParserError:
+            _malformed("its parts are not as RFC 7578 has them")
+        if self._other_bytes > _MAX_OTHER_BYTES:
+            _malformed("there is too much around its field")
+
+    def taken(self) -> bytes:
+        """The bytes of the field that came in since the last call."""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+    def close(self) -> None:
+        """The form was whole, and the field in it. Raises `CallerError`."""
+        if not self.ended:
+            _malformed("it ends before its last boundary")
+        if not self.begun:
+            _refuse(_FIELD, "is required: the audio")
+
+    def _part_begin(self) -> None:
+        self._headers = {}
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _headers_finished(self) -> None:
+        given = self._headers.get(b"content-disposition", b"")
+        disposition, options = parse_options_header(given)
+        if disposition != b"form-data" or b"name" not in options:
+            _malformed("one of its parts has no name")
+        if (name := text(options[b"name"])) != _FIELD:
+            _refuse(name, f"is not a known field; send the audio in the field `{_FIELD}`")
+        if self.begun:
+            _refuse(_FIELD, "must be there only once")
+        self.begun = True
+        self.filename = file_name(given, options)
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._pieces.append(data[start:end])
+        self._other_bytes -= end - start
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> Upload:
+    """The upload, as soon as its name is known. Raises `CallerError` 400, 413, 415 or 422.
+
+    `max_bytes` is only held against the announced length here; whoever reads the chunks counts them.
+    """
+    if declared_bytes(request) > max_bytes + _MAX_OTHER_BYTES:
+        raise CallerError("media_too_large", f"Audio has at most {max_bytes} bytes.", status=413)
+    claimed = request.headers.get("content-type", "")
+    media_type, options = parse_options_header(claimed)
+    kind = media_type.decode("latin-1")
+    if kind == "multipart/form-data":
+        return await _open_form(request, options.get(b"boundary", b""))
+    if kind.startswith("audio/") or kind in _RAW_TYPES:
+        return Upload(name, request.stream())
+    raise CallerError(
+        "unsupported_media_type",
+        "Send multipart/form-data with a field `file`, or the audio itself as audio/* with ?filename=.",
+        status=415,
+    )
+
+
+async def _open_form(request: Request, boundary: bytes) -> Upload:
+    form, stream = _Form(boundary), request.stream()
+    async for chunk in stream:
+        form.feed(chunk)
+        if form.begun:
+            break
+    else:
+        form.close()
+    return Upload(form.filename, _rest(form, stream))
+
+
+async def _rest(form: _Form, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield form.taken()
+    async for chunk in stream:
+        form.feed(chunk)
+        yield form.taken()
+    form.close()
+
+
+def _malformed(reason: str) -> NoReturn:
+    raise CallerError("malformed_multipart", f"The form cannot be read: {reason}.", status=400)
+
+
+def _refuse(name: str, detail: str) -> NoReturn:
+    problem = Problem(pointer([name]), detail)
+    raise CallerError("invalid_request", "Some of the request is not as it should be.", problems=(problem,))
