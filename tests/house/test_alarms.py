@@ -12,8 +12,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from service import app, worker
-from service.api.metrics import GAUGES, HEARTBEAT
-from service.api.waits import waits
+from service.api.operating.metrics import GAUGES, HEARTBEAT
+from service.api.operating.waits import waits
 from service.cli import http_problems
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
