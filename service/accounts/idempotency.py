@@ -59,7 +59,7 @@ def answer_once(
     and whatever `work` raises. On SQLite writers are alone: a twin waits, and finds the first answer.
     """
     if not try_advisory_lock(session, f"{PURPOSE}/{owner_of(asked)}"):
-        detail = "The first request with this Idempotency-Key is still at work. Send this one again in a moment."
+        detail = "The first request with this Idempotency-Key is still in progress. Send this one again in a moment."
         raise CallerError("idempotency_key_in_use", detail, status=409, headers={"Retry-After": "1"})
     first = first_answer(session, asked, sealer, now)
     if first is not None:
@@ -92,7 +92,7 @@ def first_answer(session: Session, asked: Asked, sealer: Sealer, now: datetime) 
     if record is None:
         return None
     if record.fingerprint != asked.fingerprint:
-        detail = "This Idempotency-Key came with another request before. Use a new key for each new request."
+        detail = "This Idempotency-Key was used with a different request before. Use a new key for each new request."
         raise CallerError("idempotency_key_reused", detail)
     kept = json.loads(sealer.open(PURPOSE, owner_of(record), record.answer))
     return Answer(record.status, kept["body"], kept["headers"])

@@ -34,8 +34,8 @@ def no_such_address(request: Request) -> str:
     """Return what to say of an address at which there is nothing."""
     path = request.scope["path"]
     if path.endswith("/") and any(_fitting(request, path.rstrip("/"))):
-        return "There is nothing at this address; without the slash at its end there is."
-    return "There is nothing at this address."
+        return "Not found. The same path without the slash at its end exists."
+    return "Not found: no operation has this path."
 
 
 def allowed_methods(request: Request) -> list[str]:

@@ -1,7 +1,7 @@
-"""Who calls, and whether they may: the bearer key of every `/v1` request. RFC 6750.
+"""Authentication by the bearer key of every `/v1` request, and authorisation by its scopes. RFC 6750.
 
-Each request counts against its key. Each try without a valid one counts against the address it came from, and only
-such tries: whoever holds a valid key is never shut out by a neighbour behind the same address.
+Each request counts against its key. Only an attempt without a valid key counts against the client address: so a valid
+key is never refused because of a neighbour behind the same address.
 """
 
 from datetime import datetime
@@ -22,10 +22,10 @@ _log = structlog.get_logger()
 
 
 async def require(request: Request, scope: str) -> Caller:
-    """Whoever sent this request, known by a valid key that carries `scope`.
+    """Return the caller whose valid key carries `scope`.
 
-    Raises `CallerError`: 401 where there is no key or none that is valid, 403 where it lacks the scope, 429 after too
-    many requests. The caller is also at `request.state.caller`.
+    Raise `CallerError`: 401 without a valid key, 403 if the key lacks the scope, 429 after too many requests. The
+    caller is also at `request.state.caller`.
     """
     context, now = context_of(request), context_of(request).clock()
     key = _bearer(request)
@@ -47,7 +47,7 @@ async def require(request: Request, scope: str) -> Caller:
 
 
 async def _known(request: Request, context: Context, key: str, now: datetime) -> Caller | None:
-    """Whose key it is. An address that has tried too often does not reach the database: `None` without a look."""
+    """Return the key's caller. An address with too many attempts gets `None`, and the database is not asked."""
     address = neighbourhood(client_address(request, context.trusted_proxy_hops))
     if not context.limits.may_look_up(key, address, now):
         return None
@@ -57,7 +57,7 @@ async def _known(request: Request, context: Context, key: str, now: datetime) ->
 
 
 async def _note_use(context: Context, caller: Caller, now: datetime) -> None:
-    """It is noted when this key was used; where nothing can be written, what only reads goes on without."""
+    """Record when this key was used. If nothing can be written, go on without the record."""
     try:
         await context.database.write(note_use, caller.key_id, now)
     except Exception as error:
@@ -67,20 +67,20 @@ async def _note_use(context: Context, caller: Caller, now: datetime) -> None:
 
 
 def _bearer(request: Request) -> str:
-    """The key that was sent; empty where there is no such header, or more than one."""
+    """Return the key that was sent; an empty text without the header, or with more than one."""
     given = request.headers.getlist("authorization")
     scheme, _, key = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def _stranger(request: Request, context: Context, now: datetime, *, gave_key: bool) -> CallerError:
-    """The 401, counted against the address and written to the log. Raises the 429 instead once there were too many."""
+    """Return the 401, count it against the address and log it. Raise the 429 instead after too many."""
     address = client_address(request, context.trusted_proxy_hops)
     acquire(request, context.limits.strangers, neighbourhood(address), now)
     _log.info("auth.refused", client=address, gave_key=gave_key)
     if gave_key:
         return _unauthenticated("The API key is unknown, revoked or expired.", _INVALID)
-    return _unauthenticated("Send one header `Authorization: Bearer vr_…` with your API key.", _CHALLENGE)
+    return _unauthenticated("Send exactly one header `Authorization: Bearer vr_…` with your API key.", _CHALLENGE)
 
 
 def _unauthenticated(detail: str, challenge: str) -> CallerError:

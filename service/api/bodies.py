@@ -39,12 +39,14 @@ def validated(raw: bytes, model: type[M]) -> M:
 
 
 def invalid(problems: Sequence[Problem]) -> CallerError:
-    """The 422 for these faults."""
-    return CallerError("invalid_request", "Some of the request is not as it should be.", problems=tuple(problems))
+    """Return the 422 for these faults."""
+    return CallerError(
+        "invalid_request", "The request is invalid. `errors` lists every problem.", problems=tuple(problems)
+    )
 
 
 async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises `CallerError`: 413 as soon as it is seen to be larger than `max_bytes`, 408 if slow."""
+    """Return the whole body. Raise `CallerError`: 413 as soon as more than `max_bytes` have come, 408 if it is slow."""
     body = bytearray()
     if declared_bytes(request) > max_bytes:
         raise _too_large(max_bytes)
@@ -55,7 +57,7 @@ async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> byt
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
     except TimeoutError as error:
-        detail = f"The body took longer than {BODY_SECONDS} seconds. Try again over a quicker connection."
+        detail = f"The body took longer than {BODY_SECONDS} seconds. Send it again over a faster connection."
         raise CallerError("request_timeout", detail, status=408, headers={"Connection": "close"}) from error
     return bytes(body)
 
@@ -73,13 +75,13 @@ async def read_beginning(request: Request, *, max_bytes: int) -> bytes:
 
 
 def declared_bytes(request: Request) -> int:
-    """What `Content-Length` announces; 0 where it is absent or no number. Only a hint: bytes are counted too."""
+    """Return `Content-Length`; 0 if it is absent or not a number. It is only a hint: bytes are counted too."""
     declared = request.headers.get("content-length", "")
     return int(declared) if _LENGTH.fullmatch(declared) else 0
 
 
 def check_media_type(request: Request) -> None:
-    """The body claims to be JSON, or claims nothing. Raises `CallerError` 415."""
+    """Raise `CallerError` 415 unless the body is declared as JSON, or not declared at all."""
     claimed = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if claimed not in ("", "application/json") and not (
         claimed.startswith("application/") and claimed.endswith("+json")
@@ -88,7 +90,7 @@ def check_media_type(request: Request) -> None:
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object that `raw` is. Raises `CallerError`: 400 if it is none, 422 for text that cannot be kept."""
+    """Parse `raw` as a JSON object. Raise `CallerError`: 400 if it is not one, 422 for text that cannot be stored."""
     try:
         text = raw.decode()
         if text.startswith("\ufeff"):

@@ -1,4 +1,4 @@
-"""Where a request came from, as far as it can be believed. For logs and for the limit on strangers, not for access."""
+"""The address of a client, as far as it can be trusted. For logs and rate limits, not for access."""
 
 from ipaddress import IPv6Address, ip_address
 
@@ -6,10 +6,10 @@ from starlette.requests import Request
 
 
 def client_address(request: Request, trusted_hops: int) -> str:
-    """The caller's IP address; `unknown` where there is none.
+    """Return the caller's IP address; `unknown` without one.
 
     Each of the `trusted_hops` proxies of ours has added an entry to `X-Forwarded-For`, so the one that the outermost
-    saw stands that many from the right. What stands further left anybody may have written. Where the header has fewer
+    saw stands that many from the right. What stands further left may be forged. Where the header has fewer
     entries, or no address there, the other end of the connection counts.
     """
     peer = request.client.host if request.client else "unknown"
@@ -20,7 +20,7 @@ def client_address(request: Request, trusted_hops: int) -> str:
 
 
 def neighbourhood(address: str) -> str:
-    """What counts as one caller: an IPv4 address, or the /64 that one IPv6 subscriber has to itself."""
+    """Return what counts as one caller: an IPv4 address, or the /64 that one IPv6 subscriber has to itself."""
     try:
         known = ip_address(address)
     except ValueError:
@@ -31,7 +31,7 @@ def neighbourhood(address: str) -> str:
 
 
 def _address(entry: str) -> str | None:
-    """The address of an entry, without brackets and port, as some proxies add them."""
+    """Return the address of an entry, without the brackets and the port that some proxies add."""
     text = entry.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -64,5 +64,5 @@ class Context:
 
 
 def context_of(request: Request) -> Context:
-    """What `app.state.context` was set to at start."""
+    """Return the context that was stored at start."""
     return cast("Context", request.app.state.context)

@@ -14,7 +14,7 @@ class PassingFaults:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answer is given. One that a fault broke off in the middle ends there, and the server hangs up."""
+        """Pass the request on. If a fault breaks an answer off in the middle, end it there: the server hangs up."""
         started = False
 
         async def note(message: Message) -> None:

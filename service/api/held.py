@@ -30,8 +30,8 @@ class Held:
         if self._open[key_id] >= self._most_a_key:
             raise CallerError(
                 "too_many_open",
-                f"This key has {self._most_a_key} streams and waiting requests open, as many as it may. End some first;"
-                " one stream of /v1/events/stream tells of every detection.",
+                f"This key has {self._most_a_key} streams and waiting requests open, the maximum. Close some first;"
+                " one stream of /v1/events/stream covers every detection.",
                 status=429,
                 headers={"Retry-After": str(_RETRY_SECONDS)},
             )
@@ -58,5 +58,5 @@ class Held:
         return self._monotonic() < self._good_until.get(key_id, 0.0)
 
     def found_good(self, key_id: str, seconds: float) -> None:
-        """The key counts as good for so many seconds, for all its open answers."""
+        """Treat the key as good for so many seconds, for all its open answers."""
         self._good_until[key_id] = self._monotonic() + seconds

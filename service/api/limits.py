@@ -1,7 +1,7 @@
-"""How often a key may ask, and how often a stranger may try: token buckets in the memory of this process.
+"""Rate limits of API keys, and of addresses without a valid key: token buckets in the memory of this process.
 
 Each web process counts for itself, so a deployment of two allows up to twice as much. The headers are those of
-draft-ietf-httpapi-ratelimit-headers. Who is asked for a key at all is `auth`'s business.
+draft-ietf-httpapi-ratelimit-headers. `auth` decides which requests count.
 """
 
 from collections import OrderedDict
@@ -24,7 +24,7 @@ _MOST_KNOWN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RateLimitState:
-    """How one caller stands after a request. `full_seconds`: until nothing counts any more."""
+    """A caller's rate limit after a request. `full_seconds`: until the whole quota is left again."""
 
     granted: bool
     quota: int
@@ -107,13 +107,13 @@ def _hash(key: str) -> bytes:
 
 
 def acquire(request: Request, limiter: Limiter, who: str, now: datetime) -> None:
-    """The request is counted, and its answer says how `who` stands. Raises `CallerError` 429."""
+    """Count the request, and let its answer say how much `who` has left. Raise `CallerError` 429."""
     state = limiter.take(who, now)
     also_answer(request, state.headers)
     if not state.granted:
         raise CallerError(
             "rate_limited",
-            f"More than {state.quota} requests a minute. Try again in {state.retry_seconds} s.",
+            f"More than {state.quota} requests a minute. Send the request again in {state.retry_seconds} s.",
             status=429,
             headers={"Retry-After": str(state.retry_seconds)},
         )

@@ -64,10 +64,10 @@ WORDS = {
 
 
 _PASSING = {
-    Fault.UNAVAILABLE: ("Our database does not answer.", 5),
-    Fault.OVERLOADED: ("We have more to do than we can.", 2),
-    Fault.READ_ONLY: ("For now nothing can be written here.", 30),
-    Fault.FULL: ("No room is left to store anything.", 60),
+    Fault.UNAVAILABLE: ("The database does not answer.", 5),
+    Fault.OVERLOADED: ("The service is overloaded.", 2),
+    Fault.READ_ONLY: ("The service cannot write at the moment.", 30),
+    Fault.FULL: ("The service has no storage left.", 60),
 }
 """By fault: what the caller reads, and after how many seconds it may come again."""
 
@@ -87,7 +87,7 @@ def problem(
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer for one refusal. `errors` is there only where single members of the request are at fault."""
+    """Return the response for one error. `errors` is present only if single members of the request are at fault."""
     request_id = request_id_of(request)
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -104,14 +104,14 @@ def problem(
 
 
 async def on_caller_error(request: Request, error: Exception) -> Response:
-    """The refusal as the room worded it."""
+    """Return the response for a `CallerError`, in the words of the room that raised it."""
     if not isinstance(error, CallerError):
         raise error
     return problem(request, error.status, error.code, error.detail, problems=error.problems, headers=error.headers)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """The router's own refusals: no such address, no such method."""
+    """Return the response for an unknown path or method."""
     if not isinstance(error, HTTPException):
         raise error
     status = error.status_code
@@ -120,23 +120,23 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         detail = no_such_address(request)
     elif status == _NO_SUCH_METHOD:
         allowed = ", ".join(allowed_methods(request))
-        detail, headers = f"This address does not take this method. It takes: {allowed}.", {"Allow": allowed}
+        detail, headers = f"This path does not support this method. Supported: {allowed}.", {"Allow": allowed}
     return problem(request, status, code, detail, headers=headers)
 
 
 async def on_disconnect(request: Request, _error: Exception) -> Response:
-    """The caller hung up in the middle of its request. Nobody reads this answer; it is no failure of ours."""
-    return problem(request, 400, "request_incomplete", "The request ended before its body did.")
+    """Return a 400 that no caller reads: the connection was closed in the middle of the request."""
+    return problem(request, 400, "request_incomplete", "The request ended before its body was complete.")
 
 
 async def on_fault(request: Request, error: Exception) -> Response:
-    """A fault of ours that passes: when to come again. What else was raised goes on its way to `on_failure`."""
+    """Return a 503 that says when to retry, for a temporary fault; raise anything else again, for `on_failure`."""
     fault = fault_of(error)
     if fault is None:
         raise error
     FAULTS.failed(error, fault=fault.value, path=_path(request))
     told, seconds = _PASSING[fault]
-    detail = f"{told} Please send the request again later; with an Idempotency-Key nothing is done twice."
+    detail = f"{told} Send the request again later; with an Idempotency-Key it has no effect twice."
     return problem(request, 503, fault.value, detail, headers={"Retry-After": str(seconds)})
 
 
@@ -145,7 +145,7 @@ async def on_failure(request: Request, error: Exception) -> Response:
     _log.error(
         "request.failed", method=request.method, path=_path(request), request_id=request_id_of(request), exc_info=error
     )
-    detail = "Something went wrong on our side. The request id helps us to find it."
+    detail = "Internal error. The request id identifies it in the logs."
     # The server hangs up after a failure; a client that is not told would send its next request into the void.
     return problem(request, 500, "internal_error", detail, headers={"Connection": "close"})
 
@@ -161,7 +161,7 @@ def problems_of(error: ValidationError, document: Any) -> tuple[Problem, ...]:
 
 
 def pointer(keys: Iterable[str | int]) -> str:
-    """The RFC 6901 pointer along these keys. Names a stranger made long are cut: the answer must stay small."""
+    """Return the RFC 6901 pointer along these keys. Long names are shortened: the answer must stay small."""
     return "".join(f"/{str(key)[:_LONGEST_KEY].replace('~', '~0').replace('/', '~1')}" for key in keys)
 
 
@@ -219,6 +219,6 @@ def _phrase(status: int) -> str:
 
 
 def _path(request: Request) -> str:
-    """The route's pattern where there is one: the address itself may hold a token."""
+    """Return the route's pattern, if there is a route: the path itself may contain a token."""
     route = request.scope.get("route")
     return getattr(route, "path", "")

@@ -20,7 +20,7 @@ class RequestIds:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The request has an id, and the answer shows it."""
+        """Give the request an id, and show it in the answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -38,5 +38,5 @@ class RequestIds:
 
 
 def request_id_of(request: Request) -> str | None:
-    """This request's id; `None` where the middleware is not installed."""
+    """Return this request's id; `None` if the middleware is not installed."""
     return getattr(request.state, "request_id", None)

@@ -30,7 +30,7 @@ def secured(app: Starlette, *, https: bool) -> Starlette:
 
 
 def also_answer(request: Request, headers: Mapping[str, str]) -> None:
-    """The answer to this request, whatever it will be, carries these headers."""
+    """Add these headers to the answer of this request, whatever it will be."""
     request.scope.setdefault("state", {}).setdefault("answer_headers", {}).update(headers)
 
 
@@ -42,7 +42,7 @@ class SecurityHeaders:
         self._always = ALWAYS | (_OVER_TLS if https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answer has its headers."""
+        """Add the headers to the answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

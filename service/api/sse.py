@@ -80,7 +80,7 @@ def stream(
     *,
     often: bool = False,
 ) -> Response:
-    """The answer: what `look` brings at each wake of `topic`, and now and then without one, until it is over.
+    """Return the stream of what `look` brings at each wake of `topic`, and now and then without one, until it is over.
 
     It also ends when this process does, when the reader goes, or when its key is no longer good for `scope`. Raise
     `CallerError` 429 where the key has too many open. `often`: look every second, for not everything wakes it.
@@ -140,7 +140,7 @@ async def _seen(sleeper: Sleeper, look: Callable[[], Awaitable[Look]]) -> Look:
 
 
 async def _may_go_on(request: Request, scope: str) -> bool:
-    """Whether the key is still good: a stream outlives many changes. One look is enough for all streams of a key."""
+    """Return True if the key is still good: a stream outlives many changes. One check serves all streams of a key."""
     context, key_id = context_of(request), request.state.caller.key_id
     if context.held.is_good(key_id):
         return True

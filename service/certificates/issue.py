@@ -64,7 +64,7 @@ def want_certificate(
         if row.state == CertificateState.READY and (row.expires_at is None or row.expires_at > now):
             return row
         if row.state == CertificateState.ASKING and row.due_at is not None and row.due_at > now:
-            detail = "Another request is asking the vendor for this certificate. Send this one again in a moment."
+            detail = "Another request for this certificate is in progress. Send this one again in a moment."
             raise CallerError(
                 "certificate_in_progress", detail, status=409, headers={"Retry-After": _IN_PROGRESS_SECONDS}
             )
@@ -72,7 +72,7 @@ def want_certificate(
             session.delete(row)  # who asked is gone; what came of it, a callback may still tell
     analysis_id = next(filter(None, (adapter.analysis_of(refs) for refs in _refs(session, run))), None)
     if analysis_id is None:
-        detail = "The vendor did not say what it calls this analysis, so it cannot be asked for a certificate of it."
+        detail = "The vendor reported no id for this analysis, so no certificate can be requested."
         raise CallerError("analysis_unknown", detail, status=409)
     row = _new_row(run, CertificateState.ASKING, file_format, now + seconds(configured.policy.lease))
     row.analysis_id, row.lease_token = analysis_id, secrets.token_hex(8)
@@ -87,7 +87,7 @@ def record_certificate(
     """The certificate is on record, and told of once. Raises `CallerError` 409 where the detection was erased."""
     row = _hold(session, wanted.row_id, wanted.token)
     if row is None:
-        raise CallerError("erased", "The detection's content was erased while the vendor was asked.", status=409)
+        raise CallerError("erased", "The detection was erased while the certificate was requested.", status=409)
     same = select(Certificate).where(
         Certificate.mode == row.mode,
         Certificate.vendor == row.vendor,
@@ -141,14 +141,15 @@ def _certified_run(
     if detection.erased_at is not None:
         raise CallerError("erased", "The detection's content was erased.", status=409)
     if detector is not None and all(run.detector != detector for run in runs):
-        problem = Problem("/detector", "was not asked in this detection")
-        raise CallerError("invalid_request", "Some of the request is not as it should be.", problems=(problem,))
+        problem = Problem("/detector", "is not a detector of this detection")
+        detail = "The request is invalid. `errors` lists every problem."
+        raise CallerError("invalid_request", detail, problems=(problem,))
     for run in runs:
         configured = policy.catalogue.configured(run.mode, run.vendor)
         wanted = detector in (None, run.detector) and run.state == RunState.SUCCEEDED.value
         if wanted and configured is not None and isinstance(configured.adapter, IssuesCertificates):
             return run, configured, configured.adapter
-    detail = "No detector that issues certificates has answered this detection."
+    detail = "This detection has no result of a detector that issues certificates."
     raise CallerError("not_certifiable", detail, status=409)
 
 

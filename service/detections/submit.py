@@ -79,7 +79,8 @@ def submit(session: Session, question: Question, policy: DetectionPolicy, now: d
     if media is not None and not unknown_names(names, question.mode, policy.catalogue):
         problems += _hopeless(names, media, policy.catalogue)
     if problems:
-        raise CallerError("invalid_request", "The detection cannot be made as asked.", problems=tuple(problems))
+        detail = "The request is invalid. `errors` lists every problem."
+        raise CallerError("invalid_request", detail, problems=tuple(problems))
     detection = _detection(question, media, now)
     plan_reminder(detection, now, timedelta(seconds=question.answer_within_seconds))
     runs = first_runs(detection, names, [new_id("run") for _ in names], policy.catalogue, now)
@@ -123,8 +124,9 @@ def _begin(
 def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> list[Problem]:
     """A problem for each text among `names` that is no detector of this mode."""
     offered = catalogue.names(mode)
+    known = ", ".join(offered) or "none"
     return [
-        Problem(f"/detectors/{place}", f"{name[:100]!r} is not offered here. Offered: {', '.join(offered) or 'none'}.")
+        Problem(f"/detectors/{place}", f"{name[:100]!r} is not an available detector; available: {known}")
         for place, name in enumerate(names)
         if isinstance(name, str) and name not in offered
     ]
@@ -135,13 +137,13 @@ def _detector_problems(names: Sequence[str], question: Question, catalogue: Cata
         return [Problem("/detectors", _none_configured(question.mode, catalogue))]
     problems = unknown_names(names, question.mode, catalogue)
     if len(set(names)) < len(names):
-        problems.append(Problem("/detectors", "Each detector can be named once."))
+        problems.append(Problem("/detectors", "must name each detector once"))
     if question.quorum > len(names):
         more = f"quorum ({question.quorum}) is greater than the number of detectors ({len(names)})"
         problems.append(Problem("/decision/quorum", more))
     vendors = {catalogue.vendor_of(question.mode, name) for name in names}
     if question.rule is Rule.CASCADE and len(vendors) < 2:  # noqa: PLR2004 - a positive needs a second vendor
-        problems.append(Problem("/decision/rule", "A cascade needs detectors of at least two vendors."))
+        problems.append(Problem("/decision/rule", "cascade needs detectors of at least two vendors"))
     return problems
 
 

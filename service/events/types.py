@@ -35,7 +35,7 @@ def why_no_filter(text: str) -> str:
     """Return the error text for a `text` that is not a filter, with the nearest valid filter."""
     nearest = get_close_matches(text.strip().lower()[:100], [*EventType, *FAMILIES], n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    return f"{text[:100]!r} is no event type{hint} Use a type, a family such as detection.*, or * for all."
+    return f"{text[:100]!r} is not an event type{hint} Use a type, a family such as detection.*, or * for all."
 
 
 def takes(pattern: str, event_type: str) -> bool:

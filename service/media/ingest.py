@@ -123,7 +123,7 @@ class _Incoming:
         """Append `chunk`."""
         self.count += len(chunk)
         if self.count > self.max_bytes:
-            raise CallerError("media_too_large", f"Audio has at most {self.max_bytes} bytes.", status=413)
+            raise CallerError("media_too_large", f"The audio is larger than {self.max_bytes} bytes.", status=413)
         self.waiting += chunk
         if self.kind is None and len(self.waiting) >= HEAD_BYTES:
             self._judge()
@@ -142,7 +142,7 @@ class _Incoming:
         self.kind = sniff(bytes(self.waiting[:HEAD_BYTES]))
         if self.kind is None:
             known = "mp3, wav, flac, m4a, aac, ogg, webm, aiff"
-            raise CallerError("unsupported_media", f"This is not audio of a kind we know: {known}.", status=415)
+            raise CallerError("unsupported_media", f"This is not audio of a supported format: {known}.", status=415)
         return self.kind
 
     async def _flush(self) -> None:

@@ -80,12 +80,12 @@ class Rooms:
         said = [
             f"{have:,} of {most:,} bytes {what}"
             for have, most, what in (
-                (use.a_day, self.a_day, "came in the last 24 hours"),
-                (use.kept, self.kept, "are kept"),
+                (use.a_day, self.a_day, "uploaded in the last 24 hours"),
+                (use.kept, self.kept, "stored"),
             )
             if most is not None
         ]
-        detail = f"The account has no room for this audio: {', and '.join(said)}. DELETE /v1/media/{{id}} makes room."
+        detail = f"The account has no storage left: {', and '.join(said)}. DELETE /v1/media/{{id}} frees storage."
         return CallerError(CODE, detail, status=429, headers={"Retry-After": str(_RETRY_SECONDS)})
 
     @staticmethod

@@ -38,7 +38,7 @@ def erase_media(session: Session, media: Media, now: datetime) -> None:
     if media.erased_at is not None:
         return
     if is_needed(session, media.id):
-        raise CallerError("media_in_use", "A detection that has not ended needs this audio.", status=409)
+        raise CallerError("media_in_use", "A detection that has not ended still needs this audio.", status=409)
     mark_erased(media, now)
 
 

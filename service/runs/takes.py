@@ -32,10 +32,10 @@ class Objection:
 def objection(capabilities: Capabilities, media: Audio) -> Objection | None:
     """Return why this detector cannot take this audio, or `None` if it can."""
     if media.format not in capabilities.formats:
-        text = f"The detector does not take {media.format}; it takes {', '.join(sorted(capabilities.formats))}."
+        text = f"The detector does not accept {media.format}; it accepts {', '.join(sorted(capabilities.formats))}."
         return Objection(ReasonCode.UNSUPPORTED_FORMAT, text)
     if capabilities.max_bytes is not None and media.bytes > capabilities.max_bytes:
-        text = f"{media.bytes} bytes are more than the {capabilities.max_bytes} that the detector takes."
+        text = f"{media.bytes} bytes are more than the {capabilities.max_bytes} that the detector accepts."
         return Objection(ReasonCode.FILE_TOO_LARGE, text)
     return None
 
@@ -53,10 +53,10 @@ def what_each_takes(
     """Return what to say where none of these detectors can take this audio."""
     size = any(each.reason is ReasonCode.FILE_TOO_LARGE for each in against)
     audio = f"{media.format} of {media.bytes} bytes" if size else media.format
-    each = "; ".join(f"{name} takes {_takes(_capabilities(name, mode, catalogue))}" for name in names)
+    each = "; ".join(f"{name} accepts {_takes(_capabilities(name, mode, catalogue))}" for name in names)
     others = [name for name in catalogue.names(mode) if objection(_capabilities(name, mode, catalogue), media) is None]
-    hint = f" Offered here, and takes it: {', '.join(others)}." if others else ""
-    return f"No detector asked takes {audio}: {each}.{hint}"
+    hint = f" Available detectors that accept it: {', '.join(others)}." if others else ""
+    return f"No requested detector accepts {audio}: {each}.{hint}"
 
 
 def _takes(capabilities: Capabilities) -> str:

@@ -42,7 +42,7 @@ def opens_nothing(session: Session, run_id: str, mode: str, now: datetime, count
 
 
 def context_on(database: Database, staging: Path, *, open_link: OpenLink = opens_nothing) -> Context:
-    """A context whose clock stands still. What these doors do not use is not there."""
+    """Return a context whose clock stands still. What these operations do not use is `None`."""
     unused: dict[str, Any] = {
         each.name: None for each in fields(Context) if each.default is MISSING and each.default_factory is MISSING
     }
@@ -61,7 +61,7 @@ def context_on(database: Database, staging: Path, *, open_link: OpenLink = opens
 
 
 def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette:
-    """The routes behind the same middleware and handlers as the product's."""
+    """Return the routes behind the same middleware and handlers as the product's."""
     short = [Middleware(Straight, CALLBACKS)] if CALLBACKS in routes else []
     middleware = [Middleware(RequestIds), *short, Middleware(PassingFaults)]
     app = Starlette(routes=list(routes), middleware=middleware, exception_handlers=handlers_beside_postgres())
@@ -71,7 +71,7 @@ def app_of(routes: Sequence[Route], context: Context | None = None) -> Starlette
 
 @asynccontextmanager
 async def client_of(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that speaks to `app` without a socket. Failures of ours come as answers, as they would outside."""
+    """Open a client that calls `app` without a socket. Failures of ours come as answers, as they would outside."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://relay.test") as client:
         yield client
@@ -79,7 +79,7 @@ async def client_of(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextmanager
 def served(app: Starlette) -> Iterator[httpx.Client]:
-    """A client of `app` behind a real loopback socket."""
+    """Serve `app` on a real loopback socket, and open a client of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = threading.Event()
         server = _Server(uvicorn.Config(app, lifespan="off", log_level="critical", proxy_headers=False), started)
@@ -108,7 +108,7 @@ class _Server(uvicorn.Server):
 
 
 def bearer(database: Database, *, mode: str = "live", scopes: Sequence[str] = DEFAULT_SCOPES) -> dict[str, str]:
-    """The headers of a caller with a new key of the account `Acme`."""
+    """Return the headers of a caller with a new key of the account `Acme`."""
     with database.writing() as session:
         key = create(session, account_named(session, "Acme", NOW).id, mode, NOW, scopes=scopes)
     return {"Authorization": f"Bearer {key.text}"}

@@ -33,7 +33,7 @@ _SCHEMA = schemathesis.openapi.from_dict(document(ROUTES))
 def ask_all_sorts(
     base_url: str, headers: dict[str, str], method: str, path: str, mode: str, own: Mapping[str, str]
 ) -> None:
-    """What is sent is as the document says, or wrong in some way; each answer is held to the document.
+    """Send what the document allows, or what is wrong in some way; compare each answer with the document.
 
     Every other time the ids in the path are of the caller's own things.
     """

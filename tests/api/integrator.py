@@ -41,7 +41,7 @@ class Integrator:
         self.done: list[tuple[str, int]] = []
 
     def new_key(self, *scopes: str) -> str:
-        """A test key of the account; without scopes, with the usual ones."""
+        """Return a test key of the account; without `scopes`, with the usual ones."""
         now = system_clock()
         with self.database.writing() as session:
             account = account_named(session, "integrator", now)
@@ -50,7 +50,7 @@ class Integrator:
     def call(
         self, operation_id: str, /, *, key: str | None = None, headers: dict[str, str] | None = None, **more: Any
     ) -> httpx.Response:
-        """The answer of the operation. What is named in its path comes by its name; `key=""` is none."""
+        """Return the answer of the operation. Ids in its path are given by their names; `key=""` sends none."""
         _, template, _ = self.promise.operations[operation_id]
         path = {name: more.pop(name) for name in list(more) if f"{{{name}}}" in template}
         method, address = self.promise.address(operation_id, path)
@@ -64,26 +64,26 @@ class Integrator:
         return response
 
     def got(self, operation_id: str, /, **more: Any) -> Any:
-        """The JSON of an answer that must be a success."""
+        """Return the JSON of an answer that must be a success."""
         response = self.call(operation_id, **more)
         assert response.is_success, response.text
         return response.json()
 
     def upload(self, name: str) -> str:
-        """The id of new media of this name; its words direct the sandbox."""
+        """Return the id of new media of this name; its words direct the sandbox."""
         path = self._folder / name
         write_track(path, 1)
         media_id: str = self.got("uploadMedia", files={"file": (name, path.read_bytes(), "audio/wav")})["id"]
         return media_id
 
     def ask(self, name: str = "song.ai.wav", **more: Any) -> str:
-        """The id of a detection that has just been asked."""
+        """Return the id of a new detection."""
         body = {"source": {"media_id": self.upload(name)}, **more}
         detection_id: str = self.got("createDetection", json=body)["id"]
         return detection_id
 
     def ended(self, detection_id: str) -> dict[str, Any]:
-        """The result, once it is final."""
+        """Return the result, once it is final."""
         result: dict[str, Any] = self.until(
             lambda: self.got("readDetection", detection_id=detection_id, params={"wait": "20"}),
             lambda found: found["completed_at"] is not None,
@@ -91,13 +91,13 @@ class Integrator:
         return result
 
     def register(self, *events: str) -> str:
-        """The id of a new endpoint that takes everything."""
+        """Return the id of a new endpoint that receives every event."""
         body = {"url": self.receiver, "events": list(events) or ["detection.*"]}
         endpoint_id: str = self.got("createEndpoint", json=body)["id"]
         return endpoint_id
 
     def until(self, ask: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
-        """The first answer for which it is so."""
+        """Return the first answer that fulfils the condition."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not is_so(found := ask()):
             assert time.monotonic() < deadline, found
@@ -131,7 +131,7 @@ class Integrator:
 
 @contextmanager
 def integrator(database: Path, folder: Path, **settings: str) -> Iterator[Integrator]:
-    """A process with a worker and the sandbox, on the migrated SQLite file, and a customer of it."""
+    """Start a process with a worker and the sandbox, on the migrated SQLite file, and yield a customer of it."""
     url = f"sqlite:///{database}"
     with deployment(url, folder) as place, served(Starlette(routes=[Route("/", _take, methods=["POST"])])) as receiver:
         place.process("web", "--with-worker", **settings).start()

@@ -61,7 +61,7 @@ class Reader:
 async def listening(
     client: httpx.AsyncClient, path: str, key: dict[str, str], *, last: str | None = None, **query: str
 ) -> AsyncIterator[Reader]:
-    """A stream that was accepted, being read; the connection is cut in the end."""
+    """Open a stream and read it; close the connection in the end."""
     headers = key | ({"Last-Event-ID": last} if last is not None else {})
     async with client.stream("GET", path, headers=headers, params=query) as response:
         assert response.status_code == 200, await response.aread()

@@ -35,12 +35,12 @@ class Promise:
         }
 
     def address(self, operation_id: str, path: dict[str, str]) -> tuple[str, str]:
-        """Method and path, its names filled in."""
+        """Return method and path, with its names filled in."""
         method, template, _ = self.operations[operation_id]
         return method, re.sub(r"{(\w+)}", lambda found: path[found[1]], template)
 
     def check(self, operation_id: str, response: httpx.Response) -> None:
-        """The answer is one the operation may give. Fails the test where it is not."""
+        """Fail the test unless the operation may give this answer."""
         _, _, operation = self.operations[operation_id]
         status = str(response.status_code)
         assert status in operation["responses"], (operation_id, status, response.text)
@@ -49,19 +49,19 @@ class Promise:
         self._check_body(promised.get("content", {}), response)
 
     def check_request(self, operation_id: str, body: object) -> None:
-        """The document lets this body through."""
+        """Fail the test unless the document allows this body."""
         content = self.operations[operation_id][2]["requestBody"]["content"]
         self.check_value(content["application/json"]["schema"], body)
 
     def check_event(self, event: dict[str, Any]) -> None:
-        """The event is as the document's `webhooks` have it."""
+        """Fail the test unless the event fits the document's `webhooks`."""
         assert event["type"] in self.document["webhooks"], event["type"]
         content = self.document["webhooks"][event["type"]]["post"]["requestBody"]["content"]
         body = {name: value for name, value in event.items() if name != "id"}
         self.check_value(_closed(copy.deepcopy(content["application/json"]["schema"])), body)
 
     def check_value(self, schema: dict[str, Any], value: object) -> None:
-        """The value fits the schema, which may refer to the document's components."""
+        """Fail the test unless the value fits the schema, which may refer to the document's components."""
         validator = Draft202012Validator({**schema, "components": self._components}, format_checker=FORMATS)
         faults = [f"{fault.json_path}: {fault.message[:300]}" for fault in validator.iter_errors(value)]
         assert not faults, faults
@@ -94,7 +94,7 @@ class Promise:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with every object closed that does not say that it is open."""
+    """Return the schema with every object closed that does not say that it is open."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):

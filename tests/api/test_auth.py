@@ -1,4 +1,4 @@
-"""Who has no valid key gets no further, and is told what is missing."""
+"""A request without a valid key is refused, and the answer says what is missing."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -68,7 +68,7 @@ class Door:
 
 
 def signed(task: str, *, secret: str = _SECRET, at: int = _STAMP) -> dict[str, str]:
-    """What AIPPIM's documents say its headers are, written here on its own."""
+    """Sign as AIPPIM's documents say, written here independently."""
     digest = hmac.new(secret.encode(), f"{at}:{task}".encode(), hashlib.sha256).hexdigest()
     return {"x-mippia-timestamp": str(at), "x-mippia-signature": digest}
 

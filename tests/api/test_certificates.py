@@ -52,7 +52,7 @@ class Door:
 
 @asynccontextmanager
 async def opened(database: Database, folder: Path, vendor: Certifying, **plan: Any) -> AsyncIterator[Door]:
-    """The vendor's one run has been asked, and looked at once, if the script goes so far."""
+    """Let the vendor's one run be submitted, and polled once, if the script goes so far."""
     plans = replace(PLAN, **plan)
     here = World(database, policy_of(vendor, aippim(), plan=plans))
     sealer = Sealer(["k" * 32])

@@ -1,4 +1,4 @@
-"""Whose address a request has: only proxies of ours are believed, and only what they wrote themselves."""
+"""The client address of a request: only our own proxies are trusted, and only what they wrote themselves."""
 
 import pytest
 from starlette.requests import Request

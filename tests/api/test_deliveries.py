@@ -46,7 +46,7 @@ class Desk:
             record_attempts(outbox())(session, batch)
 
     async def list(self, query: str = "") -> list[str | None]:
-        """The detections of what is listed."""
+        """Return the detections of what is listed."""
         answer = await self.client.get(f"{PATH}{query}")
         assert answer.status_code == 200, answer.text
         return [each["detection_id"] for each in answer.json()["data"]]

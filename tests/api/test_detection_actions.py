@@ -1,4 +1,4 @@
-"""Calling off, asking again, erasing: what the doors answer, whom they let in, and what is put on record."""
+"""Cancel, recheck, erase: the answers, the scopes that are required, and the audit log."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace

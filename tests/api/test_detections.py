@@ -38,7 +38,7 @@ class Door:
         return await self.client.post("/v1/detections", json=document, headers={**self.key, **headers})
 
     async def faults(self, document: object) -> dict[str, str]:
-        """What is said to be wrong, by pointer."""
+        """Return the reported faults, by pointer."""
         found = await self.ask(document)
         assert (found.status_code, found.headers["content-type"]) == (422, "application/problem+json")
         assert self.here.runs() == []

@@ -35,7 +35,7 @@ class Door:
     test: dict[str, str]
 
     async def shown(self, key: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-        """The detectors by their names."""
+        """Return the detectors by their names."""
         answer = await self.client.get("/v1/detectors", headers=key or self.live)
         assert answer.status_code == 200, answer.text
         Promise(document(ROUTES)).check("listDetectors", answer)

@@ -1,4 +1,4 @@
-"""The page of the document asks nobody else for anything, and may not."""
+"""The page of the document loads nothing from other hosts, and may not."""
 
 import re
 from html.parser import HTMLParser

@@ -55,7 +55,7 @@ class Desk:
             return session.get_one(Endpoint, self.id)
 
     def claim(self) -> ClaimedDelivery:
-        """What a worker would carry now."""
+        """Return what a worker would deliver now."""
         self.put("det_parcel", now=self.clock())
         return next(each for each in claimed(self.database, now=self.clock()) if each.endpoint_id == self.id)
 

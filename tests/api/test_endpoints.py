@@ -1,4 +1,4 @@
-"""`/v1/webhook-endpoints`: an account keeps its endpoints, sees their secrets once, and nobody else's at all."""
+"""`/v1/webhook-endpoints`: an account keeps its endpoints, sees their secrets once, and never those of others."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ UNHEARD_OF = "we_01jd8x6z3xe6ntqkzjv4m6q4pn"
 
 @asynccontextmanager
 async def door(database: Database, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the account `Acme` before the live guard."""
+    """Open a client of the account `Acme` before the live guard."""
     context = replace(context_on(database, Path("unused")), sealer=SEALER, guard=GuardPolicy())
     async with client_of(app_of(ROUTES, context)) as client:
         client.headers.update(bearer(database) if headers is None else headers)
@@ -38,7 +38,7 @@ async def door(database: Database, headers: dict[str, str] | None = None) -> Asy
 
 
 def stranger(database: Database) -> dict[str, str]:
-    """The headers of another account's caller."""
+    """Return the headers of another account's caller."""
     with database.writing() as session:
         key = create(session, account_named(session, "Other", NOW).id, "live", NOW)
     return {"Authorization": f"Bearer {key.text}"}

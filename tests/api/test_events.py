@@ -34,7 +34,7 @@ class Door:
         return recorded.id
 
     async def get(self, path: str = "", key: dict[str, str] | None = None, **query: Any) -> httpx.Response:
-        """The answer, once what was put is certain."""
+        """Return the answer, once what was written is certain."""
         settle(self.database)
         return await self.client.get(f"/v1/events{path}", params=query, headers=key or self.key)
 

@@ -21,7 +21,7 @@ def customer(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def encoding(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Integrator]:
-    """A customer of a process that sends the audio itself."""
+    """Start a process that sends the audio itself, and yield a customer of it."""
     folder = tmp_path_factory.mktemp("encoding")
     database = folder / "relay.db"
     database.write_bytes(sqlite_template.read_bytes())
@@ -30,7 +30,7 @@ def encoding(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _fetched(customer: Integrator, result: dict[str, Any]) -> int:
-    """How often the vendor fetched the audio by our link."""
+    """Return the number of times the vendor fetched the audio by our link."""
     with customer.database.reading() as session:
         return session.get_one(Run, result["detectors"][0]["run_id"]).media_fetches
 

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""The probes say if the process is alive, and if it can do its work."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -241,6 +241,6 @@ def _erase(session: Session, now: datetime) -> None:
 
 
 def _stored(database: Database) -> set[str]:
-    """The media whose bytes are in the store."""
+    """Return the media whose bytes are in the store."""
     with database.reading() as session:
         return set(session.exec(select(MediaChunk.media_id)))

@@ -145,7 +145,7 @@ def test_an_account_without_room_is_told_the_figures_and_another_is_served(datab
         assert send(client, sounds.wav()).status_code == 201
         refused = send(client, sounds.wav(2))
         assert (refused.status_code, refused.json()["code"]) == (429, "media_quota_exceeded")
-        assert f"{len(sounds.wav()):,} of {3 * len(sounds.wav()) // 2:,} bytes are kept" in refused.json()["detail"]
+        assert f"{len(sounds.wav()):,} of {3 * len(sounds.wav()) // 2:,} bytes stored" in refused.json()["detail"]
         with database.writing() as session:
             other = create(session, account_named(session, "Other", NOW).id, "live", NOW)
         client.headers["Authorization"] = f"Bearer {other.text}"

@@ -27,7 +27,7 @@ _PREFIXES = {
 
 @pytest.fixture(scope="module")
 def customer(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Integrator]:
-    """A customer of a real process with a worker and the sandbox."""
+    """Start a real process with a worker and the sandbox, and yield a customer of it."""
     folder = tmp_path_factory.mktemp("integrator")
     database = folder / "relay.db"
     database.write_bytes(sqlite_template.read_bytes())
@@ -105,7 +105,7 @@ def _stream_timeline(customer: Integrator) -> None:
 
 
 def _stream_events(customer: Integrator) -> None:
-    """It never ends by itself, so its beginning is looked at."""
+    """Read only the beginning: the stream never ends by itself."""
     headers = {"Authorization": f"Bearer {customer.key}"}
     with contextlib.ExitStack() as stack:
         opened = customer.client.stream("GET", "/v1/events/stream", headers=headers)
@@ -133,7 +133,7 @@ def _callback(customer: Integrator) -> None:
 
 
 def _create_the_example(customer: Integrator) -> None:
-    """The document's own example, sent as it is, ends with the verdict that its name asks for."""
+    """Send the document's own example unchanged: it must end with the verdict that its name asks for."""
     path = customer.client.get("/openapi.json").json()["paths"]["/v1/detections"]["post"]
     example = path["requestBody"]["content"]["application/json"]["example"]
     made = customer.call("createDetection", json=example)
@@ -278,7 +278,7 @@ def _all_events(customer: Integrator) -> Iterator[dict[str, Any]]:
 
 
 def _strange(name: str) -> dict[str, Any]:
-    """Ids in the operation's path that are well-formed, and nobody's."""
+    """Return ids for the operation's path that are well-formed, and belong to no object."""
     path, _ = OPERATIONS[name]
     return {place: f"{prefix}_{_AN_ID}" for place, prefix in _PREFIXES.items() if f"{{{place}}}" in path}
 

@@ -40,7 +40,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.own_database
 
 Trouble = Callable[[Database], AbstractContextManager[None]]
-TOKEN = "a token for whoever measures"
+TOKEN = "a token for the scraper"
 _TABLES = ("media", "media_chunk", "detection", "run", "event", "endpoint", "idempotency", "callback")
 _NEEDS_NO_DATABASE = {"/livez", "/openapi.json", "/docs", "/docs/{asset}"}
 _ENDLESS = {"/v1/events/stream", "/v1/detections/{detection_id}/stream"}
@@ -77,7 +77,7 @@ class Door:
         self.known["endpoint_id"] = endpoint.json()["id"]
 
     async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """The answer to a request that is right as far as it can be."""
+        """Return the answer to a request that is valid as far as it can be."""
         address = path.format_map(_NOT_THERE | self.known)
         return await self.client.request(method, address, **(self.body_of(method, path) | more))
 
@@ -99,7 +99,7 @@ class Door:
         return {}
 
     def rows(self) -> dict[str, int]:
-        """How many there are of what must not be left behind."""
+        """Return the number of rows that must not be left behind."""
         with self.context.database.reading() as session:
             count = session.connection().execute
             return {table: count(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in _TABLES}  # noqa: S608 - the list above
@@ -171,7 +171,7 @@ async def test_each_fault_at_each_route_is_503_and_passes(door: Door, trouble: T
 
 
 def check(method: str, path: str, answer: httpx.Response, fault: Fault) -> None:
-    """The answer is no failure, and if it is a refusal for the fault it says so as the document has it."""
+    """Fail the test if the answer is a failure, or a refusal for the fault that the document does not describe."""
     assert answer.status_code != 500, (method, path, answer.text)
     if path == "/readyz":
         assert answer.status_code == 503

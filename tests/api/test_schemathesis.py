@@ -1,6 +1,6 @@
 """What the document allows, and what it does not, is sent to every door; what comes back is as the document says.
 
-No worker runs beside the doors, so nothing that is asked here goes any further, and nobody outside is called.
+No worker runs beside the doors, so no request here has further effects, and no outside host is called.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ OPERATIONS = {operation.id: operation for operation in operations(ROUTES)}
 
 @pytest.fixture(scope="module")
 def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of all doors, and a key that may everything."""
+    """Serve all operations; yield their address, and a key with every scope."""
     folder = tmp_path_factory.mktemp("doors")
     (folder / "relay.db").write_bytes(sqlite_template.read_bytes())
     url = f"sqlite:///{folder / 'relay.db'}"

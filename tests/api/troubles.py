@@ -16,7 +16,7 @@ from service.kit.db.database import Database
 
 @contextmanager
 def refusing(database: Database, error: Exception) -> Iterator[None]:
-    """PostgreSQL lets nobody in: the connections there are were cut, and new ones are refused."""
+    """Let PostgreSQL refuse: open connections are closed, and new ones are refused."""
 
     def refuse(**_: Any) -> None:
         raise error
@@ -29,7 +29,7 @@ def refusing(database: Database, error: Exception) -> Iterator[None]:
 
 @contextmanager
 def down(database: Database) -> Iterator[None]:
-    """Nothing answers; on SQLite the file cannot be opened."""
+    """Let nothing answer; on SQLite the file cannot be opened."""
     if not database.is_sqlite:
         with refusing(database, psycopg.OperationalError("connection failed: Connection refused")):
             yield
@@ -47,7 +47,7 @@ def down(database: Database) -> Iterator[None]:
 
 @contextmanager
 def out_of_connections(database: Database) -> Iterator[None]:
-    """The server has no connection left for us, in its words. On SQLite somebody else writes, and does not end."""
+    """Let the server have no connection left, in its words. On SQLite another writer does not end."""
     if not database.is_sqlite:
         with refusing(database, psycopg.OperationalError('FATAL:  too many connections for role "relay"')):
             yield
@@ -61,7 +61,7 @@ def out_of_connections(database: Database) -> Iterator[None]:
 
 @contextmanager
 def read_only(database: Database) -> Iterator[None]:
-    """Reads are answered, and writes are refused."""
+    """Let reads be answered, and writes be refused."""
     if database.is_sqlite:
         with _each_connection(database, "PRAGMA query_only = ON"):
             yield
@@ -81,7 +81,7 @@ def read_only(database: Database) -> Iterator[None]:
 
 @contextmanager
 def full(database: Database) -> Iterator[None]:
-    """Nothing can grow. On PostgreSQL a stand-in says so, in the server's words."""
+    """Let nothing grow. On PostgreSQL a stand-in says so, in the server's words."""
     if database.is_sqlite:
         with database.reading() as session:
             pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar()

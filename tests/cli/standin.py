@@ -59,7 +59,7 @@ class StandIn:
         )
         ready = self.answers.get(f"{request.method} {path}")
         if not ready:
-            return problem(404, "not_found", "There is nothing at this address.")
+            return problem(404, "not_found", "Not found: no operation has this path.")
         return ready.pop(0) if len(ready) > 1 else ready[0]
 
     def requests(self) -> list[tuple[str, str]]:

@@ -169,7 +169,7 @@ def test_a_failure_is_never_a_pass_and_kept_is_what_was_asked_to_be_kept(
     ("arguments", "status", "text"),
     [
         (("no-such-file.wav",), 2, "No such file: no-such-file.wav"),
-        (("--detectors", "nobody"), 1, "'nobody' is not offered here"),
+        (("--detectors", "nobody"), 1, "'nobody' is not an available detector"),
         ((str(ROOT / "README.md"),), 1, "415"),
     ],
 )

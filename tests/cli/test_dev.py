@@ -64,7 +64,7 @@ async def test_relay_submit_waits_for_the_verdict_of_a_file(live: Dev, tmp_path:
     assert json.loads(as_json.stdout)["verdict"] == "ai_generated"
     assert refused.exit_code == 1
     assert "README.md: 415 unsupported_media" in refused.stderr
-    assert "/detectors/0: 'nobody' is not offered here" in refused.stderr
+    assert "/detectors/0: 'nobody' is not an available detector" in refused.stderr
 
 
 async def test_webhooks_reach_this_machine_and_a_lost_callback_costs_seconds(live: Dev, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ async def test_what_refuses_at_first_is_not_asked_again(status: int) -> None:
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ("--types detection.done", "is no event type"),
+        ("--types detection.done", "is not an event type"),
         ("--forward localhost:9000", "http://"),
         ("--forward http://127.0.0.1:1/ --secret hush", "whsec_"),
         ("--forward http://127.0.0.1:1/ --secret whsec_aGVsbG8=", "24 to 64 bytes"),

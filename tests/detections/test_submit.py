@@ -103,7 +103,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_kept(database: Databas
     asked = {"detectors": ("asc", "pex", "asc"), "media_id": "med_nobody", "quorum": 5, "rule": Rule.CASCADE}
     found = _refused(database, here.policy, **asked)
     assert found.keys() == {"/detectors/1", "/detectors", "/decision/quorum", "/source/media_id"}
-    assert "'pex' is not offered" in found["/detectors/1"]
+    assert "'pex' is not an available detector" in found["/detectors/1"]
     assert here.runs() == []
 
 

@@ -67,4 +67,4 @@ def test_a_filter_that_is_none_is_told_the_nearest(text: str, nearest: str) -> N
 
 
 def test_a_filter_like_nothing_is_told_what_there_is() -> None:
-    assert why_no_filter("xyz") == "'xyz' is no event type. Use a type, a family such as detection.*, or * for all."
+    assert why_no_filter("xyz") == "'xyz' is not an event type. Use a type, a family such as detection.*, or * for all."

@@ -63,7 +63,7 @@ async def _refusal(rooms: Rooms, size: int = 0) -> CallerError:
 async def test_the_refusal_gives_the_figures(database: Database) -> None:
     _put(database, 500)
     said = await _refusal(_rooms(database))
-    assert "500 of 1,000 bytes came in the last 24 hours, and 500 of 500 bytes are kept" in said.detail
+    assert "500 of 1,000 bytes uploaded in the last 24 hours, and 500 of 500 bytes stored" in said.detail
     assert int(said.headers["Retry-After"]) > 0
 
 

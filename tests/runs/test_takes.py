@@ -44,17 +44,17 @@ def test_every_format_is_taken_or_refused_as_each_detector_says(database: Databa
             for word in FORMATS:
                 said = refused(here, detector, format=word)
                 assert (said is None) == (word in takes), (detector, word)
-                assert said is None or f"{detector} takes {', '.join(sorted(takes))}" in said
+                assert said is None or f"{detector} accepts {', '.join(sorted(takes))}" in said
 
 
 def test_where_none_of_the_default_detectors_takes_it_all_are_named_and_one_that_does(database: Database) -> None:
     here = everywhere(database)
     said = refused(here, format="aiff")
     assert said is not None
-    assert said.startswith("No detector asked takes aiff: ")
+    assert said.startswith("No requested detector accepts aiff: ")
     for detector in here.policy.catalogue.defaults("live"):
-        assert f"{detector} takes " in said
-    assert said.endswith("Offered here, and takes it: modulate/streaming.")
+        assert f"{detector} accepts " in said
+    assert said.endswith("Available detectors that accept it: modulate/streaming.")
     assert here.runs() == []
 
 
@@ -68,7 +68,7 @@ def test_a_size_that_is_too_large_for_each_is_refused_like_a_format(database: Da
     here = world(database, asc(), aippim())
     said = refused(here, "asc", bytes=1001)
     assert said is not None
-    assert said.startswith("No detector asked takes wav of 1001 bytes: asc takes wav, at most 1000 bytes.")
+    assert said.startswith("No requested detector accepts wav of 1001 bytes: asc accepts wav, at most 1000 bytes.")
     assert refused(here, "asc", "aippim/pro", bytes=1001) is None
     assert refused(here, "asc", bytes=1000) is None
 
@@ -104,7 +104,7 @@ def test_behind_an_address_the_detection_fails_as_one_whose_source_is_no_audio(
     assert (result["status"], result["verdict"], result["outcome_reason"]) == ("failed", "not_analyzed", reason)
     assert {(run.state, run.reason_code, run.submit_tries) for run in here.runs()} == {("skipped", reason, 0)}
     assert set(here.events()) == {"detector.completed", "detection.failed"}
-    assert all("takes" in part["reason_text"] for part in result["detectors"])
+    assert all("accepts" in part["reason_text"] for part in result["detectors"])
 
 
 def test_behind_an_address_one_that_takes_it_is_asked(database: Database) -> None:

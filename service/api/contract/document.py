@@ -27,7 +27,7 @@ def written(routes: Sequence[BaseRoute], base: str) -> bytes:
 
 
 def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
-    """The whole document. Raise `LookupError` for a route that is not declared."""
+    """Return the whole document. Raise `LookupError` for a route that is not declared."""
     found = operations(routes)
     paths: dict[str, dict[str, Any]] = {}
     for operation in found:
@@ -66,7 +66,7 @@ def model_named(name: str) -> type[BaseModel]:
 
 
 def _models(some: Iterable[ApiOperation]) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
-    """What is taken in, and what is answered, each once."""
+    """Return the models of requests, and those of responses, each once."""
     taken: dict[type[BaseModel], None] = {}
     answered: dict[type[BaseModel], None] = {Problem: None}
     for operation in some:
@@ -113,7 +113,7 @@ def _parameters(operation: ApiOperation) -> Iterator[dict[str, Any]]:
 
 
 def _key(name: str) -> str:
-    """A header's name as a key of `components`."""
+    """Return a header's name as a key of `components`."""
     return name.replace("-", "")
 
 
@@ -160,7 +160,7 @@ def _refusal(status: int, *, keyed: bool) -> dict[str, Any]:
 
 
 def _headers(*names: str, keyed: bool) -> dict[str, Any]:
-    """The headers of an answer. `keyed`: to a request that came with an API key, and counted against it."""
+    """Return the headers of a response. `keyed`: to a request that has an API key, and counts against it."""
     limits = ("RateLimit", "RateLimit-Policy") if keyed else ()
     return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *limits, *names)}
 
@@ -193,12 +193,12 @@ def _webhook(kind: Any) -> dict[str, Any]:
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
-    """Where the document has this model's schema."""
+    """Return the reference to this model's schema in the document."""
     return {"$ref": _WHERE.format(model=model.__name__)}
 
 
 def schemas_of(taken: Iterable[type[BaseModel]], answered: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """The schemas of what is taken in and of what is answered, with all they refer to, by name.
+    """Return the schemas of requests and of responses, with all they refer to, by name.
 
     What is taken in has no member that is not named. Answers may grow, so theirs are open.
     """
@@ -218,7 +218,7 @@ def _opened(schema: dict[str, Any]) -> None:
     if schema.get("additionalProperties") is False:
         del schema["additionalProperties"]
     for member in schema.get("properties", {}).values():
-        member.pop("default", None)  # of no use to who reads: every member is there
+        member.pop("default", None)  # of no use to a reader: every member is present
 
 
 def _closed(schema: dict[str, Any]) -> None:

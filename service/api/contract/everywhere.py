@@ -1,41 +1,40 @@
-"""What the document says once for all operations: refusals, headers, the key, and the parameters many have."""
+"""What the document says once for all operations: errors, headers, the API key, and shared parameters."""
 
 from typing import Any
 
 from service.api.contract.operation import Parameter
 
 VERSION = "1.0"
-"""Of what this document promises. What would break a client comes under another path than `/v1`."""
+"""The version of this document. A change that would break clients gets another path than `/v1`."""
 
-ABOUT = """Ask outside detectors whether a track was made by AI, and get one honest answer: as a signed webhook, or to
-who reads it.
+ABOUT = """Ask external detectors whether a track was made by AI, and get one result: as a signed webhook, or with GET.
 
-Every refusal is `application/problem+json` (RFC 9457), also for an address or a method that does not exist; `errors`
-names every fault at once. Requests are read strictly: an unknown member or parameter is refused by name. Answers and
-lists of words may grow, so ignore what you do not know. Times are RFC 3339 in UTC, durations whole milliseconds, and
-what is absent is null, never 0. With a **test** key the same code asks a sandbox, and nothing is spent at a vendor.
+Every error is `application/problem+json` (RFC 9457), also for a path or a method that does not exist; `errors` lists
+every problem at once. Requests are validated strictly: an unknown member or parameter is refused by name. Responses and
+enums may grow, so ignore what you do not know. Times are RFC 3339 in UTC, durations are whole milliseconds, and a
+missing value is null, never 0. With a **test** key the same code calls a sandbox, and no vendor is paid.
 """
 
 EXAMPLE_BASE = "https://relay.example.com"
-"""What a running service replaces by its own address, so that examples can be sent as they are."""
+"""A running service replaces it by its own address, so that the examples work unchanged."""
 
 SECURITY: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, `vr_live_…` or `vr_test_…`. The scope that an operation asks for stands with it.",
+    "description": "An API key, `vr_live_…` or `vr_test_…`. Each operation names the scope that it requires.",
 }
 
 IDEMPOTENCY_KEY: Parameter[Any] = Parameter(
     name="Idempotency-Key",
     location="header",
-    text="The same key and request within 24 hours get the first answer again, and nothing is done twice.",
+    text="The same request with the same key within 24 hours gets the first response again, and has no second effect.",
     schema={"type": "string", "minLength": 1, "maxLength": 255},
 )
 REQUEST_ID: Parameter[Any] = Parameter(
     name="X-Request-ID",
     location="header",
-    text="Your own name for this request; it comes back. One that is longer than 128 characters, or not printable "
-    "ASCII, is replaced by one of ours.",
+    text="Your id for this request; the response repeats it. An id that is longer than 128 characters, or not "
+    "printable ASCII, is replaced by a new one.",
     schema={"type": "string"},
 )
 PARAMETERS = (IDEMPOTENCY_KEY, REQUEST_ID)
@@ -55,21 +54,21 @@ IN_PATH: dict[str, dict[str, Any]] = {
 }
 
 REFUSALS = {
-    400: "It cannot be read: a header or the body is malformed.",
-    401: "There is no valid key, token or signature.",
-    403: "The key lacks the scope.",
-    404: "There is no such thing, or it is somebody else's: the two look the same.",
-    408: "The body came too slowly.",
-    409: "Its state forbids it now, or the same request is still at work.",
+    400: "Malformed request: a header or the body cannot be parsed.",
+    401: "No valid API key, token or signature.",
+    403: "The API key lacks the scope.",
+    404: "Not found, or owned by another account.",
+    408: "The body arrived too slowly.",
+    409: "Conflicts with the object's state or with an identical request in progress.",
     413: "The body is too large.",
-    414: "The address is too long.",
-    415: "The body is of a type that is not taken here.",
+    414: "The URL is too long.",
+    415: "Unsupported media type of the body.",
     416: "The range begins after the last byte.",
-    422: "It can be read, but not be done as asked. `errors` names every fault.",
-    424: "The vendor that this depends on failed, or takes nothing more for now.",
+    422: "Invalid request. `errors` lists every problem.",
+    424: "The vendor that the request depends on failed, or accepts no more requests for now.",
     429: "Too many requests.",
-    431: "The headers are too many, or too long.",
-    503: "A fault of ours that passes: `code` says which. Send it again after `Retry-After`.",
+    431: "Too many headers, or too long ones.",
+    503: "Temporary error of the service: `code` says which. Send the request again after `Retry-After`.",
 }
 REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
@@ -85,17 +84,17 @@ _TEXT: dict[str, Any] = {"type": "string"}
 HEADERS: dict[str, Any] = {
     name: {"description": said, "schema": _TEXT}
     for name, said in {
-        "X-Request-ID": "The request's id: yours, or a new one.",
-        "RateLimit": "How many requests are left, and the seconds until all are.",
-        "RateLimit-Policy": "How many requests a minute the key has.",
-        "Retry-After": "Seconds to wait; with a 409 or 424, only where the same request may do better later.",
+        "X-Request-ID": "The id of the request: yours, or a new one.",
+        "RateLimit": "How many requests are left, and the seconds until the full quota is restored.",
+        "RateLimit-Policy": "How many requests per minute the API key allows.",
+        "Retry-After": "Seconds to wait; with a 409 or 424, only if the same request may succeed later.",
         "WWW-Authenticate": "What is missing: a key, or a scope (RFC 6750).",
-        "Location": "Where the new object stands.",
-        "Idempotent-Replayed": "`true` where this is the first answer again; absent where it is new.",
-        "X-Relay-Proof": "The nonce, signed; there where one was sent.",
+        "Location": "The path of the new object.",
+        "Idempotent-Replayed": "`true` if this is the first response again; absent if it is new.",
+        "X-Relay-Proof": "The signed nonce; present if a nonce was sent.",
         "Accept-Ranges": "`bytes`.",
-        "Content-Range": "Which bytes these are, of how many.",
+        "Content-Range": "The range of bytes, and their total number.",
     }.items()
 }
 
-TAKEN = {"2XX": {"description": "Taken. Anything else is a failure, and it is sent again; 410 disables the endpoint."}}
+TAKEN = {"2XX": {"description": "Accepted. After any other status the event is sent again; 410 disables the endpoint."}}

@@ -67,7 +67,7 @@ class Body:
 
 
 class NothingIn(BaseModel):
-    """A request that says all by its address. Its body may be absent, or an empty object."""
+    """A request without fields. The body may be absent, or an empty object."""
 
 
 NO_FIELDS = Body(model=NothingIn, required=False)

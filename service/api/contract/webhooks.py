@@ -1,4 +1,4 @@
-"""What is said of the events we send: the schema of `data`, by type, and the headers of a delivery."""
+"""The events that are sent: the schema of `data` by event type, and the headers of a delivery."""
 
 from pydantic import BaseModel
 
@@ -23,23 +23,29 @@ SENT: dict[EventType, tuple[str, type[BaseModel]]] = {
         "No detector could answer: `data.outcome_reason` says why. Never a pass.",
         DetectionSummary,
     ),
-    EventType.DETECTION_DELAYED: ("The answer is late; a final event follows.", DelayedDetection),
+    EventType.DETECTION_DELAYED: ("The result is late; a final event follows.", DelayedDetection),
     EventType.DETECTION_REVISED: (
-        "A late answer or a re-check made a later revision: its one event.",
+        "A late answer or a recheck created a new revision; sent once for each.",
         DetectionSummary,
     ),
-    EventType.DETECTION_CANCELLED: ("It was called off.", DetectionSummary),
-    EventType.DETECTOR_COMPLETED: ("One run ended; only to endpoints that name it.", DetectorCompleted),
-    EventType.REVIEW_REQUIRED: ("Detectors disagree, or too few voted. After the final event.", DetectionSummary),
-    EventType.CERTIFICATE_READY: ("A vendor's certificate exists; once for each.", CertificateReady),
-    EventType.ENDPOINT_FAILING: ("An endpoint has failed for long; to the account's others.", EndpointFailing),
-    EventType.ENDPOINT_DISABLED: ("An endpoint takes nothing any more; to the account's others.", EndpointDisabled),
-    EventType.ENDPOINT_RECOVERED: ("An endpoint in trouble took an event; to the account's others.", EndpointRecovered),
-    EventType.ENDPOINT_PING: ("You asked for it; to that endpoint alone.", EndpointPing),
+    EventType.DETECTION_CANCELLED: ("The detection was cancelled.", DetectionSummary),
+    EventType.DETECTOR_COMPLETED: ("One run ended; sent only to endpoints that name this type.", DetectorCompleted),
+    EventType.REVIEW_REQUIRED: ("Detectors disagree, or too few voted; sent after the final event.", DetectionSummary),
+    EventType.CERTIFICATE_READY: ("A vendor's certificate is ready; sent once for each.", CertificateReady),
+    EventType.ENDPOINT_FAILING: (
+        "An endpoint has been failing for long; sent to the account's other endpoints.",
+        EndpointFailing,
+    ),
+    EventType.ENDPOINT_DISABLED: ("An endpoint was disabled; sent to the account's other endpoints.", EndpointDisabled),
+    EventType.ENDPOINT_RECOVERED: (
+        "A failing endpoint accepted an event; sent to the account's other endpoints.",
+        EndpointRecovered,
+    ),
+    EventType.ENDPOINT_PING: ("The test event that you requested; sent to that endpoint alone.", EndpointPing),
 }
 
 HEADERS = {
-    "webhook-id": "The event's id, the same on every attempt: the key to deduplicate by.",
-    "webhook-timestamp": "When this attempt was signed, in Unix seconds.",
+    "webhook-id": "The event's id, the same on every attempt: use it to deduplicate.",
+    "webhook-timestamp": "The time when this attempt was signed, in Unix seconds.",
     "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, one for each valid secret.",
 }

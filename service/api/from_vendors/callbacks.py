@@ -40,7 +40,7 @@ _not_stored = Failing("callback.not_stored")
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """Where a callback was sent: to an account's address (`run_id` is `None`) or to one run's."""
+    """The address a callback was sent to: an account's (`run_id` is `None`) or one run's."""
 
     mode: str
     run_id: str | None
@@ -59,7 +59,7 @@ async def take_callback(request: Request) -> Response:
     except Exception as error:  # noqa: BLE001 - whatever it is, a 4xx would end the vendor's retries
         CALLBACKS.add(vendor, "not_stored")
         _not_stored.failed(error, vendor=vendor)
-        detail = "A fault on our side. Please send it again."
+        detail = "Temporary error. Please send it again."
         return problem(request, 503, "not_stored", detail, headers={"Retry-After": _RETRY_SECONDS})
     _not_stored.well()
     return taken
@@ -131,7 +131,7 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
 async def _turned_away(
     request: Request, context: Context, vendor: str, headers: Mapping[str, str], now: datetime
 ) -> CallerError:
-    """The 401 for a stranger. Little of the body is waited for, and once there were many nothing is written."""
+    """Return the 401 for a stranger. Read little of the body, and write nothing once there were many."""
     body = await read_beginning(request, max_bytes=QUARANTINED_BYTES)
     if context.strangers.may_be_kept(vendor, now):
         return await _quarantine(context, vendor, "live", body, headers, now, STRANGER)
@@ -140,7 +140,7 @@ async def _turned_away(
 
 
 async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
-    """A run's address carries its run; any other is looked up: ASC has both kinds, once the account's is registered."""
+    """Return the addressee that the token names. A run's address contains its run; any other is looked up."""
     if kind == "run":
         with contextlib.suppress(BadToken):
             address = read_address(context.tokens, token, now)
@@ -176,13 +176,13 @@ async def _quarantine(
     note: str,
     job_id: str | None = None,
 ) -> CallerError:
-    """The 401 for it, once it is kept for an operator to look at: a leaked or rotated secret looks like this."""
+    """Keep the callback for an operator, and return its 401: a leaked or rotated secret looks like this."""
     await _set_aside(context, vendor, Addressed(mode, None), body, headers, now, note, job_id)
     return _rejected()
 
 
 def _rejected() -> CallerError:
-    return CallerError("callback_rejected", "The token or the signature does not hold.", status=401)
+    return CallerError("callback_rejected", "Invalid callback token or signature.", status=401)
 
 
 async def _set_aside(
@@ -195,12 +195,12 @@ async def _set_aside(
     note: str,
     job_id: str | None = None,
 ) -> None:
-    """It is kept in quarantine, counted and logged. It has no effect on any run."""
+    """Keep the callback in quarantine, count and log it. It has no effect on any run."""
     arrived = Arrived(
         mode=addressed.mode,
         vendor=vendor,
         subject="",  # no vendor's job has this name
-        job_id=job_id,  # whom it claims to speak of: shown on that run's timeline, and used for nothing else
+        job_id=job_id,  # the run it claims to be about: shown on that run's timeline, and used for nothing else
         body=body,
         headers=headers,
         authenticity=Authenticity.NONE.value,

@@ -39,7 +39,7 @@ async def fetch_media(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=_headers(grant, name, Span(0, grant.bytes)))
     if span is not None and span.start >= span.end:
-        detail = f"There are {grant.bytes} bytes; the range begins after them."
+        detail = f"The range begins after the last of {grant.bytes} bytes."
         headers = {"Content-Range": f"bytes */{grant.bytes}"}
         raise CallerError("range_not_satisfiable", detail, status=416, headers=headers)
     headers = _headers(grant, name, span or Span(0, grant.bytes))
@@ -50,7 +50,7 @@ async def fetch_media(request: Request) -> Response:
 
 
 def span_of(header: str, size: int) -> Span | None:
-    """The one range asked for, cut to `size` (empty: cannot be satisfied); `None`: the whole is to be sent.
+    """Return the one requested range, limited to `size` (empty: cannot be satisfied); `None`: send the whole.
 
     RFC 9110 §14.2 lets a server ignore a range that it does not understand, and we ignore sets of several too.
     """
@@ -85,7 +85,7 @@ async def _opened(context: Context, token: str, *, counts: bool) -> MediaGrant:
 
 
 async def _begun(context: Context, grant: MediaGrant, span: Span) -> AsyncIterator[bytes]:
-    """The bytes, the first piece already read: once the answer has begun it can no longer be a 404."""
+    """Return the bytes, with the first piece already read: an answer that has begun can no longer become a 404."""
     chunks = context.store.read(grant.media_id, span.start, span.end)
     try:
         first = await anext(chunks, b"")

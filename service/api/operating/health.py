@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can do its work."""
+"""Probes: the process is alive, and it can do its work."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ NONCE, PROOF, PURPOSE = "x-relay-nonce", "x-relay-proof", "who-answers"
 
 
 async def livez(request: Request) -> Response:
-    """200 as long as the event loop turns. Whoever sends `X-Relay-Nonce` gets it back signed: it is we who answer."""
+    """Answer 200 as long as the event loop turns. Sign `X-Relay-Nonce`, to prove that this service answers."""
     nonce, headers = request.headers.get(NONCE, ""), {}
     if _NONCE.fullmatch(nonce):
         headers = {PROOF: context_of(request).tokens.sign(PURPOSE, [nonce], expires_at=None)}
@@ -34,10 +34,10 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 if the database answers within five seconds, has our tables and takes writes, else 503. The body names each.
+    """Answer 200 if the database answers within five seconds, has our tables and takes writes, else 503.
 
     A schema newer than this code is ready too: while a release replaces processes, the old ones still serve.
-    `worker` only tells: a web process can take work in while nobody works it off.
+    `worker` is information only: a web process can accept work while no worker runs.
     """
     checks = {"database": "unreachable", "schema": "unknown", "worker": "unknown"}
     try:

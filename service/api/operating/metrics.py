@@ -1,6 +1,6 @@
 """`GET /metrics`: Prometheus text. Counters of every process that beats, and what waits in the database, and how long.
 
-The counters stand in memory and cost nothing; the database is asked once in so many seconds, whoever asks us.
+The counters are in memory and cost nothing; the database is asked once in so many seconds, however many requests come.
 """
 
 import hmac
@@ -53,7 +53,7 @@ class Measured:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The request is answered, and counted once its answer has ended."""
+        """Pass the request on, and count it once its answer has ended."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -78,7 +78,7 @@ class Measured:
 
 
 async def get_metrics(request: Request) -> Response:
-    """The text, for whoever has the token; without one in the settings, for this machine alone."""
+    """Answer the text to a caller with the token; without one in the settings, to this machine alone."""
     context = context_of(request)
     _check(request, context.metrics_token)
     now = context.clock()
@@ -88,18 +88,20 @@ async def get_metrics(request: Request) -> Response:
 
 
 def _check(request: Request, token: str | None) -> None:
-    """Raises `CallerError` for a stranger."""
+    """Raise `CallerError` for a stranger."""
     if token is not None:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
             detail = "Send `Authorization: Bearer` with the METRICS_TOKEN of this deployment."
             raise CallerError("unauthenticated", detail, status=401, headers={"WWW-Authenticate": "Bearer"})
     elif not _is_this_machine(request):
-        raise CallerError("forbidden", "Without a METRICS_TOKEN only this machine itself may look.", status=403)
+        raise CallerError(
+            "forbidden", "Without a METRICS_TOKEN only requests from the same machine are allowed.", status=403
+        )
 
 
 def _is_this_machine(request: Request) -> bool:
-    """Judged by the socket. A proxy on this machine speaks for somebody else, and says so."""
+    """Return True for a loopback socket without forwarding headers: a proxy on this machine adds them."""
     if request.client is None or {"forwarded", "x-forwarded-for"} & set(request.headers.keys()):
         return False
     try:
@@ -109,7 +111,7 @@ def _is_this_machine(request: Request) -> bool:
 
 
 def _counts(alive: Sequence[Worker], now: datetime) -> dict[str, Mapping[str, float]]:
-    """The counters of every process that beat lately, and our own as they are this moment."""
+    """Return the counters of every process with a recent heartbeat, and our own as they are now."""
     others = {
         worker.kind: json.loads(worker.counts_json)
         for worker in reversed(alive)
@@ -133,7 +135,7 @@ def _gauge_families(found: Sequence[Backlog], alive: Sequence[Worker], now: date
 
 
 def _pattern(scope: Scope, root_path: str) -> str:
-    """The route's pattern, behind the places it is mounted at. `root_path`: what stood before all of ours.
+    """Return the route's pattern, behind the paths it is mounted at. `root_path`: what came before all of ours.
 
     A mount that found no route within is itself the last of those places. No mount of ours has a pattern.
     """

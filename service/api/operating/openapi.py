@@ -23,7 +23,7 @@ async def get_document(request: Request) -> Response:
 
 
 def _written(routes: Sequence[BaseRoute], base: str) -> bytes:
-    from service.api.contract.document import written  # noqa: PLC0415 - all its models, where nobody asks, are 2 MB
+    from service.api.contract.document import written  # noqa: PLC0415 - its models take 2 MB, and few processes are asked
 
     return written(routes, base)
 

@@ -1,4 +1,4 @@
-"""Everything that waits, from every room, in one look. What is looked at here is also what `relay doctor` asks for."""
+"""The backlog of every room, read in one transaction. `relay doctor` reads the same."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ BacklogSnapshot = tuple[Sequence[Backlog], Sequence[Worker]]
 
 
 def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Backlog]:
-    """How much waits in each state, and since when."""
+    """Return the size and the age of each backlog."""
     return [
         *detections_waiting(session, now),
         *callbacks_waiting(session, vendors, now),
@@ -33,21 +33,21 @@ def waits(session: Session, vendors: Iterable[str], now: datetime) -> list[Backl
 
 
 def workers(session: Session, now: datetime) -> list[Worker]:
-    """The processes that worked within the last hour, the latest heartbeat first: a dead one is still seen."""
+    """Return the processes that worked within the last hour, the latest heartbeat first: a dead one is still shown."""
     lately = select(Worker).where(col(Worker.heartbeat_at) > now - _REMEMBERED)
     return list(session.exec(lately.order_by(col(Worker.heartbeat_at).desc()).limit(200)))
 
 
 @dataclass(slots=True)
 class Gauges:
-    """What the database says, kept for five seconds: whoever asks us, it is asked no more often."""
+    """The figures from the database, kept for five seconds: it is not asked more often, however many requests come."""
 
     _read_at: float | None = None
     _found: BacklogSnapshot = ((), ())
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def read(self, database: Database, vendors: Iterable[str], now: datetime) -> BacklogSnapshot:
-        """What waits, and who works."""
+        """Return the backlog, and the working processes."""
         async with self._lock:
             if self._read_at is None or time.monotonic() - self._read_at >= _CACHED_SECONDS:
                 self._found = await database.read(_snapshot, vendors, now)

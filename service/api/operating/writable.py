@@ -16,14 +16,14 @@ _GOOD_SECONDS, _BAD_SECONDS = 10.0, 1.0
 
 @dataclass(slots=True)
 class Writable:
-    """Whether anything can be written. Whoever asks us, it is tried no more often than every few seconds."""
+    """The last result of a trial write. However many requests come, one is made every few seconds at most."""
 
     _tried_at: float | None = None
     _fault: Fault | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def fault(self, database: Database, store: Store, staging: Path | None) -> Fault | None:
-        """What keeps us from writing; `None` if nothing does."""
+        """Return the fault that prevents writing; `None` without one."""
         async with self._lock:
             if self._is_stale():
                 self._fault = await self._try(database, store, staging)

@@ -1,4 +1,4 @@
-"""A certificate: as it was issued, and as it stands with its vendor."""
+"""A certificate as it was issued, and its state at the vendor."""
 
 from typing import Literal
 
@@ -7,32 +7,32 @@ from service.detectors.enums import ReasonCode
 
 
 class Certificate(Shown):
-    """A vendor's paper on its analysis. It proves what that detector said, and no human authorship."""
+    """A vendor's certificate of its analysis. It proves the result of that detector, not human authorship."""
 
     certificate_id: str
-    """The vendor's name for it."""
+    """The vendor's id of the certificate."""
     detection_id: DetectionId
     run_id: RunId
     detector: str
     format: Literal["pdf"]
     verification_url: str | None
-    """Where anybody can see whether it holds."""
+    """A public page that shows whether the certificate is valid."""
     download_url: str | None
     expires_at: Time | None
     issued_at: Time | None
-    """As the vendor says."""
+    """By the vendor's clock."""
     ready_at: Time
-    """By our clock."""
+    """By the clock of this service."""
 
 
 class CheckedCertificate(Certificate):
-    """The certificate, and what its vendor says of it now."""
+    """The certificate, and its state at the vendor now."""
 
     valid: bool | None
-    """Null where the vendor could not be asked, or did not say."""
+    """Null if the vendor could not be asked, or did not say."""
     checked_at: Time | None
     reason_code: ReasonCode | None
-    """Why `valid` is null, where the vendor refused to say."""
+    """Why `valid` is null, if the vendor refused to answer."""
     reason_text: str | None
 
 

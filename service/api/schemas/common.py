@@ -1,4 +1,4 @@
-"""What many answers share: ids, times, pages, problems."""
+"""What many responses share: ids, times, pages, problems."""
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def _id(prefix: str) -> Any:
-    """A TypeID: the prefix and a UUIDv7 in Crockford's base32."""
+    """Return the field of a TypeID: the prefix and a UUIDv7 in Crockford's base32."""
     return Field(pattern=f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", examples=[f"{prefix}_01m3gnq8rvfa3ag3t7hdjs5ezh"])
 
 
@@ -27,22 +27,22 @@ Mode = Literal["live", "test"]
 
 
 class Shown(BaseModel):
-    """Part of an answer. A field with a default may be absent; every other is always there, and may be null."""
+    """Part of a response. A field with a default may be absent; every other field is present, and may be null."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Page(Shown, Generic[T]):
-    """Some of a list, newest first."""
+    """A page of a list, newest first."""
 
     data: list[T]
     has_more: bool
     next_cursor: str | None
-    """For `?cursor=`, to read on; null on the last page."""
+    """The `cursor` of the next page; null on the last page."""
 
 
 class Fault(Shown):
-    """One thing wrong with the request."""
+    """One problem of the request."""
 
     pointer: str
     """An RFC 6901 pointer into the body, or the name of a parameter."""
@@ -50,7 +50,7 @@ class Fault(Shown):
 
 
 class Problem(Shown):
-    """A refusal or a failure, RFC 9457. `code` is the word to act on; `detail` is for people."""
+    """An error, RFC 9457. Programs decide by `code`; `detail` is for people."""
 
     type: Literal["about:blank"]
     title: str
@@ -59,4 +59,4 @@ class Problem(Shown):
     code: str
     request_id: str | None
     errors: list[Fault] = []
-    """Every fault at once; absent where no single member is at fault."""
+    """Every problem at once; absent if no single member is the cause."""

@@ -11,7 +11,7 @@ from service.verdicts.votes import Agreement, OutcomeReason, Rule
 
 
 class Links(Shown):
-    """Where more stands."""
+    """Paths of related objects."""
 
     self: str
     full: str
@@ -19,7 +19,7 @@ class Links(Shown):
 
 
 class Track(Shown):
-    """The audio that was looked at. All but `source` is null until it is here."""
+    """The analysed audio. All but `source` is null until the audio was fetched."""
 
     media_id: MediaId | None
     filename: str | None
@@ -30,7 +30,7 @@ class Track(Shown):
 
 
 class Votes(Shown):
-    """How many detectors said what."""
+    """The number of detectors by their vote."""
 
     ai: int
     no_ai: int
@@ -39,14 +39,14 @@ class Votes(Shown):
 
 
 class JointComponent(Shown):
-    """What the detectors that judged one layer of the music say of it together."""
+    """The combined verdict of the detectors that judged one layer of the music."""
 
     verdict: Verdict
     detectors: list[str]
 
 
 class JointComponents(Shown):
-    """Layer by layer; null where nobody judged it."""
+    """The verdict of each layer; null if no detector judged it."""
 
     vocals: JointComponent | None
     instrumental: JointComponent | None
@@ -65,7 +65,7 @@ class Candidate(Shown):
 
 
 class JointAttribution(Shown):
-    """The generator that no detector contradicts; named for a positive verdict only."""
+    """The generator that no detector contradicts; only for a positive verdict."""
 
     family: str | None
     version: str | None
@@ -74,7 +74,7 @@ class JointAttribution(Shown):
 
 
 class Review(Shown):
-    """Whether a person has to look, and what they decided."""
+    """The review by a person: if it is required, and its decision."""
 
     required: bool
     reasons: list[str]
@@ -86,7 +86,7 @@ class Review(Shown):
 
 
 class Decision(Shown):
-    """How the votes were combined: enough to do it again."""
+    """The way the votes were combined: enough to reproduce it."""
 
     rule: Rule
     quorum: int
@@ -95,7 +95,7 @@ class Decision(Shown):
 
 
 class CostSum(Shown):
-    """What all submissions of one currency and basis cost together; without an amount where a price is not known."""
+    """The cost of all submissions of one currency and basis; `amount` is null if a price is unknown."""
 
     currency: str | None
     amount: str | None
@@ -103,7 +103,7 @@ class CostSum(Shown):
 
 
 class Totals(Shown):
-    """Over all runs. `from_cache`: nothing was asked anew."""
+    """Totals over all runs. `from_cache`: every answer was reused, and no vendor was asked."""
 
     cost: list[CostSum]
     wall_ms: int | None
@@ -124,12 +124,12 @@ class _Detection(Shown):
     declared: dict[str, Any] | None
     track: Track
     status: DetectionStatus
-    """How far it is. `completed_partial`: some detectors gave no answer."""
+    """The status of the detection. `completed_partial`: some detectors gave no answer."""
     verdict: Verdict | None
-    """Null until it has ended. `not_analyzed` is never a pass, and `no_ai_detected` no proof of human authorship."""
+    """Null until the end. `not_analyzed` is never a pass, and `no_ai_detected` is no proof of human authorship."""
     outcome_reason: OutcomeReason | None
     display: str | None
-    """One sentence for people; null until it has ended."""
+    """One sentence for people; null until the end."""
     agreement: Agreement
     votes: Votes
     components: JointComponents
@@ -140,7 +140,7 @@ class _Detection(Shown):
 
 
 class DetectionSummary(_Detection):
-    """The short form of a result, small enough for an event. What is cut stands uncut behind `links.full`."""
+    """The short form of a result, small enough for an event. The full form is at `links.full`."""
 
     detectors: list[DetectorSummary]
     totals: Totals
@@ -149,7 +149,7 @@ class DetectionSummary(_Detection):
 
 
 class Detection(_Detection):
-    """A result. Enums may grow: take words you do not know for what they are, and not for a verdict."""
+    """A result. Enums may grow: never treat a value that you do not know as a verdict."""
 
     detectors: list[DetectorResult]
     totals: Totals
@@ -158,4 +158,4 @@ class Detection(_Detection):
 
 
 class DetectionPage(Page[DetectionSummary]):
-    """Some of the account's detections, newest first."""
+    """A page of the account's detections, newest first."""

@@ -1,4 +1,4 @@
-"""One detector's part of a result: the short form, and what the full one adds."""
+"""The result of one detector: the short form, and what the full form adds."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from service.detectors.reading import (
 
 
 class Obtained(Shown):
-    """How the answer came, and how far it is known to be the vendor's own."""
+    """The way the answer arrived, and how well its origin is verified."""
 
     via: Via | None
     authenticity: Authenticity | None
@@ -28,22 +28,22 @@ class Obtained(Shown):
 
 
 class Timing(Shown):
-    """Our clock, and the vendor's beside it."""
+    """Times by the clock of this service, and by the vendor's."""
 
     submitted_at: Time | None
-    """When the first submission left that the vendor answered, or may have taken."""
+    """When the first submission was sent that the vendor answered, or may have accepted."""
     vendor_submitted_at: Time | None
     vendor_completed_at: Time | None
     received_at: Time | None
     ended_at: Time | None
     vendor_ms: int | None
-    """As the vendor says."""
+    """As the vendor reports it."""
     wall_ms: int | None
     """From `submitted_at` to `received_at`; null without an answer."""
 
 
 class Cost(Shown):
-    """What the vendor takes for it. Nothing is claimed that is not known."""
+    """The price of the vendor. Unknown values are null."""
 
     amount: str | None
     """An exact decimal."""
@@ -53,7 +53,7 @@ class Cost(Shown):
 
 
 class DetectorSummary(Shown):
-    """One detector's part, as webhooks and lists carry it."""
+    """The result of one detector, as webhooks and lists contain it."""
 
     run_id: RunId
     detector: str
@@ -67,12 +67,12 @@ class DetectorSummary(Shown):
     retryable: bool
     verdict: Verdict | None
     verdict_raw: str | None
-    """The vendor's own word."""
+    """The vendor's own term."""
     verdict_derived: bool
-    """We had to infer the verdict."""
+    """True if the service inferred the verdict."""
     kind: Kind | None
     score: Score | None
-    """The vendor's own number with its range and meaning. No probability, and not to be compared across detectors."""
+    """The vendor's own number with its range and meaning. It is no probability: do not compare it across detectors."""
     confidence: Confidence | None
     components: dict[str, Component]
     content: Content | None
@@ -83,23 +83,23 @@ class DetectorSummary(Shown):
     timing: Timing
     cost: Cost
     waiting_for: str | None
-    """What holds the run up, while something does; `answer`: its submission is at the vendor."""
+    """Why the run waits, while it does; `answer`: it was submitted, and the vendor has not answered."""
     possible_duplicate_charge: bool
-    """A submission may have left twice: the connection broke before its answer."""
+    """The vendor may have received two submissions: the connection broke before its answer."""
 
 
 class Raw(Shown):
-    """The vendor's answer, byte for byte; `body_base64` instead of `body` where it is not UTF-8."""
+    """The vendor's answer, byte for byte; `body_base64` instead of `body` if it is not UTF-8."""
 
     sha256: Sha256
     content_type: str | None
     body: str | None
-    """Null once it is erased."""
+    """Null after erasure."""
     body_base64: str = ""
 
 
 class RawEvent(Shown):
-    """A further answer that is on record, by its hash."""
+    """The hash of a further stored answer."""
 
     sha256: Sha256
     received_at: Time
@@ -107,15 +107,15 @@ class RawEvent(Shown):
 
 
 class DetectorResult(DetectorSummary):
-    """One detector's part with all of it."""
+    """The full result of one detector."""
 
     next_look_at: Time | None
-    """When it is submitted or asked for next; null while that is being done, and after its end."""
+    """When the run is submitted or polled next; null while that happens, and after its end."""
     deadline_at: Time | None
-    """When it ends at the latest; null after its end, and before a cascade comes to it."""
+    """When the run ends at the latest; null after its end, and until a cascade reaches it."""
     segments: list[Segment]
     sub_models: list[SubModel]
     raw: Raw | None
     raw_events: list[RawEvent]
     extras: dict[str, Any]
-    """The vendor's fields that have no place yet."""
+    """Fields of the vendor that this schema does not contain yet."""

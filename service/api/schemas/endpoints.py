@@ -6,7 +6,7 @@ from service.api.schemas.common import DeliveryId, EndpointId, EventId, Page, Sh
 
 
 class Endpoint(Shown):
-    """A URL that wants events."""
+    """A URL that receives events."""
 
     id: EndpointId
     url: str
@@ -27,7 +27,7 @@ class NewEndpoint(Endpoint):
 
 
 class EndpointPage(Page[Endpoint]):
-    """Some of the account's endpoints, newest first."""
+    """A page of the account's endpoints, newest first."""
 
 
 class Secret(Shown):
@@ -38,20 +38,20 @@ class Secret(Shown):
 
 
 class Rotated(NewEndpoint):
-    """The endpoint with its new secret. Deliveries carry both signatures until the older ones end."""
+    """The endpoint with its new secret. Deliveries carry a signature of each secret until the older ones expire."""
 
     previous_secrets_end_at: Time
 
 
 class Pinged(Shown):
-    """The event that was made, and its delivery."""
+    """The new event, and its delivery."""
 
     event_id: EventId
     delivery_id: DeliveryId
 
 
 class Recovered(Shown):
-    """How many deliveries were set off again, and whether another request would find more."""
+    """The number of requeued deliveries, and whether another request would find more."""
 
     resent: int
     has_more: bool
@@ -66,14 +66,14 @@ class AttemptCounts(Shown):
 
 
 class Latency(Shown):
-    """Of attempts that were answered; null where there was none."""
+    """The latency of answered attempts; null if there was none."""
 
     p50: int | None
     p95: int | None
 
 
 class Backlog(Shown):
-    """How many deliveries wait, by their status."""
+    """The number of waiting deliveries by status."""
 
     pending: int
     blocked: int
@@ -81,7 +81,7 @@ class Backlog(Shown):
 
 
 class Stats(Shown):
-    """How an endpoint is doing."""
+    """The statistics of an endpoint."""
 
     endpoint_id: EndpointId
     since: Time

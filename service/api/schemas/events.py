@@ -1,4 +1,4 @@
-"""Events as the feed shows them, and the data of those that are no detection's result."""
+"""Events as the feed shows them, and the data of those that carry no result."""
 
 from typing import Any
 
@@ -9,47 +9,47 @@ from service.events.types import EventType
 
 
 class Event(Shown):
-    """A fact, as webhooks carry it. `data` is by type as under `webhooks`.
+    """An event, as webhooks carry it. The schema of `data` by type is under `webhooks`.
 
-    Once its detection is erased, `data` is only `{id, revision, erased_at}`.
+    After the erasure of its detection, `data` is only `{id, revision, erased_at}`.
     """
 
     id: EventId
-    """The same that deliveries carry as `webhook-id`."""
+    """The same id as `webhook-id` in deliveries."""
     type: EventType
     timestamp: Time
     data: dict[str, Any]
 
 
 class EventPage(Shown):
-    """Some of the account's events, oldest first."""
+    """A page of the account's events, oldest first."""
 
     data: list[Event]
     has_more: bool
     next_cursor: str
-    """Where to read on; after the last event, it is the place where the next will stand."""
+    """The `cursor` of the next page; after the last event, the next page will hold new events."""
 
 
 class Waiting(Shown):
-    """A run that has not answered, and what it waits for."""
+    """A run without an answer, and what it waits for."""
 
     detector: str
     reason: str
 
 
 class Delay(Shown):
-    """Why it takes so long, and until when."""
+    """Why the result is late, and when to expect it."""
 
     reason: str
     waiting_for: list[Waiting]
     answer_by_at: Time
     estimated_at: Time
-    """Our next look at the slowest run."""
+    """When the slowest run is polled next."""
     ends_at_latest: Time
 
 
 class DelayedDetection(DetectionSummary):
-    """`data` of `detection.delayed`: how it stands, and why it is late."""
+    """`data` of `detection.delayed`: the result so far, and why it is late."""
 
     delay: Delay
 
@@ -62,14 +62,14 @@ class DetectorCompleted(Shown):
 
 
 class EndpointFailing(Shown):
-    """`data` of `webhook_endpoint.failing`: a warning before it is disabled."""
+    """`data` of `webhook_endpoint.failing`: a warning before the endpoint is disabled."""
 
     endpoint_id: EndpointId
     url: str
     failing_since: Time
     failures: int
     percent: int
-    """How much of the time after which it is disabled has passed."""
+    """Percentage of the time after which the endpoint is disabled."""
     disables_at: Time
 
 

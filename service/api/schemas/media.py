@@ -4,7 +4,7 @@ from service.api.schemas.common import MediaId, Mode, Sha256, Shown, Time
 
 
 class Media(Shown):
-    """Audio that was taken in. The same bytes uploaded again are the same media."""
+    """Uploaded or fetched audio. The same bytes uploaded again are the same media."""
 
     id: MediaId
     mode: Mode
@@ -12,7 +12,7 @@ class Media(Shown):
     bytes: int
     filename: str | None
     content_type: str
-    """Judged by the bytes, not by what the upload claimed."""
+    """Determined from the bytes, not from what the upload claimed."""
     duration_ms: int | None
-    """Null where the audio's header does not tell."""
+    """Null if the audio's header does not contain it."""
     created_at: Time

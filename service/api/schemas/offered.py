@@ -1,4 +1,4 @@
-"""What can be asked, as `GET /v1/detectors` shows it."""
+"""The detectors, as `GET /v1/detectors` shows them."""
 
 from typing import Literal
 
@@ -10,26 +10,26 @@ from service.quotas.vendor_health import Health
 
 
 class OfferedLimits(Shown):
-    """What the vendor takes, and how much we ask of it; null: no limit that we know of."""
+    """The vendor's limits, and the configured ones; null: no known limit."""
 
     max_bytes: int | None
     min_duration_ms: int | None
     max_duration_ms: int | None
     concurrency: int | None
-    """Runs at the vendor at once, for all accounts together, as the next two."""
+    """Concurrent runs at the vendor, for all accounts together; so are the next two."""
     per_minute: int | None
     daily_quota: int | None
 
 
 class VendorHealth(Shown):
-    """How the vendor does. `open`: it failed again and again, and nothing goes there until its next trial."""
+    """The health of the vendor. `open`: it failed repeatedly, and receives no requests until the next trial."""
 
     state: Health
     circuit: Circuit
     last_error: ReasonCode | None
-    """What the trouble is; null when there is none."""
+    """The last error; null if there is none."""
     since: Time | None
-    """When it began to fail."""
+    """When the failures began."""
 
 
 class OfferedLatency(Shown):
@@ -47,24 +47,24 @@ class OfferedDetector(Shown):
     vendor: str
     tier: str | None
     tiers: list[str]
-    """All that this vendor offers."""
+    """All tiers of this vendor."""
     configured: bool
-    """Whether it can be asked in this mode. If not, nothing is measured, and the last five are null."""
+    """True if the detector is available in this mode. If not, the last five fields are null."""
     formats: list[str]
     limits: OfferedLimits
     needs: Needs
-    """Whether the vendor is sent the audio, or a link to it."""
+    """`upload`: the vendor receives the audio; `link`: a link to it."""
     answers: Literal["callback", "poll", "at_once"]
-    """How its answer comes. A callback that stays out is made up for by polls."""
+    """The way the answer arrives. Polls replace a callback that never arrives."""
     health: VendorHealth | None
     latency: OfferedLatency | None
     callback_loss_pct: float | None
-    """Of the runs that succeeded, those of which no callback had told by then; null where none is to be expected."""
+    """Percentage of successful runs without a callback; null if the vendor sends none."""
     quota_left: int | None
     quota_resets_at: Time | None
 
 
 class OfferedDetectors(Shown):
-    """All there are, configured or not."""
+    """All detectors, configured or not."""
 
     data: list[OfferedDetector]

@@ -1,4 +1,4 @@
-"""What probes ask, and the API's own addresses."""
+"""The responses to probes."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from service.api.schemas.common import Shown
 
 
 class Live(Shown):
-    """The process turns."""
+    """The process is alive."""
 
     status: Literal["live"]
 
 
 class Ready(Shown):
-    """Each check by its name. `worker` only tells: it makes nothing unready.
+    """Each check by its name. `worker` is information only: it does not affect `status`.
 
-    `database` is `read_only` or `full` where nothing can be written: to it, or to where audio is kept.
+    `database` is `read_only` or `full` if nothing can be written to the database or the audio store.
     """
 
     status: Literal["ready", "not ready"]

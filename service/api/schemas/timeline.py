@@ -6,18 +6,18 @@ from service.api.schemas.common import RunId, Shown, Time
 
 
 class Fact(Shown):
-    """Something that happened. What else there is to say of it differs by `kind`."""
+    """Something that happened. Further fields depend on `kind`."""
 
     model_config = ConfigDict(extra="allow")
 
     at: Time
     kind: str
     run_id: RunId = ""
-    """There where it is about one run."""
+    """Present if the fact is about one run."""
 
 
 class Waits(Shown):
-    """On whom the customer waited: together, the whole wait."""
+    """The wait of the customer by cause: the sum is the whole wait."""
 
     vendor_ms: int
     relay_ms: int
@@ -25,7 +25,7 @@ class Waits(Shown):
 
 
 class Timeline(Shown):
-    """Every fact in order, and the wait cut in three."""
+    """Every fact in order, and the wait split by cause."""
 
     data: list[Fact]
     waits: Waits

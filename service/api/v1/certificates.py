@@ -43,7 +43,7 @@ S = TypeVar("S")
 
 
 class CertificateIn(BaseModel):
-    """`POST /v1/detections/{id}/certificate`. Without a detector, the first that issues certificates."""
+    """`POST /v1/detections/{id}/certificate`. Without a detector, the first one that issues certificates is used."""
 
     detector: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     format: Literal["pdf"] = "pdf"
@@ -79,7 +79,7 @@ async def get_certificate(call: Call) -> Response:
 
 
 async def _ask_for(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
-    """The vendor's certificate. Raises `CallerError` 424, and then the next request may ask."""
+    """Return the vendor's certificate. Raise `CallerError` 424; then the next request may try."""
     adapter = wanted.configured.adapter
     assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
     try:
@@ -99,7 +99,7 @@ async def _ask_for(wanted: Wanted, mode: str, context: Context) -> extensions.Ce
 async def _check(
     row: Certificate, configured: ConfiguredVendor, context: Context
 ) -> CheckedCertificate | Refused | None:
-    """What the vendor says of it now; `None` where it cannot be asked."""
+    """Return what the vendor says about the certificate now; `None` if it cannot be asked."""
     adapter, name = configured.adapter, row.certificate_id or ""
     if not isinstance(adapter, IssuesCertificates):
         return None
@@ -119,7 +119,7 @@ async def _through_the_gate(
     ask: Callable[[], Awaitable[Raw]],
     read: Callable[[Raw], S],
 ) -> S:
-    """What the vendor's answer means. It is counted, and its gate hears of it. Raises `CallerError` 424."""
+    """Send one request through the vendor's gate, and return the parsed answer. Raise `CallerError` 424."""
     database, limits = context.database, configured.policy.limits
     hold = await database.write(admit_request, key, limits, context.clock())
     if hold is not None:
@@ -128,7 +128,7 @@ async def _through_the_gate(
         raw = await ask()
     except VendorError as error:
         await database.write(record_feedback, key, limits, GateFeedback(failed=True), context.clock())
-        detail = "The vendor could not be asked, or its answer did not arrive. Send the request again."
+        detail = "The vendor could not be reached, or its answer did not arrive. Send the request again."
         raise CallerError("vendor_error", detail, status=424, headers=_later(_RETRY_SECONDS)) from error
     said = read(raw)
     await database.write(record_feedback, key, limits, feedback_from(raw, said), context.clock())
@@ -167,7 +167,7 @@ def _failed(refused: Refused) -> CallerError:
 
 def _held_up(hold: Throttled, now: datetime) -> CallerError:
     wait = math.ceil((hold.until - now).total_seconds())
-    detail = "As much as the vendor takes has been asked of it; nothing more goes there for now."
+    detail = "The vendor's limit is reached; no request is sent to it for now."
     return CallerError(hold.waiting_for.value, detail, status=424, headers=_later(max(1, wait)))
 
 

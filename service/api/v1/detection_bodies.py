@@ -47,7 +47,7 @@ def _named(member: str) -> JsonDict:
 
 
 class SourceIn(BaseModel):
-    """Where the audio is: exactly one of the two."""
+    """The source of the audio: exactly one of the two."""
 
     # The model says so below; this is for the document.
     model_config = ConfigDict(json_schema_extra={"oneOf": [_named("url"), _named("media_id")]})
@@ -63,14 +63,14 @@ class SourceIn(BaseModel):
 
 
 class DecisionIn(BaseModel):
-    """How the votes are combined."""
+    """The way the votes are combined."""
 
     rule: Rule = Rule.CONSENSUS
     quorum: Annotated[int, Field(ge=1, le=16)] = 1
 
 
 class DeclaredIn(BaseModel):
-    """What the uploader said. Compared with the verdict, never counted."""
+    """What the uploader declared. Compared with the verdict, never counted as a vote."""
 
     ai: bool | None = None
 
@@ -137,7 +137,7 @@ def question_of(call: Call, asked: DetectionIn) -> Question:
 
 
 def _name_in(url: str) -> str | None:
-    """The last part of the URL's path, made harmless: in test mode its sandbox words count."""
+    """Return the last part of the URL's path, sanitised: in test mode its sandbox words count."""
     try:
         return file_name(URL(url))
     except ValueError:

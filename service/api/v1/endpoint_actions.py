@@ -28,7 +28,7 @@ def _in_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("is no time in UTC") from error
+        raise ValueError("is not a valid time in UTC") from error
 
 
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -35,15 +35,15 @@ def _event_filter(text: str) -> str:
 
 def _header_name(name: str) -> str:
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("must be the name of a header")
+        raise ValueError("must be a valid header name")
     if name.lower() in _OURS or name.lower().startswith("webhook-"):
-        raise ValueError(f"{name} is set by us")
+        raise ValueError(f"{name} is set by the service")
     return name
 
 
 def _header_value(value: str) -> str:
     if not _HEADER_VALUE.fullmatch(value):
-        raise ValueError("must be printable ASCII, at most 1000 characters, with no space at its ends")
+        raise ValueError("must be printable ASCII, at most 1000 characters, without a space at either end")
     return value
 
 
@@ -53,7 +53,7 @@ def _each_once(headers: dict[str, str]) -> dict[str, str]:
     for name in headers:
         alike.setdefault(name.lower(), []).append(name)
     if doubled := [", ".join(names) for names in alike.values() if len(names) > 1]:
-        raise ValueError(f"has one header under several names, which differ by case alone: {'; '.join(doubled)}")
+        raise ValueError(f"has the same header more than once (names differ only by case): {'; '.join(doubled)}")
     return headers
 
 
@@ -85,7 +85,7 @@ class EndpointIn(BaseModel):
 
 
 class EndpointChanges(BaseModel):
-    """`PATCH /v1/webhook-endpoints/{id}`: what is absent stays; null clears where there may be nothing."""
+    """`PATCH /v1/webhook-endpoints/{id}`: absent members stay unchanged; null clears a member that may be null."""
 
     url: Url = Field(default="", json_schema_extra=_without_default)
     events: Events = Field(default_factory=list)
@@ -94,7 +94,7 @@ class EndpointChanges(BaseModel):
     rate_limit_per_second: Rate | None = None
 
     def named(self) -> dict[str, Any]:
-        """The members the request had."""
+        """Return the members that the request contains."""
         return self.model_dump(exclude_unset=True)
 
 

@@ -59,18 +59,18 @@ class _Form:
         try:
             self._parser.write(chunk)
         except FormParserError:
-            _malformed("its parts are not as RFC 7578 has them")
+            _malformed("its parts do not conform to RFC 7578")
         if self._other_bytes > _MAX_OTHER_BYTES:
-            _malformed("there is too much around its field")
+            _malformed("its other fields and headers are too large")
 
     def taken(self) -> bytes:
-        """The bytes of the field that came in since the last call."""
+        """Return the bytes of the field that came in since the last call."""
         data = b"".join(self._pieces)
         self._pieces.clear()
         return data
 
     def close(self) -> None:
-        """The form was whole, and the field in it. Raises `CallerError`."""
+        """Raise `CallerError` unless the form is complete, with the field in it."""
         if not self.ended:
             _malformed("it ends before its last boundary")
         if not self.begun:
@@ -97,7 +97,7 @@ class _Form:
         if (name := text(options[b"name"])) != _FIELD:
             _refuse(name, f"is not a known field; send the audio in the field `{_FIELD}`")
         if self.begun:
-            _refuse(_FIELD, "must be there only once")
+            _refuse(_FIELD, "must be given once")
         self.begun = True
         self.filename = file_name(given, options)
 
@@ -110,12 +110,12 @@ class _Form:
 
 
 async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> Upload:
-    """The upload, as soon as its name is known. Raises `CallerError` 400, 413, 415 or 422.
+    """Return the upload as soon as its name is known. Raise `CallerError` 400, 413, 415 or 422.
 
-    `max_bytes` is only held against the announced length here; whoever reads the chunks counts them.
+    Only the announced length is compared with `max_bytes` here; the reader of the chunks counts them.
     """
     if declared_bytes(request) > max_bytes + _MAX_OTHER_BYTES:
-        raise CallerError("media_too_large", f"Audio has at most {max_bytes} bytes.", status=413)
+        raise CallerError("media_too_large", f"The audio is larger than {max_bytes} bytes.", status=413)
     claimed = request.headers.get("content-type", "")
     media_type, options = parse_options_header(claimed)
     kind = media_type.decode("latin-1")
@@ -125,7 +125,7 @@ async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> 
         return Upload(name, request.stream())
     raise CallerError(
         "unsupported_media_type",
-        "Send multipart/form-data with a field `file`, or the audio itself as audio/* with ?filename=.",
+        "Send multipart/form-data with a field `file`, or the audio as the raw body: audio/* with ?filename=.",
         status=415,
     )
 
@@ -155,4 +155,4 @@ def _malformed(reason: str) -> NoReturn:
 
 def _refuse(name: str, detail: str) -> NoReturn:
     problem = Problem(pointer([name]), detail)
-    raise CallerError("invalid_request", "Some of the request is not as it should be.", problems=(problem,))
+    raise CallerError("invalid_request", "The request is invalid. `errors` lists every problem.", problems=(problem,))

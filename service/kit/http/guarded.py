@@ -75,9 +75,9 @@ def check_url(url: str, policy: GuardPolicy) -> CheckedUrl:
         raise RefusedUrl("must begin with https://")
     host, port = parsed.raw_host, parsed.port
     if not host:
-        raise RefusedUrl("names no host")
+        raise RefusedUrl("has no host")
     if port is None or not (port in _WELL_KNOWN_PORTS or port >= _FIRST_FREE_PORT):
-        raise RefusedUrl("names a port other than 80, 443, or 1024 and above")
+        raise RefusedUrl("has a port other than 80, 443, or 1024 and above")
     return CheckedUrl(parsed, host, port, _vetted_literal(host, policy))
 
 
@@ -206,7 +206,7 @@ def _no_redirects() -> aiohttp.TraceConfig:
     async def refuse(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, _seen: aiohttp.TraceRequestRedirectParams
     ) -> None:
-        raise RefusedUrl("answered with a redirect, and this request follows none")
+        raise RefusedUrl("answered with a redirect, and this request follows no redirects")
 
     config = aiohttp.TraceConfig()
     config.on_request_redirect.append(refuse)
@@ -217,13 +217,13 @@ def _parsed(url: str) -> URL:
     if len(url) > MAX_URL_CHARACTERS:
         raise RefusedUrl(f"is longer than {MAX_URL_CHARACTERS} characters")
     if any(character == "\\" or unicodedata.category(character) in _UNSEEN for character in url):
-        raise RefusedUrl("holds a backslash, a space or a control character")
+        raise RefusedUrl("contains a backslash, a space or a control character")
     if _USER_INFORMATION.match(url):
         raise RefusedUrl("has user information before the host")
     try:
         return URL(url)
     except ValueError as error:
-        raise RefusedUrl("cannot be read as a URL") from error
+        raise RefusedUrl("is not a valid URL") from error
 
 
 def _vetted_literal(host: str, policy: GuardPolicy) -> Address | None:

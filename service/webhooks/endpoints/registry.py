@@ -54,7 +54,7 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
     if session.exec(ours.where(Endpoint.mode == asked.mode, col(Endpoint.deleted_at).is_(None))).one() >= MOST:
         raise CallerError(
             "too_many_endpoints",
-            f"There are {MOST} webhook endpoints, as many as an account may have in a mode. Delete one first.",
+            f"The account has {MOST} webhook endpoints in this mode, which is the maximum. Delete one first.",
             status=409,
         )
     endpoint = Endpoint(

@@ -32,7 +32,7 @@ def rotate_secret(session: Session, endpoint: Endpoint, overlap: timedelta, seal
     """
     older = _valid(session, endpoint.id, now)
     if overlap and len(older) >= MOST_AT_ONCE:
-        detail = f"{MOST_AT_ONCE} secrets are valid already; wait for one to end, or rotate with overlap_seconds 0."
+        detail = f"{MOST_AT_ONCE} secrets are valid already. Wait until one expires, or rotate with overlap_seconds 0."
         raise CallerError("too_many_secrets", detail, status=409)
     end = now + overlap
     for row in older:

@@ -64,9 +64,8 @@ def resend(session: Session, delivery: Delivery, now: datetime) -> None:
     check_enabled(session.get_one(Endpoint, delivery.endpoint_id))
     chosen = {delivery.id: delivery.detection_id}
     if not requeue(session, delivery.endpoint_id, chosen, _has_ended, now).total():
-        raise CallerError(
-            "delivery_under_way", "This delivery is on its way: it waits for its next try, or is tried now.", status=409
-        )
+        detail = "This delivery is already pending: it waits for an attempt, or an attempt is in progress."
+        raise CallerError("delivery_under_way", detail, status=409)
     session.refresh(delivery)
 
 

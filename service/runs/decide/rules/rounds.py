@@ -105,7 +105,7 @@ def _first_state(detection: DetectionRow, position: int) -> RunState:
 
 def _check_state(detection: DetectionRow) -> None:
     if not DetectionStatus(detection.status).ended:
-        raise CallerError("not_ended", "The detection has not ended yet; its first answer comes first.", status=409)
+        raise CallerError("not_ended", "The detection has not ended yet. Wait for its first result.", status=409)
     if detection.erased_at is not None:
         raise CallerError("erased", "The detection was erased.", status=409)
 
@@ -113,7 +113,7 @@ def _check_state(detection: DetectionRow) -> None:
 def _check_offered(names: Sequence[str], mode: str, catalogue: Catalogue) -> None:
     gone = [name for name in names if catalogue.vendor_of(mode, name) is None]
     if gone:
-        raise CallerError("detector_not_offered", f"Not offered here any more: {', '.join(gone)}.", status=409)
+        raise CallerError("detector_not_offered", f"No longer available: {', '.join(gone)}.", status=409)
 
 
 def _keep_audio(bench: Workbench, detection: DetectionRow) -> MediaRow | None:
@@ -124,6 +124,6 @@ def _keep_audio(bench: Workbench, detection: DetectionRow) -> MediaRow | None:
         detection.source_tries, detection.due_at = 0, bench.now
         return None
     if media.erased_at is not None:
-        raise CallerError("media_erased", "The audio is gone; submit it again as a new detection.", status=409)
+        raise CallerError("media_erased", "The audio was erased. Submit it again as a new detection.", status=409)
     bench.media_kept.append(media.id)
     return media
