@@ -9,8 +9,8 @@ from typing import cast
 from sqlmodel import Session
 from starlette.requests import Request
 
-from service.api.held import Held
 from service.api.limits import Limits
+from service.api.open_responses import OpenResponses
 from service.api.operating.waits import Gauges
 from service.api.operating.writable import Writable
 from service.callbacks.addresses import KnownAddresses
@@ -53,7 +53,7 @@ class Context:
     addresses: KnownAddresses = field(default_factory=KnownAddresses)
     strangers: Strangers = field(default_factory=Strangers)
     limits: Limits = field(default_factory=Limits)
-    held: Held = field(default_factory=Held)
+    open_responses: OpenResponses = field(default_factory=OpenResponses)
     rooms: Rooms = field(default_factory=Rooms)
     trusted_proxy_hops: int = 0
     metrics_token: str | None = field(default=None, repr=False)

@@ -52,25 +52,25 @@ class Limiter:
 
     def is_empty(self, who: str, now: datetime) -> bool:
         """Return True if a request of `who` would not be granted now; nothing is counted."""
-        held, at = self._buckets.get(who, (float(self._quota), now))
-        return held + max(0.0, (now - at).total_seconds()) * self._per_second < 1
+        tokens, at = self._buckets.get(who, (float(self._quota), now))
+        return tokens + max(0.0, (now - at).total_seconds()) * self._per_second < 1
 
     def take(self, who: str, now: datetime) -> RateLimitState:
         """One request of `who` is counted, unless the bucket is empty. A clock that steps back refills nothing."""
-        held, at = self._buckets.pop(who, (float(self._quota), now))
+        tokens, at = self._buckets.pop(who, (float(self._quota), now))
         passed = max(0.0, (now - at).total_seconds())
-        held = min(float(self._quota), held + passed * self._per_second)
-        granted = held >= 1
-        held -= granted
-        self._buckets[who] = (held, now)
+        tokens = min(float(self._quota), tokens + passed * self._per_second)
+        granted = tokens >= 1
+        tokens -= granted
+        self._buckets[who] = (tokens, now)
         while len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return RateLimitState(
             granted,
             self._quota,
-            left=int(held),
-            full_seconds=ceil((self._quota - held) / self._per_second),
-            retry_seconds=max(1, ceil((1 - held) / self._per_second)),
+            left=int(tokens),
+            full_seconds=ceil((self._quota - tokens) / self._per_second),
+            retry_seconds=max(1, ceil((1 - tokens) / self._per_second)),
         )
 
 

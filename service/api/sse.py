@@ -28,8 +28,8 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look at the database brought. `more`: look again at once; `over`: this was the last."""
+class StreamChunk:
+    """The result of one read. `more`: read again at once; `over`: this was the last chunk."""
 
     text: bytes = b""
     more: bool = False
@@ -37,8 +37,8 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Sleeping:
-    """What wakes a stream, and whether it looks every second all the same."""
+class WakeRule:
+    """The topic that wakes a stream. `often`: it reads every second all the same."""
 
     topic: str
     often: bool
@@ -53,20 +53,20 @@ class _Stream(StreamingResponse):
         self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette does it, and its place is given back."""
+        """Send the response, and call `over` in the end."""
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._over()
 
     async def stream_response(self, send: Send) -> None:
-        """As Starlette does it, and nothing is left suspended."""
+        """Stream the body, and close its source in the end."""
         async with contextlib.aclosing(self._source):
             await super().stream_response(send)
 
 
-def said(event: str, data: Any, event_id: str | None = None) -> bytes:
-    """One event of the stream. Neither name nor id may hold a line break; JSON has none."""
+def sse_event(event: str, data: Any, event_id: str | None = None) -> bytes:
+    """Return one event of the stream. Neither name nor id may contain a line break; JSON contains none."""
     head = "" if event_id is None else f"id: {event_id}\n"
     return f"{head}event: {event}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
 
@@ -75,78 +75,80 @@ def stream(
     request: Request,
     scope: str,
     topic: str,
-    look: Callable[[], Awaitable[Look]],
+    read_chunk: Callable[[], Awaitable[StreamChunk]],
     opening: bytes = b"",
     *,
     often: bool = False,
 ) -> Response:
-    """Return the stream of what `look` brings at each wake of `topic`, and now and then without one, until it is over.
+    """Return a stream that calls `read_chunk` at each wake of `topic`, and now and then without one, until it is over.
 
     It also ends when this process does, when the reader goes, or when its key is no longer good for `scope`. Raise
-    `CallerError` 429 where the key has too many open. `often`: look every second, for not everything wakes it.
+    `CallerError` 429 where the key has too many open. `often`: read every second, because not everything wakes it.
     """
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
-    held, key_id = context_of(request).held, request.state.caller.key_id
-    held.begin(key_id)
-    return _Stream(_flow(request, scope, Sleeping(topic, often), look, opening), partial(held.end, key_id))
+    open_responses, key_id = context_of(request).open_responses, request.state.caller.key_id
+    open_responses.begin(key_id)
+    return _Stream(
+        _flow(request, scope, WakeRule(topic, often), read_chunk, opening), partial(open_responses.end, key_id)
+    )
 
 
 def reader_mark(request: Request) -> str | None:
-    """`Last-Event-ID`: what the reader had last, if it has had anything."""
+    """Return `Last-Event-ID`, the id of the last event that the reader received; `None` without one."""
     return request.headers.get("last-event-id") or None
 
 
 async def _flow(
-    request: Request, scope: str, sleeping: Sleeping, look: Callable[[], Awaitable[Look]], opening: bytes
+    request: Request, scope: str, wake_rule: WakeRule, read_chunk: Callable[[], Awaitable[StreamChunk]], opening: bytes
 ) -> AsyncGenerator[bytes, None]:
     context: Context = context_of(request)
     loop = asyncio.get_running_loop()
-    sleeper = Sleeper(context.database.wake, sleeping.topic, often=sleeping.often)
+    sleeper = Sleeper(context.database.wake, wake_rule.topic, often=wake_rule.often)
     try:
         yield b"retry: 1000\n" + opening + b"\n"
         quiet_until = loop.time() + context.heartbeat_seconds
-        looks = True
+        reads = True
         while not context.shutdown.begun:
             try:
                 is_quiet = loop.time() >= quiet_until
                 if is_quiet and not await _may_go_on(request, scope):
                     return
                 # The last that can fail: what it brought does not come a second time.
-                seen = await _seen(sleeper, look) if looks else Look()
+                chunk = await _chunk(sleeper, read_chunk) if reads else StreamChunk()
             except Exception as error:
                 if fault_of(error) is None:
                     raise
                 FAULTS.failed(error)
                 yield _HEARTBEAT  # it passes: the reader need not come anew
                 await sleeper.sleep(_AGAIN_SECONDS)
-                looks = True
+                reads = True
                 continue
-            if seen.text:
-                yield seen.text
-            if seen.over:
+            if chunk.text:
+                yield chunk.text
+            if chunk.over:
                 return
             if is_quiet:
                 yield _HEARTBEAT
                 quiet_until = loop.time() + context.heartbeat_seconds
-            looks = seen.more or await sleeper.sleep(max(0.0, quiet_until - loop.time()))
+            reads = chunk.more or await sleeper.sleep(max(0.0, quiet_until - loop.time()))
     finally:
         sleeper.end()
 
 
-async def _seen(sleeper: Sleeper, look: Callable[[], Awaitable[Look]]) -> Look:
+async def _chunk(sleeper: Sleeper, read_chunk: Callable[[], Awaitable[StreamChunk]]) -> StreamChunk:
     sleeper.reset()
-    return await look()
+    return await read_chunk()
 
 
 async def _may_go_on(request: Request, scope: str) -> bool:
     """Return True if the key is still good: a stream outlives many changes. One check serves all streams of a key."""
     context, key_id = context_of(request), request.state.caller.key_id
-    if context.held.is_good(key_id):
+    if context.open_responses.is_good(key_id):
         return True
     key = request.headers.get("authorization", "").strip().partition(" ")[2].strip()
     caller = await context.database.read(authenticate, key, context.clock())
     if caller is None or not caller.may(scope):
         return False
-    context.held.found_good(key_id, context.heartbeat_seconds / 2)
+    context.open_responses.found_good(key_id, context.heartbeat_seconds / 2)
     return True

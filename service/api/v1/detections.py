@@ -116,7 +116,7 @@ async def get_detection(call: Call) -> Response:
                 return JSONResponse(result)
             if not waits:
                 waits = True
-                stack.enter_context(context.held.one_more(call.caller.key_id))
+                stack.enter_context(context.open_responses.one_more(call.caller.key_id))
             await sleeper.sleep(left)
 
 

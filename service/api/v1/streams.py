@@ -8,7 +8,7 @@ from starlette.responses import Response
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, Call, ResponseSpec, Tag
 from service.api.contract.parameters import header
-from service.api.sse import Look, reader_mark, said, stream
+from service.api.sse import StreamChunk, reader_mark, sse_event, stream
 from service.api.v1.detections import story_of
 from service.api.v1.events import CURSOR, TYPE, read_mark, write_mark
 from service.events.feed import Mark, event_object, find_event, mark_of, newest_mark, next_mark, read_feed
@@ -39,19 +39,20 @@ async def stream_timeline(call: Call) -> Response:
         raise _unknown_mark("an id of this stream")
 
     async def story() -> Timeline:
-        look = partial(context.database.read, story_of, call, call.now)
-        return await context.held.reads.read(("story", *call.owner, detection_id), look)
+        read = partial(context.database.read, story_of, call, call.now)
+        return await context.open_responses.reads.read(("story", *call.owner, detection_id), read)
 
-    async def look() -> Look:
-        told = await story()
-        text = b"".join(said(fact.kind, fact.shown(), position.take(fact)) for fact in position.unseen(told.facts))
-        end = said("end", {"status": told.status, "waits": told.waits}) if told.is_over else b""
-        return Look(text + end, over=told.is_over)
+    async def read_chunk() -> StreamChunk:
+        timeline = await story()
+        facts = position.unseen(timeline.facts)
+        text = b"".join(sse_event(fact.kind, fact.shown(), position.take(fact)) for fact in facts)
+        end = sse_event("end", {"status": timeline.status, "waits": timeline.waits}) if timeline.is_over else b""
+        return StreamChunk(text + end, over=timeline.is_over)
 
     first = await story()
     if mark is not None and first.is_over and not position.unseen(first.facts):
         return Response(status_code=204)
-    return stream(call.request, _SCOPE, topic_of(detection_id), look, often=True)
+    return stream(call.request, _SCOPE, topic_of(detection_id), read_chunk, often=True)
 
 
 async def stream_events(call: Call) -> Response:
@@ -59,18 +60,19 @@ async def stream_events(call: Call) -> Response:
     context, pattern = call.context, call.query[TYPE] or "*"
     after = await context.database.read(_begin, call)
 
-    async def look() -> Look:
+    async def read_chunk() -> StreamChunk:
         nonlocal after
-        asked = (*call.owner, after)
-        read = partial(context.database.read, read_feed, *asked, limit=_AT_ONCE)
-        rows = await context.held.reads.read(("feed", *asked), read)
+        position = (*call.owner, after)
+        read = partial(context.database.read, read_feed, *position, limit=_AT_ONCE)
+        rows = await context.open_responses.reads.read(("feed", *position), read)
         after = next_mark(rows, after)
-        text = b"".join(said(event.type, event_object(event), event.id) for event in rows if takes(pattern, event.type))
-        return Look(text, more=len(rows) == _AT_ONCE)
+        events = (event for event in rows if takes(pattern, event.type))
+        text = b"".join(sse_event(event.type, event_object(event), event.id) for event in events)
+        return StreamChunk(text, more=len(rows) == _AT_ONCE)
 
     # A reader that loses the connection before the first event comes back to the same position.
     opening = f"id: {write_mark(after, context.tokens, call.caller)}\n".encode()
-    return stream(call.request, _SCOPE, topic_of_feed(*call.owner), look, opening)
+    return stream(call.request, _SCOPE, topic_of_feed(*call.owner), read_chunk, opening)
 
 
 def _begin(session: Session, call: Call) -> Mark:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from service.api.held import MOST_A_KEY
+from service.api.open_responses import MOST_A_KEY
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from tests.api.doors import bearer
 from tests.api.listening import Reader, listening
@@ -62,10 +62,10 @@ async def test_a_place_is_given_back_when_the_reader_goes(door: Door) -> None:
     async with contextlib.AsyncExitStack() as stack:
         await _all_open(door, stack, MOST_A_KEY)
         assert (await _refused(door, _EVENTS, door.key)).status_code == 429
-    await until(lambda: not door.context.held._open)
+    await until(lambda: not door.context.open_responses._open)
     detection_id = door.submit()
     assert (await door.client.get(f"/v1/detections/{detection_id}?wait=1", headers=door.key)).status_code == 200
-    assert not door.context.held._open
+    assert not door.context.open_responses._open
 
 
 async def test_idle_streams_of_an_account_look_together_and_rarely(door: Door, open_ones: list[Reader]) -> None:

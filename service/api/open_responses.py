@@ -1,4 +1,4 @@
-"""Answers that stay open, streams and `?wait=`: how many a key may have at once, and what they share.
+"""Responses that stay open, streams and `?wait=`: how many a key may have at once, and what they share.
 
 Each web process counts for itself, as with requests a minute.
 """
@@ -15,8 +15,8 @@ MOST_A_KEY = 20
 _RETRY_SECONDS = 5
 
 
-class Held:
-    """The open answers of this process, by key; the looks they share; and which keys were found good lately."""
+class OpenResponses:
+    """The open responses of this process, by key; the reads they share; and which keys were found good lately."""
 
     def __init__(self, most_a_key: int = MOST_A_KEY, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._most_a_key = most_a_key
@@ -38,7 +38,7 @@ class Held:
         self._open[key_id] += 1
 
     def end(self, key_id: str) -> None:
-        """One of this key has ended."""
+        """Count one less of this key."""
         self._open[key_id] -= 1
         if not self._open[key_id]:
             del self._open[key_id]
