@@ -12,7 +12,7 @@ from service.api.open_responses import MOST_A_KEY
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from tests.api.doors import bearer
 from tests.api.listening import Reader, listening
-from tests.api.test_streams import Door, door
+from tests.api.v1.test_streams import Door, door
 from tests.waiting import until
 
 __all__ = ["door"]  # the fixture

@@ -23,7 +23,7 @@ from tests.api.doors import app_of, client_of
 from tests.api.promise import Promise
 from tests.house.draw_openapi import PAGE, redrawn
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = document(ROUTES)
 
 
