@@ -46,6 +46,23 @@ class Addressed:
     run_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Authentic:
+    """A callback that may be stored: its run's, job's or certificate's name, and how well its origin is proven."""
+
+    subject: str
+    job_id: str | None
+    authenticity: Authenticity
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A callback that has no effect. `note` is for the operator; `job_id` is what it claims to be about."""
+
+    note: str
+    job_id: str | None = None
+
+
 async def take_callback(request: Request) -> Response:
     """200 once the callback is stored for good; a challenge is echoed."""
     context, vendor = context_of(request), request.path_params["vendor"]
@@ -53,7 +70,7 @@ async def take_callback(request: Request) -> Response:
     if kind is None:
         raise not_found("detector with callbacks")
     try:
-        taken = await _take(request, context, vendor, kind)
+        taken = await _receive(request, context, vendor, kind)
     except (CallerError, ClientDisconnect):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, a 4xx would end the vendor's retries
@@ -74,40 +91,35 @@ def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
     return None
 
 
-async def _take(request: Request, context: Context, vendor: str, kind: str) -> Response:
+async def _receive(request: Request, context: Context, vendor: str, kind: str) -> Response:
+    """Answer 200 for a stored callback, or echo a challenge. Raise `CallerError` for everything else.
+
+    1. The token names the run or the account; without one, the sender is a stranger.
+    2. The body is read and parsed strictly. An unreadable one is kept for an operator.
+    3. A challenge is echoed; it exists at an account's address only.
+    4. The signature is verified. A rejected callback is kept for an operator.
+    5. The callback is stored, and only then acknowledged.
+    """
     now = context.clock()
     addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
     headers = {name.lower(): value for name, value in request.headers.items()}
     configured = context.policy.catalogue.configured(addressed.mode, vendor) if addressed else None
     if addressed is None or configured is None:
         raise await _turned_away(request, context, vendor, headers, now)
-    body = b""
-    try:
-        body = await read_body(request)
-        check_media_type(request)
-        document = _parsed(body)
-    except CallerError as error:
-        # A vendor that changes its format must not go unseen.
-        await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
-        raise
+    body, document = await _read(request, context, vendor, addressed, headers, now)
     if addressed.run_id is None and (echo := configured.adapter.challenge(document)) is not None:
         return JSONResponse(echo)
-    refs = configured.adapter.refs(document)
-    authenticity = _authenticity(configured, headers, document, now) if refs else None
-    subject = addressed.run_id or (refs.job_id or refs.certificate_id if refs else None)
-    if refs is None or authenticity is None or subject is None or not _keepable(subject, refs.job_id):
-        note = "the signature is missing, stale or wrong" if refs else "the body contradicts itself"
-        note = "the name of its job is too long" if authenticity and subject else note
-        job_id = refs.job_id if refs and _keepable(refs.job_id) else None
-        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, note, job_id)
+    judged = _judge(configured, addressed, headers, document, now)
+    if isinstance(judged, Rejected):
+        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, judged.note, judged.job_id)
     arrived = Arrived(
         mode=addressed.mode,
         vendor=vendor,
-        subject=subject,
-        job_id=refs.job_id,
+        subject=judged.subject,
+        job_id=judged.job_id,
         body=body,
         headers=headers,
-        authenticity=authenticity.value,
+        authenticity=judged.authenticity.value,
         received_at=now,
     )
     is_new = await context.intake.add(arrived)
@@ -116,16 +128,51 @@ async def _take(request: Request, context: Context, vendor: str, kind: str) -> R
         "callback.taken",
         vendor=vendor,
         mode=arrived.mode,
-        subject=subject,
+        subject=judged.subject,
         run_id=addressed.run_id,
-        job_id=refs.job_id,
-        authenticity=authenticity.value,
+        job_id=judged.job_id,
+        authenticity=judged.authenticity.value,
         outcome="taken" if is_new else "duplicate",
         new=is_new,
         bytes=len(body),
         took_ms=milliseconds_between(now, context.clock()),
     )
     return JSONResponse({"received": True})
+
+
+async def _read(
+    request: Request, context: Context, vendor: str, addressed: Addressed, headers: Mapping[str, str], now: datetime
+) -> tuple[bytes, dict[str, object]]:
+    """Return the body, and the JSON object in it. Raise `CallerError` after an unreadable one was kept."""
+    body = b""
+    try:
+        body = await read_body(request)
+        check_media_type(request)
+        return body, _parsed(body)
+    except CallerError as error:
+        # A vendor that changes its format must not go unnoticed.
+        await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
+        raise
+
+
+def _judge(
+    configured: ConfiguredVendor,
+    addressed: Addressed,
+    headers: Mapping[str, str],
+    document: Mapping[str, object],
+    now: datetime,
+) -> "Authentic | Rejected":
+    refs = configured.adapter.refs(document)
+    if refs is None:
+        return Rejected("the body contradicts itself")
+    job_id = refs.job_id if _keepable(refs.job_id) else None
+    authenticity = configured.adapter.verify(headers, document, configured.policy.webhook_secrets, now)
+    subject = addressed.run_id or refs.job_id or refs.certificate_id
+    if authenticity is None or subject is None:
+        return Rejected("the signature is missing, stale or wrong", job_id)
+    if not _keepable(subject, refs.job_id):
+        return Rejected("the name of its job is too long", job_id)
+    return Authentic(subject, refs.job_id, authenticity)
 
 
 async def _turned_away(
@@ -147,12 +194,6 @@ async def _addressed(context: Context, vendor: str, kind: str, token: str, now: 
             return Addressed(address.mode, address.run_id) if address.vendor == vendor else None
     mode = await context.addresses.mode(context.database, vendor, token, now)
     return Addressed(mode, None) if mode else None
-
-
-def _authenticity(
-    configured: ConfiguredVendor, headers: Mapping[str, str], document: Mapping[str, object], now: datetime
-) -> Authenticity | None:
-    return configured.adapter.verify(headers, document, configured.policy.webhook_secrets, now)
 
 
 def _keepable(*names: str | None) -> bool:
