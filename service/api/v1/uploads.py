@@ -1,9 +1,12 @@
 """Uploads as they come: a multipart form's field `file`, or a raw body. Nothing is spooled here, or stored."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import NoReturn
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,13 +14,16 @@ from starlette.requests import Request
 
 from service.api.bodies import declared_bytes
 from service.api.problems import pointer
-from service.api.v1.file_names import file_name, text
 from service.kit.errors import CallerError, Problem
 
 _FIELD = "file"
 _RAW_TYPES = ("application/octet-stream", "application/ogg")
 _MAX_OTHER_BYTES = 64 * 1024  # of a form, besides its field's
 _BOUNDARY = re.compile(rb"[ -~]{0,199}[!-~]")  # RFC 2046 §5.1.1 has 70, and fewer characters
+_PARAMETER = re.compile(rb"""; *([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"]*)""")
+_EXTENDED = re.compile(rb"(utf-8|iso-8859-1)'[^']*'(\S*)", re.IGNORECASE)
+_WORDS = re.compile(r"=\?[^?\s]+\?[bq]\?[^?\s]*\?=(?:\s+=\?[^?\s]+\?[bq]\?[^?\s]*\?=)*", re.IGNORECASE)
+_ESCAPED = re.compile(r"%(0[0-9A-F]|1[0-9A-F]|22|7F)")  # what `kit/http/multipart` writes so, and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +100,12 @@ class _Form:
         disposition, options = parse_options_header(given)
         if disposition != b"form-data" or b"name" not in options:
             _malformed("one of its parts has no name")
-        if (name := text(options[b"name"])) != _FIELD:
+        if (name := _text(options[b"name"])) != _FIELD:
             _refuse(name, f"is not a known field; send the audio in the field `{_FIELD}`")
         if self.begun:
             _refuse(_FIELD, "must be given once")
         self.begun = True
-        self.filename = file_name(given, options)
+        self.filename = _file_name(given, options)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._pieces.append(data[start:end])
@@ -147,6 +153,48 @@ async def _rest(form: _Form, stream: AsyncIterator[bytes]) -> AsyncIterator[byte
         form.feed(chunk)
         yield form.taken()
     form.close()
+
+
+def _file_name(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
+    """Return the file's name; `None` if the part has none. `options` are the parameters of `disposition`.
+
+    Clients write it in many ways. RFC 7578 §4.2 wants plain UTF-8 and no `filename*`. Browsers write quotes and line
+    ends as `%22`, `%0D`, `%0A` (WHATWG HTML). .NET sends the name twice: as an encoded word of RFC 2047, and as
+    `filename*` of RFC 5987.
+    """
+    extended = _extended(disposition)
+    if extended is not None or b"filename" not in options:
+        return extended
+    plain = _text(options[b"filename"])
+    if _WORDS.fullmatch(plain):
+        return _from_words(plain)
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), plain)
+
+
+def _text(raw: bytes) -> str:
+    """Return `raw` as UTF-8, as RFC 7578 §5.1 asks for; what is not, byte by byte."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _extended(disposition: bytes) -> str | None:
+    """Return the value of `filename*`, if it is there and can be read."""
+    for name, value in _PARAMETER.findall(disposition):
+        if name.lower() == b"filename*" and (found := _EXTENDED.fullmatch(value.strip(b' \t"'))):
+            try:
+                return unquote(found[2].decode("ascii"), encoding=found[1].decode(), errors="strict")
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def _from_words(encoded: str) -> str:
+    try:
+        return str(make_header(decode_header(encoded)))
+    except (HeaderParseError, LookupError, ValueError):
+        return encoded
 
 
 def _malformed(reason: str) -> NoReturn:
