@@ -31,6 +31,7 @@ from service.webhooks.queue.claimed import ClaimedDelivery, Leased, load_claimed
 from service.webhooks.queue.defer import bring_forward, due_deliveries, postpone, spread_out
 from service.webhooks.queue.record import FinishedAttempt
 from service.webhooks.queue.turn import ClaimRequest, ClaimResult, Done, Step
+from service.webhooks.sending.admission import Admission, Release
 from service.webhooks.sending.attempt import Outcome, attempt
 from service.webhooks.sending.finish import judge, log_attempt
 from service.webhooks.sending.phases import PHASES
@@ -91,12 +92,12 @@ class Deliverer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._shares = Shares(policy.capacity)
         self._senders = Senders(sealer)
-        self._throttles: dict[str, Throttle] = {}
+        self._admission = Admission(policy.per_endpoint, clock, self._begin, self._give_up)
         self._forgets_at = clock() + _FORGETS_EVERY
         self._pool = TaskPool()
         self._handed: list[Leased] = []
         self._arriving = 0  # handed over, and not begun
-        self._attempting = 0
+        self._attempting = 0  # or about to, in memory
         self._claiming = False
         self._finished: list[tuple[FinishedAttempt, bool]] = []  # and whether it closed its endpoint's circuit
         self._unrecorded = 0  # those, and what is being recorded
@@ -107,7 +108,7 @@ class Deliverer:
     async def step(self) -> bool:
         """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
         if self._pool.closed or self._room() < self._policy.capacity // 4:
-            return False  # refilled at a low-water mark: `_leave` kicks again
+            return False  # refilled at a low-water mark: `_release_place` kicks again
         now = self._clock()
         self._forget(now)
         room = self._room()
@@ -140,6 +141,7 @@ class Deliverer:
         """
         self._pool.closed = True
         self._record_now()
+        self._admission.close()
         await self._pool.drain(self._under_way, within)
         await self._writer.drain()
 
@@ -186,18 +188,16 @@ class Deliverer:
 
         Where an endpoint's parcels come as a crowd, the rest of them line up as well, before they are claimed.
         """
-        too_many: list[tuple[ClaimedDelivery, datetime]] = []
+        too_many: list[Release] = []
         for claim in claims:
             now = self._clock()
-            throttle = self._throttle(claim.endpoint_id)
             if self._pool.closed:
                 too_many.append((claim, now))
-            elif throttle.begin(claim.target.rate_limit_per_second, now):
+            elif (slot := self._admission.admit(claim, now)) is not None:
+                too_many.append((claim, slot))
+            else:
                 self._shares.hold(claim.account_id)
                 self._attempting += 1
-                self._spawn(self._deliver(claim, throttle))
-            else:
-                too_many.append((claim, throttle.next_slot(claim.target.rate_limit_per_second, now)))
         if too_many:
             await self._database.write(release_claims, too_many)
         if not self._pool.closed:
@@ -206,14 +206,21 @@ class Deliverer:
                 if count >= _CROWD:
                     await self._spread_out(endpoint_id, per_second)
 
-    def _throttle(self, endpoint_id: str) -> Throttle:
-        if (throttle := self._throttles.get(endpoint_id)) is None:
-            throttle = self._throttles[endpoint_id] = Throttle(self._policy.per_endpoint)
-        return throttle
+    def _begin(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
+        self._spawn(self._deliver(claim, throttle))
+
+    def _give_up(self, waiting: Sequence[Release]) -> None:
+        """Hand back what waited in memory."""
+        for claim, _ in waiting:
+            self._release_place(claim.account_id)
+        self._spawn(self._hand_back(waiting))
+
+    async def _hand_back(self, waiting: Sequence[Release]) -> None:
+        await self._database.write(release_claims, waiting)
 
     async def _spread_out(self, endpoint_id: str, per_second: int | None) -> None:
         """The endpoint's due rows, up to a slice, ask again later: it must not delay what others wait for."""
-        now, throttle = self._clock(), self._throttle(endpoint_id)
+        now, throttle = self._clock(), self._admission.throttle(endpoint_id)
         if throttle.is_open:
             await self._database.write(postpone, endpoint_id, now, now + throttle.farthest)
         else:
@@ -227,9 +234,7 @@ class Deliverer:
             return
         self._forgets_at = now + _FORGETS_EVERY
         self._senders.forget(now)
-        self._throttles = {
-            endpoint_id: throttle for endpoint_id, throttle in self._throttles.items() if not throttle.is_idle(now)
-        }
+        self._admission.forget(now)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -247,8 +252,8 @@ class Deliverer:
 
     async def _deliver(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
         """One attempt, up to where it waits to be put on record."""
+        started_at = self._clock()
         try:
-            started_at = self._clock()
             outcome = await self._attempt(claim, started_at)
             finished = judge(claim, started_at, outcome, self._policy.retry, self._clock(), self._random)
             closed = finished.counted and throttle.note(finished.ended_at, succeeded=finished.error_class is None)
@@ -256,7 +261,9 @@ class Deliverer:
             await self._release_claim(claim)
             return
         finally:
-            self._leave(claim, throttle)
+            # Give the place to another: it need not wait until this attempt is on record.
+            self._release_place(claim.account_id)
+            self._admission.end(claim.endpoint_id, throttle, started_at)
         self._unrecorded += 1
         self._finished.append((finished, closed))
         if closed or not self._more_to_come() or len(self._finished) >= _GATHERED:
@@ -269,16 +276,12 @@ class Deliverer:
         coming = self._attempting or self._claiming
         return bool(self._backlog and coming) and not self._pool.closed and not self._writer.gathers
 
-    def _leave(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
-        """Give the place to another: it need not wait until this attempt is on record."""
+    def _release_place(self, account_id: str) -> None:
         self._attempting -= 1
-        throttle.end()
         half_empty = self._shares.room == self._policy.capacity - self._policy.capacity // 2 - 1
         # One that was refused may have more due than it had places for.
-        if self._shares.release(claim.account_id) or half_empty:
+        if self._shares.release(account_id) or half_empty:
             self.kick()
-        if throttle.is_idle(self._clock()):
-            self._throttles.pop(claim.endpoint_id, None)
 
     def _record_now(self) -> None:
         if self._recording_soon is not None:

@@ -96,9 +96,9 @@ async def test_an_endpoint_that_failed_once_is_forgotten_after_a_while(database:
             put_endpoint(database, url=receiver.url)
         await sender.tell(draft())
         await sender.work()
-        assert len(sender.deliverer._throttles) == 30
+        assert len(sender.deliverer._admission._throttles) == 30
         sender.clock.wait(7200)
         with database.writing() as session:
             session.exec(update(Endpoint).values(status="disabled"))
         await sender.work()
-        assert sender.deliverer._throttles == {}
+        assert sender.deliverer._admission._throttles == {}

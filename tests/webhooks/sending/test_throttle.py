@@ -14,7 +14,7 @@ SECOND = timedelta(seconds=1)
 def test_so_many_at_once_and_another_when_one_has_ended() -> None:
     throttle = Throttle(most_at_once=2)
     assert [throttle.begin(None, NOW) for _ in range(3)] == [True, True, False]
-    throttle.end()
+    throttle.end(NOW, SECOND)
     assert [throttle.begin(None, NOW) for _ in range(2)] == [True, False]
 
 
@@ -47,6 +47,34 @@ def test_without_a_rate_the_line_moves_as_fast_as_attempts_of_a_second_would() -
     assert [(throttle.next_slot(None, NOW) - NOW).total_seconds() for _ in range(3)] == [1, 1.5, 2]
 
 
+def attempted(seconds: float, *, most_at_once: int = 10) -> Throttle:
+    throttle = Throttle(most_at_once)
+    for _ in range(30):
+        throttle.begin(None, NOW)
+        throttle.end(NOW, seconds * SECOND)
+    return throttle
+
+
+def test_the_line_moves_as_fast_as_attempts_went_lately() -> None:
+    slow, quick = attempted(5), attempted(0.1)
+    assert [(slow.next_slot(None, NOW) - NOW).total_seconds() for _ in range(3)] == [1, 1.5, 2]
+    assert [(quick.next_slot(None, NOW) - NOW).total_seconds() for _ in range(3)] == [1, 1.01, 1.02]
+
+
+def test_a_quick_endpoint_has_room_soon_for_as_many_as_half_a_second_holds() -> None:
+    assert [attempted(0.25).frees_soon(None, ahead) for ahead in (0, 19, 20)] == [True, True, False]
+    assert [attempted(0.01).frees_soon(None, ahead) for ahead in (39, 40)] == [True, False]
+
+
+def test_room_is_not_soon_where_speed_is_unknown_a_rate_is_kept_or_the_circuit_is_open() -> None:
+    assert not Throttle(most_at_once=10).frees_soon(None, 0)
+    assert not attempted(0.01).frees_soon(5, 0)
+    failing_now = attempted(0.01)
+    for _ in range(10):
+        failing_now.note(NOW, succeeded=False)
+    assert not failing_now.frees_soon(None, 0)
+
+
 def test_nobody_waits_longer_than_a_minute_or_less_than_a_second() -> None:
     throttle = Throttle(most_at_once=10)
     places = [throttle.next_slot(1, NOW) for _ in range(200)]
@@ -60,12 +88,12 @@ def test_what_nobody_waits_for_may_be_forgotten() -> None:
     assert throttle.is_idle(NOW)
     throttle.begin(5, NOW)
     assert not throttle.is_idle(NOW + 9 * SECOND)
-    throttle.end()
-    assert not throttle.is_idle(NOW)
-    assert throttle.is_idle(NOW + SECOND)
-    throttle.next_slot(5, NOW)
-    assert not throttle.is_idle(NOW + SECOND)
-    assert throttle.is_idle(NOW + 2 * SECOND)
+    throttle.end(NOW + SECOND, SECOND)
+    assert not throttle.is_idle(NOW + 60 * SECOND)
+    assert throttle.is_idle(NOW + 61 * SECOND)
+    throttle.next_slot(5, NOW + 70 * SECOND)
+    assert not throttle.is_idle(NOW + 71 * SECOND)
+    assert throttle.is_idle(NOW + 72 * SECOND)
 
 
 def failing(times: int) -> Throttle:
@@ -79,7 +107,7 @@ def test_after_ten_failures_in_a_row_one_at_a_time_is_tried() -> None:
     assert not failing(9).is_open
     throttle = failing(10)
     assert [throttle.begin(None, NOW) for _ in range(3)] == [True, False, False]
-    throttle.end()
+    throttle.end(NOW, SECOND)
     assert throttle.begin(None, NOW)
 
 
