@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from enum import StrEnum
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpcore
 import httpx
@@ -29,6 +30,8 @@ from service.kit.system_clock import system_clock
 # A key outside ASCII fails as `UnicodeEncodeError` while the request is still being written down.
 _UNWRITABLE = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 _BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, *_UNWRITABLE)
+_AS_IT_IS = httpx.Auth()  # without it httpx takes credentials from the address
+_HEADERS = "relay.headers"  # where a redirect's headers are kept
 _REFUSAL_SECONDS = 5.0  # a refusal's body may take so long, and no longer
 _FAILURES = (httpx.TransportError, httpx.DecodingError, TimeoutError, *_UNWRITABLE)
 
@@ -92,7 +95,13 @@ class Exchange:
         self._timeout_seconds = timeout_seconds
         self._timeouts = {"connect": connect_seconds, "read": None, "write": None, "pool": None}
         self._max_body_bytes = max_body_bytes
-        self._transport = transport or OneShotTransport()
+        self._client = httpx.AsyncClient(
+            transport=transport or OneShotTransport(),
+            follow_redirects=False,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            event_hooks={"response": [_keep_redirect_unread]},
+        )
         self._clock = clock
 
     @property
@@ -160,10 +169,11 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Nothing is held open by this exchange any more."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
     async def _talk(self, request: httpx.Request) -> Raw:
-        response = await self._transport.handle_async_request(request)
+        # `send` adds nothing to a request that it did not build: no cookie, no `user-agent`, no `connection`.
+        response = await self._client.send(request, stream=True, auth=_AS_IT_IS)
         body = bytearray()
         refused = response.status_code >= 400  # noqa: PLR2004 - RFC 9110 §15.5 and on
         try:
@@ -175,7 +185,8 @@ class Exchange:
             # The status has said what became of the request, and the rest was only to tell why.
         finally:
             await response.aclose()
-        return Raw(response.status_code, dict(response.headers), self._cut(bytes(body)), self._clock())
+        headers = response.extensions.get(_HEADERS, response.headers)
+        return Raw(response.status_code, dict(headers), self._cut(bytes(body)), self._clock())
 
     async def _read(self, response: httpx.Response, body: bytearray) -> None:
         async for chunk in response.aiter_bytes():
@@ -183,6 +194,13 @@ class Exchange:
             if len(body) > self._max_body_bytes:
                 del body[self._max_body_bytes :]
                 raise _OversizedError
+
+
+async def _keep_redirect_unread(response: httpx.Response) -> None:
+    """Hide the address of a redirect: httpx reads it although it does not follow, and raises where it is invalid."""
+    if "location" in response.headers:
+        response.extensions[_HEADERS] = response.headers.copy()
+        del response.headers["location"]
 
 
 class _OversizedError(Exception):

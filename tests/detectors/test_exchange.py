@@ -226,6 +226,28 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     assert server.opened == 1
 
 
+async def test_a_redirect_to_nowhere_is_an_answer_with_all_its_headers() -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer(b"moved", status="302 Elsewhere", headers="location: http://[::\r\nx-y: 1\r\n"))
+
+    async with peer(redirect) as server:
+        raw = await exchange().send("GET", server.url)
+    assert (raw.status, raw.body, raw.headers["location"], raw.headers["x-y"]) == (302, b"moved", "http://[::", "1")
+
+
+async def test_nothing_is_sent_but_what_the_adapter_gave() -> None:
+    seen: list[dict[str, str]] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await read_request(reader))[1])
+        writer.write(answer(b"{}"))
+
+    async with peer(note) as server:
+        await exchange().send("GET", server.url.replace("//", "//user:password@"), headers={"x-api-key": "k"})
+    assert [sorted(headers) for headers in seen] == [["accept", "accept-encoding", "host", "x-api-key"]]
+
+
 async def test_no_cookie_of_one_answer_comes_back_with_the_next_request() -> None:
     seen: list[dict[str, str]] = []
 
