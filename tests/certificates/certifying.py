@@ -9,10 +9,10 @@ from service.detectors.exchange import Exchange
 from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
 from service.detectors.port import CallbackRefs, Raw, Refused
 from service.detectors.reading import Reading, Refs
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.asc import Asc, AscSettings
 from tests.detections.scripted import Answer, Scripted, raw
 
-_ASC = Asc(AscConfig(api_key="key_never_shown"), Exchange(timeout_seconds=5))
+_ASC = Asc(AscSettings(api_key="key_never_shown"), Exchange(timeout_seconds=5))
 ISSUED = {
     "certificate_id": "cert_1",
     "verification_url": "https://vendor.example/verify/cert_1",

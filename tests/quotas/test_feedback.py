@@ -14,7 +14,7 @@ from service.quotas.feedback import GateFeedback, ReportedLimit, apply_feedback,
 from service.quotas.gates import Purpose, Throttled, WaitingFor, check_gate
 from service.quotas.models import Gate
 from service.vendors import VENDORS
-from service.vendors.modulate.closes import closed
+from service.vendors.modulate.refusals import closed
 from tests.detections.scripted import NOW, raw
 from tests.vendors.contract import exchange
 

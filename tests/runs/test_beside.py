@@ -11,8 +11,8 @@ from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.db.database import Database
-from service.vendors.aippim import Aippim, AippimConfig
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.aippim import Aippim, AippimSettings
+from service.vendors.asc import Asc, AscSettings
 from tests.detections.rows import World, world
 from tests.detections.scripted import Scripted, asc, job, raw, said
 from tests.vendors.contract import exchange, sample
@@ -24,7 +24,7 @@ SUBMITTED, COMPLETED = datetime(2026, 3, 30, 14, 24, tzinfo=UTC), datetime(2026,
 class Telling(Scripted):
     """A vendor whose first answers and callbacks say what the body's `facts` hold."""
 
-    def besides(self, raw: Raw) -> Reading | None:
+    def parse_beside(self, raw: Raw) -> Reading | None:
         return self._with_facts(Reading(status=RunStatus.PENDING), raw)
 
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
@@ -107,11 +107,11 @@ def test_the_first_answers_of_vendors_with_jobs_say_more(
     vendor: str, name: str, other: dict[str, str], submitted_at: datetime | None
 ) -> None:
     adapters: dict[str, Any] = {
-        "aippim": Aippim(AippimConfig(), exchange()),
-        "asc": Asc(AscConfig(), exchange()),
+        "aippim": Aippim(AippimSettings(), exchange()),
+        "asc": Asc(AscSettings(), exchange()),
     }
-    found = adapters[vendor].besides(raw(sample(vendor, name)))
+    found = adapters[vendor].parse_beside(raw(sample(vendor, name)))
     assert found.refs.other == other
     if submitted_at is not None:
         assert found.vendor_submitted_at == submitted_at
-    assert adapters[vendor].besides(raw({}, 500)) is None
+    assert adapters[vendor].parse_beside(raw({}, 500)) is None

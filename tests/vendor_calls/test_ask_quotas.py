@@ -15,7 +15,7 @@ from service.kit.db.database import Database
 from service.quotas.adhoc import admit_request
 from service.quotas.models import Gate
 from service.vendor_calls.ask_quotas import QuotaAsker
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.asc import Asc, AscSettings
 from tests.detections.rows import PLAN, Hands
 from tests.detections.scripted import NOW, aippim
 from tests.vendors.vendor_server import VendorServer, vendor_server
@@ -39,7 +39,10 @@ async def asked(
     with database.writing() as session:
         assert admit_request(session, ("live", "asc"), LIMITS, clock()) is None
     async with vendor_server({"GET /v1?action=quota": (status, body)}) as server:
-        adapter = Asc(AscConfig(f"{server.url}/v1", "key_never_shown"), Exchange(timeout_seconds=20, clock=clock))
+        adapter = Asc(
+            AscSettings(base_url=f"{server.url}/v1", api_key="key_never_shown"),
+            Exchange(timeout_seconds=20, clock=clock),
+        )
         plan = replace(PLAN, limits=LIMITS)
         catalogue = Catalogue(
             {(mode, "asc"): ConfiguredVendor(adapter, plan), ("live", "aippim"): ConfiguredVendor(aippim(), plan)}
@@ -101,7 +104,9 @@ async def test_a_vendor_that_cannot_be_asked_holds_up_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with asked(database, "200 OK", LEFT) as (asker, server, _):
-        broken = Asc(AscConfig("http://127.0.0.1:1", "key"), Exchange(timeout_seconds=1, clock=Hands()))
+        broken = Asc(
+            AscSettings(base_url="http://127.0.0.1:1", api_key="key"), Exchange(timeout_seconds=1, clock=Hands())
+        )
 
         async def fall() -> Raw:
             raise ValueError("not of this world")

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.detectors.port import RunContext
 from service.detectors.reading import Reading
-from service.vendors.aippim import Aippim, AippimConfig
+from service.vendors.aippim import Aippim, AippimSettings
 from tests.vendors.contract import KEY, NOW, exchange, raw, sample
 
 TASK = "task_20251204052920_J8uNdq5z"
@@ -15,7 +15,7 @@ STAMP = str(int(NOW.timestamp()))
 
 
 def adapter(base_url: str = "http://vendor.invalid", *, doubt: bool = True) -> Aippim:
-    return Aippim(AippimConfig(base_url, KEY, doubt_real_on_ai_cover=doubt), exchange())
+    return Aippim(AippimSettings(base_url=base_url, api_key=KEY, doubt_real_on_ai_cover=doubt), exchange())
 
 
 def ask(**known: Any) -> RunContext:

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from service.detectors.port import RunContext
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.asc import Asc, AscSettings
 from tests.vendors.contract import KEY, exchange
 
 SOUND = bytes(range(256)) * 5
 
 
 def adapter(base_url: str = "http://vendor.invalid/v1", **names: Any) -> Asc:
-    return Asc(AscConfig(base_url, KEY, **names), exchange())
+    return Asc(AscSettings(base_url=base_url, api_key=KEY, **names), exchange())
 
 
 def ask_at_once(name: str = "run_1.mp3", pieces: int = 7, **known: Any) -> RunContext:

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 from service.cli.serving import free_socket, serving, url_of
 from service.detectors.port import RunContext
-from service.vendors.modulate import Modulate, ModulateConfig
+from service.vendors.modulate import Modulate, ModulateSettings
 from tests.vendors.contract import KEY, SAMPLES, exchange
 
 PATH = "/api/velma-2-ai-music-detection-streaming"
@@ -79,8 +79,9 @@ async def stream_server(script: Script) -> AsyncIterator[StreamServer]:
 
 def streaming(base_url: str, *, timeout_seconds: float = 30, key: str = KEY, **knobs: Any) -> Modulate:
     """The adapter, with room for a slow machine."""
-    how = ModulateConfig(base_url, key, **knobs)
-    return Modulate(how, exchange(), timeout_seconds=timeout_seconds, connect_seconds=timeout_seconds)
+    settings = ModulateSettings(api_key=key, timeout_seconds=timeout_seconds, **knobs)
+    # Past the settings' own check of addresses: the adapter is to bear any.
+    return Modulate(settings.model_copy(update={"base_url": base_url}), exchange(), connect_seconds=timeout_seconds)
 
 
 def ask(*chunks: bytes, media: Callable[[], AsyncIterator[bytes]] | None = None, **known: Any) -> RunContext:

@@ -11,7 +11,7 @@ from typing import Any
 from service.detectors.exchange import Exchange
 from service.detectors.port import Refused, RunContext
 from service.detectors.reading import Reading
-from service.vendors.pex import Pex, PexConfig
+from service.vendors.pex import Pex, PexSettings
 from tests.loopback import answer, peer, read_request
 from tests.vendors.contract import KEY, NOW, exchange, raw, sample
 from tests.vendors.vendor_server import Asked
@@ -38,7 +38,11 @@ class TurnedClock:
 def adapter(
     base_url: str = "http://vendor.invalid", clock: TurnedClock | None = None, talk: Exchange | None = None
 ) -> Pex:
-    return Pex(PexConfig(base_url, "client", KEY), talk or exchange(), clock or TurnedClock())
+    return Pex(
+        PexSettings(base_url=base_url, client_id="client", client_secret=KEY),
+        talk or exchange(),
+        clock or TurnedClock(),
+    )
 
 
 def ask(**known: Any) -> RunContext:

@@ -10,7 +10,7 @@ from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Accepted, CallbackRefs, Needs, Refused, RunContext
 from service.detectors.reading import Reading
 from service.vendors import VENDORS
-from service.vendors.asc import Asc, AscConfig, AscSettings
+from service.vendors.asc import Asc, AscSettings
 from service.vendors.asc.results import STATES, VERDICTS
 from tests.vendors.contract import KEY, NOW, DetectorContract, exchange, raw, sample
 from tests.vendors.vendor_server import vendor_server
@@ -21,7 +21,7 @@ ANALYSIS = sample("asc", "analyze_reply")
 
 
 def adapter(base_url: str = "http://vendor.invalid/v1", **names: Any) -> Asc:
-    return Asc(AscConfig(base_url, KEY, **names), exchange())
+    return Asc(AscSettings(base_url=base_url, api_key=KEY, **names), exchange())
 
 
 def ask(**known: Any) -> RunContext:

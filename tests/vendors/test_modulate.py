@@ -9,7 +9,7 @@ import pytest
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.port import CallbackRefs, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.vendors.modulate import Modulate, ModulateConfig
+from service.vendors.modulate import Modulate, ModulateSettings
 from service.vendors.modulate.results import VERDICTS
 from tests.loopback import Peer, answer, peer, read_request
 from tests.vendors.contract import KEY, NOW, DetectorContract, exchange, raw, sample
@@ -20,7 +20,7 @@ PATH = "/api/velma-2-ai-music-detection-batch"
 
 
 def adapter(base_url: str = "http://vendor.invalid", **knobs: Any) -> Modulate:
-    return Modulate(ModulateConfig(base_url, KEY, **knobs), exchange())
+    return Modulate(ModulateSettings(base_url=base_url, api_key=KEY, **knobs), exchange())
 
 
 async def four_bytes() -> AsyncIterator[bytes]:

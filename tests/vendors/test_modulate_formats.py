@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.vendors.modulate.formats import CONTAINERS, stream_format
+from service.vendors.modulate.adapter import CONTAINERS, stream_format
 
 
 @pytest.mark.parametrize("word", sorted(CONTAINERS))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Component, Content, Reading
-from service.vendors.modulate import ModulateConfig
+from service.vendors.modulate import ModulateSettings
 from service.vendors.modulate.messages import read_stream
 from tests.vendors.altered import IN_OTHER_LETTERS
 from tests.vendors.contract import JSON, NOW, SAMPLES, SHARED
@@ -158,13 +158,13 @@ def test_doubts_and_settings_hold_for_streams_too() -> None:
     silent = {**DONE, "primary_verdict": "not-ai-music", "silence_percentage": 99.0}
     assert reading(silent).reason_code is ReasonCode.LOW_MUSIC_CONTENT
     human = stream({**DONE, "instrumental_ai_percentage": 0.0})
-    partial = read_stream(human, ModulateConfig(partial=True))
+    partial = read_stream(human, ModulateSettings(partial=True))
     assert isinstance(partial, Reading)
     assert partial.verdict is Verdict.AI_PARTIAL
 
 
 def test_a_part_of_an_open_stream_is_running_with_windows_numbered_in_the_whole() -> None:
-    found = read_stream(stream(*WINDOWS, code=101), ModulateConfig(), first=7)
+    found = read_stream(stream(*WINDOWS, code=101), ModulateSettings(), first=7)
     assert isinstance(found, Reading)
     assert (found.status, found.verdict, found.tier) == (RunStatus.RUNNING, None, "streaming")
     assert [each.index for each in found.segments] == [7, 8]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
-from service.vendors.modulate.closes import closed, is_refusal
+from service.vendors.modulate.refusals import closed, is_refusal
 from tests.vendors.contract import JSON, KEY, NOW, SHARED, raw
 from tests.vendors.test_modulate import adapter
 

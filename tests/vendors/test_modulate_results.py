@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Component, Content, Reading, Segment
-from service.vendors.modulate import ModulateConfig
+from service.vendors.modulate import ModulateSettings
 from service.vendors.modulate.results import read_batch
 from tests.vendors.contract import JSON, SHARED, raw
 from tests.vendors.test_modulate import BATCH, NEW_WINDOWS, adapter
@@ -18,7 +18,7 @@ NOT_AI = {**BATCH, "primary_verdict": "not-ai-music"}
 
 
 def read(body: dict[str, Any], **knobs: Any) -> Reading:
-    return read_batch(body, ModulateConfig(**knobs))
+    return read_batch(body, ModulateSettings(**knobs))
 
 
 def window(**measured: Any) -> Segment:

@@ -7,7 +7,7 @@ from service.detectors.port import Refused
 from service.quotas.feedback import feedback_from
 from service.quotas.gates import WaitingFor
 from service.vendors import VENDORS
-from service.vendors.modulate.closes import closed
+from service.vendors.modulate.refusals import closed
 from tests.vendors.contract import exchange, raw
 
 

@@ -7,21 +7,11 @@ read on 2026-08-12, and the same reference page of 2026-02-09, when the host was
 what pro-v2 hears of each part of the music; `callbacks` checks what the vendor pushes.
 """
 
-from service.detectors.exchange import Exchange
 from service.detectors.vendor import Vendor
-from service.vendors.aippim.adapter import Aippim, AippimConfig
+from service.vendors.aippim.adapter import Aippim
 from service.vendors.aippim.settings import AippimSettings
 
-__all__ = ["VENDOR", "Aippim", "AippimConfig", "AippimSettings"]
+__all__ = ["VENDOR", "Aippim", "AippimSettings"]
 
 
-def _adapter(settings: AippimSettings, exchange: Exchange) -> Aippim:
-    config = AippimConfig(
-        base_url=settings.base_url,
-        api_key=settings.secret,
-        doubt_real_on_ai_cover=settings.doubt_real_on_ai_cover,
-    )
-    return Aippim(config, exchange)
-
-
-VENDOR = Vendor("aippim", AippimSettings, _adapter, account_callbacks=True)
+VENDOR = Vendor("aippim", AippimSettings, Aippim, account_callbacks=True)

@@ -1,7 +1,6 @@
 """The three requests AIPPIM takes, and what their answers achieved. The meaning of a result is in `results`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -23,6 +22,7 @@ from service.detectors.reading import Reading
 from service.vendors.aippim import callbacks
 from service.vendors.aippim.envelope import read_envelope, result_of
 from service.vendors.aippim.results import unheard_in
+from service.vendors.aippim.settings import AippimSettings
 
 _NOT_FOUND = 404
 _NO_TASK = "00000000-0000-0000-0000-000000000000"
@@ -36,18 +36,6 @@ _CAPABILITIES = Capabilities(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AippimConfig:
-    """Where the vendor is and who we are there.
-
-    `doubt_real_on_ai_cover`: whether `real` becomes `inconclusive` when a three-class model hears an AI cover.
-    """
-
-    base_url: str = "https://platform.mippia.com"
-    api_key: str = field(default="", repr=False)
-    doubt_real_on_ai_cover: bool = True
-
-
 class Aippim(Judged):
     """The adapter for AIPPIM's four models; `pro-v2` is for its Enterprise customers only."""
 
@@ -55,20 +43,20 @@ class Aippim(Judged):
     detectors: Sequence[str] = ("aippim/standard", "aippim/lite", "aippim/pro", "aippim/pro-v2")
     verdict_at: ClassVar[tuple[str, ...]] = ("final_result", "prediction")
 
-    def __init__(self, config: AippimConfig, exchange: Exchange) -> None:
-        self._config = config
+    def __init__(self, settings: AippimSettings, exchange: Exchange) -> None:
+        self._settings = settings
         self._exchange = exchange
-        self._base = config.base_url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {config.api_key}"}
+        self._base = settings.base_url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {settings.secret}"}
 
     @property
     def secrets(self) -> Sequence[str]:
         """The key."""
-        return (self._config.api_key,)
+        return (self._settings.secret,)
 
     def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
         """The models' words: where `real` is doubted if they contradict it, one without them is not taken either."""
-        if parsed.verdict is not Verdict.NO_AI_DETECTED or not self._config.doubt_real_on_ai_cover:
+        if parsed.verdict is not Verdict.NO_AI_DETECTED or not self._settings.doubt_real_on_ai_cover:
             return None
         return unheard_in(result_of(bodies[0])) if bodies else "result"
 
@@ -147,15 +135,15 @@ class Aippim(Judged):
             # The task is known to us. A 404 here may also mean an unknown key, so it is asked for again.
             return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the task", retryable=True)
         if not is_success(raw):
-            return refusal(raw, hide=[self._config.api_key])
+            return refusal(raw, hide=[self._settings.secret])
         body = json_object(raw.body)
         if body is None:
             return mismatch("the answer is not one clear JSON object", retryable=True)
         return read_envelope(
             body,
             tier=detector.partition("/")[2] or None,
-            hide=[self._config.api_key],
-            doubt_real_on_ai_cover=self._config.doubt_real_on_ai_cover,
+            hide=[self._settings.secret],
+            doubt_real_on_ai_cover=self._settings.doubt_real_on_ai_cover,
         )
 
     def verify(
@@ -176,7 +164,7 @@ class Aippim(Judged):
         if raw.status == _NOT_FOUND:
             # Documented on the fingerprint page: 401 is an expired key, 404 one that does not exist.
             return Refused(ReasonCode.AUTH_FAILED, "the vendor does not know the API key", retryable=False)
-        return refusal(raw, hide=[self._config.api_key])
+        return refusal(raw, hide=[self._settings.secret])
 
 
 def _model(detector: str) -> str:

@@ -10,7 +10,10 @@ from service.kit.environment import BaseUrl, Count, Seconds, Words
 
 
 class AippimSettings(KeyedSettings):
-    """`AIPPIM_…`. Requests a minute are those of the paid plans (docs.mippia.com, rate limits)."""
+    """`AIPPIM_…`. Requests a minute are those of the paid plans (docs.mippia.com, rate limits).
+
+    `doubt_real_on_ai_cover`: `real` becomes `inconclusive` where a three-class model hears an AI cover.
+    """
 
     model_config = SettingsConfigDict(env_prefix="AIPPIM_")
     callback_proofs: ClassVar[tuple[str, ...]] = ("webhook_secrets",)

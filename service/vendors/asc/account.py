@@ -25,7 +25,7 @@ class AscAccount(AscClient):
 
     async def fetch_status(self) -> Raw:
         """The vendor's answer to "do you work?"."""
-        return await self._get(self._config.status_action)
+        return await self._get(self._settings.status_action)
 
     def parse_status(self, raw: Raw) -> Mapping[str, str] | Refused:
         """Its own words: state, version, engine, uptime in percent."""
@@ -37,7 +37,7 @@ class AscAccount(AscClient):
 
     async def fetch_quota(self) -> Raw:
         """The vendor's answer to "what is left today?". It counts as a request itself."""
-        return await self._get(self._config.quota_action)
+        return await self._get(self._settings.quota_action)
 
     def parse_quota(self, raw: Raw) -> Quota | Refused:
         """What is left of the day's requests. A day ends at midnight UTC."""
@@ -53,8 +53,8 @@ class AscAccount(AscClient):
 
     async def fetch_usage(self, period: str) -> Raw:
         """The vendor's answer to "what was used in `period`?"."""
-        more = {"detailed": "true"} if self._config.usage_detailed else {}
-        return await self._get(self._config.usage_action, period=period, **more)
+        more = {"detailed": "true"} if self._settings.usage_detailed else {}
+        return await self._get(self._settings.usage_action, period=period, **more)
 
     def parse_usage(self, raw: Raw, period: str) -> Usage | Refused:
         """What was used, by the vendor's own names."""
@@ -67,7 +67,7 @@ class AscAccount(AscClient):
             key: value for key, value in body.items() if key not in counts and not isinstance(value, Mapping | list)
         }
         errors = {key: body[key] for key in ("error", "errors") if not isinstance(body.get(key), int | float | None)}
-        if (refused := stated_refusal({**words, **errors}, hide=[self._config.api_key], retryable=True)) is not None:
+        if (refused := stated_refusal({**words, **errors}, hide=[self._settings.secret], retryable=True)) is not None:
             return refused
         if not counts:
             return mismatch("the answer does not say what was used", retryable=True)
@@ -76,7 +76,7 @@ class AscAccount(AscClient):
 
     async def register(self, url: str) -> Raw:
         """The vendor's answer to our account's address, which is to hear of analyses and certificates."""
-        return await self._post(self._config.webhook_action, {"url": url, "events": list(EVENTS)})
+        return await self._post(self._settings.webhook_action, {"url": url, "events": list(EVENTS)})
 
     def parse_registration(self, raw: Raw) -> Refused | None:
         """`None` for a success in which nothing speaks against it: what it looks like is not documented."""

@@ -1,6 +1,8 @@
 """The analyses ASC makes, at once or as a job, and what the first answers achieved. A result is read in `results`."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import base64
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
@@ -14,7 +16,6 @@ from service.detectors.reading import Reading
 from service.vendors.asc.account import AscAccount
 from service.vendors.asc.certificates import AscCertificates
 from service.vendors.asc.client import believing
-from service.vendors.asc.encode import AudioJson
 from service.vendors.asc.results import read_body
 
 _NOT_FOUND = 404
@@ -42,14 +43,14 @@ class Asc(AscAccount, AscCertificates, Judged):
     @property
     def secrets(self) -> Sequence[str]:
         """The key."""
-        return (self._config.api_key,)
+        return (self._settings.secret,)
 
     def capabilities(self, detector: str) -> Capabilities:
         """What the detector takes. Raises `ValueError` for a detector of someone else's."""
         if detector not in self.detectors:
             raise ValueError(f"not a detector of ASC: {detector}")
-        megabytes = self._config.max_megabytes
-        if detector == _SYNC and self._config.sync_input == "base64":
+        megabytes = self._settings.max_megabytes
+        if detector == _SYNC and self._settings.sync_input == "base64":
             # Whether that is before or after encoding is not documented: after, and in the smaller meaning, is safe.
             return replace(_ENCODED, max_bytes=megabytes * 1000 * 1000 * 3 // 4)
         return replace(_AT_ONCE if detector == _SYNC else _AS_JOB, max_bytes=megabytes * 1024 * 1024)
@@ -66,15 +67,17 @@ class Asc(AscAccount, AscCertificates, Judged):
         """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
         sync = context.detector == _SYNC
         if context.media_url is None:
-            if sync and self._config.sync_input == "base64":
+            if sync and self._settings.sync_input == "base64":
                 return await self._analyze_bytes(context)
             raise ValueError("ASC fetches the audio itself: media_url is missing")
         if sync:
-            return await self._post(self._config.sync_action, {"audio_url": context.media_url, **self._hints(context)})
+            return await self._post(
+                self._settings.sync_action, {"audio_url": context.media_url, **self._hints(context)}
+            )
         body = {"url": context.media_url}  # the one field that the two actions call differently
         if context.callback_url is not None:
             body["callback_url"] = context.callback_url
-        return await self._post(self._config.submit_action, body)
+        return await self._post(self._settings.submit_action, body)
 
     def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
         """The job's id and the vendor's own estimate; or the result at once; or why there is neither."""
@@ -135,21 +138,21 @@ class Asc(AscAccount, AscCertificates, Judged):
         return CallbackRefs(text_of(body.get("job_id")), ready.certificate.certificate_id if ready else None)
 
     async def _fetch(self, job_id: str) -> Raw:
-        return await self._get(self._config.job_action, url=self._config.job_url, id=job_id)
+        return await self._get(self._settings.job_action, url=self._settings.job_url, id=job_id)
 
     async def _analyze_bytes(self, context: RunContext) -> Raw:
         """The answer to the audio itself, encoded as it leaves."""
-        form, content = AudioJson(self._hints(context)), context.read_media()
+        form, content = _AudioJson(self._hints(context)), context.read_media()
         body = form.body(content)
         # Without a file name a twin cannot know what it is to play: in test mode the name comes beside.
         named = {"sandbox_name": context.sandbox_name} if context.sandbox_name is not None else {}
         try:
             return await self._exchange.send(
                 "POST",
-                self._config.base_url,
+                self._settings.base_url,
                 headers={**self._headers, **form.headers(context.media_bytes)},
                 content=body,
-                params={"action": self._config.sync_action, **named},
+                params={"action": self._settings.sync_action, **named},
             )
         finally:
             await body.aclose()
@@ -159,4 +162,33 @@ class Asc(AscAccount, AscCertificates, Judged):
     def _hints(self, context: RunContext) -> dict[str, object]:
         word = context.name.rpartition(".")[2].lower()
         known = {"format": word} if word in _AS_JOB.formats else {}
-        return {**known, **({"include_features": True} if self._config.include_features else {})}
+        return {**known, **({"include_features": True} if self._settings.include_features else {})}
+
+
+class _AudioJson:
+    """A JSON object of `fields` and the audio in base64: encoded as it streams, its length known before."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        known = json.dumps(fields)[1:-1]
+        self._head = ("{" + (known + ", " if known else "") + '"audio_data": "').encode()
+        self._tail = b'"}'
+
+    def headers(self, length: int) -> dict[str, str]:
+        """Return the content headers for audio of `length` bytes (RFC 4648 §4: four letters for three bytes)."""
+        encoded = 4 * -(-length // 3)
+        return {
+            "content-type": "application/json",
+            "content-length": str(len(self._head) + encoded + len(self._tail)),
+        }
+
+    async def body(self, content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Yield the object's bytes, and take the audio's from `content` only as they are needed."""
+        yield self._head
+        rest = b""
+        async for chunk in content:
+            data = rest + chunk
+            whole = len(data) - len(data) % 3
+            yield base64.b64encode(data[:whole])
+            rest = data[whole:]
+        yield base64.b64encode(rest)
+        yield self._tail

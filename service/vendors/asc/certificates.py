@@ -29,11 +29,11 @@ class AscCertificates(AscClient):
         """The analysis that an answer named, or by the operator's word the job; else `None`."""
         if (named := refs.other.get("analysis_id")) is not None:
             return named
-        return refs.job_id if self._config.analysis_id_from == "job_id" else None
+        return refs.job_id if self._settings.analysis_id_from == "job_id" else None
 
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
         """The vendor's answer to the wish for a certificate. Raises `NotSent` or `OutcomeUnknown`."""
-        return await self._post(self._config.certificate_action, {"analysis_id": analysis_id, "format": file_format})
+        return await self._post(self._settings.certificate_action, {"analysis_id": analysis_id, "format": file_format})
 
     def parse_certificate(self, raw: Raw) -> Certificate | Refused:
         """The certificate, or why there is none."""
@@ -45,7 +45,7 @@ class AscCertificates(AscClient):
 
     async def fetch_certificate(self, certificate_id: str) -> Raw:
         """The vendor's answer to "does it hold?". The name of the parameter is not documented: both likely ones."""
-        return await self._get(self._config.verify_action, id=certificate_id, certificate_id=certificate_id)
+        return await self._get(self._settings.verify_action, id=certificate_id, certificate_id=certificate_id)
 
     def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
         """Whether that certificate holds. An unknown one is not called invalid: the action may be unknown as well."""

@@ -25,7 +25,7 @@ from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded, meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
-from service.vendors.asc.refusals import CONTENT
+from service.vendors.asc.client import CONTENT
 
 VERDICTS: Final[Mapping[str, Verdict]] = {"ai": Verdict.AI_GENERATED, "human": Verdict.NO_AI_DETECTED}
 """`prediction` in our words. Any other word is `unknown_verdict`."""

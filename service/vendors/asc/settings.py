@@ -10,7 +10,11 @@ from service.kit.environment import Count
 
 
 class AscSettings(KeyedSettings):
-    """`ASC_…`. The limits are those of the Pro plan (aisongchecker.pro/api-docs)."""
+    """`ASC_…`. The limits are those of the Pro plan (aisongchecker.pro/api-docs).
+
+    The addresses may carry a query of their own. `job_url` defaults to `base_url`; the document prints another
+    root for it. `analysis_id_from`: what a certificate is asked of where no answer named an `analysis_id`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="ASC_")
 

@@ -1,7 +1,9 @@
 """The two ways Modulate takes audio, and what its answers achieved. The meaning of a result is in `results`."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
 
 from yarl import URL
 
@@ -9,20 +11,30 @@ from service.detectors.answers import is_success, json_object, mismatch
 from service.detectors.exchange import Exchange, Failure, NotSent
 from service.detectors.port import Capabilities, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
+from service.detectors.redaction import Redactor, no_redaction, redactor_for
 from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
-from service.vendors.modulate.config import BATCH_PATH, STREAM_PATH, ModulateConfig
-from service.vendors.modulate.formats import CONTAINERS, stream_format
-from service.vendors.modulate.hide import hiding
 from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
-from service.vendors.modulate.partial_results import Telling
+from service.vendors.modulate.partial_results import PartialResults
 from service.vendors.modulate.refusals import declined, refused
 from service.vendors.modulate.results import read_batch
 from service.vendors.modulate.schema import lacking
+from service.vendors.modulate.settings import ModulateSettings
 from service.vendors.modulate.stream import converse
 
 _BATCH, _STREAM = "modulate", "modulate/streaming"
+_BATCH_PATH = "/api/velma-2-ai-music-detection-batch"
+_STREAM_PATH = "/api/velma-2-ai-music-detection-streaming"
+# Lists: the AsyncAPI description and docs.modulate.ai/api-reference/ai-music-detection/streaming. Samples without a
+# header, which the stream takes as well, are no audio to us.
+CONTAINERS: Final = frozenset({"wav", "mp3", "ogg", "flac", "webm", "aac", "aiff"})
+"""Formats that need no further words. Not mp4, m4a or opus, which only the batch endpoint takes."""
+
+_OTHER_NAMES: Final[Mapping[str, str]] = {"aif": "aiff", "aifc": "aiff", "oga": "ogg", "wave": "wav"}
+_BY_TYPE: Final[Mapping[str, str]] = {"mpeg": "mp3", "x-wav": "wav", "x-flac": "flac", "x-aiff": "aiff", "aacp": "aac"}
+# Up to what ends a query's value, however often the address was escaped (RFC 3986 §2.1).
+_IN_ADDRESS: Final = re.compile(rb"(api_key(?:=|%(?:25)*3[Dd]))[^&\s\"'<>\\]+")
 _CAPABILITIES: Mapping[str, Capabilities] = {
     _BATCH: Capabilities(
         # Documented besides: .mp4 and .opus, which are m4a and ogg by our words.
@@ -37,9 +49,10 @@ _STREAM_HEADERS = {"content-type": CONTENT_TYPE}
 
 
 class Modulate(SynchronousAdapter):
-    """The adapter for Velma 2's batch endpoint and its stream. Spans in seconds; both are for the stream.
+    """The adapter for Velma 2's batch endpoint and its stream.
 
-    `timeout_seconds` is from the name look-up to the last message, `connect_seconds` bounds the connection.
+    Of a stream the settings' `timeout_seconds` spans everything from the name look-up to the last message, and
+    `connect_seconds` bounds the connection.
     """
 
     vendor: str = "modulate"
@@ -48,26 +61,24 @@ class Modulate(SynchronousAdapter):
 
     def __init__(
         self,
-        config: ModulateConfig,
+        settings: ModulateSettings,
         exchange: Exchange,
         clock: Clock = system_clock,
         *,
-        timeout_seconds: float = 120.0,
         connect_seconds: float = 5.0,
     ) -> None:
-        self._config = config
+        self._settings = settings
         self._exchange = exchange
         self._clock = clock
-        self._timeout_seconds = timeout_seconds
         self._connect_seconds = connect_seconds
-        self._base = config.base_url.rstrip("/")
-        self._headers = {"x-api-key": config.api_key}
-        self._cut = hiding(config.api_key, self._base)
+        self._base = settings.base_url.rstrip("/")
+        self._headers = {"x-api-key": settings.secret}
+        self._redact = _redactor_of(settings.secret, self._base)
 
     @property
     def secrets(self) -> Sequence[str]:
         """The key."""
-        return (self._config.api_key,)
+        return (self._settings.secret,)
 
     def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
         """What of the schema is not there: it requires all of its members, and our own doubt needs them."""
@@ -97,18 +108,18 @@ class Modulate(SynchronousAdapter):
     def parse(self, raw: Raw) -> Reading | Refused:
         """The result, or why there is none. Never raises."""
         if is_streamed(raw):
-            return read_stream(raw, self._config)
+            return read_stream(raw, self._settings)
         if not is_success(raw):
-            return declined(refused(raw, [self._config.api_key]))
+            return declined(refused(raw, [self._settings.secret]))
         body = json_object(raw.body)
         if body is None:
             return mismatch("the answer is not one clear JSON object", retryable=False)
-        return read_batch(body, self._config)
+        return read_batch(body, self._settings)
 
     async def _upload(self, name: str, media_type: str, length: int, content: AsyncIterator[bytes]) -> Raw:
         """The batch endpoint's answer. It picks the decoder by the ending of the file's name."""
         return await self._exchange.upload(
-            f"{self._base}{BATCH_PATH}",
+            f"{self._base}{_BATCH_PATH}",
             field="upload_file",
             file_name=name,
             media_type=media_type,
@@ -119,26 +130,26 @@ class Modulate(SynchronousAdapter):
 
     async def _stream(self, context: RunContext) -> Raw:
         address = self._stream_address(context)
-        tell = context.on_partial
+        on_partial = context.on_partial
 
-        async def tell_part(lines: list[bytes], first: int) -> None:
+        async def pass_on(lines: list[bytes], first: int) -> None:
             part = self._raw(GOING_ON, _STREAM_HEADERS, lines)
-            parsed = read_stream(part, self._config, first)
-            if tell is not None and isinstance(parsed, Reading):
-                await tell(part, parsed)
+            parsed = read_stream(part, self._settings, first)
+            if on_partial is not None and isinstance(parsed, Reading):
+                await on_partial(part, parsed)
 
-        telling = Telling(tell_part if tell else None, context.run_id)
+        partial_results = PartialResults(pass_on if on_partial else None, context.run_id)
 
-        def heard(line: bytes) -> None:
+        def on_message(line: bytes) -> None:
             if is_window(line):
-                telling.add(line)
+                partial_results.add(line)
 
-        async with telling:
+        async with partial_results:
             answer = await converse(
                 address,
                 context.read_media(),
-                heard,
-                timeout_seconds=self._timeout_seconds,
+                on_message,
+                timeout_seconds=self._settings.timeout_seconds,
                 connect_seconds=self._connect_seconds,
             )
         headers = _STREAM_HEADERS if answer.headers is None else answer.headers
@@ -146,18 +157,47 @@ class Modulate(SynchronousAdapter):
 
     def _raw(self, status: int, headers: Mapping[str, str], lines: list[bytes]) -> Raw:
         """The answer as it came, but for our key."""
-        return Raw(status, headers, self._cut(b"\n".join(lines)), self._clock())
+        return Raw(status, headers, self._redact(b"\n".join(lines)), self._clock())
 
     def _stream_address(self, context: RunContext) -> URL:
         """The stream's address for this audio, with the key in it."""
-        config = self._config
+        settings = self._settings
         query = stream_format(context.name, context.media_type)
         if context.sandbox_name is not None:
             query["sandbox_name"] = context.sandbox_name
-        address = _web_socket(f"{self._base}{STREAM_PATH}")
+        address = _web_socket(f"{self._base}{_STREAM_PATH}")
         if address is None:
             raise NotSent("the address of the vendor cannot be read", Failure.BAD_REQUEST)
-        return address.update_query({"api_key": config.api_key, **query})
+        return address.update_query({"api_key": settings.secret, **query})
+
+
+def stream_format(name: str, media_type: str) -> dict[str, str]:
+    """Return the query that describes audio called `name`, else of `media_type` (`audio/…`).
+
+    Raise `ValueError` for audio the stream does not take.
+    """
+    ending = name.rpartition(".")[2].lower()
+    kind = media_type.partition(";")[0].strip().lower().removeprefix("audio/")
+    known = [_OTHER_NAMES.get(ending, ending), _BY_TYPE.get(kind, kind)]
+    found = next((word for word in known if word in CONTAINERS), None)
+    if found is None:
+        raise ValueError(f"the stream does not take {media_type}")
+    return {"audio_format": found}
+
+
+def _redactor_of(key: str, base_url: str) -> Redactor:
+    """Return what takes `key` out of an answer: as it is, escaped, and wherever an address names it.
+
+    The stream's address holds the key, and a peer may repeat the address.
+    """
+    redactors = [redactor_for(form, base_url) for form in sorted({key, quote(key, safe="")})]
+
+    def redact(body: bytes) -> bytes:
+        for each in redactors:
+            body = each(body)
+        return _IN_ADDRESS.sub(rb"\1[key]", body)
+
+    return redact if key else no_redaction
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -12,9 +12,9 @@ from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading, Segment
-from service.vendors.modulate.closes import closed, turns_away
-from service.vendors.modulate.config import ENGINE, ModulateConfig
+from service.vendors.modulate.refusals import closed, turns_away
 from service.vendors.modulate.results import read_done
+from service.vendors.modulate.settings import ENGINE, ModulateSettings
 from service.vendors.modulate.windows import read_windows
 
 CONTENT_TYPE: Final = "application/x-ndjson"
@@ -49,7 +49,7 @@ def is_window(line: bytes) -> bool:
     return _type_of(message) == "window" and "window" in message
 
 
-def read_stream(raw: Raw, config: ModulateConfig, first: int = 0) -> Reading | Refused:
+def read_stream(raw: Raw, settings: ModulateSettings, first: int = 0) -> Reading | Refused:
     """What the messages in `raw` say; the first window among them is number `first`. Never raises."""
     heard = _sorted_out(raw.body.split(b"\n"))
     segments, odd = read_windows(heard.windows, first)
@@ -57,14 +57,14 @@ def read_stream(raw: Raw, config: ModulateConfig, first: int = 0) -> Reading | R
     if raw.status == GOING_ON:
         return _without_verdict(segments, extras, RunStatus.RUNNING)
     if heard.errors or not heard.done or turns_away(raw.status):
-        refused = closed(raw.status, heard.errors[0] if heard.errors else None, [config.api_key])
+        refused = closed(raw.status, heard.errors[0] if heard.errors else None, [settings.secret])
         if refused.reason_code is not ReasonCode.INVALID_FILE:
             return refused
         found = _without_verdict(segments, extras, RunStatus.NOT_APPLICABLE)
         return found.model_copy(update={"reason_code": refused.reason_code, "reason_text": refused.reason_text})
     if any(done != heard.done[0] for done in heard.done):
         return mismatch("the stream was done twice, and differently", retryable=False)
-    return read_done(heard.done[0], segments, extras, config)
+    return read_done(heard.done[0], segments, extras, settings)
 
 
 def _sorted_out(lines: Iterable[bytes]) -> Messages:

@@ -11,7 +11,7 @@ from service.detectors.answers import error_text, leftovers, list_of, name_of, r
 from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
-from service.vendors.modulate.config import ENGINE, ModulateConfig
+from service.vendors.modulate.settings import ENGINE, ModulateSettings
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, picked, read_windows
 
 VERDICTS: Final[Mapping[str, tuple[Verdict, Kind | None]]] = {
@@ -38,7 +38,7 @@ _CLIP = {
 }
 
 
-def read_batch(body: Mapping[str, Any], config: ModulateConfig) -> Reading:
+def read_batch(body: Mapping[str, Any], settings: ModulateSettings) -> Reading:
     """What a batch answer says, windows and all. Never raises."""
     windows = body.get("windows")
     segments, extras = read_windows(list_of(windows))
@@ -48,12 +48,12 @@ def read_batch(body: Mapping[str, Any], config: ModulateConfig) -> Reading:
     base = _base(body, segments, extras)
     if body.get("detail") is not None:  # the envelope of an error, under a good status all the same
         parsed = error_text({"detail": body["detail"]}) or "the vendor reports a failure without a reason"
-        return _failed(base, ReasonCode.VENDOR_ERROR, reason(parsed, hide=[config.api_key]))
-    return _decided(base, body.get("primary_verdict"), config)
+        return _failed(base, ReasonCode.VENDOR_ERROR, reason(parsed, hide=[settings.secret]))
+    return _decided(base, body.get("primary_verdict"), settings)
 
 
 def read_done(
-    done: Mapping[str, Any], segments: list[Segment], extras: dict[str, Any], config: ModulateConfig
+    done: Mapping[str, Any], segments: list[Segment], extras: dict[str, Any], settings: ModulateSettings
 ) -> Reading:
     """What a stream's last message says. `segments` and `extras` are of the messages before it. Never raises."""
     extras = extras | leftovers(done, {*MEASURES, *_STREAM, "primary_verdict"})
@@ -64,7 +64,7 @@ def read_done(
         changed = {"share_base": None, "confidence_semantics": None}
         components["instrumental"] = components["instrumental"].model_copy(update=changed)
     streamed = base.model_copy(update={"tier": "streaming", "components": components})
-    return _decided(streamed, done.get("primary_verdict"), config)
+    return _decided(streamed, done.get("primary_verdict"), settings)
 
 
 def _base(clip: Mapping[str, Any], segments: list[Segment], extras: dict[str, Any]) -> Reading:
@@ -121,7 +121,7 @@ def _other(clip: Mapping[str, Any]) -> dict[str, str]:
     return {key: name for key in _NAMED if (name := name_of(clip.get(key))) is not None}
 
 
-def _decided(base: Reading, word: object, config: ModulateConfig) -> Reading:
+def _decided(base: Reading, word: object, settings: ModulateSettings) -> Reading:
     if not isinstance(word, str):
         return _failed(base, ReasonCode.SCHEMA_MISMATCH, "the answer has no primary_verdict")
     known = folded(word)
@@ -131,11 +131,11 @@ def _decided(base: Reading, word: object, config: ModulateConfig) -> Reading:
     verdict, kind = VERDICTS[known]
     found = {"status": RunStatus.SUCCEEDED, "verdict": verdict, "verdict_raw": word, "kind": kind}
     decided = base.model_copy(update={**found, "conflicts": _against_windows(known, base.segments)})
-    if verdict is Verdict.NO_AI_DETECTED and (doubt := _doubt(base, config)):
+    if verdict is Verdict.NO_AI_DETECTED and (doubt := _doubt(base, settings)):
         changed = {"verdict": Verdict.INCONCLUSIVE, "verdict_derived": True}
         return decided.model_copy(update={**changed, "reason_code": ReasonCode.LOW_MUSIC_CONTENT, "reason_text": doubt})
     decided = decided.model_copy(update={"components": _judged(base.components, _BY_COMPONENT[known])})
-    return _partial(decided) if config.partial and kind is Kind.AI_VOCALS else decided
+    return _partial(decided) if settings.partial and kind is Kind.AI_VOCALS else decided
 
 
 def _against_windows(word: str, segments: Sequence[Segment]) -> list[Conflict]:
@@ -169,21 +169,21 @@ def _partial(reading: Reading) -> Reading:
     return reading.model_copy(update=changed)
 
 
-def _doubt(base: Reading, config: ModulateConfig) -> str | None:
+def _doubt(base: Reading, settings: ModulateSettings) -> str | None:
     """Why there was too little music for "no AI" to mean anything: Modulate has no word for that, and says it too."""
     content = base.content or Content()
-    if not config.doubt_low_music:
+    if not settings.doubt_low_music:
         return None
     if content.duration_ms == 0:
         return "not-ai-music, but of no length"
     if not base.segments:
         return "not-ai-music, but no window was listened to"
-    if content.silence_pct is not None and content.silence_pct > config.silence_above_pct:
+    if content.silence_pct is not None and content.silence_pct > settings.silence_above_pct:
         return f"not-ai-music, but {content.silence_pct:g} % is silence"
     if content.vocal_pct is None or content.instrumental_pct is None:
         return None
     music = content.vocal_pct + content.instrumental_pct
-    return f"not-ai-music, but only {music:g} % is music" if music < config.music_below_pct else None
+    return f"not-ai-music, but only {music:g} % is music" if music < settings.music_below_pct else None
 
 
 def _failed(base: Reading, code: ReasonCode, text: str) -> Reading:

@@ -1,6 +1,6 @@
 """The knobs of Modulate."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -8,9 +8,17 @@ from pydantic_settings import SettingsConfigDict
 from service.detectors.vendor import KeyedSettings
 from service.kit.environment import BaseUrl, Count, Seconds
 
+ENGINE: Final = "velma-2"
+
 
 class ModulateSettings(KeyedSettings):
-    """`MODULATE_…`. New accounts may ask for one to five at a time (docs.modulate.ai, rate limits)."""
+    """`MODULATE_…`. New accounts may ask for one to five at a time (docs.modulate.ai, rate limits).
+
+    The stream's address is made of `base_url`: `https` becomes `wss`.
+    `partial`: AI vocals over music that was heard to have no AI at all are `ai_partial`.
+    `doubt_low_music`: `not-ai-music` is `inconclusive` where there was hardly music to judge, that is more than
+    `silence_above_pct` % silence, or less than `music_below_pct` % of vocals and instruments together.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MODULATE_")
 

@@ -14,8 +14,8 @@ from yarl import URL
 
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown, VendorError
 from service.kit.http.guarded import read_at_most
-from service.vendors.modulate.closes import ABNORMAL, NO_STATUS, is_refusal
 from service.vendors.modulate.messages import ends
+from service.vendors.modulate.refusals import ABNORMAL, NO_STATUS, is_refusal
 
 _OPEN = 101
 _HTTP_GOOD = range(200, 300)

@@ -8,22 +8,11 @@ There are no jobs to poll and no callbacks.
 `adapter` talks; `token` gets and keeps the access token; `results` says what an answer means.
 """
 
-from service.detectors.exchange import Exchange
 from service.detectors.vendor import Vendor
-from service.vendors.pex.adapter import Pex, PexConfig
+from service.vendors.pex.adapter import Pex
 from service.vendors.pex.settings import PexSettings
 
-__all__ = ["VENDOR", "Pex", "PexConfig", "PexSettings"]
+__all__ = ["VENDOR", "Pex", "PexSettings"]
 
 
-def _adapter(settings: PexSettings, exchange: Exchange) -> Pex:
-    config = PexConfig(
-        base_url=settings.base_url,
-        client_id=settings.client_id or "",
-        client_secret=settings.secret,
-        retry_floor_seconds=settings.retry_floor_seconds,
-    )
-    return Pex(config, exchange)
-
-
-VENDOR = Vendor("pex", PexSettings, _adapter)
+VENDOR = Vendor("pex", PexSettings, Pex)

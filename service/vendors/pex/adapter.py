@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
+from service.vendors.pex.settings import PexSettings
 from service.vendors.pex.token import Tokens, basic_of, without
 
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
@@ -31,16 +32,6 @@ _CAPABILITIES = Capabilities(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PexConfig:
-    """Where the vendor is and who we are there."""
-
-    base_url: str = "https://api.ae.pex.com"
-    client_id: str = field(default="", repr=False)
-    client_secret: str = field(default="", repr=False)
-    retry_floor_seconds: float = 30  # the pause of the vendor's samples, on every failure that may pass
-
-
 class Pex(SynchronousAdapter):
     """The adapter for the AI Song Detector."""
 
@@ -48,12 +39,12 @@ class Pex(SynchronousAdapter):
     detectors: Sequence[str] = ("pex",)
     verdict_at: ClassVar[tuple[str, ...]] = ("is_ai",)
 
-    def __init__(self, config: PexConfig, exchange: Exchange, clock: Clock = system_clock) -> None:
-        self._config = config
+    def __init__(self, settings: PexSettings, exchange: Exchange, clock: Clock = system_clock) -> None:
+        self._settings = settings
         self._exchange = exchange
-        self._base = config.base_url.rstrip("/")
-        basic = basic_of(config.client_id, config.client_secret)
-        self._secrets = (config.client_secret, basic)
+        self._base = settings.base_url.rstrip("/")
+        basic = basic_of(settings.client_id or "", settings.secret)
+        self._secrets = (settings.secret, basic)
         # An eighth of a request's time, twice, an early 401 and a whole request are within any run's lease.
         self._early_seconds = exchange.timeout_seconds / 4
         self._tokens = Tokens(f"{self._base}/oauth2/token", basic, exchange, clock, self._early_seconds / 2)
@@ -147,4 +138,4 @@ class Pex(SynchronousAdapter):
 
     def _pause(self, raw: Raw) -> int:
         """Seconds until this run is sent again: what the vendor asks for, and not less than the floor."""
-        return max(retry_after_seconds(raw) or 0, math.ceil(self._config.retry_floor_seconds))
+        return max(retry_after_seconds(raw) or 0, math.ceil(self._settings.retry_floor_seconds))

@@ -10,7 +10,10 @@ from service.kit.environment import BaseUrl, Count, Seconds
 
 
 class PexSettings(VendorSettings):
-    """`PEX_…`. No limits are documented; the vendor advises to begin with five to ten at a time."""
+    """`PEX_…`. No limits are documented; the vendor advises to begin with five to ten at a time.
+
+    `retry_floor_seconds` is the pause of the vendor's samples after every failure that may pass.
+    """
 
     model_config = SettingsConfigDict(env_prefix="PEX_")
     proofs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret")

@@ -25,8 +25,8 @@ from service.kit.db.group_commit import GroupCommit
 from service.kit.security.sealing import Sealer
 from service.runs.state.models import Run
 from service.timeline.callbacks import called_back
-from service.vendors.aippim import Aippim, AippimConfig
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.aippim import Aippim, AippimSettings
+from service.vendors.asc import Asc, AscSettings
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
 from tests.detections.rows import PLAN, World, alter, policy_of
 
@@ -80,7 +80,8 @@ def _token_for(run_id: str, *, vendor: str = "asc", hours: float = 7) -> str:
 @pytest.fixture
 async def door(database: Database, tmp_path: Path) -> AsyncIterator[Door]:
     exchange = Exchange(timeout_seconds=5)
-    adapters = (Aippim(AippimConfig("http://vendor.invalid", "key"), exchange), Asc(AscConfig(), exchange))
+    aippim = Aippim(AippimSettings(base_url="http://vendor.invalid", api_key="key"), exchange)
+    adapters = (aippim, Asc(AscSettings(), exchange))
     policy = policy_of(*adapters, plan=replace(PLAN, webhook_secrets=("new-secret", _SECRET)))
     here = World(database, policy)
     detection_id = here.submit("aippim/standard", "asc")

@@ -19,8 +19,8 @@ from service.detectors.exchange import Exchange
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.security.sealing import Sealer
-from service.vendors.aippim import Aippim, AippimConfig
-from service.vendors.asc import Asc, AscConfig
+from service.vendors.aippim import Aippim, AippimSettings
+from service.vendors.asc import Asc, AscSettings
 from tests.api.doors import NOW, TOKENS, app_of, client_of, context_on
 from tests.detections.rows import PLAN, World, policy_of
 
@@ -58,7 +58,8 @@ async def _sent(
     database: Database, folder: Path, body: bytes, headers: dict[str, str], token: str | None, vendor: str
 ) -> int:
     exchange = Exchange(timeout_seconds=5)
-    adapters = (Aippim(AippimConfig("http://vendor.invalid", "key"), exchange), Asc(AscConfig(), exchange))
+    aippim = Aippim(AippimSettings(base_url="http://vendor.invalid", api_key="key"), exchange)
+    adapters = (aippim, Asc(AscSettings(), exchange))
     here = World(database, policy_of(*adapters, plan=replace(PLAN, webhook_secrets=("secret",))))
     with database.writing() as session:
         right = {
