@@ -1,1 +1,1 @@
-"""The doors to HTTP: one file a noun, thin. They read a request, ask a room, and answer; they decide nothing."""
+"""The HTTP API. A handler reads a request, calls a room, and answers; it decides nothing."""

@@ -30,7 +30,7 @@ _UNKEEPABLE = "U+0000 or unpaired surrogates"
 
 
 def validated(raw: bytes, model: type[M]) -> M:
-    """`raw` as `model`. Raises `CallerError` 400 or 422."""
+    """Return `raw` as `model`. Raise `CallerError` 400 or 422."""
     document = parse_object(raw)
     try:
         return model.model_validate_json(raw, strict=True, extra="forbid")
@@ -134,7 +134,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_c
 
 
 def _faults(document: dict[str, Any]) -> Iterator[Problem]:
-    """Text with U+0000 or half a surrogate pair: no database and no UTF-8 can keep it. Raises where it is too deep.
+    """Yield text with U+0000 or half a surrogate pair, which cannot be stored. Raise `CallerError` if it is too deep.
 
     Paths are kept as links to the parent and spelled out only for a fault: spelling out all would let a long name
     with many members below it cost gigabytes.

@@ -1,4 +1,4 @@
-"""What the doors need, opened once at start and handed to all. Who opens it is not known here."""
+"""What all operations need, opened once at start."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

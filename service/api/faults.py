@@ -1,4 +1,4 @@
-"""Faults of ours that pass, at every door: noticed when they come and when they are over, and told of quietly."""
+"""Temporary faults of the service, in every operation: logged when they begin and when they end."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -56,7 +56,7 @@ class Limiter:
         return tokens + max(0.0, (now - at).total_seconds()) * self._per_second < 1
 
     def take(self, who: str, now: datetime) -> RateLimitState:
-        """One request of `who` is counted, unless the bucket is empty. A clock that steps back refills nothing."""
+        """Count one request of `who`, unless the bucket is empty. A clock that steps back refills nothing."""
         tokens, at = self._buckets.pop(who, (float(self._quota), now))
         passed = max(0.0, (now - at).total_seconds())
         tokens = min(float(self._quota), tokens + passed * self._per_second)

@@ -141,7 +141,7 @@ async def on_fault(request: Request, error: Exception) -> Response:
 
 
 async def on_failure(request: Request, error: Exception) -> Response:
-    """Our own fault: everything in the log, nothing in the answer."""
+    """Return a 500 that shows nothing; everything is in the log."""
     _log.error(
         "request.failed", method=request.method, path=_path(request), request_id=request_id_of(request), exc_info=error
     )
@@ -151,9 +151,9 @@ async def on_failure(request: Request, error: Exception) -> Response:
 
 
 def problems_of(error: ValidationError, document: Any) -> tuple[Problem, ...]:
-    """Every fault pydantic found in `document` (at most a hundred), each with a pointer to its member.
+    """Return every fault that pydantic found in `document` (at most a hundred), each with a pointer to its member.
 
-    There is no handler for `ValidationError` itself: one that escapes a door is our fault, not the caller's.
+    `ValidationError` itself has no handler: one that an operation lets out is our fault, not the caller's.
     """
     faults = error.errors(include_url=False, include_input=False)
     found = (Problem(pointer(_within(document, fault["loc"])), _told(fault)) for fault in faults)
@@ -166,7 +166,7 @@ def pointer(keys: Iterable[str | int]) -> str:
 
 
 def _within(document: Any, loc: Sequence[str | int]) -> list[str | int]:
-    """`loc` without what is no part of the document: pydantic also names the branches of unions and its validators."""
+    """Return `loc` without the branches of unions and the validators, which are not part of the document."""
     keys: list[str | int] = []
     at = document
     for key in loc:

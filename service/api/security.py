@@ -21,7 +21,7 @@ _OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # this host's onl
 
 
 def secured(app: Starlette, *, https: bool) -> Starlette:
-    """`app`, with these headers on all it answers. `https`: it is reached by https, and by nothing else.
+    """Return `app`, with these headers on all its answers. `https`: it is reached by https alone.
 
     They go around the whole stack, because Starlette answers failures outside of `app`'s middleware.
     """

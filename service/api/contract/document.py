@@ -182,8 +182,8 @@ def _webhook(kind: Any) -> dict[str, Any]:
             "operationId": f"on_{kind}".replace(".", "_"),
             "summary": text,
             "parameters": [
-                {"name": name, "in": "header", "required": True, "description": said, "schema": text_schema}
-                for name, said in webhooks.HEADERS.items()
+                {"name": name, "in": "header", "required": True, "description": about, "schema": text_schema}
+                for name, about in webhooks.HEADERS.items()
             ],
             "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
             "responses": everywhere.TAKEN,
@@ -227,7 +227,7 @@ def _closed(schema: dict[str, Any]) -> None:
 
 
 def _plain(schema: Any) -> Any:
-    """Without the titles pydantic makes of the members' names: they say nothing more."""
+    """Return the schema without the titles that pydantic makes of the members' names: they say nothing more."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):

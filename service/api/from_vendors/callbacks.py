@@ -64,7 +64,7 @@ class Rejected:
 
 
 async def take_callback(request: Request) -> Response:
-    """200 once the callback is stored for good; a challenge is echoed."""
+    """Answer 200 once the callback is stored durably; echo a challenge."""
     context, vendor = context_of(request), request.path_params["vendor"]
     kind = callback_kind(context.policy.catalogue, vendor)
     if kind is None:
@@ -83,7 +83,7 @@ async def take_callback(request: Request) -> Response:
 
 
 def callback_kind(catalogue: Catalogue, vendor: str) -> str | None:
-    """`account`, `run`, or `None` for a vendor without callbacks, or none of ours."""
+    """Return `account`, `run`, or `None` for a vendor without callbacks and for an unknown one."""
     for mode in ("live", "test"):
         configured = catalogue.configured(mode, vendor)
         if configured is not None:

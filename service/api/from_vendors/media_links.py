@@ -32,7 +32,7 @@ class Span(NamedTuple):
 
 
 async def fetch_media(request: Request) -> Response:
-    """200 with the bytes, 206 with a range of them, or 416. HEAD answers as GET without a range, and is not counted."""
+    """Answer 200 with the bytes, 206 with a range, or 416. HEAD answers as GET without a range, and is not counted."""
     context, name = context_of(request), request.path_params["name"]
     grant = await _opened(context, request.path_params["token"], counts=request.method == "GET")
     span = _asked(request, grant.bytes)

@@ -64,7 +64,7 @@ def _look(session: Session, context: Context) -> dict[str, str]:
 
 
 def _schema(session: Session) -> str:
-    """`ok`, `newer` than this code, or `behind` it."""
+    """Return `ok`, `newer` than this code, or `behind` it."""
     revision = revision_in(session.connection())
     if revision is None:
         return "behind"
@@ -73,7 +73,7 @@ def _schema(session: Session) -> str:
 
 
 def _worker(session: Session, context: Context) -> str:
-    """`ok` if one showed within a minute that it works, `silent` if none did lately, `none` if none ever."""
+    """Return `ok` after a heartbeat within a minute, `silent` without a recent one, `none` without any."""
     now = context.clock()
     seen = workers(session, now)
     if not seen:

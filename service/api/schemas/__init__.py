@@ -1,1 +1,1 @@
-"""What the doors answer, as models. They describe: no answer is built from them. Tests hold real answers to them."""
+"""The responses of the API as models. They only describe; tests compare real responses with them."""

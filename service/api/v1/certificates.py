@@ -59,7 +59,7 @@ async def create_certificate(call: Call) -> Response:
     if isinstance(found, Certificate):
         known = shown(found)
         return await answer_once(call, lambda _session: Answer(200, known))
-    issued = await _ask_for(found, call.caller.mode, context)
+    issued = await _request_certificate(found, call.caller.mode, context)
     return await answer_once(call, partial(_issued, call=call, wanted=found, issued=issued))
 
 
@@ -78,22 +78,22 @@ async def get_certificate(call: Call) -> Response:
     return JSONResponse({**shown(row), **state})
 
 
-async def _ask_for(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
+async def _request_certificate(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
     """Return the vendor's certificate. Raise `CallerError` 424; then the next request may try."""
     adapter = wanted.configured.adapter
     assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
     try:
-        said = await _through_the_gate(
+        parsed = await _send_through_gate(
             (mode, wanted.vendor), wanted.configured, context,
             lambda: adapter.certify(wanted.analysis_id, "pdf"), adapter.parse_certificate,
         )  # fmt: skip
     except BaseException:
         await context.database.write(give_up_certificate, wanted)
         raise
-    if isinstance(said, Refused):
+    if isinstance(parsed, Refused):
         await context.database.write(give_up_certificate, wanted)
-        raise _failed(said)
-    return said
+        raise _failed(parsed)
+    return parsed
 
 
 async def _check(
@@ -104,7 +104,7 @@ async def _check(
     if not isinstance(adapter, IssuesCertificates):
         return None
     try:
-        return await _through_the_gate(
+        return await _send_through_gate(
             (row.mode, row.vendor), configured, context,
             lambda: adapter.fetch_certificate(name), lambda raw: adapter.parse_check(raw, name),
         )  # fmt: skip
@@ -112,7 +112,7 @@ async def _check(
         return None
 
 
-async def _through_the_gate(
+async def _send_through_gate(
     key: tuple[str, str],
     configured: ConfiguredVendor,
     context: Context,
@@ -121,23 +121,23 @@ async def _through_the_gate(
 ) -> S:
     """Send one request through the vendor's gate, and return the parsed answer. Raise `CallerError` 424."""
     database, limits = context.database, configured.policy.limits
-    hold = await database.write(admit_request, key, limits, context.clock())
-    if hold is not None:
-        raise _held_up(hold, context.clock())
+    throttled = await database.write(admit_request, key, limits, context.clock())
+    if throttled is not None:
+        raise _throttled(throttled, context.clock())
     try:
         raw = await ask()
     except VendorError as error:
         await database.write(record_feedback, key, limits, GateFeedback(failed=True), context.clock())
         detail = "The vendor could not be reached, or its answer did not arrive. Send the request again."
         raise CallerError("vendor_error", detail, status=424, headers=_later(_RETRY_SECONDS)) from error
-    said = read(raw)
-    await database.write(record_feedback, key, limits, feedback_from(raw, said), context.clock())
-    return said
+    parsed = read(raw)
+    await database.write(record_feedback, key, limits, feedback_from(raw, parsed), context.clock())
+    return parsed
 
 
 def _want(session: Session, call: Call) -> Wanted | Certificate:
-    detection, asked = lock_owned(session, call), call.body
-    return want_certificate(session, detection, asked.detector, asked.format, call.context.policy, call.now)
+    detection, fields = lock_owned(session, call), call.body
+    return want_certificate(session, detection, fields.detector, fields.format, call.context.policy, call.now)
 
 
 def _issued(session: Session, *, call: Call, wanted: Wanted, issued: extensions.Certificate) -> Answer:
@@ -165,10 +165,10 @@ def _failed(refused: Refused) -> CallerError:
     return CallerError("vendor_error", detail, status=424, headers=_later(wait) if refused.retryable else {})
 
 
-def _held_up(hold: Throttled, now: datetime) -> CallerError:
-    wait = math.ceil((hold.until - now).total_seconds())
+def _throttled(throttled: Throttled, now: datetime) -> CallerError:
+    wait = math.ceil((throttled.until - now).total_seconds())
     detail = "The vendor's limit is reached; no request is sent to it for now."
-    return CallerError(hold.waiting_for.value, detail, status=424, headers=_later(max(1, wait)))
+    return CallerError(throttled.waiting_for.value, detail, status=424, headers=_later(max(1, wait)))
 
 
 def _later(seconds: int) -> dict[str, str]:

@@ -117,22 +117,22 @@ def judge_detection(raw: bytes, call: Call) -> JudgedDetection:
     return JudgedDetection(fields, _source_problems(document, context))
 
 
-def question_of(call: Call, asked: DetectionIn) -> Question:
-    """Return what the room is asked."""
+def question_of(call: Call, fields: DetectionIn) -> Question:
+    """Return what the room is fields."""
     return Question(
         account_id=call.caller.account_id,
         mode=call.caller.mode,
-        source_url=asked.source.url,
-        source_name=_name_in(asked.source.url) if asked.source.url else None,
-        media_id=asked.source.media_id,
-        detectors=asked.detectors or (),
-        rule=asked.decision.rule,
-        quorum=asked.decision.quorum,
-        external_id=asked.external_id,
-        metadata=asked.metadata,
-        declared=asked.declared.model_dump(exclude_none=True) if asked.declared else None,
-        answer_within_seconds=asked.answer_within_seconds,
-        force=asked.force,
+        source_url=fields.source.url,
+        source_name=_name_in(fields.source.url) if fields.source.url else None,
+        media_id=fields.source.media_id,
+        detectors=fields.detectors or (),
+        rule=fields.decision.rule,
+        quorum=fields.decision.quorum,
+        external_id=fields.external_id,
+        metadata=fields.metadata,
+        declared=fields.declared.model_dump(exclude_none=True) if fields.declared else None,
+        answer_within_seconds=fields.answer_within_seconds,
+        force=fields.force,
     )
 
 

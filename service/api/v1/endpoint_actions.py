@@ -56,10 +56,10 @@ class RecoverIn(BaseModel):
 
 
 def _judge_recover(raw: bytes, _call: Call) -> RecoverIn:
-    asked = validated(raw, RecoverIn)
-    if asked.until is not None and asked.until <= asked.since:
+    fields = validated(raw, RecoverIn)
+    if fields.until is not None and fields.until <= fields.since:
         raise invalid([Problem("/until", "must be later than since")])
-    return asked
+    return fields
 
 
 def enable_endpoint(session: Session, call: Call) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def rotate_endpoint_secret(session: Session, call: Call) -> dict[str, Any]:
 
 def recover_endpoint(session: Session, call: Call) -> dict[str, Any]:
     """Requeue failed deliveries and return their number. Raise `CallerError` 409 if the endpoint is disabled."""
-    endpoint, now, asked = lock_owned(session, call), call.now, call.body
+    endpoint, now, fields = lock_owned(session, call), call.now, call.body
     # A moment beyond now, so that what was made at this very one is among them.
-    until = asked.until or now + timedelta(milliseconds=1)
-    resent, has_more = recover(session, endpoint, asked.since, until, now)
+    until = fields.until or now + timedelta(milliseconds=1)
+    resent, has_more = recover(session, endpoint, fields.since, until, now)
     note(session, call.caller, "endpoint.recovered", endpoint.id, now)
     return {"resent": resent, "has_more": has_more}
 

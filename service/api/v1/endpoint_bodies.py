@@ -102,13 +102,13 @@ def judge_endpoint(model: type[M], raw: bytes, call: Call) -> M:
     """Return the body as `model`. Raise `CallerError` with every fault, also those the guard finds in the URL."""
     refused = _refusal(parse_object(raw).get("url"), call.context.guard)
     try:
-        asked = validated(raw, model)
+        fields = validated(raw, model)
     except CallerError as error:
         known = {problem.pointer for problem in error.problems}
         raise invalid([*error.problems, *(each for each in refused if each.pointer not in known)]) from error
     if refused:
         raise invalid(refused)
-    return asked
+    return fields
 
 
 def _refusal(url: object, guard: GuardPolicy) -> list[Problem]:

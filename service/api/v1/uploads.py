@@ -60,7 +60,7 @@ class _Form:
         )
 
     def feed(self, chunk: bytes) -> None:
-        """`chunk` is parsed. Raises `CallerError`."""
+        """Parse `chunk`. Raise `CallerError`."""
         self._other_bytes += len(chunk)
         try:
             self._parser.write(chunk)
