@@ -84,17 +84,17 @@ def refused_audio(found: Refused, raw: Raw, table: Mapping[str, ReasonCode]) -> 
 
 
 def mismatch(text: str, *, retryable: bool) -> Refused:
-    """An answer whose shape is not the documented one."""
+    """Return the refusal of an answer whose shape is not the documented one."""
     return Refused(ReasonCode.SCHEMA_MISMATCH, reason(text), retryable)
 
 
 def is_success(raw: Raw) -> bool:
-    """Whether the status is one of the 2xx."""
+    """Return True if the status is one of the 2xx."""
     return 200 <= raw.status <= 299  # noqa: PLR2004 - the 2xx class
 
 
 def retry_after_seconds(raw: Raw) -> int | None:
-    """The wait the vendor asks for, 0 to 86,400 s, or `None` (RFC 9110 §10.2.3: seconds or a date)."""
+    """Return the wait the vendor asks for, 0 to 86,400 s, or `None` (RFC 9110 §10.2.3: seconds or a date)."""
     value = raw.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,18}", value):
         return min(int(value), _DAY_SECONDS)
@@ -107,7 +107,7 @@ def retry_after_seconds(raw: Raw) -> int | None:
 
 
 def reason(text: str, *, hide: Sequence[str] = ()) -> str:
-    """`text` fit to be shown: one line, no control characters, no secret of ours, at most 500 characters."""
+    """Return `text` fit to be shown: one line, no control characters, no secret of ours, at most 500 characters."""
     shown = _CONTROLS.sub(" ", text)
     for secret in filter(None, hide):
         shown = shown.replace(secret, "[key]")
@@ -115,7 +115,7 @@ def reason(text: str, *, hide: Sequence[str] = ()) -> str:
 
 
 def unknown_status(extras: Mapping[str, Any]) -> str | None:
-    """The vendor's word for how far it is, fit to be shown, where a reading noted that we do not know it."""
+    """Return the vendor's word for its progress, fit to be shown, where a reading noted it as unknown."""
     if "unknown_status" not in extras:
         return None
     word = extras["unknown_status"]
@@ -123,7 +123,7 @@ def unknown_status(extras: Mapping[str, Any]) -> str | None:
 
 
 def error_text(body: Mapping[str, Any] | None) -> str | None:
-    """The words of an error envelope, e.g. `unauthorized: Invalid or expired API key`, or `None`.
+    """Return the words of an error envelope, e.g. `unauthorized: Invalid or expired API key`, or `None`.
 
     Known: `{error: {code, message}}` (AIPPIM), `{error, message, status}` (ASC), `{status, message}` (Pex),
     `{detail: text or [{msg}]}` (Modulate).
@@ -139,7 +139,7 @@ def error_text(body: Mapping[str, Any] | None) -> str | None:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in `body`, or `None` if there is not exactly one clear and storable meaning.
+    """Return the JSON object in `body`, or `None` if there is not exactly one clear and storable meaning.
 
     Refused: other JSON, doubled keys, `NaN` and infinities, nesting beyond 64 levels.
     """
@@ -152,36 +152,36 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def text_of(value: object) -> str | None:
-    """`value` if it is a text with something in it."""
+    """Return `value` if it is a text with something in it."""
     return value if isinstance(value, str) and value else None
 
 
 def name_of(value: object) -> str | None:
-    """`value` as a reference: a text, or a whole number written as one. References are always strings."""
+    """Return `value` as a reference: a text, or a whole number written as one. References are always strings."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text_of(value)
 
 
 def number_of(value: object, low: float = -math.inf, high: float = math.inf) -> Number | None:
-    """`value`, untouched, if it is a number from `low` to `high`."""
+    """Return `value`, untouched, if it is a number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if low <= value <= high else None
 
 
 def object_of(value: object) -> Mapping[str, Any]:
-    """`value` if it is a JSON object, else an empty one."""
+    """Return `value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def list_of(value: object) -> list[Any]:
-    """`value` if it is a JSON list, else an empty one."""
+    """Return `value` if it is a JSON list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def time_of(value: object, *, zoneless: tzinfo | None = None) -> datetime | None:
-    """An ISO 8601 date and time as aware UTC. One without a zone is taken in `zoneless`, or refused."""
+    """Return an ISO 8601 date and time as aware UTC. One without a zone is taken in `zoneless`, or refused."""
     if not isinstance(value, str) or "T" not in value:
         return None
     try:
@@ -195,13 +195,13 @@ def time_of(value: object, *, zoneless: tzinfo | None = None) -> datetime | None
 def unused(
     found: Mapping[str, Any], names: Iterable[str], read: Callable[[Any], object | None], prefix: str = ""
 ) -> dict[str, Any]:
-    """The members among `names` that `read` can make nothing of, by dotted path; null and empty texts say nothing."""
+    """Return the members among `names` that `read` cannot use, by dotted path; null and empty texts are left out."""
     given = {name: found[name] for name in names if found.get(name) not in (None, "")}
     return {f"{prefix}{name}": value for name, value in given.items() if read(value) is None}
 
 
 def leftovers(found: Mapping[str, Any], known: Collection[str], prefix: str = "") -> dict[str, Any]:
-    """The fields of `found` that have no home yet, by dotted path."""
+    """Return the fields of `found` that have no home yet, by dotted path."""
     return {f"{prefix}{key}": value for key, value in found.items() if key not in known}
 
 

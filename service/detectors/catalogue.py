@@ -14,7 +14,7 @@ _POLL_FACTOR = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be asked of a vendor, by all workers together, in one mode. `None` is no limit.
+    """The limits of one vendor for all workers together, in one mode. `None` is no limit.
 
     `per_minute` and `daily_quota` count every request: uploads, submissions, confirmations, polls, quota look-ups.
     """
@@ -29,13 +29,13 @@ class Limits:
 
     @property
     def bounded(self) -> bool:
-        """Whether there is a limit at all."""
+        """True if there is a limit at all."""
         return any(limit is not None for limit in (self.concurrency, self.per_minute, self.daily_quota))
 
 
 @dataclass(frozen=True, slots=True)
 class VendorPolicy:
-    """How we deal with one vendor. All spans in seconds."""
+    """The operator's policy for one vendor. All spans in seconds."""
 
     first_poll: float | None  # None: the vendor's own estimate and a little more
     poll: float
@@ -51,7 +51,7 @@ class VendorPolicy:
     first_poll_is_set: bool = False  # by the operator; a default gives way to what is measured
 
     def first_wait(self, estimate_seconds: int | None, measured: Latency | None = None) -> float:
-        """Seconds from acceptance to the first poll.
+        """Return the seconds from acceptance to the first poll.
 
         What the operator set; else when 95 of 100 callbacks have come, and a little more, once enough are measured;
         else our default, or the vendor's own estimate and a little more.
@@ -66,7 +66,7 @@ class VendorPolicy:
         return (self.poll if estimate_seconds is None else estimate_seconds) + _ESTIMATE_MARGIN
 
     def next_wait(self, polls: int, random: Random) -> float:
-        """Seconds from poll number `polls` (1 is the first) to the next: growing, with jitter, up to `poll_max`."""
+        """Return the seconds from poll number `polls` to the next: growing, jittered, up to `poll_max`."""
         wait = growing(polls - 1, first=self.poll, factor=_POLL_FACTOR, longest=self.poll_max)
         return min(self.poll_max, jittered(wait, random))
 
@@ -99,26 +99,26 @@ class Catalogue:
         return self._vendors.get((mode, vendor))
 
     def vendor_of(self, mode: str, detector: str) -> str | None:
-        """The vendor that offers `detector` in this mode."""
+        """Return the vendor that offers `detector` in this mode."""
         for configured in self.configured_in(mode):
             if detector in configured.adapter.detectors:
                 return configured.adapter.vendor
         return None
 
     def configured_in(self, mode: str) -> list[ConfiguredVendor]:
-        """Every vendor configured in this mode, in the order of the one list."""
+        """Return every vendor configured in this mode, in the order of the one list."""
         return [configured for (vendor_mode, _), configured in self._vendors.items() if vendor_mode == mode]
 
     def names(self, mode: str) -> list[str]:
-        """Every detector that can be asked in this mode."""
+        """Return every detector that can be asked in this mode."""
         return [name for configured in self.configured_in(mode) for name in configured.adapter.detectors]
 
     def defaults(self, mode: str) -> list[str]:
-        """One detector for each vendor: what is asked when the request names none."""
+        """Return one detector for each vendor: what is asked when the request names none."""
         return [configured.adapter.detectors[0] for configured in self.configured_in(mode)]
 
     def known(self, mode: str) -> list[tuple[ConfiguredVendor, bool]]:
-        """Every vendor there is, once, in the order of the one list; and whether it is configured in this mode.
+        """Return every vendor there is, once, in the order of the one list, and if it is configured in this mode.
 
         One that is not is shown as it is configured in another.
         """
@@ -129,25 +129,25 @@ class Catalogue:
         ]
 
     def vendors(self) -> set[str]:
-        """Every vendor configured in any mode."""
+        """Return every vendor configured in any mode."""
         return {vendor for _, vendor in self._vendors}
 
     def longest_lease(self) -> float:
-        """Seconds for which a run is claimed before its vendor is known to the claim."""
+        """Return the seconds for which a run is claimed before its vendor is known to the claim."""
         return max((configured.policy.lease for configured in self._vendors.values()), default=60.0)
 
     def longest_deadline(self) -> float:
-        """Seconds after which no run of any vendor is still waited for."""
+        """Return the seconds after which no run of any vendor is still waited for."""
         return max((configured.policy.deadline for configured in self._vendors.values()), default=0.0)
 
 
 def tier_of(detector: str) -> str | None:
-    """The part after the slash: `aippim/standard` has the tier `standard`, `asc` has none."""
+    """Return the part after the slash: `aippim/standard` has the tier `standard`, `asc` has none."""
     return detector.partition("/")[2] or None
 
 
 def sandbox_name(run_id: str, source_name: str, extension: str, words: Iterable[str]) -> str:
-    """What a twin is told the audio is called: the run's id, the sandbox words of the source's name, the type."""
+    """Return the audio's name for a twin: the run's id, the sandbox words of the source's name, the type."""
     known = set(words)
     parts = [part for part in source_name.split(".") if part in known]
     return ".".join([run_id, *parts, extension])

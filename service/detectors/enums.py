@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far one detector's part has come, as a customer reads it."""
+    """The progress of one detector's part, as a customer reads it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 
 class ConflictKind(StrEnum):
-    """Where answers contradict one another."""
+    """The ways in which answers contradict one another."""
 
     DECLARED_VS_DETECTED = "declared_vs_detected"
     DETECTOR_DISAGREEMENT = "detector_disagreement"
@@ -81,7 +81,7 @@ class Via(StrEnum):
 
 
 class Authenticity(StrEnum):
-    """How far we know that an answer is the vendor's own."""
+    """The proofs that an answer is the vendor's own."""
 
     BODY_HMAC = "body_hmac"
     PARTIAL_HMAC = "partial_hmac"

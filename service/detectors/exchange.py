@@ -1,4 +1,4 @@
-"""How a request leaves for a vendor, and what is known when it fails.
+"""The way of a request to a vendor, and what is known when it fails.
 
 The tree of errors:
 
@@ -64,7 +64,7 @@ class VendorError(Exception):
 
 
 class NotSent(VendorError):  # noqa: N818 - says what is known, not that it is bad
-    """Nothing of the request was written. Safe to send again."""
+    """An error before anything of the request was written. Safe to send again."""
 
     retryable = True
 
@@ -106,7 +106,7 @@ class Exchange:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one request may take, from the name look-up to the answer's last byte."""
+        """The longest time for one request, from the name look-up to the answer's last byte."""
         return self._timeout_seconds
 
     async def send(
@@ -119,9 +119,9 @@ class Exchange:
         content: AsyncIterator[bytes] | bytes | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Raw:
-        """The vendor's whole answer. `params` join (and win over) what the address already asks.
+        """Return the vendor's whole answer. `params` join (and win over) those of the address.
 
-        Raises `NotSent` or `OutcomeUnknown`.
+        Raise `NotSent` or `OutcomeUnknown`.
         """
         progress = _Progress()
         failed: Exception
@@ -153,7 +153,7 @@ class Exchange:
         content: AsyncIterator[bytes],
         headers: Mapping[str, str] | None = None,
     ) -> Raw:
-        """The vendor's answer to a form with one file of exactly `length` bytes, streamed.
+        """Return the vendor's answer to a form with one file of exactly `length` bytes, streamed.
 
         The length is announced, because a vendor may refuse chunked bodies (RFC 7578, RFC 9112 §6.2). Raises as
         `send` does.
@@ -168,7 +168,7 @@ class Exchange:
                 await content.aclose()
 
     async def aclose(self) -> None:
-        """Nothing is held open by this exchange any more."""
+        """Close the client and all that it holds open."""
         await self._client.aclose()
 
     async def _talk(self, request: httpx.Request) -> Raw:
@@ -235,7 +235,7 @@ _PLAIN: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
 
 
 def _sorted(error: Exception, progress: _Progress, what: str) -> VendorError:
-    """The error as ours. Only what the trace shows to be unsent is `NotSent`."""
+    """Return the error as ours. Only what the trace shows to be unsent is `NotSent`."""
     before = not progress.begun and (progress.heard or isinstance(error, _BEFORE))
     failure = _failure(error, progress, before=before)
     if before:
@@ -274,7 +274,7 @@ def _failure_before(causes: tuple[BaseException, ...], progress: _Progress) -> F
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything that led to it, through groups too."""
+    """Yield the error and everything that led to it, through groups too."""
     yield error
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
@@ -285,7 +285,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _origin_of(url: str) -> str:
-    """Scheme and host only: a path may hold a job id, a query may hold anything."""
+    """Return scheme and host only: a path may hold a job id, a query may hold anything."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:

@@ -1,6 +1,6 @@
-"""What a vendor may offer beside its answers: certificates, news of itself, a place to register our address.
+"""What a vendor may offer beside its answers: certificates, its account's state, a place to register our address.
 
-Each is a protocol of its own. An adapter that has the methods offers it; whoever wants it asks with `isinstance`.
+Each is a protocol of its own. An adapter that has the methods offers it; a caller asks with `isinstance`.
 As with the port, talking and understanding are apart: a request's answer comes back as bytes, and the rest is pure.
 """
 
@@ -69,7 +69,7 @@ class ReadsFirstAnswers(Protocol):
     """Says more in the answers to its first requests than what they are asked for."""
 
     def parse_beside(self, raw: Raw) -> Reading | None:
-        """The names and times in an answer to `prepare` or `submit`, if it can be read."""
+        """Return the names and times in an answer to `prepare` or `submit`, if it can be read."""
 
 
 @runtime_checkable
@@ -77,22 +77,22 @@ class IssuesCertificates(Protocol):
     """Issues certificates of its analyses. Requests raise `NotSent` or `OutcomeUnknown`."""
 
     def analysis_of(self, refs: Refs) -> str | None:
-        """What the vendor calls the analysis that a certificate would be of; `None` where nobody can know."""
+        """Return the vendor's id of the analysis that a certificate would be of; `None` where it is not known."""
 
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
-        """The vendor's answer to the wish for a certificate."""
+        """Ask for a certificate and return the vendor's answer."""
 
     def parse_certificate(self, raw: Raw) -> Certificate | Refused:
-        """The certificate, or why there is none."""
+        """Return the certificate, or why there is none."""
 
     async def fetch_certificate(self, certificate_id: str) -> Raw:
-        """The vendor's answer to "does it hold?"."""
+        """Ask if a certificate is valid and return the vendor's answer."""
 
     def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
-        """Whether that certificate holds."""
+        """Return what the vendor says of that certificate."""
 
     def parse_announcement(self, body: Mapping[str, object]) -> AnnouncedCertificate | None:
-        """The certificate that a callback speaks of; `None` where it speaks of something else."""
+        """Return the certificate that a callback speaks of; `None` where it speaks of something else."""
 
 
 @runtime_checkable
@@ -103,22 +103,22 @@ class ReportsAccount(Protocol):
     """For which periods it knows what was used."""
 
     async def fetch_status(self) -> Raw:
-        """The vendor's answer to "do you work?". Whether it needs our key is not said."""
+        """Ask if the vendor works and return its answer. That it needs our key is not promised."""
 
     def parse_status(self, raw: Raw) -> Mapping[str, str] | Refused:
-        """Its own words: its state, its version, its engine."""
+        """Return its own words: its state, its version, its engine."""
 
     async def fetch_quota(self) -> Raw:
-        """The vendor's answer to "what is left?"."""
+        """Ask what is left and return the vendor's answer."""
 
     def parse_quota(self, raw: Raw) -> Quota | Refused:
-        """What is left."""
+        """Return what is left."""
 
     async def fetch_usage(self, period: str) -> Raw:
-        """The vendor's answer to "what was used?"."""
+        """Ask what was used and return the vendor's answer."""
 
     def parse_usage(self, raw: Raw, period: str) -> Usage | Refused:
-        """What was used."""
+        """Return what was used."""
 
 
 @runtime_checkable
@@ -126,10 +126,10 @@ class RegistersCallbackUrl(Protocol):
     """Is told our account's address by a request, not in a dashboard."""
 
     async def register(self, url: str) -> Raw:
-        """The vendor's answer to our address."""
+        """Register our address and return the vendor's answer."""
 
     def parse_registration(self, raw: Raw) -> Refused | None:
-        """`None` if it was taken, else why not."""
+        """Return `None` if the address was taken, else why not."""
 
     def confirmed(self, raw: Raw) -> bool:
-        """Whether the answer that took it also says that it is in force."""
+        """Return True if the answer that took the address also says that it is in force."""

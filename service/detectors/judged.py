@@ -51,14 +51,14 @@ class Judged(ABC):
 
     @abstractmethod
     def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """What `submit` achieved: a job under way, an answer at once, or a refusal. Never raises."""
+        """Return what `submit` achieved: a job under way, an answer at once, or a refusal. Never raise."""
 
     @abstractmethod
     def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
-        """What a fetched answer or a callback's body means. Never raises, never guesses."""
+        """Return what a fetched answer or a callback's body means. Never raise, never guess."""
 
     def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
-        """What the vendor's documents promise beside a verdict and `parsed`, a pass, is not taken without; its name.
+        """Return the name of a promised part without which `parsed`, a pass, is not accepted.
 
         `None`: all of it is there. `bodies` is the answer's JSON object, or a stream's messages.
         """
@@ -67,13 +67,13 @@ class Judged(ABC):
 
     @final
     def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """What `submit` achieved, judged. Never raises."""
+        """Return what `submit` achieved, judged. Never raise."""
         parsed = self.interpret_submit(raw)
         return self._judge(parsed, raw, asked_again=False) if isinstance(parsed, Reading) else parsed
 
     @final
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
-        """What an answer means, judged. Never raises."""
+        """Return what an answer means, judged. Never raise."""
         parsed = self.interpret(raw, detector)
         return self._judge(parsed, raw, asked_again=self.asked_again) if isinstance(parsed, Reading) else parsed
 
@@ -82,7 +82,7 @@ class Judged(ABC):
         return _of_credit(judged) if isinstance(judged, Reading) else judged
 
     def _stands(self, parsed: Reading, raw: Raw, *, asked_again: bool) -> Reading | Refused:
-        """The reading with its verdict, or without it where something in the answer takes it away."""
+        """Return the reading with its verdict, or without it where something in the answer takes it away."""
         bodies = bodies_of(raw)
         against = objection(bodies, self.measured_at)
         if against is None and raw.status in _HTTP_FAILURES:
@@ -97,7 +97,7 @@ class Judged(ABC):
         return parsed
 
     def _verdicts(self, bodies: Sequence[Mapping[str, Any]]) -> set[str | bool]:
-        """The different words that stand where the vendor's verdict does, at any layer."""
+        """Return the different words that stand where the vendor's verdict does, at any layer."""
         if not self.verdict_at:
             return set()
         *way, name = self.verdict_at
@@ -114,7 +114,7 @@ def _of_credit(parsed: Reading) -> Reading:
 
 
 def without_verdict(parsed: Reading, code: ReasonCode, text: str) -> Reading:
-    """The reading as a failure: what was measured stays, and so does the vendor's word, but nothing is decided."""
+    """Return the reading as a failure: measurements and the vendor's word stay, but nothing is decided."""
     return parsed.model_copy(
         update={
             "status": RunStatus.FAILED,

@@ -1,4 +1,4 @@
-"""How long a detector takes, from the runs it has answered. Pure."""
+"""The latency of a detector, from the runs it has answered. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ class Latency:
 
     @property
     def is_enough(self) -> bool:
-        """Whether a plan may be made of it."""
+        """True if there are enough waits to plan with."""
         return self.samples >= ENOUGH
 
 
 def latency_of(waits_ms: Sequence[int]) -> Latency:
-    """The quantiles of these waits, each a wait that really was (nearest rank)."""
+    """Return the quantiles of these waits, each a wait that was measured (nearest rank)."""
     if not waits_ms:
         return Latency()
     ordered = sorted(waits_ms)

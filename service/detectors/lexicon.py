@@ -13,7 +13,7 @@ def folded(word: str) -> str:
 
 
 def meaning_of(word: object, table: Mapping[str, Meaning]) -> Meaning | None:
-    """What `table` says of this word of a vendor's; `None` for one that it does not have, and for what is no text.
+    """Return what `table` says of this word of a vendor's; `None` for an unknown word, and for what is not a text.
 
     The words in `table` are in small letters.
     """

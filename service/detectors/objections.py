@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
 
 def bodies_of(raw: Raw) -> list[Mapping[str, Any]]:
-    """The answer's JSON object; or of a stream each message that is one."""
+    """Return the answer's JSON object; or of a stream each message that is one."""
     whole = json_object(raw.body)
     if whole is not None:
         return [whole]
@@ -64,7 +64,7 @@ def layers_of(bodies: Iterable[Mapping[str, Any]], apart: Collection[str] = ()) 
 
 
 def objection(bodies: Sequence[Mapping[str, Any]], apart: Collection[str] = ()) -> str | None:
-    """The vendor's words for why a verdict in its answer does not count; `None` where nothing speaks against it.
+    """Return the vendor's words for why a verdict in its answer does not count; `None` if there are none.
 
     `apart` are the names of members in which nothing speaks of the answer, such as raw measurements.
     """
@@ -100,7 +100,7 @@ def _layers(value: object, path: tuple[str, ...], apart: Collection[str]) -> Ite
 
 
 def _against(name: str, value: object, beside: Mapping[str, Any]) -> str | None:
-    """What this member says against a verdict, in the vendor's words."""
+    """Return what this member says against a verdict, in the vendor's words."""
     plain = _SEPARATORS.sub("", name.lower())
     if _ERRORS.fullmatch(plain) and _says_something(value):
         return _of_error(name, value, beside)
@@ -112,7 +112,7 @@ def _against(name: str, value: object, beside: Mapping[str, Any]) -> str | None:
 
 
 def _of_error(name: str, value: object, beside: Mapping[str, Any]) -> str:
-    """The error's own words, and those beside it."""
+    """Return the error's own words, and those beside it."""
     own, parsed = error_text({"error": value}) or _shown(name, value), error_text(beside) or ""
     return parsed if own in parsed else f"{own}: {parsed}" if parsed else own
 
@@ -144,7 +144,7 @@ def _denies(value: object) -> bool:
 
 
 def _fails(value: object) -> bool:
-    """Whether a status is a failing one: an HTTP error's number, or words with one for failure."""
+    """Return True for a failing status: an HTTP error's number, or words with one for failure."""
     if isinstance(value, str):
         if value.strip().isdecimal():
             return value.strip() in map(str, _HTTP_ERRORS)

@@ -34,11 +34,11 @@ class Capabilities:
     max_duration_ms: int | None = None
     prepares: bool = False  # a step before submit, whose reference we record
     callbacks: str | None = None  # "account": one address for all runs; "run": one address each; None: none
-    polled: bool = False  # though it calls nobody back, it has jobs that can be asked for
+    polled: bool = False  # though it sends no callbacks, it has jobs that can be asked for
 
     @property
     def answers(self) -> Literal["callback", "poll", "at_once"]:
-        """How its answer comes: to the submission, or later."""
+        """The way of its answer: to the submission, or later."""
         if self.callbacks is not None:
             return "callback"
         return "poll" if self.polled else "at_once"
@@ -124,37 +124,37 @@ class Adapter(Protocol):
     detectors: Sequence[str]  # what we offer of it, the default first, e.g. ("aippim/standard", …)
 
     def capabilities(self, detector: str) -> Capabilities:
-        """What this detector takes."""
+        """Return what this detector takes."""
 
     async def prepare(self, context: RunContext) -> Raw:
-        """The vendor's answer to the first of two steps. Only where `capabilities().prepares`.
+        """Take the first of two steps and return the vendor's answer. Only where `capabilities().prepares`.
 
-        Raises `exchange.NotSent` or `exchange.OutcomeUnknown`.
+        Raise `exchange.NotSent` or `exchange.OutcomeUnknown`.
         """
 
     def parse_prepare(self, raw: Raw) -> Prepared | Refused:
-        """What `prepare` achieved."""
+        """Return what `prepare` achieved."""
 
     async def submit(self, context: RunContext) -> Raw:
-        """The vendor's answer to the request that starts, and is billed for, the analysis.
+        """Start the analysis, which is billed, and return the vendor's answer.
 
-        Raises `exchange.NotSent` (safe to repeat) or `exchange.OutcomeUnknown` (may have been taken).
+        Raise `exchange.NotSent` (safe to repeat) or `exchange.OutcomeUnknown` (may have been taken).
         """
 
     def parse_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """What `submit` achieved: a job under way, an answer at once, or a refusal."""
+        """Return what `submit` achieved: a job under way, an answer at once, or a refusal."""
 
     async def fetch(self, context: RunContext) -> Raw:
-        """The vendor's answer to "how far is `context.vendor_job_id`?". Raises as `submit` does."""
+        """Ask for the state of `context.vendor_job_id` and return the vendor's answer. Raise as `submit` does."""
 
     async def check_credentials(self) -> Raw:
-        """The vendor's answer to a question that spends nothing, and shows the way there and whether we are known.
+        """Send a request that spends nothing; the vendor's answer shows if we can be reached and are known.
 
-        For whoever looks whether all is well. Raises as `submit` does.
+        For checks of the deployment. Raise as `submit` does.
         """
 
     def read(self, raw: Raw, detector: str) -> Reading | Refused:
-        """What a fetched answer or a callback's body means. Pure: never raises, never guesses.
+        """Return what a fetched answer or a callback's body means. Pure: never raise, never guess.
 
         Unknown words become `unknown_verdict` or `schema_mismatch`, or keep the run going; never a verdict.
         A `Refused` speaks of the request (429, 5xx, key unknown), not of the track.
@@ -163,10 +163,10 @@ class Adapter(Protocol):
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
     ) -> Authenticity | None:
-        """How authentic a callback is, or `None` if it must be rejected. `headers` in lower case."""
+        """Return how authentic a callback is, or `None` if it must be rejected. `headers` in lower case."""
 
     def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
-        """What to echo when the body is the vendor's address check, else `None`."""
+        """Return the echo when the body is the vendor's address check, else `None`."""
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """Which job a callback speaks of; `None` if the body contradicts itself (it is rejected then)."""
+        """Return the job that a callback speaks of; `None` if the body contradicts itself (it is rejected then)."""

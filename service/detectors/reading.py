@@ -39,7 +39,7 @@ class Score(_Part):
 
 
 class Confidence(_Part):
-    """How sure the vendor says it is: a number, an open label, or both."""
+    """The vendor's own certainty: a number, an open label, or both."""
 
     value: Number | None = None
     label: str | None = None
@@ -158,10 +158,10 @@ class Reading(_Part):
 
     @property
     def claims_an_end(self) -> bool:
-        """Whether the vendor says it has finished, well or badly."""
+        """True if the vendor says it has finished, well or badly."""
         return self.status not in (RunStatus.PENDING, RunStatus.RUNNING)
 
     @property
     def met_unknown_status(self) -> bool:
-        """Whether the vendor's word for how far it is was none we know. It counts as still running, and is alerted."""
+        """True if the vendor's word for its progress is unknown. It counts as still running, and is alerted."""
         return "unknown_status" in self.extras

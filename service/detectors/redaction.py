@@ -1,4 +1,4 @@
-"""What of ours a vendor may repeat, and nobody is to read: our key, and the tokens of addresses we handed out.
+"""Our secrets that a vendor may repeat and that must not be shown: our key, and the tokens of addresses we gave out.
 
 A vendor's answer is kept and shown to the customer as it came, but for these. Who asked what is not known here.
 """
@@ -13,12 +13,12 @@ _SHORTEST_KEY = 8  # a shorter one would stand in innocent words, and guards not
 
 
 def no_redaction(body: bytes) -> bytes:
-    """The body as it came."""
+    """Return the body as it came."""
     return body
 
 
 def redactor_for(key: str, base_url: str) -> Redactor:
-    """Cuts `key` out, and the token of each callback address and media link below `base_url`.
+    """Return what takes out `key`, and the token of each callback address and media link below `base_url`.
 
     The slashes may be escaped, as some writers of JSON do (RFC 8259 §7).
     """

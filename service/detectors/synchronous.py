@@ -19,42 +19,42 @@ class SynchronousAdapter(Judged):
 
     @abstractmethod
     def parse(self, raw: Raw) -> Reading | Refused:
-        """What an answer means, now or when it was kept. Never raises, never guesses."""
+        """Return what an answer means, now or when it was kept. Never raise, never guess."""
 
     async def prepare(self, context: RunContext) -> Raw:
-        """Never returns: there is one step only. Raises `NotImplementedError`."""
+        """Raise `NotImplementedError`: there is one step only."""
         raise NotImplementedError(f"{context.detector} has no first step")
 
     def parse_prepare(self, raw: Raw) -> Prepared | Refused:
-        """A refusal: there is nothing that could have been prepared."""
+        """Return a refusal: there is nothing that could have been prepared."""
         return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
 
     def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """The result, or why there is none. Never raises."""
+        """Return the result, or why there is none. Never raise."""
         return self.parse(raw)
 
     async def fetch(self, context: RunContext) -> Raw:
-        """Never returns: there are no jobs to ask for. Raises `NotImplementedError`."""
+        """Raise `NotImplementedError`: there are no jobs to ask for."""
         raise NotImplementedError(f"{context.detector} has answered when it was asked")
 
     def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
-        """The same as `interpret_submit`, of an answer that was kept. Never raises."""
+        """Return the same as `interpret_submit`, for an answer that was kept. Never raise."""
         del detector  # the answer alone says what it is
         return self.parse(raw)
 
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
     ) -> Authenticity | None:
-        """`None`: the vendor sends no callbacks, so none is its own."""
+        """Return `None`: the vendor sends no callbacks, so none is its own."""
         del headers, body, secrets, now
         return None
 
     def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
-        """`None`: the vendor does not check addresses."""
+        """Return `None`: the vendor does not check addresses."""
         del body
         return None
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """A callback speaks of no job: there are none."""
+        """Return refs without a job: there are none."""
         del body
         return CallbackRefs(None)

@@ -16,7 +16,7 @@ from service.kit.environment import Count, FromEnvironment, Seconds
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Where a vendor's twin is, and the secrets that only it and the test runs of this deployment share."""
+    """The address of a vendor's twin, and the secrets that only it and the test runs of this deployment share."""
 
     base_url: str
     api_key: str
@@ -49,7 +49,7 @@ class VendorSettings(FromEnvironment):
 
     @property
     def needed(self) -> list[str]:
-        """The names of the settings without which nobody can be asked there."""
+        """The names of the settings without which this vendor cannot be asked."""
         return self.named(self.proofs)
 
     @property
@@ -59,13 +59,13 @@ class VendorSettings(FromEnvironment):
 
     @classmethod
     def named(cls, fields: Iterable[str]) -> list[str]:
-        """As they stand in the environment."""
+        """Return the fields' names as they stand in the environment."""
         prefix = str(cls.model_config.get("env_prefix", ""))
         return [f"{prefix}{name}".upper() for name in fields]
 
     @property
     def configured(self) -> bool:
-        """Whether live keys may ask this vendor."""
+        """True if live keys may ask this vendor."""
         return all(getattr(self, name) for name in self.proofs)
 
     @property
@@ -79,11 +79,11 @@ class VendorSettings(FromEnvironment):
         return ()
 
     def at_twin(self, twin: Twin) -> Self:
-        """The same knobs, at the vendor's twin. It must never be made to dial an address that a customer chose."""
+        """Return the same knobs for the vendor's twin, which must never dial an address that a customer chose."""
         return self.model_copy(update={"input": "relay", **self.twin_names(twin)})
 
     def twin_names(self, twin: Twin) -> dict[str, Any]:
-        """Address and secrets of the twin, under this vendor's own names for them."""
+        """Return address and secrets of the twin, under this vendor's own names for them."""
         raise NotImplementedError
 
 
@@ -100,7 +100,7 @@ class KeyedSettings(VendorSettings):
         return self.api_key or ""
 
     def twin_names(self, twin: Twin) -> dict[str, Any]:
-        """Its base address and its key."""
+        """Return its base address and its key."""
         return {"base_url": twin.base_url, "api_key": twin.api_key}
 
 

@@ -235,7 +235,7 @@ class Listener:
 async def _message(websocket: WebSocket) -> bytes | None:
     """Return the next bytes; None for the empty text that ends the audio.
 
-    Raises StreamError for another text and WebSocketDisconnect if the client is gone.
+    Raise StreamError for another text and WebSocketDisconnect if the client is gone.
     """
     message: Mapping[str, Any] = await websocket.receive()
     if message["type"] == "websocket.disconnect":

@@ -55,18 +55,18 @@ class Aippim(Judged):
         return (self._settings.secret,)
 
     def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
-        """The models' words: where `real` is doubted if they contradict it, one without them is not taken either."""
+        """Return what the models do not say, where `real` is doubted if they contradict it."""
         if parsed.verdict is not Verdict.NO_AI_DETECTED or not self._settings.doubt_real_on_ai_cover:
             return None
         return unheard_in(result_of(bodies[0])) if bodies else "result"
 
     def capabilities(self, detector: str) -> Capabilities:
-        """What all the models take. Raises `ValueError` for a detector of someone else's."""
+        """Return what all the models take. Raise `ValueError` for another vendor's detector."""
         _model(detector)
         return _CAPABILITIES
 
     async def prepare(self, context: RunContext) -> Raw:
-        """The vendor's answer to the upload. Raises `NotSent` or `OutcomeUnknown`."""
+        """Upload the audio. Raise `NotSent` or `OutcomeUnknown`."""
         return await self._exchange.upload(
             f"{self._base}/api/v1/music",
             field="file",
@@ -78,7 +78,7 @@ class Aippim(Judged):
         )
 
     def parse_prepare(self, raw: Raw) -> Prepared | Refused:
-        """The `musicId` that submit needs, or why there is none."""
+        """Return the `musicId` that submit needs, or why there is none."""
         if not is_success(raw):
             return self._refused_at_the_door(raw)
         body = json_object(raw.body) or {}
@@ -91,14 +91,14 @@ class Aippim(Judged):
         return Prepared(music_id, {"title": title} if title else {})
 
     async def submit(self, context: RunContext) -> Raw:
-        """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
+        """Send the billed request. Raise `NotSent` or `OutcomeUnknown`."""
         if context.prepared_ref is None:
             raise ValueError("AIPPIM analyses what was uploaded: prepared_ref is missing")
         url = f"{self._base}/api/v1/ai-detection/{_model(context.detector)}"
         return await self._exchange.send("POST", url, headers=self._headers, json={"musicId": context.prepared_ref})
 
     def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """The task's id, under either spelling, or why there is none."""
+        """Return the task's id, under either spelling, or why there is none."""
         if not is_success(raw):
             return self._refused_at_the_door(raw)
         body = json_object(raw.body) or {}
@@ -111,13 +111,13 @@ class Aippim(Judged):
         return Accepted(task_id, other=other)
 
     async def fetch(self, context: RunContext) -> Raw:
-        """The task's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
+        """Fetch the task's state and, at the end, its result. Raise `NotSent` or `OutcomeUnknown`."""
         if context.vendor_job_id is None:
             raise ValueError("there is no task to ask for: vendor_job_id is missing")
         return await self._fetch(context.vendor_job_id)
 
     async def check_credentials(self) -> Raw:
-        """The answer to a look at a task that nobody has."""
+        """Ask for a task that does not exist."""
         return await self._fetch(_NO_TASK)
 
     async def _fetch(self, task_id: str) -> Raw:
@@ -125,12 +125,12 @@ class Aippim(Judged):
         return await self._exchange.send("GET", url, headers=self._headers)
 
     def parse_beside(self, raw: Raw) -> Reading | None:
-        """The names and times in the answer to a first request. Never raises."""
+        """Return the names and times in the answer to a first request. Never raise."""
         parsed = self.interpret(raw, self.detectors[0])
         return parsed if isinstance(parsed, Reading) else None
 
     def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
-        """What a poll's answer or a callback's body says. Never raises."""
+        """Return what a poll's answer or a callback's body says. Never raise."""
         if raw.status == _NOT_FOUND:
             # The task is known to us. A 404 here may also mean an unknown key, so it is asked for again.
             return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the task", retryable=True)
@@ -149,15 +149,15 @@ class Aippim(Judged):
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
     ) -> Authenticity | None:
-        """`PARTIAL_HMAC` if the vendor signed this task's id within five minutes of `now`, else `None`."""
+        """Return `PARTIAL_HMAC` if the vendor signed this task's id within five minutes of `now`, else `None`."""
         return callbacks.verify(headers, body, secrets, now)
 
     def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
-        """The echo that completes the registration of our address, if the body asks for it."""
+        """Return the echo that completes the registration of our address, if the body asks for it."""
         return callbacks.challenge(body)
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """The task a callback speaks of; `None` if it names two."""
+        """Return the task a callback speaks of; `None` if it names two."""
         return callbacks.refs(body)
 
     def _refused_at_the_door(self, raw: Raw) -> Refused:
@@ -174,7 +174,7 @@ def _model(detector: str) -> str:
 
 
 def _usable(value: object) -> str | None:
-    """An id that can be kept and put in a path; dots alone would climb out of it."""
+    """Return an id that can be kept and put in a path; dots alone would leave the path."""
     name = name_of(value)
     if name is None or len(name) > _ID_CHARACTERS or not name.isprintable() or not name.strip("."):
         return None

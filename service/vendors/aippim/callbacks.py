@@ -1,4 +1,4 @@
-"""Who sent a callback, and about which task. Source: https://docs.mippia.com/guides/webhooks.html.
+"""The sender and the task of a callback. Source: https://docs.mippia.com/guides/webhooks.html.
 
 The vendor signs `{timestamp}:{task_id}` and nothing else: a valid signature says nothing about the status or the
 verdict beside it. The older scheme, one header over the raw body, ended on 2025-12-15 and is not accepted.
@@ -52,7 +52,7 @@ def challenge(body: Mapping[str, object]) -> dict[str, object] | None:
 
 
 def refs(body: Mapping[str, object]) -> CallbackRefs | None:
-    """The task's id under either spelling; `None` if the two spellings name different tasks."""
+    """Return the task's id under either spelling; `None` if the two spellings name different tasks."""
     named = [body[key] for key in ("task_id", "taskId") if body.get(key) is not None]
     if any(name != named[0] for name in named):
         return None

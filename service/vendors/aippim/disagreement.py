@@ -1,4 +1,4 @@
-"""Where AIPPIM's models, each by its prediction of the whole, contradict the final result.
+"""Contradictions between AIPPIM's models, each by its prediction of the whole, and the final result.
 
 Only "no AI" is ever doubted for that. What a model says of single segments contradicts nothing.
 """
@@ -24,7 +24,7 @@ class Against:
 
 
 def own_models_against(members: Sequence[Member], verdict: Verdict | None, *, final: bool) -> Against:
-    """What the models say against `verdict`. `final`: it is the vendor's, and not what the real-or-fake ones agree on.
+    """Return what the models say against `verdict`. `final`: it is the vendor's, not what the binary ones agree on.
 
     Where it is theirs, a three-class model that hears `fake` is one against all of them: reported, and no more.
     """
@@ -69,7 +69,7 @@ def _heard(members: Sequence[Member], word: str) -> Iterator[str]:
 
 
 def _named(members: Sequence[Member]) -> Iterator[str]:
-    """The generators that models named which could have said `real`."""
+    """Return the generators that models named which could have answered `real`."""
     for each in members:
         labels = {folded(label) for label in each.sub_model.labels}
         if _is_source(each) and _REAL in labels and each.label not in (None, _REAL):
@@ -77,7 +77,7 @@ def _named(members: Sequence[Member]) -> Iterator[str]:
 
 
 def _is_source(member: Member) -> bool:
-    """Whether the model tells generators apart, and not whether there was one."""
+    """Return True if the model tells generators apart, and not only if there was one."""
     labels = {folded(label) for label in member.sub_model.labels}
     return bool(labels) and not labels & {_FAKE, AI_COVER}
 

@@ -30,7 +30,7 @@ class Member:
 
 
 def member(entry: Mapping[str, Any], default_id: str, described: Mapping[str, Any] | None = None) -> Member:
-    """The model in `entry`; `described` is its configuration where that stands beside it."""
+    """Return the model in `entry`; `described` is its configuration where that stands beside it."""
     config = object_of(entry.get("config")) or described or {}
     overall, parts = object_of(entry.get("overall_analysis")), object_of(entry.get("segment_analysis"))
     model_id = text_of(config.get("model_id")) or default_id
@@ -69,14 +69,14 @@ def _segments(parts: Mapping[str, Any], model_id: str) -> tuple[list[Segment], l
 
 
 def _words(label: object) -> list[str]:
-    """A segment's labels: one word, or on the role model a list of them."""
+    """Return a segment's labels: one word, or on the role model a list of them."""
     if isinstance(label, str):
         return [label]
     return [word for word in list_of(label) if isinstance(word, str)]
 
 
 def _scores(label: object, number: object) -> dict[str, Number]:
-    """The confidence under its label, or on the role model one number for each role."""
+    """Return the confidence under its label, or on the role model one number for each role."""
     if isinstance(number, Mapping):
         return {key: value for key, each in number.items() if (value := number_of(each)) is not None}
     value = number_of(number)
@@ -121,7 +121,7 @@ def _unread(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[tup
 
 
 def _unread_in(name: str, found: object, is_read: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
-    """What of a list about segments was not read, each with its place."""
+    """Yield what of a list about segments was not read, each with its path."""
     if found is not None and not isinstance(found, list):
         yield f"segment_analysis.{name}", found
     odd = ((index, value) for index, value in enumerate(list_of(found)) if not is_read(value))
@@ -129,18 +129,18 @@ def _unread_in(name: str, found: object, is_read: Callable[[object], bool]) -> I
 
 
 def _is_label(value: object) -> bool:
-    """A word, or on the role model a list of them."""
+    """Return True for a word, or on the role model a list of them."""
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(word, str) for word in value))
 
 
 def _is_number(value: object) -> bool:
-    """A number, or on the role model one for each role."""
+    """Return True for a number, or on the role model one for each role."""
     each = [*value.values()] if isinstance(value, Mapping) else [value]
     return all(number_of(one) is not None for one in each)
 
 
 def _is_binary(labels: list[str], task: str | None) -> bool | None:
-    """Whether a model answers real or fake only; `None` where the answer does not describe it."""
+    """Return True if a model answers real or fake only; `None` where the answer does not describe it."""
     if labels:
         return {folded(label) for label in labels} == _BINARY_LABELS
     return None if task is None else "binary" in task.lower()

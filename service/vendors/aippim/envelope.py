@@ -51,7 +51,7 @@ _KNOWN = frozenset({*_ID_KEYS, *_MODEL_KEYS, *_OTHER_KEYS, *_TIME_KEYS, "status"
 def read_envelope(
     body: Mapping[str, Any], *, tier: str | None, hide: Sequence[str], doubt_real_on_ai_cover: bool
 ) -> Reading | Refused:
-    """What the vendor says of the task. Never raises."""
+    """Return what the vendor says of the task. Never raise."""
     inner = _inner(body)
     layers = (body, inner)
     ids = {name for layer in layers for key in _ID_KEYS if (name := name_of(layer.get(key)))}
@@ -81,14 +81,14 @@ def result_of(body: Mapping[str, Any]) -> object:
 
 
 def _inner(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The envelope inside the envelope, or nothing."""
+    """Return the envelope inside the envelope, or an empty one."""
     result = object_of(body.get("result"))
     wrapped = "result" in result and "final_result" not in result and "model_results" not in result
     return result if wrapped else {}
 
 
 def _state_word(body: Mapping[str, Any], inner: Mapping[str, Any]) -> object:
-    """The state of the task: the outer one, unless it claims a success that the inner one does not."""
+    """Return the state of the task: the outer one, unless it claims a success that the inner one does not."""
     outer_word, inner_word = body.get("status"), inner.get("status")
     if outer_word is None:
         return inner_word
@@ -97,7 +97,7 @@ def _state_word(body: Mapping[str, Any], inner: Mapping[str, Any]) -> object:
 
 
 def _base(layers: Sequence[Mapping[str, Any]], job_id: str | None, tier: str | None, result: object) -> Reading:
-    """The fields that do not depend on the result."""
+    """Return the fields that do not depend on the result."""
     model = _first(layers, _MODEL_KEYS)
     other = {key: name for layer in layers for key in _OTHER_KEYS if (name := name_of(layer.get(key))) is not None}
     extras: dict[str, Any] = {}

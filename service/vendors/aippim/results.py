@@ -63,7 +63,7 @@ class _Decision:
 
 
 def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) -> Reading:
-    """`base` with all that the result of a successful task says. Never raises."""
+    """Return `base` with all that the result of a successful task says. Never raise."""
     shape = _shape(result)
     if shape is None:
         text = "the task succeeded, but its result has none of the documented shapes"
@@ -133,7 +133,7 @@ def _decide(shape: _Shape) -> _Decision:
 
 
 def _from_members(members: Sequence[Member]) -> _Decision:
-    """The older shapes have no final result: only what all real-or-fake models agree on counts.
+    """Decide by what all real-or-fake models agree on: the older shapes have no final result.
 
     One that is described as such and says nothing of the whole has not agreed, unless all its segments do.
     """
@@ -152,7 +152,7 @@ def _agrees(each: Member, votes: Collection[str]) -> bool:
 
 
 def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
-    """The confidence in the predicted class: 0.94 with `real` means human, so it is never turned over."""
+    """Return the confidence in the predicted class: 0.94 with `real` means human, so it is never inverted."""
     final, extras = object_of(shape.final), dict(shape.extras)
     for each in shape.members:
         extras |= each.extras | _unshown(each)
@@ -168,7 +168,7 @@ def _score_and_extras(shape: _Shape) -> tuple[Score | None, dict[str, Any]]:
 
 
 def _attribution(members: Sequence[Member]) -> Attribution | None:
-    """The generator that the source model names; `other` is a label without a family, `real` names none."""
+    """Return the generator that the source model names; `other` is a label without a family, `real` names none."""
     found = next((each for each in members if each.label is not None and _names_sources(each)), None)
     if found is None or found.label in (None, "real"):
         return None
@@ -185,7 +185,7 @@ def _attribution(members: Sequence[Member]) -> Attribution | None:
 
 
 def _unshown(each: Member) -> dict[str, Any]:
-    """The numbers of a model that names no generator: there is no attribution beside which they could stand."""
+    """Return the numbers of a model that names no generator: they have no attribution to stand beside."""
     named = each.label not in (None, "real") and _names_sources(each)
     if named or not each.probabilities:
         return {}
@@ -198,7 +198,7 @@ def _names_sources(each: Member) -> bool:
 
 
 def _shape(result: object) -> _Shape | None:
-    """The one entry of a documented shape; what stands beside it has no home. `None` where none or two have one."""
+    """Return the one entry of a documented shape; what stands beside it has no home. `None` if none or two have one."""
     found = object_of(result)
     flat = not _CURRENT_KEYS.isdisjoint(found)
     files = [name for name, content in found.items() if not (flat and name in _CURRENT_KEYS) and _is_shaped(content)]
@@ -213,7 +213,7 @@ def _shape(result: object) -> _Shape | None:
 
 
 def _is_shaped(content: object) -> bool:
-    """Whether this is a result, by what is in it."""
+    """Return True if this is a result, by what is in it."""
     if isinstance(content, list):
         return any(not _MODEL_KEYS.isdisjoint(object_of(each)) for each in content)
     found = object_of(content)
@@ -256,7 +256,7 @@ def _named(filename: str, content: Mapping[str, Any]) -> _Shape | None:
 
 
 def _described_in(content: Mapping[str, Any]) -> list[str]:
-    """The models that have a configuration, whether or not they say anything."""
+    """Return the models that have a configuration, with or without an answer."""
     return [key.removesuffix("_config") for key in content if key.endswith("_config") and object_of(content[key])]
 
 

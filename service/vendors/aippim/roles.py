@@ -36,7 +36,7 @@ def components_of(members: Iterable[Member]) -> dict[str, Component]:
 
 
 def role_conflicts(members: Iterable[Member], verdict: Verdict | None) -> list[Conflict]:
-    """Where the role model does not say of the whole what the final result says of it."""
+    """Return the conflicts between the role model's answer on the whole and the final result."""
     conflicts: list[Conflict] = []
     for each in members:
         if (played := _played(each)) is None:
@@ -63,7 +63,7 @@ def hears_roles(member: Member) -> bool:
 
 
 def _played(member: Member) -> set[str] | None:
-    """The roles a machine played; `None` where this is no role model, or its prediction cannot be read."""
+    """Return the roles a machine played; `None` where this is not a role model, or its prediction cannot be read."""
     words = [folded(word) if isinstance(word, str) else word for word in list_of(member.sub_model.verdict_raw)]
     if words == _NO_ROLE:
         return set() if _judged(member) else None
@@ -73,7 +73,7 @@ def _played(member: Member) -> set[str] | None:
 
 
 def _judged(member: Member) -> list[str]:
-    """The roles the model tells apart: those of its labels, its numbers or its prediction."""
+    """Return the roles the model tells apart: those of its labels, its numbers or its prediction."""
     named = {*member.sub_model.labels, *object_of(member.sub_model.score)}
     named |= {word for word in list_of(member.sub_model.verdict_raw) if isinstance(word, str)}
     named = {folded(word) for word in named}

@@ -30,5 +30,5 @@ class AippimSettings(KeyedSettings):
         return self.webhook_secrets
 
     def twin_names(self, twin: Twin) -> dict[str, Any]:
-        """Its callbacks are signed too."""
+        """Return the twin's names, with the secret that signs its callbacks."""
         return {**super().twin_names(twin), "webhook_secrets": (twin.webhook_secret,)}

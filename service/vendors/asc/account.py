@@ -24,7 +24,7 @@ class AscAccount(AscClient):
     periods: Sequence[str] = ("today", "week", "month")
 
     async def fetch_status(self) -> Raw:
-        """The vendor's answer to "do you work?"."""
+        """Ask if the vendor works and return its answer."""
         return await self._get(self._settings.status_action)
 
     def parse_status(self, raw: Raw) -> Mapping[str, str] | Refused:
@@ -36,11 +36,11 @@ class AscAccount(AscClient):
         return parsed or mismatch("the answer says nothing of the service", retryable=True)
 
     async def fetch_quota(self) -> Raw:
-        """The vendor's answer to "what is left today?". It counts as a request itself."""
+        """Ask what is left today. The request counts itself."""
         return await self._get(self._settings.quota_action)
 
     def parse_quota(self, raw: Raw) -> Quota | Refused:
-        """What is left of the day's requests. A day ends at midnight UTC."""
+        """Return what is left of the day's requests. A day ends at midnight UTC."""
         body = self._yes(raw, retryable=True)
         if isinstance(body, Refused):
             return body
@@ -52,12 +52,12 @@ class AscAccount(AscClient):
         return Quota(text_of(body.get("plan")), limit, used, left, time_of(body.get("reset_at")))
 
     async def fetch_usage(self, period: str) -> Raw:
-        """The vendor's answer to "what was used in `period`?"."""
+        """Ask what was used in `period`."""
         more = {"detailed": "true"} if self._settings.usage_detailed else {}
         return await self._get(self._settings.usage_action, period=period, **more)
 
     def parse_usage(self, raw: Raw, period: str) -> Usage | Refused:
-        """What was used, by the vendor's own names."""
+        """Return what was used, by the vendor's own names."""
         body = self._body(raw, retryable=True)
         if isinstance(body, Refused):
             return body
@@ -75,7 +75,7 @@ class AscAccount(AscClient):
         return Usage(name_of(body.get("period")) or period, counts, told)
 
     async def register(self, url: str) -> Raw:
-        """The vendor's answer to our account's address, which is to hear of analyses and certificates."""
+        """Register our account's address for analyses and certificates."""
         return await self._post(self._settings.webhook_action, {"url": url, "events": list(EVENTS)})
 
     def parse_registration(self, raw: Raw) -> Refused | None:
@@ -84,7 +84,7 @@ class AscAccount(AscClient):
         return found if isinstance(found, Refused) and not _is_empty(raw) else None
 
     def confirmed(self, raw: Raw) -> bool:
-        """Whether the answer says more than that it came, and not that the address is put aside."""
+        """Return True if the answer says more than that it came, and not that the address is inactive."""
         body = self._yes(raw, retryable=False)
         if isinstance(body, Refused) or not body:
             return False

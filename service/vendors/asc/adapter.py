@@ -46,7 +46,7 @@ class Asc(AscAccount, AscCertificates, Judged):
         return (self._settings.secret,)
 
     def capabilities(self, detector: str) -> Capabilities:
-        """What the detector takes. Raises `ValueError` for a detector of someone else's."""
+        """Return what the detector takes. Raise `ValueError` for another vendor's detector."""
         if detector not in self.detectors:
             raise ValueError(f"not a detector of ASC: {detector}")
         megabytes = self._settings.max_megabytes
@@ -56,15 +56,15 @@ class Asc(AscAccount, AscCertificates, Judged):
         return replace(_AT_ONCE if detector == _SYNC else _AS_JOB, max_bytes=megabytes * 1024 * 1024)
 
     async def prepare(self, context: RunContext) -> Raw:
-        """Never returns: ASC has one step only. Raises `NotImplementedError`."""
+        """Raise `NotImplementedError`: ASC has one step only."""
         raise NotImplementedError(f"{context.detector} has no first step")
 
     def parse_prepare(self, raw: Raw) -> Prepared | Refused:
-        """A refusal: there is nothing that could have been prepared."""
+        """Return a refusal: there is nothing that could have been prepared."""
         return mismatch(f"HTTP {raw.status} to a step that does not exist", retryable=False)
 
     async def submit(self, context: RunContext) -> Raw:
-        """The vendor's answer to the billed request. Raises `NotSent` or `OutcomeUnknown`."""
+        """Send the billed request. Raise `NotSent` or `OutcomeUnknown`."""
         sync = context.detector == _SYNC
         if context.media_url is None:
             if sync and self._settings.sync_input == "base64":
@@ -80,7 +80,7 @@ class Asc(AscAccount, AscCertificates, Judged):
         return await self._post(self._settings.submit_action, body)
 
     def interpret_submit(self, raw: Raw) -> Accepted | Reading | Refused:
-        """The job's id and the vendor's own estimate; or the result at once; or why there is neither."""
+        """Return the job's id and the vendor's own estimate; or the result at once; or why there is neither."""
         body = self._body(raw, retryable=False)
         if isinstance(body, Refused):
             return body
@@ -98,22 +98,22 @@ class Asc(AscAccount, AscCertificates, Judged):
         return Accepted(job_id, None if estimate is None else round(estimate))
 
     async def fetch(self, context: RunContext) -> Raw:
-        """The job's state and, at the end, its result. Raises `NotSent` or `OutcomeUnknown`."""
+        """Fetch the job's state and, at the end, its result. Raise `NotSent` or `OutcomeUnknown`."""
         if context.vendor_job_id is None:
             raise ValueError("there is no job to ask for: vendor_job_id is missing")
         return await self._fetch(context.vendor_job_id)
 
     async def check_credentials(self) -> Raw:
-        """The answer to a look at a job that nobody has: whether the vendor's health needs a key is not documented."""
+        """Ask for a job that does not exist: that the vendor's health needs a key is not documented."""
         return await self._fetch(_NO_JOB)
 
     def parse_beside(self, raw: Raw) -> Reading | None:
-        """The names and times in the answer to a first request. Never raises."""
+        """Return the names and times in the answer to a first request. Never raise."""
         parsed = self.interpret(raw, self.detectors[0])
         return parsed if isinstance(parsed, Reading) else None
 
     def interpret(self, raw: Raw, detector: str) -> Reading | Refused:
-        """What a poll's answer or a callback's body says. Never raises."""
+        """Return what a poll's answer or a callback's body says. Never raise."""
         del detector  # one model, one way to read it
         if believing(raw).status == _NOT_FOUND:
             return Refused(ReasonCode.VENDOR_ERROR, "the vendor does not find the job", retryable=True)
@@ -123,17 +123,17 @@ class Asc(AscAccount, AscCertificates, Judged):
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
     ) -> Authenticity | None:
-        """`URL_TOKEN`: no signature is documented; our signed address is all the proof there is."""
+        """Return `URL_TOKEN`: no signature is documented; our signed address is all the proof there is."""
         del headers, body, secrets, now
         return Authenticity.URL_TOKEN
 
     def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
-        """`None`: ASC does not check addresses."""
+        """Return `None`: ASC does not check addresses."""
         del body
         return None
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """The job, or the certificate, that a callback speaks of, if it names one."""
+        """Return the job, or the certificate, that a callback speaks of, if it names one."""
         ready = self.parse_announcement(body)
         return CallbackRefs(text_of(body.get("job_id")), ready.certificate.certificate_id if ready else None)
 
@@ -141,7 +141,7 @@ class Asc(AscAccount, AscCertificates, Judged):
         return await self._get(self._settings.job_action, url=self._settings.job_url, id=job_id)
 
     async def _analyze_bytes(self, context: RunContext) -> Raw:
-        """The answer to the audio itself, encoded as it leaves."""
+        """Send the audio itself, encoded as it leaves."""
         form, content = _AudioJson(self._hints(context)), context.read_media()
         body = form.body(content)
         # Without a file name a twin cannot know what it is to play: in test mode the name comes beside.

@@ -26,17 +26,17 @@ class AscCertificates(AscClient):
     """The two requests about certificates."""
 
     def analysis_of(self, refs: Refs) -> str | None:
-        """The analysis that an answer named, or by the operator's word the job; else `None`."""
+        """Return the analysis that an answer named, or the job where the operator says so; else `None`."""
         if (named := refs.other.get("analysis_id")) is not None:
             return named
         return refs.job_id if self._settings.analysis_id_from == "job_id" else None
 
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
-        """The vendor's answer to the wish for a certificate. Raises `NotSent` or `OutcomeUnknown`."""
+        """Ask for a certificate. Raise `NotSent` or `OutcomeUnknown`."""
         return await self._post(self._settings.certificate_action, {"analysis_id": analysis_id, "format": file_format})
 
     def parse_certificate(self, raw: Raw) -> Certificate | Refused:
-        """The certificate, or why there is none."""
+        """Return the certificate, or why there is none."""
         body = self._yes(raw, retryable=False)
         if isinstance(body, Refused):
             return body
@@ -44,11 +44,11 @@ class AscCertificates(AscClient):
         return found or mismatch("the answer names no certificate", retryable=False)
 
     async def fetch_certificate(self, certificate_id: str) -> Raw:
-        """The vendor's answer to "does it hold?". The name of the parameter is not documented: both likely ones."""
+        """Ask if a certificate is valid. The parameter's name is not documented: both likely ones are sent."""
         return await self._get(self._settings.verify_action, id=certificate_id, certificate_id=certificate_id)
 
     def parse_check(self, raw: Raw, certificate_id: str) -> CheckedCertificate | Refused:
-        """Whether that certificate holds. An unknown one is not called invalid: the action may be unknown as well."""
+        """Return what the vendor says of it. An unknown one is not called invalid: so may be the action."""
         body = self._body(raw, retryable=True)
         if isinstance(body, Refused):
             unknown = believing(raw).status == _NOT_FOUND
@@ -69,7 +69,7 @@ class AscCertificates(AscClient):
         )
 
     def parse_announcement(self, body: Mapping[str, object]) -> AnnouncedCertificate | None:
-        """The certificate a callback says is ready."""
+        """Return the certificate that a callback says is ready."""
         fields = _flat(body)
         if fields.get("event") != READY or (certificate := _certificate(fields)) is None:
             return None
@@ -77,7 +77,7 @@ class AscCertificates(AscClient):
 
 
 def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields at the top, or below one of the members in which they may stand."""
+    """Return the fields at the top, or below one of the members in which they may stand."""
     inner = {key: value for nest in _NESTS for key, value in object_of(body.get(nest)).items()}
     return {**inner, **{key: value for key, value in body.items() if key not in _NESTS and value is not None}}
 
@@ -96,7 +96,7 @@ def _certificate(fields: Mapping[str, Any]) -> Certificate | None:
 
 
 def _address(value: object) -> str | None:
-    """An address that can be handed on: of the web, printable, and not too long."""
+    """Return an address that can be shown: of the web, printable, and not too long."""
     text = text_of(value)
     if text is None or not text.startswith(("https://", "http://")) or len(text) > _URL_CHARACTERS:
         return None

@@ -29,19 +29,19 @@ class AscClient:
         self._headers = {"x-api-key": settings.secret}
 
     async def _get(self, action: str, *, url: str | None = None, **params: str) -> Raw:
-        """The answer to a question. Raises `NotSent` or `OutcomeUnknown`."""
+        """Ask and return the answer. Raise `NotSent` or `OutcomeUnknown`."""
         known = {"action": action, **params}
         return await self._exchange.send("GET", url or self._settings.base_url, headers=self._headers, params=known)
 
     async def _post(self, action: str, body: Mapping[str, object]) -> Raw:
-        """The answer to a wish. Raises `NotSent` or `OutcomeUnknown`."""
+        """Post `body` and return the answer. Raise `NotSent` or `OutcomeUnknown`."""
         params = {"action": action}
         return await self._exchange.send(
             "POST", self._settings.base_url, headers=self._headers, json=body, params=params
         )
 
     def _body(self, raw: Raw, *, retryable: bool) -> dict[str, Any] | Refused:
-        """The answer's object, or the refusal that it is. `retryable`: whether an unreadable one is asked for again."""
+        """Return the answer's object, or the refusal that it is. `retryable`: an unreadable one is asked for again."""
         believed = believing(raw)
         if not is_success(believed):
             return refused_audio(refusal(believed, hide=[self._settings.secret]), believed, CONTENT)
@@ -49,7 +49,7 @@ class AscClient:
         return mismatch("the answer is not one clear JSON object", retryable=retryable) if body is None else body
 
     def _yes(self, raw: Raw, *, retryable: bool) -> dict[str, Any] | Refused:
-        """The answer's object, where nothing in it speaks against the success that it came with."""
+        """Return the answer's object, if nothing in it speaks against the success that it came with."""
         body = self._body(raw, retryable=retryable)
         if isinstance(body, Refused):
             return body
@@ -57,7 +57,7 @@ class AscClient:
 
 
 def believing(raw: Raw) -> Raw:
-    """The answer with the worse of its two statuses: the error envelope repeats the HTTP status in its body."""
+    """Return the answer with the worse of its two statuses: the error envelope repeats the HTTP status in its body."""
     status = (json_object(raw.body) or {}).get("status")
     worse = is_success(raw) and isinstance(status, int) and status in _HTTP_ERRORS
     return replace(raw, status=status) if worse and isinstance(status, int) else raw

@@ -62,7 +62,7 @@ _KNOWN = frozenset(
 
 
 def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused:
-    """What the vendor says of the job. `hide` are secrets that its words must not show. Never raises."""
+    """Return what the vendor says of the job. `hide` are secrets that its words must not show. Never raise."""
     nests = {key: object_of(body[key]) for key in _NESTS if isinstance(body.get(key), Mapping)}
     layers = [body, *nests.values()]
     jobs = {name for layer in layers if (name := name_of(layer.get("job_id")))}
@@ -88,13 +88,13 @@ def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused
 
 
 def _contradict(layers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two layers have predictions that differ, be it in kind."""
+    """Return True if two layers have predictions that differ, be it in kind."""
     found = [layer["prediction"] for layer in layers if layer.get("prediction") is not None]
     return len({folded(word) if isinstance(word, str) else repr(word) for word in found}) > 1
 
 
 def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
-    """The job's state, and a word for it that we do not know.
+    """Return the job's state, and a word for it that we do not know.
 
     A wrapper may say `success` of the request while the job inside is queued: any failure wins, then any known
     state that is no end, then the innermost word.
@@ -117,7 +117,7 @@ def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
 
 
 def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
-    """The fields that do not depend on the state."""
+    """Return the fields that do not depend on the state."""
     score = number_of(fields.get("ai_score"), 0, 100)
     label = text_of(fields.get("confidence_level"))
     milliseconds = number_of(fields.get("analysis_time_ms"), 0, _DAY_MS)

@@ -38,7 +38,7 @@ class AscSettings(KeyedSettings):
     daily_quota: Count | None = Field(10_000, examples=["10000"])
 
     def twin_names(self, twin: Twin) -> dict[str, Any]:
-        """It prints two roots, and knows the actions by the names that stand here."""
+        """Return both roots that the twin has, and the actions by the names that stand here."""
         names: dict[str, Any] = {"base_url": f"{twin.base_url}/v1", "job_url": f"{twin.base_url}/api-v1"}
         actions = {name: each.default for name, each in type(self).model_fields.items() if name.endswith("_action")}
         return {**super().twin_names(twin), **names, **actions}

@@ -81,18 +81,18 @@ class Modulate(SynchronousAdapter):
         return (self._settings.secret,)
 
     def lacks(self, parsed: Reading, bodies: Sequence[Mapping[str, Any]]) -> str | None:
-        """What of the schema is not there: it requires all of its members, and our own doubt needs them."""
+        """Return what is missing of the schema, which requires all of its members; our own doubt needs them too."""
         del parsed  # it does not tell what is missing from what is null
         return lacking(bodies)
 
     def capabilities(self, detector: str) -> Capabilities:
-        """What the detector takes. Raises `ValueError` for a detector of someone else's."""
+        """Return what the detector takes. Raise `ValueError` for another vendor's detector."""
         if detector not in _CAPABILITIES:
             raise ValueError(f"not a detector of Modulate: {detector}")
         return _CAPABILITIES[detector]
 
     async def submit(self, context: RunContext) -> Raw:
-        """The vendor's answer: the result, or why there is none. Raises `NotSent` or `OutcomeUnknown`.
+        """Send the audio and return the result, or why there is none. Raise `NotSent` or `OutcomeUnknown`.
 
         A stream's answer has its close code as status and its messages, one a line, as body. If the handshake was
         refused, it is that HTTP answer.
@@ -102,11 +102,11 @@ class Modulate(SynchronousAdapter):
         return await self._upload(context.name, context.media_type, context.media_bytes, context.read_media())
 
     async def check_credentials(self) -> Raw:
-        """The answer to an empty file: a 400, unless we are not known. There is no question for that alone."""
+        """Send an empty file: a 400, unless the key is unknown. There is no request for that alone."""
         return await self._upload("empty.wav", "audio/wav", 0, _nothing())
 
     def parse(self, raw: Raw) -> Reading | Refused:
-        """The result, or why there is none. Never raises."""
+        """Return the result, or why there is none. Never raise."""
         if is_streamed(raw):
             return read_stream(raw, self._settings)
         if not is_success(raw):
@@ -117,7 +117,7 @@ class Modulate(SynchronousAdapter):
         return read_batch(body, self._settings)
 
     async def _upload(self, name: str, media_type: str, length: int, content: AsyncIterator[bytes]) -> Raw:
-        """The batch endpoint's answer. It picks the decoder by the ending of the file's name."""
+        """Send the batch request. The vendor picks the decoder by the ending of the file's name."""
         return await self._exchange.upload(
             f"{self._base}{_BATCH_PATH}",
             field="upload_file",
@@ -156,11 +156,11 @@ class Modulate(SynchronousAdapter):
         return self._raw(answer.status, headers, answer.lines)
 
     def _raw(self, status: int, headers: Mapping[str, str], lines: list[bytes]) -> Raw:
-        """The answer as it came, but for our key."""
+        """Return the answer as it came, but without our key."""
         return Raw(status, headers, self._redact(b"\n".join(lines)), self._clock())
 
     def _stream_address(self, context: RunContext) -> URL:
-        """The stream's address for this audio, with the key in it."""
+        """Return the stream's address for this audio, with the key in it."""
         settings = self._settings
         query = stream_format(context.name, context.media_type)
         if context.sandbox_name is not None:
@@ -206,7 +206,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def _web_socket(url: str) -> URL | None:
-    """The address with `ws` for `http`, or `None` if it is none."""
+    """Return the address with `ws` for `http`, or `None` if it cannot be read."""
     try:
         address = URL(url)
         return address.with_scheme(_SCHEMES[address.scheme])

@@ -34,23 +34,23 @@ class Messages:
 
 
 def is_streamed(raw: Raw) -> bool:
-    """Whether the answer is a stream's, by its status; a refused handshake has an HTTP status."""
+    """Return True if the answer is a stream's, by its status; a refused handshake has an HTTP status."""
     return raw.status == GOING_ON or raw.status in _CLOSE_CODES
 
 
 def ends(line: bytes) -> bool:
-    """Whether the vendor's answer is complete with this message."""
+    """Return True if the vendor's answer is complete with this message."""
     return _type_of(json_object(line) or {}) in ("done", "error")
 
 
 def is_window(line: bytes) -> bool:
-    """Whether this message tells of one more window."""
+    """Return True if this message holds one more window."""
     message = json_object(line) or {}
     return _type_of(message) == "window" and "window" in message
 
 
 def read_stream(raw: Raw, settings: ModulateSettings, first: int = 0) -> Reading | Refused:
-    """What the messages in `raw` say; the first window among them is number `first`. Never raises."""
+    """Return what the messages in `raw` say; the first window among them is number `first`. Never raise."""
     heard = _sorted_out(raw.body.split(b"\n"))
     segments, odd = read_windows(heard.windows, first)
     extras = heard.extras | odd

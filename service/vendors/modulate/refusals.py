@@ -50,7 +50,7 @@ CONTENT: Final[Mapping[str, ReasonCode]] = {
 
 
 def refused(raw: Raw, hide: list[str]) -> Refused:
-    """What an HTTP status other than 2xx means here. `hide` are secrets that must not be in its words."""
+    """Return what an HTTP status other than 2xx means here. `hide` are secrets that must not be in its words."""
     found = refusal(raw, hide=hide)
     words = found.reason_text.lower()
     if raw.status == _GATEWAY_TIMEOUT:  # what takes longer than 60 s is given up
@@ -73,13 +73,13 @@ def declined(found: Refused) -> Reading | Refused:
 
 
 def denied(text: str) -> Refused:
-    """Not permitted: the model is not enabled for the key, or the month's allowance is used up."""
+    """Return the refusal: the model is not enabled for the key, or the month's allowance is used up."""
     code = ReasonCode.QUOTA_EXCEEDED if _is_spent(text) else ReasonCode.ACCESS_DENIED
     return Refused(code, text, retryable=False)
 
 
 def turned_away(text: str, retry_after_seconds: int | None = None) -> Refused:
-    """Too much was asked: credits that no waiting brings back, or more at a time than is allowed, which passes."""
+    """Return the refusal of too much: credits that no waiting brings back, or too many at a time, which passes."""
     if _is_spent(text):
         return Refused(ReasonCode.QUOTA_EXCEEDED, text, retryable=False)
     wait = _PAUSE_SECONDS if retry_after_seconds is None else retry_after_seconds
@@ -92,7 +92,7 @@ def _is_spent(text: str) -> bool:
 
 
 def _places(raw: Raw) -> str:
-    """Where the framework's validation found fault, e.g. `header x-api-key`."""
+    """Return the paths where the framework's validation found a fault, e.g. `header x-api-key`."""
     entries: list[Any] = list_of((json_object(raw.body) or {}).get("detail"))
     return " ".join(str(part) for entry in entries for part in list_of(object_of(entry).get("loc"))).lower()
 
@@ -102,7 +102,7 @@ def _of(code: ReasonCode, *, retryable: bool = False) -> Callable[[str], Refused
 
 
 def _not_permitted(text: str) -> Refused:
-    """The same code is used when the key could not be checked just now."""
+    """Return the refusal; the same code is used when the key could not be checked just now."""
     if "try again" in text.lower():
         return Refused(ReasonCode.VENDOR_ERROR, text, retryable=True)
     return denied(text)
@@ -127,17 +127,17 @@ _SAID_WITH: tuple[tuple[str, int], ...] = (
 
 
 def is_refusal(code: int) -> bool:
-    """Whether the close code alone says that, and roughly why, there will be no verdict."""
+    """Return True if the close code alone says that, and roughly why, there will be no verdict."""
     return code in _MEANINGS or code in _PRIVATE
 
 
 def turns_away(code: int) -> bool:
-    """Whether the vendor closed with a code of its own. All of them refuse, so nothing said before counts."""
+    """Return True for a close code of the vendor's own. All of them refuse, so earlier messages do not count."""
     return code in _PRIVATE
 
 
 def closed(code: int, text: str | None, hide: list[str]) -> Refused:
-    """What it means that the stream ended with `code`, after an `error` that said `text` or after none."""
+    """Return the meaning of a stream that ended with `code`, after an `error` with `text` or after none."""
     words = reason(text or "", hide=hide) or f"the vendor closed the stream with {code}"
     if code in _PRIVATE and code not in _MEANINGS:  # 4004, 4030, 4031 exist, undocumented
         return Refused(ReasonCode.VENDOR_ERROR, reason(f"closed with {code}: {words}"), retryable=False)

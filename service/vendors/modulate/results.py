@@ -39,7 +39,7 @@ _CLIP = {
 
 
 def read_batch(body: Mapping[str, Any], settings: ModulateSettings) -> Reading:
-    """What a batch answer says, windows and all. Never raises."""
+    """Return what a batch answer says, windows and all. Never raise."""
     windows = body.get("windows")
     segments, extras = read_windows(list_of(windows))
     if windows is not None and not isinstance(windows, list):
@@ -55,7 +55,7 @@ def read_batch(body: Mapping[str, Any], settings: ModulateSettings) -> Reading:
 def read_done(
     done: Mapping[str, Any], segments: list[Segment], extras: dict[str, Any], settings: ModulateSettings
 ) -> Reading:
-    """What a stream's last message says. `segments` and `extras` are of the messages before it. Never raises."""
+    """Return what a stream's last message says. `segments` and `extras` are of those before it. Never raise."""
     extras = extras | leftovers(done, {*MEASURES, *_STREAM, "primary_verdict"})
     base = _base(done, segments, extras)
     components = dict(base.components)
@@ -68,7 +68,7 @@ def read_done(
 
 
 def _base(clip: Mapping[str, Any], segments: list[Segment], extras: dict[str, Any]) -> Reading:
-    """The fields that do not depend on the verdict."""
+    """Return the fields that do not depend on the verdict."""
     numbers, odd = picked(clip, _CLIP)
     latency = numbers.get("latency_ms")
     return Reading(
@@ -97,7 +97,7 @@ def _components(
 
 
 def _measured(component: Component, path: str, numbers: Mapping[str, Number], segments: Sequence[Segment]) -> Component:
-    """The component with its numbers, or with none where nothing was judged: 0 stands for that too."""
+    """Return the component with its numbers, or with none where nothing was judged: 0 stands for that too."""
     share, confidence = numbers.get(f"{path}_ai_percentage"), numbers.get(f"{path}_ai_confidence")
     in_windows = any(name.startswith(f"{path}_ai_") for segment in segments for name in segment.scores)
     if not (share or confidence or in_windows):
@@ -139,7 +139,7 @@ def _decided(base: Reading, word: object, settings: ModulateSettings) -> Reading
 
 
 def _against_windows(word: str, segments: Sequence[Segment]) -> list[Conflict]:
-    """The contradiction, where every window that was decided says the opposite of the clip. The clip's word stands."""
+    """Return a conflict if every decided window says the opposite of the clip. The clip's word stands."""
     verdict, kind = VERDICTS[word]
     layers = {Kind.AI_VOCALS: {"vocals"}, Kind.AI_INSTRUMENTAL: {"instrumental"}}.get(kind or Kind.AI_COVER)
     decided = {each.verdict for each in segments if layers is None or each.component in layers} - {None}
@@ -151,7 +151,7 @@ def _against_windows(word: str, segments: Sequence[Segment]) -> list[Conflict]:
 
 
 def _judged(components: Mapping[str, Component], verdicts: Mapping[str, Verdict]) -> dict[str, Component]:
-    """What the verdict on the clip means for each layer that was judged."""
+    """Return what the verdict on the clip means for each layer that was judged."""
     return {
         name: component.model_copy(update={"verdict": verdicts.get(name) if component.evaluated else None})
         for name, component in components.items()

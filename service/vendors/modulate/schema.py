@@ -21,7 +21,7 @@ _HEARD: Final[Ranges] = {**TIMES, **{f"{what}_percentage": PERCENT for what in (
 
 
 def lacking(bodies: Sequence[Mapping[str, Any]]) -> str | None:
-    """The first required member that is not there, or is none; `None` if the answer is whole."""
+    """Return the first required member that is missing or invalid; `None` if the answer is whole."""
     done = [body for body in bodies if _is(body, "done")]
     if not done:
         clip = bodies[0] if bodies else {}
@@ -49,7 +49,7 @@ def _missing(clip: Mapping[str, Any], windows: Sequence[Any], ranges: Ranges, *,
 
 
 def _missing_in(window: Mapping[str, Any], paths: Sequence[str]) -> Iterator[str]:
-    """A stream's windows tell of vocals only."""
+    """Return what a stream's windows lack, which describe vocals only."""
     for name, span in _HEARD.items():
         if number_of(window.get(name), *span) is None:
             yield name
@@ -65,13 +65,13 @@ def _missing_in(window: Mapping[str, Any], paths: Sequence[str]) -> Iterator[str
 
 
 def _never_judged(path: str, windows: Sequence[Any]) -> bool:
-    """Whether each window, in the newer shape, says that on this path there was nothing to judge."""
+    """Return True if each window, in the newer shape, says that on this path there was nothing to judge."""
     name = f"{path}_ai_probability"
     return bool(windows) and all(name in object_of(each) and object_of(each)[name] is None for each in windows)
 
 
 def _without_instruments(done: Mapping[str, Any], windows: Sequence[Any]) -> bool:
-    """Whether a stream in the newer shape ended with no number at all for the instruments."""
+    """Return True if a stream in the newer shape ended with no number at all for the instruments."""
     newer = bool(windows) and all(f"{_VOCAL}_ai_probability" in object_of(each) for each in windows)
     both = [f"{_INSTRUMENTAL}_ai_{what}" for what in ("percentage", "confidence")]
     return newer and all(name in done and done[name] is None for name in both)

@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass
 class _Progress:
-    """How far a stream has come."""
+    """The progress of a stream."""
 
     answer: Answer = field(default_factory=Answer)
     begun: bool = False  # some of the audio may have left
@@ -64,9 +64,9 @@ async def converse(
     timeout_seconds: float,
     connect_seconds: float,
 ) -> Answer:
-    """The vendor's whole answer to `audio`. Every message goes to `heard` as it comes, which must not block.
+    """Return the vendor's whole answer to `audio`. `heard` gets each message as it comes, and must not block.
 
-    `timeout_seconds` spans everything. Raises `NotSent` if nothing of the audio left, `OutcomeUnknown` if some did
+    `timeout_seconds` spans everything. Raise `NotSent` if nothing of the audio left, `OutcomeUnknown` if some did
     and neither a last message nor a telling close code came.
     """
     progress = _Progress()
@@ -119,7 +119,7 @@ async def _talk(
 
 
 async def _only_websockets(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """The open connection. Raises `_Declined` for any other answer, before a redirect could be followed."""
+    """Yield the open connection. Raise `_Declined` for any other answer, before a redirect could be followed."""
     response = await send(request)
     if response.status == _OPEN:
         return response
@@ -171,7 +171,7 @@ async def _receive(
 
 
 async def _message(socket: aiohttp.ClientWebSocketResponse, answer: Answer) -> bytes | None:
-    """The next message on one line, or `None` at the end, whose code is kept.
+    """Return the next message on one line, or `None` at the end, whose code is kept.
 
     A line break within JSON is white space (RFC 8259 §2). aiohttp's own record of the code calls a connection that
     just went away 1000, so only a close frame counts.

@@ -37,14 +37,14 @@ _DECIDED: Final[Mapping[Number, Verdict]] = {100: Verdict.AI_GENERATED, 0: Verdi
 def picked(
     found: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]], prefix: str = ""
 ) -> tuple[dict[str, Number], dict[str, Any]]:
-    """The numbers within their ranges, by name; and by dotted path what stands there but is none."""
+    """Return the numbers within their ranges, by name; and by dotted path what stands there instead."""
     numbers = {name: value for name, span in ranges.items() if (value := number_of(found.get(name), *span)) is not None}
     odd = {f"{prefix}{name}": found[name] for name in ranges if found.get(name) is not None and name not in numbers}
     return numbers, odd
 
 
 def read_windows(windows: list[Any], first: int = 0) -> tuple[list[Segment], dict[str, Any]]:
-    """A segment for each window, numbered from `first`, and what has no home. Times are the window's own."""
+    """Return a segment for each window, numbered from `first`, and what has no home. Times are the window's own."""
     segments: list[Segment] = []
     extras: dict[str, Any] = {}
     for index, window in enumerate(windows, first):
@@ -76,7 +76,7 @@ def _read_window(window: Mapping[str, Any], index: int) -> tuple[Segment, dict[s
 
 
 def _was_heard(path: str, numbers: Mapping[str, Number]) -> bool:
-    """Whether this path judged the window. The threshold that chooses one is not published, so two zeros are none."""
+    """Return True if this path judged the window. The threshold is not published, so two zeros are none."""
     if f"{path}_ai_probability" in numbers:
         return True
     return any(numbers.get(f"{path}_ai_{name}", 0) > 0 for name in ("percentage", "confidence"))

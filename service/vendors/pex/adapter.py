@@ -55,24 +55,24 @@ class Pex(SynchronousAdapter):
         return self._secrets
 
     def capabilities(self, detector: str) -> Capabilities:
-        """What the detector takes. Raises `ValueError` for a detector of someone else's."""
+        """Return what the detector takes. Raise `ValueError` for another vendor's detector."""
         if detector not in self.detectors:
             raise ValueError(f"not a detector of Pex: {detector}")
         return _CAPABILITIES
 
     async def submit(self, context: RunContext) -> Raw:
-        """The vendor's answer: the result, or a refusal of the request or of our credentials.
+        """Send the audio and return the result, or a refusal of the request or of our credentials.
 
-        Raises `NotSent` or `OutcomeUnknown`.
+        Raise `NotSent` or `OutcomeUnknown`.
         """
         return await self._let_in(lambda token: self._detect(context, token))
 
     async def check_credentials(self) -> Raw:
-        """The answer to a link that is not there: a 400 (§5 of the vendor's page), unless we are not known."""
+        """Ask for a link that does not exist: a 400 (§5 of the vendor's page), unless our client is unknown."""
         return await self._let_in(lambda token: self._send_form(token, {}))
 
     async def _let_in(self, send: Callable[[str], Awaitable[Raw]]) -> Raw:
-        """The answer to what is sent with a token, or the refusal to give us one; without our secrets.
+        """Return the answer to what is sent with a token, or the refusal to give us one; without our secrets.
 
         A token that is refused is renewed once and the same is sent again: a 401 comes before any analysis.
         """
@@ -93,7 +93,7 @@ class Pex(SynchronousAdapter):
         return without(await send(renewed), (token, renewed, *self._secrets))
 
     async def _detect(self, context: RunContext, token: str) -> Raw:
-        """The detector's answer. A link is fetched by the vendor, audio is uploaded."""
+        """Return the detector's answer. A link is fetched by the vendor, audio is uploaded."""
         if context.media_url is not None:
             return await self._send_form(token, {"url": context.media_url})
         return await self._exchange.upload(
@@ -112,7 +112,7 @@ class Pex(SynchronousAdapter):
         return await self._exchange.send("POST", url, headers=headers, content=urlencode(form).encode())
 
     def parse(self, raw: Raw) -> Reading | Refused:
-        """The result, or why there is none. Never raises."""
+        """Return the result, or why there is none. Never raise."""
         if not is_success(raw):
             if (of_audio := self._declined(raw)) is not None:
                 return of_audio
@@ -137,5 +137,5 @@ class Pex(SynchronousAdapter):
         return found if found.status is RunStatus.NOT_APPLICABLE else None
 
     def _pause(self, raw: Raw) -> int:
-        """Seconds until this run is sent again: what the vendor asks for, and not less than the floor."""
+        """Return the seconds until this run is sent again: what the vendor asks for, and not less than the floor."""
         return max(retry_after_seconds(raw) or 0, math.ceil(self._settings.retry_floor_seconds))

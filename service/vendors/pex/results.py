@@ -35,7 +35,7 @@ _FIELDS = frozenset(
 
 
 def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading:
-    """What the vendor says of the track. `hide` are secrets that its words must not show. Never raises."""
+    """Return what the vendor says of the track. `hide` are secrets that its words must not show. Never raise."""
     status, message = status_of(body), text_of(body.get("message"))
     told = reason(message, hide=hide) if message else None
     always = {"request_id": name_of(body.get("request_id")), "message": message}
@@ -50,20 +50,20 @@ def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading:
 
 
 def status_of(body: Mapping[str, Any]) -> str | None:
-    """The word for how it went, in small letters; `None` where none stands there."""
+    """Return the word for the outcome, in small letters; `None` where there is none."""
     status = body.get("status")
     return folded(status) if isinstance(status, str) else None
 
 
 def failure_text(body: Mapping[str, Any], hide: Sequence[str]) -> str:
-    """The vendor's words for a failure, with the number its support asks for."""
+    """Return the vendor's words for a failure, with the number its support asks for."""
     request_id = name_of(body.get("request_id"))
     text = text_of(body.get("message")) or "the vendor reports a failure without a reason"
     return reason(f"{text} (request_id {request_id})" if request_id else text, hide=hide)
 
 
 def _base(body: Mapping[str, Any], read: Mapping[str, Any]) -> Reading:
-    """The fields of any answer. `read` is what was made of the vendor's fields; what says more is kept in `extras`."""
+    """Return the fields of any answer. `read` is what was made of the vendor's fields; more is kept in `extras`."""
     extras = {
         key: value
         for key, value in body.items()
@@ -106,7 +106,7 @@ def _decided(base: Reading, is_ai: object) -> Reading:
 
 
 def _attribution(body: Mapping[str, Any], *, named: bool) -> Attribution | None:
-    """The generator the vendor names. Of a track it does not hold for AI, its label is kept but claims no family."""
+    """Return the generator the vendor names. For a track that is not AI the label is kept but claims no family."""
     label = text_of(body.get("predicted_model"))
     if label is None:
         return None

@@ -34,5 +34,5 @@ class PexSettings(VendorSettings):
         return self.client_secret or ""
 
     def twin_names(self, twin: Twin) -> dict[str, Any]:
-        """A client of the twin's."""
+        """Return the credentials of a client of the twin's."""
         return {"base_url": twin.base_url, "client_id": "sandbox", "client_secret": twin.api_key}

@@ -49,9 +49,9 @@ class Tokens:
         self._asking: asyncio.Task[Token | Raw | Failure] | None = None
 
     async def token(self, *, refused: str | None = None) -> str | Raw:
-        """A token other than the `refused` one, or the vendor's whole answer if it gives none.
+        """Return a token other than the `refused` one, or the vendor's whole answer if it gives none.
 
-        Raises `NotSent` if no answer came: without a token nothing was analysed, so nothing was billed.
+        Raise `NotSent` if no answer came: without a token nothing was analysed, so nothing was billed.
         """
         if self._held is not None and self._held.text == refused:
             self._held = None
@@ -60,7 +60,7 @@ class Tokens:
         if self._asking is None:
             self._asking = asyncio.create_task(self._renew())
             self._asking.add_done_callback(self._asked)
-        # Shielded: whoever gives up waiting does not take the token from the others.
+        # Shielded: a caller that gives up waiting does not take the token from the others.
         found = await asyncio.shield(self._asking)
         if isinstance(found, Failure):
             raise NotSent(f"the vendor gave no access token ({found})", found)
@@ -96,7 +96,7 @@ class Tokens:
 
 
 def token_in(raw: Raw, asked_at: datetime) -> Token | None:
-    """The token in the answer, its life counted from `asked_at`, or `None` if it has none that can be sent."""
+    """Return the token in the answer, its life counted from `asked_at`, or `None` if none can be sent."""
     body = json_object(raw.body) or {}
     text = body.get("access_token")
     if not isinstance(text, str) or not _TEXT.fullmatch(text):
@@ -106,12 +106,12 @@ def token_in(raw: Raw, asked_at: datetime) -> Token | None:
 
 
 def basic_of(client_id: str, client_secret: str) -> str:
-    """The credentials of HTTP Basic (RFC 7617), unescaped as in the vendor's samples."""
+    """Return the credentials of HTTP Basic (RFC 7617), unescaped as in the vendor's samples."""
     return base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
 
 def without(raw: Raw, secrets: Iterable[str]) -> Raw:
-    """The answer with none of our `secrets` in its body, should the vendor repeat one. Slashes may be escaped."""
+    """Return the answer with none of our `secrets` in its body, if the vendor repeats one. Slashes may be escaped."""
     body = raw.body
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
