@@ -21,6 +21,10 @@ class Shares:
         """Return how many places are free."""
         return max(0, self._capacity - self._total)
 
+    def in_use(self, owner: str) -> int:
+        """Return how many places `owner` has now."""
+        return self._taken[owner]
+
     def left_for(self, owner: str) -> int:
         """Return how many more places `owner` may take now."""
         taken, room = self._taken[owner], self.room

@@ -11,6 +11,8 @@ from service.kit.concurrency.shares import Shares
 from service.kit.db.among import among
 from service.kit.db.claims import claim_these
 from service.kit.db.columns import table_of
+from service.kit.db.database import notify_on_commit
+from service.webhooks.fanout import TOPIC
 from service.webhooks.models import DELIVERY_WAITING, Delivery, Endpoint
 from service.webhooks.queue.claimed import ClaimedDelivery, Leased, load_events, load_targets, with_targets
 from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState
@@ -108,6 +110,12 @@ def release_claims(session: Session, claims: Iterable[tuple[ClaimedDelivery, dat
     ]
     if rows:
         session.connection().execute(_RELEASE, rows)
+
+
+def release_claim(session: Session, claim: ClaimedDelivery, now: datetime) -> None:
+    """Release one delivery, due now, and wake the processes that deliver."""
+    release_claims(session, [(claim, now)])
+    notify_on_commit(session, TOPIC)
 
 
 # Built once: SQLAlchemy takes longer to build a statement than to run it. States and lanes are literal, because with

@@ -45,11 +45,14 @@ class Admission:
             throttle = self._throttles[endpoint_id] = Throttle(self._per_endpoint)
         return throttle
 
-    def admit(self, claim: ClaimedDelivery, now: datetime) -> datetime | None:
-        """Begin the attempt, or let it wait in memory, and return `None`; else return when it should ask again."""
+    def admit(self, claim: ClaimedDelivery, now: datetime, *, spare: bool = False) -> datetime | None:
+        """Begin the attempt, or let it wait in memory, and return `None`; else return when it should ask again.
+
+        `spare`: its account has places to spare, so its endpoint need not have earned one.
+        """
         per_second, throttle = claim.target.rate_limit_per_second, self.throttle(claim.endpoint_id)
         ahead = len(self._queues.get(claim.endpoint_id, ()))
-        if not ahead and throttle.begin(per_second, now):
+        if not ahead and throttle.begin(per_second, now, spare=spare):
             self._begin(claim, throttle)
         elif throttle.frees_soon(per_second, ahead):
             self._queues[claim.endpoint_id].append((claim, now))

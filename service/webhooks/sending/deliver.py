@@ -13,20 +13,18 @@ from typing import cast
 
 import aiohttp
 import structlog
-from sqlmodel import Session
 
 from service.kit.backoff import Random
 from service.kit.clock import Clock, seconds
 from service.kit.concurrency.shares import Shares
 from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
-from service.kit.db.database import Database, notify_on_commit
+from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.http.resolver import on_behalf_of
 from service.kit.ids import new_id
 from service.kit.security.sealing import Sealer
 from service.kit.telemetry.metrics import Count
-from service.webhooks.fanout import TOPIC
-from service.webhooks.queue.claim import hold_claimed, release_claims
+from service.webhooks.queue.claim import hold_claimed, release_claim, release_claims
 from service.webhooks.queue.claimed import ClaimedDelivery, Leased, load_claimed
 from service.webhooks.queue.defer import bring_forward, due_deliveries, postpone, spread_out
 from service.webhooks.queue.record import FinishedAttempt
@@ -46,6 +44,7 @@ ATTEMPTS = Count("relay_attempts_total", "Tries to deliver an event, by the clas
 
 _CROWD = 20  # so many turned away in one round: more of that endpoint's must be waiting right behind
 _FORGETS_EVERY = timedelta(minutes=1)
+_SPARE_SHARE = 1 / 8  # an account that has less of the places may lend them to endpoints that have yet to answer
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
 # Under a backlog attempts are recorded with the claim that follows, so many or so long after the first at the latest.
 _GATHERED, _GATHER_SECONDS = 128, 0.2
@@ -95,6 +94,7 @@ class Deliverer:
         self._admission = Admission(policy.per_endpoint, clock, self._begin, self._give_up)
         self._forgets_at = clock() + _FORGETS_EVERY
         self._pool = TaskPool()
+        self._turning_away = asyncio.Lock()
         self._handed: list[Leased] = []
         self._arriving = 0  # handed over, and not begun
         self._attempting = 0  # or about to, in memory
@@ -184,27 +184,34 @@ class Deliverer:
         return claims
 
     async def _start(self, claims: Sequence[ClaimedDelivery]) -> None:
-        """Each parcel's attempt is under way, or the parcel is handed back: its endpoint is busy, or we are closing.
+        """Begin the attempts of these deliveries; release those whose endpoint is busy, and all if the process ends.
 
-        Where an endpoint's parcels come as a crowd, the rest of them line up as well, before they are claimed.
+        Where many of one endpoint are released, the rest that is due there gets later times too, before it is claimed.
         """
         too_many: list[Release] = []
         for claim in claims:
             now = self._clock()
             if self._pool.closed:
                 too_many.append((claim, now))
-            elif (slot := self._admission.admit(claim, now)) is not None:
+            elif (slot := self._admission.admit(claim, now, spare=self._has_spare(claim.account_id))) is not None:
                 too_many.append((claim, slot))
             else:
                 self._shares.hold(claim.account_id)
                 self._attempting += 1
         if too_many:
-            await self._database.write(release_claims, too_many)
+            async with self._turning_away:
+                await self._turn_away(too_many)
+
+    async def _turn_away(self, claims: Sequence[Release]) -> None:
+        await self._database.write(release_claims, claims)
         if not self._pool.closed:
-            turned_away = Counter((claim.endpoint_id, claim.target.rate_limit_per_second) for claim, _ in too_many)
+            turned_away = Counter((claim.endpoint_id, claim.target.rate_limit_per_second) for claim, _ in claims)
             for (endpoint_id, per_second), count in turned_away.items():
                 if count >= _CROWD:
                     await self._spread_out(endpoint_id, per_second)
+
+    def _has_spare(self, account_id: str) -> bool:
+        return self._shares.in_use(account_id) < self._policy.capacity * _SPARE_SHARE
 
     def _begin(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
         self._spawn(self._deliver(claim, throttle))
@@ -216,7 +223,8 @@ class Deliverer:
         self._spawn(self._hand_back(waiting))
 
     async def _hand_back(self, waiting: Sequence[Release]) -> None:
-        await self._database.write(release_claims, waiting)
+        async with self._turning_away:
+            await self._database.write(release_claims, waiting)
 
     async def _spread_out(self, endpoint_id: str, per_second: int | None) -> None:
         """The endpoint's due rows, up to a slice, ask again later: it must not delay what others wait for."""
@@ -308,7 +316,8 @@ class Deliverer:
                 log_attempt(finished, recorded=bool(answer.result()))
         reopened = {finished.claim.endpoint_id for finished, closed in batch if closed}
         for endpoint_id in reopened:
-            await self._database.write(bring_forward, endpoint_id, self._clock())
+            async with self._turning_away:  # what was turned away before has its slot by then
+                await self._database.write(bring_forward, endpoint_id, self._clock())
         if reopened or was_full:
             self.kick()
 
@@ -338,9 +347,3 @@ class Deliverer:
             # A broken seal, or a bug: it counts as a try, so that it goes on by the schedule and comes to an end.
             log.exception("delivery.internal_fault", delivery_id=claim.delivery_id, endpoint_id=claim.endpoint_id)
             return Outcome(None, "internal", dict.fromkeys(PHASES))
-
-
-def release_claim(session: Session, claim: ClaimedDelivery, now: datetime) -> None:
-    """The delivery is due now and nobody's; whoever carries webhooks is woken."""
-    release_claims(session, [(claim, now)])
-    notify_on_commit(session, TOPIC)

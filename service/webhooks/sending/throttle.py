@@ -1,7 +1,11 @@
 """How fast this process may go at one endpoint: how many attempts at once, how many in any one second.
 
-After so many failures in a row the circuit is open: attempts go one at a time, each a probe, until one succeeds.
-Pure: `now` comes in. The rate is kept by each process for itself; what several do together is not known here.
+Where an account has no places to spare, an endpoint earns its attempts at once as a TCP sender earns its window in slow
+start: two while this process knows nothing of it, one more with each that succeeds, half as many after each that fails.
+So endpoints that take requests and never answer, however many, leave places for the live ones of their account. After
+ten failures in a row the circuit is open: attempts go one at a time, each a probe, until one succeeds.
+
+Pure: `now` comes in. Each process counts for itself; what several do together is not known here.
 """
 
 from collections import deque
@@ -12,6 +16,9 @@ _SECOND = timedelta(seconds=1)
 _FARTHEST = timedelta(seconds=60)
 _FARTHEST_WHEN_OPEN = timedelta(seconds=300)
 _FORGOTTEN_AFTER = timedelta(hours=1)
+_FIRST_WINDOW = 2
+"""At once at an endpoint of which nothing is known. What is to spare (32 of a process's 256 places) and so many at each
+of the 50 endpoints that an account may have are about its share, 128."""
 OPENS_AFTER_FAILURES = 10
 _SOON_SECONDS = 0.5
 _TURNS_QUEUED = 4  # for each attempt under way
@@ -22,35 +29,41 @@ _SPEED_FORGOTTEN_AFTER = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class Throttle:
-    """One endpoint's attempts. `most_at_once` caps those under way, `per_second` those begun in a second.
+    """One endpoint's attempts. `most_at_once` caps those under way, however well the endpoint answers.
 
-    `failures` are those in a row, up to now.
+    `failures` are those in a row, up to now. `window` is how many at once its answers have earned.
     """
 
     most_at_once: int
     under_way: int = 0
     failures: int = 0
-    _failed_at: datetime | None = None
-    _attempt_seconds: float | None = None  # a moving mean
+    window: int = _FIRST_WINDOW
+    _has_succeeded: bool = False
+    _noted_at: datetime | None = None
     _ended_at: datetime | None = None
+    _attempt_seconds: float | None = None  # a moving mean
     _begun: deque[datetime] = field(default_factory=deque)
     _slots_end: datetime | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the circuit is open: the endpoint is probed, no more."""
+        """Return True if the circuit is open: the endpoint is probed, no more."""
         return self.failures >= OPENS_AFTER_FAILURES
 
     @property
     def farthest(self) -> timedelta:
-        """How long one that may not begin now waits at most until it asks again."""
+        """Return how long one that may not begin now waits at most until it asks again."""
         return _FARTHEST_WHEN_OPEN if self.is_open else _FARTHEST
 
-    def begin(self, per_second: int | None, now: datetime) -> bool:
-        """Whether another attempt may begin now. If so, it is counted."""
+    def begin(self, per_second: int | None, now: datetime, *, spare: bool = False) -> bool:
+        """Count another attempt and return True, or return False if none may begin now.
+
+        `per_second` caps those begun in any one second. With `spare` places nothing need be earned first.
+        """
         while self._begun and now - self._begun[0] >= _SECOND:
             self._begun.popleft()
-        if self.under_way >= self._cap or (per_second is not None and len(self._begun) >= per_second):
+        most = self.most_at_once if spare and not self.is_open else self._cap
+        if self.under_way >= most or (per_second is not None and len(self._begun) >= per_second):
             return False
         self.under_way += 1
         if per_second is not None:
@@ -76,39 +89,51 @@ class Throttle:
         return (ahead + 1) * mean / self._cap <= _SOON_SECONDS
 
     def note(self, now: datetime, *, succeeded: bool) -> bool:
-        """How the attempt went is remembered. True if it was the one that closed the circuit."""
-        closed = succeeded and self.is_open
+        """Remember how an attempt went. Return True if those that wait for a slot may come now.
+
+        That is the success that closes the circuit, and the first one of an endpoint whose deliveries wait.
+        """
+        waiting = self._slots_end is not None and self._slots_end > now
+        released = succeeded and (self.is_open or (waiting and not self._has_succeeded))
+        self.window = min(self.window + 1, self.most_at_once) if succeeded else max(self.window // 2, 1)
         self.failures = 0 if succeeded else self.failures + 1
-        self._failed_at = None if succeeded else now
-        if closed:
+        self._has_succeeded = self._has_succeeded or succeeded
+        self._noted_at = now
+        if released:
             self._slots_end = None
-        return closed
+        return released
 
     def next_slot(self, per_second: int | None, now: datetime) -> datetime:
-        """When one that may not begin now should ask again: 1 to 60 s from now (300 at an open circuit), in a line.
+        """Return when one that may not begin now should ask again: in 1 to 60 s, or 300 s where the circuit is open.
 
-        Were they all to ask again at the same time, a long line would be claimed and handed back every second.
+        Each gets a slot of its own. Were all to ask again at the same time, a long queue would be claimed and released
+        every second. An endpoint that has never succeeded gets as many slots a second as it may have attempts at once.
         """
         earliest, farthest = now + _SECOND, now + self.farthest
         end = self._slots_end
-        place = earliest if end is None or not earliest <= end <= farthest else end
-        self._slots_end = place + _SECOND / (1 if self.is_open else per_second or self._usual_per_second)
-        return place
+        slot = earliest if end is None or not earliest <= end <= farthest else end
+        self._slots_end = slot + _SECOND / self._slots_a_second(per_second)
+        return slot
 
     def is_idle(self, now: datetime) -> bool:
-        """Whether nothing is remembered that still matters."""
+        """Return True if nothing is remembered that still matters: an hour after the last attempt."""
         lately = bool(self._begun) and now - self._begun[-1] < _SECOND
-        in_line = self._slots_end is not None and self._slots_end > now
-        failing = self._failed_at is not None and now - self._failed_at < _FORGOTTEN_AFTER
+        waiting = self._slots_end is not None and self._slots_end > now
+        known = self._noted_at is not None and now - self._noted_at < _FORGOTTEN_AFTER
         speed_known = self._ended_at is not None and now - self._ended_at < _SPEED_FORGOTTEN_AFTER
-        return not (self.under_way or lately or in_line or failing or speed_known)
+        return not (self.under_way or lately or waiting or known or speed_known)
+
+    def _slots_a_second(self, per_second: int | None) -> float:
+        if self._has_succeeded and not self.is_open:
+            return per_second or self._usual_per_second
+        return min(per_second or self._cap, self._cap)
 
     @property
     def _usual_per_second(self) -> float:
-        """How many attempts the endpoint takes a second, from how long they took lately, or as if each took one."""
+        """Return how many attempts the endpoint takes a second, by their time lately, or as if each took one second."""
         seconds = 1.0 if self._attempt_seconds is None else self._attempt_seconds
         return self.most_at_once / max(seconds, _SHORTEST_SECONDS)
 
     @property
     def _cap(self) -> int:
-        return 1 if self.is_open else self.most_at_once
+        return 1 if self.is_open else min(self.window, self.most_at_once)

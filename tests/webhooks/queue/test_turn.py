@@ -73,7 +73,9 @@ async def test_a_delivery_of_a_backlog_costs_a_fiftieth_of_a_transaction(
     monkeypatch.setattr(deliver, "_GATHER_SECONDS", 600)  # never by the clock: the count must be the same each time
     many = 600
     async with customer() as receiver, desk(database, per_endpoint=256) as sender:
-        put_endpoint(database, url=receiver.url)
+        endpoint_id, _ = put_endpoint(database, url=receiver.url)
+        for _ in range(256):  # it has answered well so far
+            sender.deliverer._admission.throttle(endpoint_id).note(sender.clock(), succeeded=True)
         told = await sender.tell(*(draft(f"det_{n}") for n in range(many)))
         kicked = asyncio.Event()
         sender.deliverer.kick = kicked.set

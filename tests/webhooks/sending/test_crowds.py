@@ -1,4 +1,4 @@
-"""One account's endpoints, however many and however silent, hold up no other account's events."""
+"""Endpoints, however many and however silent, hold up no other account's events, nor their own account's elsewhere."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.hanging_names import Lookups, hanging_names
 from tests.loopback import answer
 from tests.waiting import until
 from tests.webhooks.desk import Desk, customer, desk
-from tests.webhooks.rows import draft, put_endpoint, states
+from tests.webhooks.rows import ACCOUNT, draft, put_endpoint, states
 
 _CROWD = 24
 _USUAL_SECONDS = 1.0
@@ -32,11 +32,13 @@ async def _keep_working(sender: Desk) -> None:
         await asyncio.sleep(0.02)  # the worker's loop is woken; this one looks
 
 
-async def _taken_within(sender: Desk, got: Sequence[object], seconds: float, *, local_deliverer: bool) -> bool:
-    """Whether another account's event arrives in time, by either way."""
+async def _taken_within(
+    sender: Desk, got: Sequence[object], seconds: float, *, local_deliverer: bool, account_id: str = _OTHER
+) -> bool:
+    """Return True if an event of this account arrives in time, by either way."""
     working = asyncio.create_task(_keep_working(sender))
     began = time.monotonic()
-    await sender.tell(draft("det_other", account_id=_OTHER))
+    await sender.tell(draft("det_other", account_id=account_id))
     if local_deliverer:
         working.cancel()
     await until(lambda: got, seconds=8)
@@ -75,9 +77,33 @@ async def test_receivers_that_never_answer_hold_up_no_other_account(database: Da
         silent.open.set()
 
 
+@pytest.mark.parametrize("local_deliverer", [False, True])
+async def test_receivers_that_never_answer_do_not_hold_up_their_own_account(
+    database: Database, local_deliverer: bool
+) -> None:
+    """A backlog at eight silent endpoints could fill the account's share four times over."""
+    async with (
+        customer(slow=True) as silent,
+        customer() as receiver,
+        desk(database, local_deliverer=local_deliverer, capacity=64) as sender,
+    ):
+        for _ in range(8):
+            put_endpoint(database, url=silent.url)
+        for n in range(16):
+            await sender.tell(draft(f"det_{n}"))
+        await sender.deliverer.step()
+        await until(lambda: silent.got)
+        put_endpoint(database, url=receiver.url)
+        assert await _taken_within(
+            sender, receiver.got, 2 * _USUAL_SECONDS, local_deliverer=local_deliverer, account_id=ACCOUNT
+        )
+        silent.open.set()
+
+
 async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(database: Database) -> None:
     async with customer(slow=True) as receiver, desk(database, capacity=8) as sender:
-        put_endpoint(database, url=receiver.url)
+        for _ in range(4):
+            put_endpoint(database, url=receiver.url)
         await sender.tell(*(draft(f"det_{n}") for n in range(10)))
         assert not await sender.deliverer.step()
         await until(lambda: len(receiver.got) == 4)
@@ -87,7 +113,7 @@ async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(dat
         while sender.kicks:  # the worker's loop comes back as often
             sender.kicks.clear()
             await sender.work()
-    assert states(database) == ["succeeded"] * 10
+    assert states(database) == ["succeeded"] * 40
 
 
 async def test_an_endpoint_that_failed_once_is_forgotten_after_a_while(database: Database) -> None:

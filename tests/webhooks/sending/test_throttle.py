@@ -11,6 +11,23 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
+def proven(most_at_once: int) -> Throttle:
+    """The throttle of an endpoint that has answered so often that it may have all of its attempts at once."""
+    throttle = Throttle(most_at_once)
+    for _ in range(most_at_once):
+        throttle.note(NOW, succeeded=True)
+    return throttle
+
+
+def at_once(throttle: Throttle, *, spare: bool = False) -> int:
+    """Return how many attempts may be under way now."""
+    found = 0
+    while throttle.begin(None, NOW, spare=spare):
+        found += 1
+    throttle.under_way -= found
+    return found
+
+
 def test_so_many_at_once_and_another_when_one_has_ended() -> None:
     throttle = Throttle(most_at_once=2)
     assert [throttle.begin(None, NOW) for _ in range(3)] == [True, True, False]
@@ -20,7 +37,7 @@ def test_so_many_at_once_and_another_when_one_has_ended() -> None:
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 700), max_size=60))
 def test_no_second_wherever_it_begins_holds_more_than_the_rate(rate: int, gaps: list[int]) -> None:
-    throttle, now, begun = Throttle(most_at_once=1000), NOW, []
+    throttle, now, begun = proven(1000), NOW, []
     for gap in gaps:
         now += timedelta(milliseconds=gap)
         if throttle.begin(rate, now):
@@ -30,14 +47,14 @@ def test_no_second_wherever_it_begins_holds_more_than_the_rate(rate: int, gaps: 
 
 
 def test_a_second_later_the_next_may_begin() -> None:
-    throttle = Throttle(most_at_once=10)
+    throttle = proven(10)
     assert [throttle.begin(2, NOW + offset * SECOND) for offset in (0, 0.5, 0.999, 1, 1.4, 1.5)] == [
         True, True, False, True, False, True,
     ]  # fmt: skip
 
 
 def test_those_turned_away_queue_up_one_behind_the_other() -> None:
-    throttle = Throttle(most_at_once=10)
+    throttle = proven(10)
     places = [(throttle.next_slot(4, NOW) - NOW).total_seconds() for _ in range(6)]
     assert places == [1, 1.25, 1.5, 1.75, 2, 2.25]
 
@@ -52,6 +69,7 @@ def attempted(seconds: float, *, most_at_once: int = 10) -> Throttle:
     for _ in range(30):
         throttle.begin(None, NOW)
         throttle.end(NOW, seconds * SECOND)
+        throttle.note(NOW, succeeded=True)
     return throttle
 
 
@@ -114,7 +132,53 @@ def test_after_ten_failures_in_a_row_one_at_a_time_is_tried() -> None:
 def test_one_success_closes_the_circuit_and_says_so_once() -> None:
     throttle = failing(12)
     assert [throttle.note(NOW, succeeded=True) for _ in range(2)] == [True, False]
-    assert [throttle.begin(None, NOW) for _ in range(33)] == [True] * 32 + [False]
+    assert at_once(throttle) == 3
+
+
+def test_an_endpoint_earns_its_attempts_at_once_by_answering() -> None:
+    throttle = Throttle(most_at_once=32)
+    earned = [at_once(throttle)]
+    for _ in range(5):  # as many as may, again and again: as quick as TCP's slow start
+        for _ in range(earned[-1]):
+            throttle.note(NOW, succeeded=True)
+        earned.append(at_once(throttle))
+    assert earned == [2, 4, 8, 16, 32, 32]
+
+
+def test_each_failure_halves_what_was_earned_and_a_few_among_many_hardly_matter() -> None:
+    throttle = proven(32)
+    found = []
+    for _ in range(6):
+        throttle.note(NOW, succeeded=False)
+        found.append(at_once(throttle))
+    assert found == [16, 8, 4, 2, 1, 1]
+    unsteady = proven(32)
+    for n in range(400):
+        unsteady.note(NOW, succeeded=n % 20 != 0)
+    assert at_once(unsteady) > 24
+
+
+def test_places_to_spare_need_not_be_earned_but_an_open_circuit_stays_open() -> None:
+    assert at_once(Throttle(most_at_once=32), spare=True) == 32
+    assert at_once(failing(9), spare=True) == 32
+    assert at_once(failing(10), spare=True) == 1
+
+
+def test_all_silent_endpoints_of_an_account_together_leave_it_places() -> None:
+    places, spare, endpoints, taken = 128, 32, [Throttle(most_at_once=32) for _ in range(40)], 0
+    while any(endpoint.begin(None, NOW, spare=taken < spare) for endpoint in endpoints):
+        taken = sum(endpoint.under_way for endpoint in endpoints)
+    assert taken <= places - 2
+
+
+def test_what_waits_for_a_silent_endpoint_asks_again_seldom_and_comes_at_its_first_success() -> None:
+    throttle = Throttle(most_at_once=32)
+    assert [(throttle.next_slot(None, NOW) - NOW).total_seconds() for _ in range(3)] == [1, 1.5, 2]
+    throttle.note(NOW, succeeded=False)
+    assert [(throttle.next_slot(9, NOW) - NOW).total_seconds() for _ in range(3)] == [2.5, 3.5, 4.5]
+    assert [throttle.note(NOW, succeeded=True) for _ in range(2)] == [True, False]
+    assert [(throttle.next_slot(None, NOW) - NOW).total_seconds() for _ in range(2)] == [1, 1 + 1 / 32]
+    assert not Throttle(most_at_once=32).note(NOW, succeeded=True)  # nothing waits for it
 
 
 def test_at_an_open_circuit_the_line_is_longer_and_slower() -> None:
@@ -124,6 +188,8 @@ def test_at_an_open_circuit_the_line_is_longer_and_slower() -> None:
     assert max(places) == 300
 
 
-def test_failures_are_remembered_for_an_hour() -> None:
+def test_how_it_answered_is_remembered_for_an_hour() -> None:
+    assert not proven(1).is_idle(NOW + timedelta(minutes=59))
+    assert proven(1).is_idle(NOW + timedelta(hours=1))
     assert not failing(1).is_idle(NOW + timedelta(minutes=59))
     assert failing(1).is_idle(NOW + timedelta(hours=1))
