@@ -26,7 +26,7 @@ def in_states(column: ColumnElement[str], states: Iterable[str]) -> ColumnElemen
 class Endpoint(SQLModel, table=True):
     """A customer's URL that wants events.
 
-    From `failing_since` on no attempt has succeeded, and `failures` are charged to it since then. `in_trouble`
+    From `failing_since` on no attempt has succeeded, and `failures` are charged to it since then. `failure_reported`
     says that the account was told so, and is still to hear of the recovery.
     """
 
@@ -56,7 +56,7 @@ class Endpoint(SQLModel, table=True):
     failing_since: datetime | None = Field(default=None, sa_type=UtcTime)
     failures: int = 0
     warned_percent: int = 0
-    in_trouble: bool = False
+    failure_reported: bool = False
     created_at: datetime = Field(sa_type=UtcTime)
     deleted_at: datetime | None = Field(default=None, sa_type=UtcTime)
 

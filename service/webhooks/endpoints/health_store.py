@@ -49,8 +49,8 @@ def apply_outcomes(
         return  # what was under way when it was disabled; enabling it begins anew
     _keep(endpoint, after_attempts(_streak(endpoint), outcomes))
     taken_at = max((ended_at for ended_at, succeeded in outcomes if succeeded), default=None)
-    if endpoint.in_trouble and taken_at is not None:
-        endpoint.in_trouble = False
+    if endpoint.failure_reported and taken_at is not None:
+        endpoint.failure_reported = False
         _emit(session, outbox, endpoint, EventType.ENDPOINT_RECOVERED, {"recovered_at": rfc3339(taken_at)}, taken_at)
 
 
@@ -59,7 +59,7 @@ def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, happening: 
     reason = REASONS[happening].value
     endpoint.status = ENDPOINT.advance(EndpointState(endpoint.status), happening).value
     endpoint.disabled_reason = reason
-    endpoint.in_trouble = True
+    endpoint.failure_reported = True
     session.flush()
     more = {"disabled_reason": reason, "disabled_at": rfc3339(now)}
     _emit(session, outbox, endpoint, EventType.ENDPOINT_DISABLED, more, now)
@@ -90,7 +90,7 @@ def judge(session: Session, endpoint_id: str, outbox: Outbox, policy: DisablePol
         switch_off(session, outbox, endpoint, EndpointInput.FAILING, now)
     elif percent is not None and streak.failing_since is not None:
         _keep(endpoint, replace(streak, warned_percent=percent))
-        endpoint.in_trouble = True
+        endpoint.failure_reported = True
         more = {
             "failing_since": rfc3339(streak.failing_since),
             "failures": streak.failures,
@@ -126,7 +126,7 @@ def _to_change_statement() -> Any:
     """Built once: every batch of attempts asks it, and mostly finds none."""
     endpoint = table_of(Endpoint)
     failed = among(endpoint.c.id, "failed")
-    recovering = or_(endpoint.c.failing_since.is_not(None), endpoint.c.in_trouble)
+    recovering = or_(endpoint.c.failing_since.is_not(None), endpoint.c.failure_reported)
     succeeded = among(endpoint.c.id, "succeeded") & recovering
     # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
     wanted = core_select(endpoint.c.id).where(or_(failed, succeeded)).order_by(endpoint.c.id)

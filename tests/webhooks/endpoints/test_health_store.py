@@ -172,7 +172,7 @@ def test_what_was_under_way_at_the_disabling_is_no_recovery(database: Database) 
         disable(session, session.get_one(Endpoint, endpoint_id), outbox(), NOW)
     record(database, finished(claim))
     assert [kind for kind, _ in news(database)] == ["disabled"]
-    assert standing(database, endpoint_id).in_trouble
+    assert standing(database, endpoint_id).failure_reported
 
 
 def test_an_answer_of_gone_from_before_the_enabling_does_not_disable_again(database: Database) -> None:
