@@ -1,4 +1,4 @@
-"""Whether an account may spend what one more submission costs. Pure: budgets and what is gone of them come in."""
+"""The decision if an account may pay for one more submission. Pure: budgets, and what is spent of them, come in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _UNKNOWN = "The price of this detector is not known, so no budget can be held; t
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
-    """An account's budget in one currency, and what is gone of it this month, in millionths."""
+    """An account's budget in one currency, and what is spent of it this month, in millionths of the unit."""
 
     amount_micros: int
     spent_micros: int

@@ -33,7 +33,7 @@ def has_budget(account_id: ColumnElement[str], mode: ColumnElement[str]) -> Colu
 
 @dataclass(frozen=True, slots=True)
 class AccountBudget:
-    """A budget and what of it is gone this month."""
+    """A budget, and what of it is spent this month, both in millionths of the currency's unit."""
 
     account_id: str
     mode: str
@@ -43,7 +43,7 @@ class AccountBudget:
 
 
 def month_of(now: datetime) -> tuple[datetime, datetime]:
-    """The first instant of the calendar month in UTC, and that of the next."""
+    """Return the first instant of the calendar month in UTC, and that of the next."""
     first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     year, month = divmod(first.year * 12 + first.month, 12)
     return first, first.replace(year=year, month=month + 1)
@@ -60,9 +60,9 @@ def over_budget(
 def usage_of(
     session: Session, owners: Collection[tuple[str, str]], now: datetime, *, lock: bool = False
 ) -> dict[tuple[str, str], dict[str, BudgetUsage]]:
-    """Return what is gone of the budgets of these accounts and modes, by currency. Owners without one are left out.
+    """Return the use of these accounts' and modes' budgets, by currency. Owners without one are left out.
 
-    With `lock` nobody else of the account decides until this transaction ends: two at once cannot both take the last.
+    With `lock` the budgets stay locked until this transaction ends: two at once cannot both spend the last of one.
     """
     accounts = sorted({account_id for account_id, _ in owners})
     found = session.connection().execute(_LOCKED_BUDGETS if lock else _BUDGETS, {"accounts": accounts}).all()
@@ -83,14 +83,14 @@ def not_held(detectors: Sequence[str]) -> str:
 
 
 def set_budget(session: Session, account_id: str, mode: str, currency: str, amount_micros: int, now: datetime) -> None:
-    """From now on this is what the account may spend a month; what was spent this month counts."""
+    """Set what the account may spend a month from now on. What was spent this month counts."""
     session.merge(
         Budget(account_id=account_id, mode=mode, currency=currency, amount_micros=amount_micros, changed_at=now)
     )
 
 
 def remove_budget(session: Session, account_id: str, mode: str, currency: str) -> bool:
-    """The account may spend what it likes. Whether there was a budget."""
+    """Remove a budget, and with it the limit. Return True if there was one."""
     budget = session.get(Budget, (account_id, mode, currency))
     if budget is None:
         return False
@@ -100,7 +100,7 @@ def remove_budget(session: Session, account_id: str, mode: str, currency: str) -
 
 
 def budgets(session: Session, now: datetime) -> Sequence[AccountBudget]:
-    """Every budget, and what of it is gone."""
+    """Return every budget, and what of it is spent this month, by account, mode and currency."""
     rows = session.exec(select(Budget).order_by(col(Budget.account_id), col(Budget.mode), col(Budget.currency)))
     return [
         AccountBudget(

@@ -1,7 +1,7 @@
 """The ledger: one row for each submission that was taken, or may have been. Reused and followed answers have none.
 
 The row is written before the request leaves, in the transaction that puts its leaving on record. If it turns out that
-nothing was taken, the row goes; if nobody can know, it stays and says so.
+nothing was taken, the row goes; if that cannot be known, it stays and says so.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from service.billing.prices import Basis, Charge, Price
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """For whom, and for what, a submission leaves."""
+    """The account that pays for a submission, and the run that it is for."""
 
     account_id: str
     mode: str
@@ -26,7 +26,7 @@ class Spender:
 
 
 def open_charge(session: Session, spender: Spender, price: Price, now: datetime, *, duplicate: bool = False) -> int:
-    """The submission that is about to leave is on record as perhaps taken. The row's id, to settle it by."""
+    """Record the submission that is about to leave as perhaps taken. Return the row's id, for `settle_charge`."""
     row = Entry(
         account_id=spender.account_id,
         mode=spender.mode,
@@ -47,7 +47,7 @@ def open_charge(session: Session, spender: Spender, price: Price, now: datetime,
 
 
 def settle_charge(session: Session, charge_id: int, *, taken: bool | None) -> None:
-    """It is known that the vendor took that submission, or that it did not; `None` changes nothing."""
+    """Record that the vendor took that submission, or delete the row if it did not. `None` changes nothing."""
     row = session.get(Entry, charge_id)
     if row is None or taken is None:
         return
@@ -59,7 +59,7 @@ def settle_charge(session: Session, charge_id: int, *, taken: bool | None) -> No
 
 
 def settle_latest(session: Session, run_ids: Sequence[str]) -> None:
-    """The vendor has this run after all: the last of its submissions was taken, as far as anybody can tell.
+    """Mark the last of a run's submissions as taken: the vendor turned out to have the run.
 
     It has several ids where it goes on with the work of another run, whose submissions they were.
     """
@@ -69,7 +69,7 @@ def settle_latest(session: Session, run_ids: Sequence[str]) -> None:
 
 
 def charges_of(session: Session, run_ids: Sequence[str]) -> dict[str, list[Charge]]:
-    """What each run's submissions cost, the first one first; a run that none left for has an empty list."""
+    """Return what each run's submissions cost, oldest first. A run without submissions has an empty list."""
     found: dict[str, list[Charge]] = {run_id: [] for run_id in run_ids}
     rows = session.exec(select(Entry).where(col(Entry.run_id).in_(found)).order_by(col(Entry.id)))
     for row in rows:
@@ -79,7 +79,7 @@ def charges_of(session: Session, run_ids: Sequence[str]) -> dict[str, list[Charg
 
 
 def spent(session: Session, account_id: str, mode: str, currency: str, since: datetime, until: datetime) -> int:
-    """Millionths of `currency` that were, or may have been, charged from `since` to before `until`."""
+    """Return the millionths of `currency` that were, or may have been, charged from `since` to before `until`."""
     ours = (Entry.account_id == account_id, Entry.mode == mode, Entry.currency == currency)
     span = (Entry.at >= since, Entry.at < until)
     return int(session.exec(select(func.sum(Entry.amount_micros)).where(*ours, *span)).one() or 0)

@@ -16,7 +16,7 @@ _FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until
 
 
 class Basis(StrEnum):
-    """How well a price is known."""
+    """The source of a price."""
 
     LIST_PRICE = "list_price"
     VENDOR_REPORTED = "vendor_reported"
@@ -26,7 +26,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of one submission. Without an amount it is not known; an amount of 0 is known to be nothing."""
+    """The price of one submission. Without an amount it is not known; an amount of 0 is known to be free."""
 
     amount_micros: int | None = None
     currency: str | None = None
@@ -35,7 +35,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one submission costs. `billed`: the vendor took it; `None`: perhaps it did."""
+    """The cost of one submission that left. `billed`: the vendor took it; `None`: perhaps it did."""
 
     amount_micros: int | None
     currency: str | None
@@ -51,21 +51,21 @@ class _Row:
     valid_from: datetime | None
     valid_until: datetime | None
 
-    def holds(self, at: datetime) -> bool:
+    def applies_at(self, at: datetime) -> bool:
         began = self.valid_from is None or self.valid_from <= at
         return began and (self.valid_until is None or at < self.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The list. Of several rows that hold at one time the last one written counts."""
+    """The price list. Of several rows that apply at one time the last one written counts."""
 
     rows: Sequence[_Row] = field(default=())
     unknown_passes: bool = True  # every budget, because nothing is known that could be held against one
 
     def price_of(self, detector: str, at: datetime) -> Price:
-        """What one submission to `detector` costs at that time; unknown where no row says."""
-        found = [row.price for row in self.rows if row.detector == detector and row.holds(at)]
+        """Return the price of one submission to `detector` at that time; unknown if no row applies."""
+        found = [row.price for row in self.rows if row.detector == detector and row.applies_at(at)]
         return found[-1] if found else Price()
 
     def unknown(self, detectors: Iterable[str], at: datetime) -> list[str]:
@@ -74,7 +74,7 @@ class Prices:
 
 
 def load_prices(path: Path | None = None, *, unknown_passes: bool = True) -> Prices:
-    """The operator's list, or ours. Raises `SettingsError` with a line for each row that is wrong."""
+    """Read the operator's list, or ours. Raise `SettingsError` with a line for each row that is wrong."""
     file = path or OURS
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8")).get("price", [])

@@ -1,4 +1,4 @@
-"""A single request that is no run's own: a look at the quota, a certificate. It goes through the vendor's gate too."""
+"""Single requests that belong to no run: the quota, a certificate. They go through the vendor's gate too."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ _TOO_MANY = 429
 
 
 def admit_request(session: Session, key: GateKey, limits: Limits, now: datetime) -> Throttled | None:
-    """One request may leave now, and is counted; or why it may not. Called last in a transaction."""
+    """Count one request that leaves now, or return why it may not. Call last: gates are locked after all other rows."""
     gate = lock_gates(session, [key])[key]
     hold = check_gate(gate, limits, Purpose.POLL, now)
     if hold is None:
@@ -28,18 +28,18 @@ def admit_request(session: Session, key: GateKey, limits: Limits, now: datetime)
 
 
 def quota_request_is_due(session: Session, key: GateKey, now: datetime, *, apart: timedelta) -> bool:
-    """Return True if `admit_quota_request` may let one through: read without a lock, for most rounds it would not."""
+    """Return True if `admit_quota_request` may admit a request: read without a lock, since mostly it would not."""
     gate = read_gates(session).get(key)
-    return gate is not None and _worth_a_look(gate, now, apart)
+    return gate is not None and _is_due(gate, now, apart)
 
 
 def admit_quota_request(session: Session, key: GateKey, limits: Limits, now: datetime, *, apart: timedelta) -> bool:
-    """A look at the vendor's quota may leave now, and is counted: it is one of the requests it counts.
+    """Count a request for the vendor's quota and return True, or return False if none should leave now.
 
-    Only where something else went since the last look, `apart` before at least, and not while a circuit is tried out.
+    One leaves only if other requests went since the last one, at least `apart` ago, and the circuit is closed.
     """
     gate = lock_gates(session, [key])[key]
-    if gate.circuit != Circuit.CLOSED or not _worth_a_look(gate, now, apart):
+    if gate.circuit != Circuit.CLOSED or not _is_due(gate, now, apart):
         return False
     if check_gate(gate, limits, Purpose.POLL, now) is not None:
         return False
@@ -50,9 +50,9 @@ def admit_quota_request(session: Session, key: GateKey, limits: Limits, now: dat
 
 
 def quota_feedback(raw: Raw, quota: Quota | Refused) -> GateFeedback:
-    """What the gate learns from the answer to such a look.
+    """Return what the gate learns from the answer to a request for the quota.
 
-    The action's name may be wrong (ASC documents none): a refusal is no failure of the vendor, but a 429 is one of us.
+    The action's name may be wrong (ASC documents none): a refusal is not counted as the vendor's failure, but a 429 is.
     """
     if isinstance(quota, Refused):
         return feedback_from(raw, quota) if raw.status == _TOO_MANY else GateFeedback(said=reported_limit(raw))
@@ -63,7 +63,7 @@ def quota_feedback(raw: Raw, quota: Quota | Refused) -> GateFeedback:
     return GateFeedback(said=ReportedLimit(quota.remaining, resets_at, quota.limit))
 
 
-def _worth_a_look(gate: Gate, now: datetime, apart: timedelta) -> bool:
+def _is_due(gate: Gate, now: datetime, apart: timedelta) -> bool:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if gate.window_started_at is None or gate.window_started_at < today or not gate.window_used:
         return False

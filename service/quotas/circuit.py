@@ -1,4 +1,4 @@
-"""The circuit of one gate: who fails again and again is left alone for a while, then tried with one run. Pure.
+"""The circuit of one gate: a vendor that keeps failing is left alone for a while, then tried with one run. Pure.
 
 closed → open: five failures one after another, or a refused key at once. open → half-open: the pause has passed and
 a probe goes. half-open → closed: any answer. half-open → open: another failure, and the pause doubles.
@@ -18,7 +18,7 @@ PROBE = timedelta(seconds=240)
 
 
 class Circuit(StrEnum):
-    """How a gate stands towards its vendor."""
+    """The states of a gate's circuit."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -26,26 +26,26 @@ class Circuit(StrEnum):
 
 
 def blocks(gate: Gate, now: datetime) -> datetime | None:
-    """Until when nothing may go; `None` if something may: all, or one probe."""
+    """Return until when nothing may go; `None` if something may: all, or one probe."""
     if gate.circuit == Circuit.CLOSED or gate.circuit_until is None or gate.circuit_until <= now:
         return None
     return gate.circuit_until
 
 
 def probe(gate: Gate, now: datetime) -> None:
-    """Something goes. Through a circuit that is not closed it goes alone."""
+    """Note that a request leaves. Through a circuit that is not closed it goes alone."""
     if gate.circuit != Circuit.CLOSED:
         gate.circuit, gate.circuit_until = Circuit.HALF_OPEN.value, now + PROBE
 
 
 def note_answer(gate: Gate) -> None:
-    """The vendor answers: all may go again."""
+    """Close the circuit: the vendor answers."""
     gate.circuit, gate.circuit_until, gate.failures, gate.opened = Circuit.CLOSED.value, None, 0, 0
     gate.failing_since = gate.last_error = None
 
 
 def note_failure(gate: Gate, now: datetime, *, at_once: bool = False) -> bool:
-    """One more failure is counted. Whether the circuit opened by it; `at_once`: it needs no others."""
+    """Count one more failure. Return True if it opened the circuit; `at_once`: the first one does."""
     if gate.circuit == Circuit.OPEN:
         return False  # it left before we knew
     gate.failures += 1

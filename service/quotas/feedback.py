@@ -1,7 +1,7 @@
 """What a vendor's answer says of the next one: its limits, its refusals, whether it answers at all.
 
 Headers: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (unix seconds; ASC's page, AIPPIM's until 2025-12) and
-`Retry-After` (RFC 9110 §10.2.3). Reading is pure; `hear` changes the row it is given.
+`Retry-After` (RFC 9110 §10.2.3). Reading is pure; `apply_feedback` changes the row it is given.
 """
 
 import re
@@ -31,7 +31,7 @@ _LONGEST_WINDOW = timedelta(days=32)
 
 @dataclass(frozen=True, slots=True)
 class ReportedLimit:
-    """What a vendor told of its limit. `resets_at` is always in the future of the answer."""
+    """A limit that a vendor reported. `resets_at` is always later than the answer."""
 
     remaining: int
     resets_at: datetime
@@ -40,7 +40,7 @@ class ReportedLimit:
 
 @dataclass(frozen=True, slots=True)
 class GateFeedback:
-    """One answer, or none, as the gate sees it."""
+    """What one answer, or its absence, means for the vendor's gate."""
 
     failed: bool = False  # no whole answer, a 5xx, or a stream that broke off or met a fault of the vendor's
     key_refused: bool = False
@@ -53,14 +53,14 @@ class GateFeedback:
 
     @property
     def plain(self) -> bool:
-        """Whether it says only that the vendor answers."""
+        """Return True if it says only that the vendor answers."""
         return not (self.failed or self.key_refused or self.denied or self.closed_for or self.said)
 
 
 def reported_limit(raw: Raw) -> ReportedLimit | None:
-    """What the headers say is left, and until when. `None` where they say nothing, or nothing that can be.
+    """Return the limit that the headers report; `None` if they report none, or one that cannot be right.
 
-    A reset that is past, or more than a month away, tells nothing: ASC's own sample is two years old.
+    A reset that is past, or more than a month away, is ignored: ASC's own sample is two years old.
     """
     limit, remaining, reset = (_count(raw, f"x-ratelimit-{name}") for name in ("limit", "remaining", "reset"))
     if remaining is None or reset is None:
@@ -75,7 +75,7 @@ def reported_limit(raw: Raw) -> ReportedLimit | None:
 
 
 def feedback_from(raw: Raw | None, said: object = None) -> GateFeedback:
-    """What the gate learns from an answer and what its adapter made of it; `raw` is `None` where none came."""
+    """Return what the gate learns from an answer, as its adapter parsed it; `raw` is `None` if none came."""
     if raw is None:
         return GateFeedback(failed=True)
     reason = said.reason_code if isinstance(said, Refused | Reading) else None
@@ -100,7 +100,7 @@ def feedback_from(raw: Raw | None, said: object = None) -> GateFeedback:
 
 
 def apply_feedback(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> bool:
-    """The gate knows what the answer told. Whether its circuit opened by it."""
+    """Apply one answer's feedback to its gate. Return True if that opened the circuit."""
     if told.said is not None:
         _take_count(gate, told.said)
     if told.failed or told.key_refused:

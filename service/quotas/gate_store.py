@@ -1,7 +1,7 @@
 """Gates' rows, made where they are missing and held until the transaction ends.
 
-Always locked in the order of their names, all at once, and last: whoever holds a gate waits for no other row. So two
-workers never wait for one another.
+Always locked in the order of their names, all at once, and last: a transaction with a gate's lock waits for no other
+row. So two workers never wait for one another.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,22 +35,22 @@ GateKey = tuple[str, str]
 
 
 def read_gates(session: Session) -> dict[GateKey, Gate]:
-    """Every gate, unlocked: good enough to see whether one has to be locked."""
+    """Return every gate, unlocked: enough to see which ones have to be locked."""
     return {(gate.mode, gate.vendor): gate for gate in session.exec(_EVERY_GATE)}
 
 
 def lock_gates(
-    session: Session, keys: Collection[GateKey], seen: Mapping[GateKey, Gate] | None = None
+    session: Session, keys: Collection[GateKey], known: Mapping[GateKey, Gate] | None = None
 ) -> dict[GateKey, Gate]:
-    """The gates of these vendors, ours alone until this transaction ends. `seen` in it: all there are, unlocked."""
+    """Lock these vendors' gates until this transaction ends, and return them. `known`: all there are, as read in it."""
     if not keys:
         return {}
     session.flush()
-    if seen is None:
-        seen = read_gates(session)
-    missing = sorted(set(keys) - seen.keys())
+    if known is None:
+        known = read_gates(session)
+    missing = sorted(set(keys) - known.keys())
     if not missing and session.connection().dialect.name == "sqlite":
-        return {key: seen[key] for key in keys}  # whoever writes there writes alone
+        return {key: known[key] for key in keys}  # a writer there writes alone
     _make(session, missing)
     return _locked(session, keys)
 
@@ -67,15 +67,15 @@ class GateUpdate:
 def record_updates(session: Session, feedback: Sequence[GateUpdate], now: datetime) -> bool:
     """Apply the vendors' feedback to their gates; return True if runs are queued behind one of them.
 
-    Call last: gates are locked after all other rows. That a vendor simply answers is no news while its circuit is
-    closed, and locks nothing; nor does what a twin says, which speaks of its own run alone.
+    Call last: gates are locked after all other rows. That a vendor simply answers changes nothing while its circuit is
+    closed, and locks nothing; nor does what a sandbox vendor says, which speaks of its own run alone.
     """
     session.flush()
     gates = read_gates(session)
-    telling = [each for each in feedback if each.limits.answers_tell_of_all]
-    changing = {each.key for each in telling if _would_change(gates.get(each.key), each.feedback)}
+    counting = [each for each in feedback if each.limits.answers_tell_of_all]
+    changing = {each.key for each in counting if _would_change(gates.get(each.key), each.feedback)}
     gates |= lock_gates(session, changing, gates)
-    for each in telling:
+    for each in counting:
         if each.key in changing:
             _apply(session, gates[each.key], each, now)
     session.flush()
@@ -88,14 +88,14 @@ def record_feedback(session: Session, key: GateKey, limits: Limits, told: GateFe
 
 
 def _apply(session: Session, gate: Gate, each: GateUpdate, now: datetime) -> None:
-    if (news := news_of(gate, each.feedback, now)) is not None:
-        after_commit(session, partial(_tell_news, each.key, news))
+    if (trouble := news_of(gate, each.feedback, now)) is not None:
+        after_commit(session, partial(_report_trouble, each.key, trouble))
     if apply_feedback(gate, each.limits, each.feedback, now):
-        after_commit(session, partial(_tell_opened, each.key, each.feedback, gate))
+        after_commit(session, partial(_report_opened, each.key, each.feedback, gate))
 
 
 def note_leaving(session: Session, key: GateKey, limits: Limits, charged_at: datetime, now: datetime) -> None:
-    """A request that was charged then leaves now; the minute's limit counts it where it leaves. Called last."""
+    """Count a request in the second in which it leaves, not in that of `charged_at`. Call last."""
     if limits.per_minute is not None and now - charged_at >= _A_SECOND:
         leave_later(lock_gates(session, [key])[key], charged_at, now)
         session.flush()
@@ -125,7 +125,7 @@ def _would_change(gate: Gate | None, told: GateFeedback) -> bool:
     return troubled or (told.taken and gate.closed_for == OUT_OF_CREDIT)
 
 
-def _tell_news(key: GateKey, news: str) -> None:
+def _report_trouble(key: GateKey, news: str) -> None:
     mode, vendor = key
     if news != OUT_OF_CREDIT:
         log.error("vendor.access_denied", vendor=vendor, mode=mode)
@@ -134,7 +134,7 @@ def _tell_news(key: GateKey, news: str) -> None:
     log.error("vendor.out_of_credit", vendor=vendor, mode=mode)
 
 
-def _tell_opened(key: GateKey, told: GateFeedback, gate: Gate) -> None:
+def _report_opened(key: GateKey, told: GateFeedback, gate: Gate) -> None:
     mode, vendor = key
     CIRCUITS_OPENED.add(vendor, mode)
     reason = "key_refused" if told.key_refused else "failures"

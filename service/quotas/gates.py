@@ -1,8 +1,9 @@
-"""May one more request leave for this vendor now, and if not, why and until when. Pure; charging changes the row given.
+"""The decision if one more request may leave for a vendor now, and if not, why and until when. Pure.
 
 Requests are counted by the second, and no 60 s see more than the minute's limit. The day begins at midnight UTC, as
 ASC's does. A tenth of both is kept for polls and confirmations, so that submissions cannot starve what is under way.
-Where the vendor says a smaller limit of its own, it is a tenth of that: nothing is kept that is not there.
+Where the vendor reports a smaller limit of its own, it is a tenth of that: nothing is kept that is not there. `acquire`
+changes the row that it is given.
 """
 
 import json
@@ -30,14 +31,14 @@ been paid for. After each pause one submission tries, alone; one that is taken l
 
 
 class Purpose(StrEnum):
-    """What a request is for."""
+    """The purpose of a request."""
 
     SUBMIT = "submit"
     POLL = "poll"
 
 
 class WaitingFor(StrEnum):
-    """What holds a run up at the gate, as its customer reads it."""
+    """The reason why a run waits at the gate, as its customer reads it."""
 
     CONCURRENCY = "concurrency"
     RATE_LIMITED = "rate_limited"
@@ -46,13 +47,13 @@ class WaitingFor(StrEnum):
 
     @property
     def reason(self) -> ReasonCode:
-        """Why the run has failed if this holds until its deadline."""
+        """Return why the run has failed if it waits for this until its deadline."""
         return ReasonCode.RATE_LIMITED if self is WaitingFor.CONCURRENCY else ReasonCode(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Nothing goes now. `until` is when the first may hope to; always later than now."""
+    """The reason why nothing goes now, and when the next request may go. `until` is always later than now."""
 
     waiting_for: WaitingFor
     until: datetime
@@ -62,26 +63,26 @@ class Throttled:
 def check_gate(
     gate: Gate, limits: Limits, purpose: Purpose, now: datetime, *, requests: int = 1, under_way: int = 0
 ) -> Throttled | None:
-    """Why so many requests may not leave now; `None` if they may. `under_way` are the runs at the vendor now."""
+    """Return why so many requests may not leave now; `None` if they may. `under_way`: runs at the vendor now."""
     if (until := circuit.blocks(gate, now)) is not None:
         return Throttled(WaitingFor.CIRCUIT_OPEN, until)
     if (closed := _closed(gate, purpose, now)) is not None:
         return closed
-    spent = _held_by_day(gate, limits, purpose, now, requests) or _held_by_vendor(gate, limits, purpose, now, requests)
+    spent = _check_day(gate, limits, purpose, now, requests) or _check_vendor(gate, limits, purpose, now, requests)
     if spent is not None:
         return spent
     if purpose is Purpose.SUBMIT and limits.concurrency is not None and under_way >= limits.concurrency:
         return Throttled(WaitingFor.CONCURRENCY, now + seconds(step(gate, limits, now)))
-    return _held_by_minute(gate, limits, purpose, now, requests)
+    return _check_minute(gate, limits, purpose, now, requests)
 
 
 def acquire(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, purpose: Purpose = Purpose.POLL) -> None:
-    """So many requests leave now."""
+    """Count requests that leave now."""
     circuit.probe(gate, now)
     if purpose is Purpose.SUBMIT and gate.closed_for == OUT_OF_CREDIT:
         gate.closed_until = now + circuit.PROBE
     if limits.per_minute is not None:
-        gate.minute_json = _noted(_minute(gate, now), math.floor(now.timestamp()), requests)
+        gate.minute_json = _with_requests(_minute(gate, now), math.floor(now.timestamp()), requests)
     gate.window_used = _used(gate, now) + requests
     began, today = gate.window_started_at, _midnight(now)
     gate.window_started_at = today if began is None or began < today else began  # a clock behind us moves no day back
@@ -90,9 +91,9 @@ def acquire(gate: Gate, limits: Limits, now: datetime, *, requests: int = 1, pur
 
 
 def leave_later(gate: Gate, charged_at: datetime, now: datetime) -> None:
-    """One of the requests charged then leaves only now, after an upload for example: it counts by this second.
+    """Count a request of `charged_at` in this second instead: it leaves only now, after an upload for example.
 
-    One that leaves more than a minute after it was charged counts anew.
+    One that leaves more than a minute after it was counted counts again.
     """
     lately = dict(_minute(gate, now))
     second = math.floor(charged_at.timestamp())
@@ -100,12 +101,12 @@ def leave_later(gate: Gate, charged_at: datetime, now: datetime) -> None:
         lately[second] -= 1
     else:
         lately.pop(second, None)
-    gate.minute_json = _noted(list(lately.items()), math.floor(now.timestamp()), 1)
+    gate.minute_json = _with_requests(list(lately.items()), math.floor(now.timestamp()), 1)
 
 
 def step(gate: Gate, limits: Limits, now: datetime, requests: int = 1) -> float:
-    """Seconds from one submission to the next that can be hoped for while many wait."""
-    said = _said_limit(gate, now)
+    """Return the seconds from one submission to the next that can be expected while many wait."""
+    said = _reported_limit(gate, now)
     of_a_minute = said is not None and gate.resets_at is not None and gate.resets_at - now <= seconds(_MINUTE)
     per_minute = _smaller(limits.per_minute, said if of_a_minute else None)
     by_minute = requests * _MINUTE / (per_minute - per_minute // _KEPT) if per_minute else 0.0
@@ -114,9 +115,9 @@ def step(gate: Gate, limits: Limits, now: datetime, requests: int = 1) -> float:
 
 
 def left_today(gate: Gate | None, limits: Limits, now: datetime) -> int | None:
-    """How many requests are left until the quota's reset, by our own count and the vendor's; `None`: not known."""
+    """Return how many requests are left until the quota resets, by our count and the vendor's; `None` if unknown."""
     own = None if limits.daily_quota is None else limits.daily_quota - (_used(gate, now) if gate else 0)
-    said = None if gate is None or (limit := _said_limit(gate, now)) is None else _smaller(limit, gate.quota_left)
+    said = None if gate is None or (limit := _reported_limit(gate, now)) is None else _smaller(limit, gate.quota_left)
     left = _smaller(own, said)
     return None if left is None else max(0, left)
 
@@ -135,7 +136,7 @@ def _closed(gate: Gate, purpose: Purpose, now: datetime) -> Throttled | None:
     return Throttled(closed_word(gate), gate.closed_until, unpaid)
 
 
-def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
+def _check_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
     if limits.per_minute is None:
         return None
     lately = _minute(gate, now)
@@ -149,7 +150,7 @@ def _held_by_minute(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
     return Throttled(WaitingFor.RATE_LIMITED, datetime.fromtimestamp(freeing + _MINUTE + 1, UTC))
 
 
-def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
+def _check_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
     if limits.daily_quota is None:
         return None
     kept = _kept_of_a_day(gate, limits, now) if purpose is Purpose.SUBMIT else 0
@@ -158,8 +159,8 @@ def _held_by_day(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, re
     return Throttled(WaitingFor.QUOTA_EXCEEDED, _midnight(now) + timedelta(days=1))
 
 
-def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
-    """The vendor's own count, from the headers of its last answers."""
+def _check_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime, requests: int) -> Throttled | None:
+    """Check the vendor's own count, from the headers of its last answers."""
     if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
         return None
     soon = gate.resets_at - now <= _A_WHILE
@@ -170,28 +171,28 @@ def _held_by_vendor(gate: Gate, limits: Limits, purpose: Purpose, now: datetime,
 
 
 def _kept_of_a_day(gate: Gate, limits: Limits, now: datetime) -> int:
-    return (_smaller(limits.daily_quota, _said_limit(gate, now)) or 0) // _KEPT
+    return (_smaller(limits.daily_quota, _reported_limit(gate, now)) or 0) // _KEPT
 
 
-def _said_limit(gate: Gate, now: datetime) -> int | None:
-    """The vendor's own limit, while its word holds; where it named none, what was left when it spoke."""
+def _reported_limit(gate: Gate, now: datetime) -> int | None:
+    """Return the limit that the vendor reported, until it resets; if it named none, what it said was left."""
     if gate.quota_left is None or gate.resets_at is None or gate.resets_at <= now:
         return None
     return gate.quota_left if gate.quota_limit is None else gate.quota_limit
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:
-    """The smaller of what is known."""
+    """Return the smaller of the values that are known."""
     return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _minute(gate: Gate, now: datetime) -> list[tuple[int, int]]:
-    """The last minute's requests by their second, the oldest first. Each counts until its second is a minute past."""
+    """Return the last minute's requests by their second, oldest first. Each counts for a minute."""
     since = math.floor(now.timestamp()) - _MINUTE
     return [(second, count) for second, count in json.loads(gate.minute_json) if second >= since]
 
 
-def _noted(lately: list[tuple[int, int]], second: int, requests: int) -> str:
+def _with_requests(lately: list[tuple[int, int]], second: int, requests: int) -> str:
     counts = dict(lately)
     counts[second] = counts.get(second, 0) + requests
     return json.dumps(sorted(counts.items()))

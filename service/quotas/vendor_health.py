@@ -1,4 +1,4 @@
-"""How a vendor does, and what is left of its quota, as its gate knows it. Pure."""
+"""The health of a vendor, and what is left of its quota, as its gate knows it. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from service.quotas.models import Gate
 
 
 class Health(StrEnum):
-    """Whether runs go through."""
+    """The health of a vendor, as `GET /v1/detectors` names it."""
 
     OK = "ok"
     DEGRADED = "degraded"  # they may go, and some fail or wait
@@ -20,7 +20,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VendorHealth:
-    """One vendor in one mode. `last_error` is a reason code, of the trouble there is now."""
+    """The health of one vendor in one mode. `last_error` is the reason code of what is wrong now."""
 
     health: Health = Health.OK
     circuit: Circuit = Circuit.CLOSED
@@ -31,7 +31,7 @@ class VendorHealth:
 
 
 def health_of(gate: Gate | None, limits: Limits, now: datetime) -> VendorHealth:
-    """What the gate shows now; a vendor that was never asked has no gate, and is well."""
+    """Return the vendor's health by its gate. A vendor without a gate was never asked, and is well."""
     left = left_today(gate, limits, now)
     resets_at = None if left is None else _resets_at(gate, limits, left, now)
     if gate is None:
@@ -56,10 +56,10 @@ def _health(gate: Gate, now: datetime, *, closed: bool) -> Health:
 
 
 def _resets_at(gate: Gate | None, limits: Limits, left: int, now: datetime) -> datetime:
-    """Of the two counts, ours from midnight and the vendor's, the time of the one that is scarcer."""
+    """Return when the scarcer of two counts resets: ours at midnight, or the vendor's."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    said = gate is not None and gate.quota_left is not None and gate.resets_at is not None and gate.resets_at > now
-    if gate is None or not said or gate.resets_at is None:
+    reported = gate is not None and gate.quota_left is not None and gate.resets_at is not None and gate.resets_at > now
+    if gate is None or not reported or gate.resets_at is None:
         return midnight
     scarcer = limits.daily_quota is None or gate.quota_left == left
     return gate.resets_at if scarcer else midnight

@@ -1,1 +1,1 @@
-"""How facts reach the customer: endpoints, the fan-out of an event, and its delivery, signed, until taken."""
+"""Webhooks to customers: their endpoints, the fan-out of an event, and its delivery, signed, until it is taken."""

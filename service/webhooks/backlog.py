@@ -1,4 +1,4 @@
-"""What waits in this room, and since when. Looked at by metrics and by `relay doctor`."""
+"""The deliveries that wait, and since when. Read by metrics and by `relay doctor`."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from service.webhooks.models import DELIVERY_BLOCKED, DELIVERY_HELD, DELIVERY_WA
 
 
 def deliveries_waiting(session: Session, now: datetime) -> list[Backlog]:
-    """Deliveries that are due and not taken up, and those that may not go yet; the oldest last word not delivered."""
+    """Count deliveries that are due, blocked or held, and final events that are not delivered; each with its oldest."""
     delivery = table_of(Delivery)
     due = [
         backlog_of(session, f"deliveries_{lane}", delivery.c.due_at, _due_in(lane), delivery.c.due_at <= now)
@@ -29,11 +29,11 @@ def deliveries_waiting(session: Session, now: datetime) -> list[Backlog]:
 
 
 def _undelivered(session: Session) -> Backlog:
-    """Final events on their way to an endpoint that takes webhooks, also between two tries of the schedule."""
+    """Count final events on their way to an enabled endpoint, also between two attempts of the schedule."""
     delivery, event = table_of(Delivery), table_of(Event)
     ways = (_due_in("fresh"), _due_in("retry"), text(DELIVERY_BLOCKED))
-    looks = [select(delivery.c.event_id).where(way).limit(MOST).subquery() for way in ways]
-    under_way = union_all(*(select(look.c.event_id) for look in looks)).subquery()
+    rows = [select(delivery.c.event_id).where(way).limit(MOST).subquery() for way in ways]
+    under_way = union_all(*(select(each.c.event_id) for each in rows)).subquery()
     final = (
         select(event.c.created_at.label("since"))
         .where(event.c.id.in_(select(under_way.c.event_id)), event.c.final_revision.is_not(None))
@@ -43,5 +43,5 @@ def _undelivered(session: Session) -> Backlog:
 
 
 def _due_in(lane: str) -> TextClause:
-    """Literal, like the predicate of the index: with bound parameters PostgreSQL's generic plan cannot use it."""
+    """Return the condition as a literal, like the index's: PostgreSQL's generic plan cannot use it with parameters."""
     return text(f"{DELIVERY_WAITING} AND lane = '{lane}'")

@@ -1,4 +1,4 @@
-"""From a fact to its deliveries, in the fact's own transaction: a recorder for the outbox."""
+"""The fan-out of an event to its deliveries, in the event's own transaction: a recorder for the outbox."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -41,25 +41,25 @@ UNORDERED_AFTER_TRIES = 3
 
 
 class LocalDeliverer(Protocol):
-    """A deliverer in this process, which takes fresh rows already leased instead of finding them."""
+    """A deliverer in this process, which is given fresh rows, already leased, and need not claim them."""
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
-        """A lease token and its end if there is room for one more of each of these, else `None`.
+        """Return a lease token and its end if there is room for one more of each of these, else `None`.
 
-        May be asked in any thread.
+        May be called in any thread.
         """
 
     def take(self, leased: Sequence[Leased]) -> None:
-        """These committed deliveries are ours to carry now. May be called in any thread."""
+        """Deliver these committed rows, leased before by `reserve`. May be called in any thread."""
 
 
 def fan_out(
     local_deliverer: Callable[[], LocalDeliverer | None],
 ) -> Callable[[Session, Sequence[Recorded], datetime], None]:
-    """A recorder: each event has a delivery for every endpoint that wants it.
+    """Return a recorder that gives each event a delivery for every endpoint that wants it.
 
-    `hand_off` names the deliverer of this process, if it has one by then. The number of statements does not depend on
-    how many events there are.
+    `local_deliverer` returns the deliverer of this process, if it has one by then. The number of statements does not
+    depend on how many events there are.
     """
 
     def record(session: Session, events: Sequence[Recorded], now: datetime) -> None:
@@ -71,7 +71,7 @@ def fan_out(
         _lease(session, [row for row in rows if row["state"] == DeliveryState.DUE], events, local_deliverer(), now)
         _INSERT.run(session.connection(), [[row[name] for name in _COLUMNS] for row in rows])
         if any(row["state"] == DeliveryState.DUE and row["lease_token"] is None for row in rows):
-            notify_on_commit(session, TOPIC)  # what was handed over needs nobody else
+            notify_on_commit(session, TOPIC)  # rows for the local deliverer need no other process
 
     return record
 
@@ -98,7 +98,7 @@ def _is_addressed(endpoint_id: str, events_json: str, event: Recorded) -> bool:
 
 @lru_cache(2_000)
 def endpoint_takes(events_json: str, event_type: EventType) -> bool:
-    """Whether an endpoint with these filters wants the type. One run's end is told only to who named it."""
+    """Return True if an endpoint with these filters wants the type. `*` does not include the end of one run."""
     filters: list[str] = json.loads(events_json)
     if event_type is EventType.DETECTOR_COMPLETED:
         filters = [pattern for pattern in filters if pattern != "*"]
@@ -126,15 +126,15 @@ def _row(event: Recorded, endpoint_id: str, status: str, now: datetime) -> dict[
 
 
 def _mark_order(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Within one detection a newer event waits for the older one at that endpoint; detections never wait."""
+    """Block each row behind an older one of its detection and endpoint; detections never wait for one another."""
     detections = {row["detection_id"] for row in rows if row["detection_id"]}
     busy = _busy(session, detections) if detections else set()
     for row in rows:
-        place = (row["endpoint_id"], row["detection_id"])
+        key = (row["endpoint_id"], row["detection_id"])
         if row["detection_id"] and row["state"] == DeliveryState.DUE:
-            if place in busy:
+            if key in busy:
                 row.update(state=DeliveryState.BLOCKED.value, due_at=None)
-            busy.add(place)
+            busy.add(key)
 
 
 def _busy(session: Session, detections: set[str]) -> set[tuple[str, str | None]]:
@@ -149,7 +149,7 @@ def _lease(
     local_deliverer: LocalDeliverer | None,
     now: datetime,
 ) -> None:
-    """Hand what is due to this process's deliverer, if it has room: leased, and as it is written here."""
+    """Give what is due to this process's deliverer, if it has room: leased, and as it is written here."""
     lease = local_deliverer.reserve([row["account_id"] for row in due], now) if local_deliverer and due else None
     if local_deliverer is None or lease is None:
         return
@@ -183,7 +183,7 @@ def _leased(row: Mapping[str, Any], event: Recorded) -> Leased:
 
 def _endpoints_statement() -> Any:
     endpoint = table_of(Endpoint)
-    # FOR KEY SHARE: whoever deletes the endpoint either has committed, or waits for us and skips our rows too.
+    # FOR KEY SHARE: a deletion of the endpoint either has committed, or waits for us and skips our rows too.
     return (
         select(endpoint.c.id, endpoint.c.account_id, endpoint.c.mode, endpoint.c.events_json, endpoint.c.status)
         .where(among(endpoint.c.account_id, "accounts"))
@@ -195,7 +195,7 @@ def _endpoints_statement() -> Any:
 
 def _busy_statement() -> Any:
     delivery = table_of(Delivery)
-    # FOR UPDATE: whoever records the older delivery either has committed, and it no longer counts, or waits
+    # FOR UPDATE: a record of the older delivery either has committed, and it no longer counts, or waits
     # for us, and then sees and releases the row we are about to block.
     return (
         select(delivery.c.endpoint_id, delivery.c.detection_id)

@@ -19,15 +19,15 @@ ENDPOINT_FAILING = "failing_since IS NOT NULL"
 
 
 def in_states(column: ColumnElement[str], states: Iterable[str]) -> ColumnElement[bool]:
-    """The condition that the column is one of these, as literal SQL: so a statement finds its partial index."""
+    """Return the condition that the column is one of these, in literal SQL: so it finds its partial index."""
     return column.in_([literal_column(f"'{state}'") for state in states])
 
 
 class Endpoint(SQLModel, table=True):
     """A customer's URL that wants events.
 
-    From `failing_since` on no attempt has succeeded, and `failures` are charged to it since then. `failure_reported`
-    says that the account was told so, and is still to hear of the recovery.
+    Since `failing_since` no attempt has succeeded, and `failures` have been counted. `failure_reported`: the account
+    was told so by an event, and is to be told of the recovery by another.
     """
 
     __tablename__ = "endpoint"
@@ -62,7 +62,7 @@ class Endpoint(SQLModel, table=True):
 
 
 class EndpointSecret(SQLModel, table=True):
-    """What an endpoint's webhooks are signed with. Two may be valid at once, while one replaces the other."""
+    """A secret that signs an endpoint's webhooks. Several may be valid at once, while one replaces the others."""
 
     __tablename__ = "endpoint_secret"
 

@@ -24,7 +24,7 @@ _STATUS_OF = {state: status for status, state in STATUSES.items()}
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries are listed. `None` is no filter; `event_types` are types of events."""
+    """The filter of a list of deliveries. `None` lets all pass; `event_types` are types of events."""
 
     endpoint_id: str | None = None
     state: str | None = None
@@ -33,7 +33,7 @@ class DeliveryFilter:
 
 
 def find_delivery(session: Session, account_id: str, mode: str, delivery_id: str) -> Delivery | None:
-    """The account's delivery of this id in this mode; somebody else's is none."""
+    """Return the account's delivery of this id in this mode; `None` for another account's."""
     delivery = session.get(Delivery, delivery_id) if is_id(delivery_id, "dlv") else None
     if delivery is None or (delivery.account_id, delivery.mode) != (account_id, mode):
         return None
@@ -41,7 +41,7 @@ def find_delivery(session: Session, account_id: str, mode: str, delivery_id: str
 
 
 def list_deliveries(session: Session, account_id: str, mode: str, wanted: DeliveryFilter, page: Page) -> list[Delivery]:
-    """The page's deliveries and one more, if there are more; newest first."""
+    """Return the page's deliveries and one more, if there are more; newest first."""
     statement = select(Delivery).where(Delivery.account_id == account_id, Delivery.mode == mode)
     for column, value in (
         (Delivery.endpoint_id, wanted.endpoint_id),
@@ -62,7 +62,7 @@ def list_deliveries(session: Session, account_id: str, mode: str, wanted: Delive
 
 
 def page_of(session: Session, account_id: str, mode: str, wanted: DeliveryFilter, page: Page) -> Page:
-    """The page, ended where it would look at too many rows: states and types have no index."""
+    """Return the page, ended where it would read too many rows: states and types have no index."""
     if wanted.event_id is not None or (wanted.state is None and wanted.event_types is None):
         return page
     ours = [col(Delivery.account_id) == account_id, col(Delivery.mode) == mode]
@@ -72,7 +72,7 @@ def page_of(session: Session, account_id: str, mode: str, wanted: DeliveryFilter
 
 
 def deliveries_shown(session: Session, deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
-    """The deliveries with their attempts, in the order given."""
+    """Return the deliveries with their attempts, as JSON, in the order given."""
     types = _types(session, {delivery.event_id for delivery in deliveries})
     attempts = _attempts(session, [delivery.id for delivery in deliveries])
     return [_shown(delivery, types, attempts.get(delivery.id, [])) for delivery in deliveries]
@@ -108,7 +108,7 @@ def _shown(delivery: Delivery, types: Mapping[str, str], attempts: Iterable[Atte
 
 
 def attempt_shown(attempt: Attempt) -> dict[str, Any]:
-    """The attempt as its owner sees it. What its endpoint answered is text here, whatever the bytes were."""
+    """Return the attempt as its owner sees it. The endpoint's answer is text here, whatever the bytes were."""
     phases = json.loads(attempt.phases_json)
     return {
         "id": attempt.id,
@@ -123,5 +123,5 @@ def attempt_shown(attempt: Attempt) -> dict[str, Any]:
 
 
 def _text(excerpt: bytes | None) -> str | None:
-    """The bytes as UTF-8; what is none, and U+0000, which many stores refuse, become U+FFFD."""
+    """Decode UTF-8. Invalid bytes, and U+0000, which many stores refuse, become U+FFFD."""
     return None if excerpt is None else excerpt.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -9,7 +9,7 @@ from service.kit.machine import Machine
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands. It is born due, blocked or held."""
+    """The states of a delivery. A new one is due, blocked or held."""
 
     DUE = "due"  # waits for its time, or is leased to a worker until then
     BLOCKED = "blocked"  # an older event of its detection is not through at its endpoint
@@ -20,7 +20,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryInput(StrEnum):
-    """What can happen to a delivery."""
+    """The inputs of a delivery's machine."""
 
     TAKEN = "taken"
     FAILED = "failed"  # and another try is planned
@@ -64,13 +64,13 @@ DELIVERY: Machine[DeliveryState, DeliveryInput] = Machine(
 )
 
 UNFINISHED = DELIVERY.sources(DeliveryInput.DROPPED)
-"""Where a delivery stands that is still on its way."""
+"""The states of a delivery that is still on its way."""
 
 ENDED = tuple(state for state in DeliveryState if state not in UNFINISHED)
 
 
 class EndpointState(StrEnum):
-    """Where an endpoint stands. One that was deleted is disabled, and its row says when."""
+    """The states of an endpoint. One that was deleted is disabled, and its row says when."""
 
     ENABLED = "enabled"
     PAUSED = "paused"  # no input leads here
@@ -78,7 +78,7 @@ class EndpointState(StrEnum):
 
 
 class EndpointInput(StrEnum):
-    """What can happen to an endpoint."""
+    """The inputs of an endpoint's machine."""
 
     DISABLED = "owner_disables"
     GONE = "gone"  # it answered 410
@@ -108,7 +108,7 @@ ENDPOINT: Machine[EndpointState, EndpointInput] = Machine(
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint is disabled. An earlier reason is kept."""
+    """The reason why an endpoint is disabled. An earlier reason is kept."""
 
     BY_OWNER = "by_owner"
     GONE = "gone"

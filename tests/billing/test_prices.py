@@ -56,7 +56,7 @@ def test_of_two_rows_that_hold_the_last_one_counts(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (ROW.replace('"0.25"', "0.25"), "are texts"),
-        (ROW.replace("0.25", "cheap"), "no amount"),
+        (ROW.replace("0.25", "cheap"), "not an amount"),
         (ROW.replace("EUR", "euro"), "three capital letters"),
         (ROW.replace("list_price", "guess"), "guess"),
         (ROW.replace("list_price", "unknown"), "no amount and no currency"),

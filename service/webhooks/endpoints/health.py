@@ -1,6 +1,6 @@
-"""How an endpoint stands: since when it has been failing, and what that means by now. Pure: no database here.
+"""The health of an endpoint: since when it has been failing, and what follows from that. Pure: no database here.
 
-Only what is the endpoint's own is charged to it. An attempt that failed through a fault of ours says nothing.
+Only the endpoint's own failures count. An attempt that failed through a fault of ours says nothing.
 """
 
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ _WARNED_AT_PERCENT = (90, 75, 50)
 
 @dataclass(frozen=True, slots=True)
 class DisablePolicy:
-    """An endpoint is disabled when every attempt has failed for so long, and there were so many of them."""
+    """The conditions to disable an endpoint: every attempt has failed for so long, and there were so many of them."""
 
     disable_after: timedelta = timedelta(days=5)
     least_failures: int = 20
 
     @property
     def first_warning_after(self) -> timedelta:
-        """Before this nobody needs to look at it."""
+        """Return how long an endpoint must have failed before anything is done about it."""
         return self.disable_after * min(_WARNED_AT_PERCENT) / 100
 
 
 @dataclass(frozen=True, slots=True)
 class FailureStreak:
-    """What is remembered of an endpoint. `failures` are those since `failing_since`, with no success among them."""
+    """The failures of an endpoint since `failing_since`, with no success among them."""
 
     failing_since: datetime | None = None
     failures: int = 0
@@ -34,7 +34,7 @@ class FailureStreak:
 
 
 def after_attempts(streak: FailureStreak, outcomes: Iterable[tuple[datetime, bool]]) -> FailureStreak:
-    """How it stands after these attempts: when each ended, in order, and whether it succeeded."""
+    """Return the streak after these attempts: when each ended, in order, and if it succeeded."""
     for ended_at, succeeded in outcomes:
         if succeeded:
             streak = FailureStreak()
@@ -45,7 +45,7 @@ def after_attempts(streak: FailureStreak, outcomes: Iterable[tuple[datetime, boo
 
 
 def percent_due(streak: FailureStreak, policy: DisablePolicy, now: datetime) -> int | None:
-    """The warning to give now (50, 75, 90), 100 where it is to be disabled, or `None`.
+    """Return the warning to give now (50, 75, 90), 100 if the endpoint is to be disabled, or `None`.
 
     Percents are of the time after which it is disabled. Of warnings that were missed only the latest is given.
     """

@@ -1,6 +1,6 @@
-"""An endpoint's standing in the database: charging attempts, warning, disabling, and telling of the recovery.
+"""An endpoint's health in the database: count outcomes, warn, disable, and report the recovery.
 
-The account's other endpoints are told, and the feed; the endpoint itself could not take it.
+The events go to the account's other endpoints and to the feed; the endpoint itself could not take them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,9 +29,9 @@ from service.webhooks.states import ENDPOINT, REASONS, EndpointInput, EndpointSt
 
 
 def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> dict[str, Endpoint]:
-    """The endpoints that attempts can change, by id: all that failed; of those that succeeded, the troubled ones.
+    """Lock the endpoints that attempts can change: all that failed; of those that succeeded, the failing ones.
 
-    A healthy endpoint is never written. They are locked before any delivery is, in the order of who deletes one.
+    Return them by id. A healthy endpoint is never written. Endpoints are locked before deliveries, in order of id.
     """
     how = {"failed": list(failed), "succeeded": list(succeeded)}
     locked = list(session.connection().execute(_TO_CHANGE, how).scalars())
@@ -44,9 +44,9 @@ def lock_endpoints(session: Session, failed: set[str], succeeded: set[str]) -> d
 def apply_outcomes(
     session: Session, outbox: Outbox, endpoint: Endpoint, outcomes: Sequence[tuple[datetime, bool]]
 ) -> None:
-    """The endpoint stands as these attempts (when each ended, whether it succeeded) leave it."""
+    """Count these outcomes (when each ended, and if it succeeded), and report a recovery."""
     if endpoint.status != EndpointState.ENABLED:
-        return  # what was under way when it was disabled; enabling it begins anew
+        return  # what was under way when it was disabled; enabling it resets its failures
     _keep(endpoint, after_attempts(_streak(endpoint), outcomes))
     taken_at = max((ended_at for ended_at, succeeded in outcomes if succeeded), default=None)
     if endpoint.failure_reported and taken_at is not None:
@@ -55,7 +55,7 @@ def apply_outcomes(
 
 
 def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, happening: EndpointInput, now: datetime) -> None:
-    """Disable the endpoint, which is locked, because of this, and tell the account."""
+    """Disable the endpoint, which is locked, because of this, and report it to the account."""
     reason = REASONS[happening].value
     endpoint.status = ENDPOINT.advance(EndpointState(endpoint.status), happening).value
     endpoint.disabled_reason = reason
@@ -66,12 +66,12 @@ def switch_off(session: Session, outbox: Outbox, endpoint: Endpoint, happening: 
 
 
 def reset_failures(endpoint: Endpoint) -> None:
-    """What failed so far is forgotten; that the account was told of trouble is not."""
+    """Forget the failures so far; that they were reported to the account is kept."""
     _keep(endpoint, FailureStreak())
 
 
 def endpoints_to_judge(session: Session, policy: DisablePolicy, now: datetime) -> list[str]:
-    """The enabled endpoints that are to be warned of or disabled now."""
+    """Return the ids of enabled endpoints that are to be warned of or disabled now."""
     long_ago = now - policy.first_warning_after
     failing = select(Endpoint).where(
         Endpoint.status == EndpointState.ENABLED.value, col(Endpoint.failing_since) <= long_ago
@@ -80,7 +80,7 @@ def endpoints_to_judge(session: Session, policy: DisablePolicy, now: datetime) -
 
 
 def judge(session: Session, endpoint_id: str, outbox: Outbox, policy: DisablePolicy, now: datetime) -> None:
-    """The warning that is due for this endpoint is given, or it is disabled."""
+    """Give the warning that is due for this endpoint, or disable it."""
     endpoint = lock_endpoints(session, {endpoint_id}, set()).get(endpoint_id)
     if endpoint is None or endpoint.status != EndpointState.ENABLED or endpoint.deleted_at is not None:
         return
@@ -101,7 +101,7 @@ def judge(session: Session, endpoint_id: str, outbox: Outbox, policy: DisablePol
 
 
 def in_order(outcomes: Iterable[tuple[datetime, bool]]) -> list[tuple[datetime, bool]]:
-    """The outcomes by their time; of one moment the successes last, in the endpoint's favour."""
+    """Sort the outcomes by time; of one moment the successes last, in the endpoint's favour."""
     return sorted(outcomes)
 
 
@@ -128,7 +128,7 @@ def _to_change_statement() -> Any:
     failed = among(endpoint.c.id, "failed")
     recovering = or_(endpoint.c.failing_since.is_not(None), endpoint.c.failure_reported)
     succeeded = among(endpoint.c.id, "succeeded") & recovering
-    # FOR NO KEY UPDATE lets fan-outs pass: two that are disabled at once are told of one another.
+    # FOR NO KEY UPDATE lets fan-outs pass: of two that are disabled at once each gets the other's event.
     wanted = core_select(endpoint.c.id).where(or_(failed, succeeded)).order_by(endpoint.c.id)
     return wanted.with_for_update(key_share=True)
 

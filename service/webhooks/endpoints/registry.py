@@ -1,4 +1,4 @@
-"""Registering endpoints, and what happens to their deliveries when one goes."""
+"""Endpoints as their owner manages them: create, list, change, enable, disable, ping, delete."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """A request for an endpoint, well-formed and with a URL the guard lets through."""
+    """A valid request for an endpoint, with a URL that the guard lets through."""
 
     account_id: str
     mode: str
@@ -44,14 +44,14 @@ class NewEndpoint:
     disabled: bool = False
 
 
-def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: datetime) -> tuple[Endpoint, str]:
-    """The endpoint, and its signing secret in clear: shown now, sealed at rest.
+def create_endpoint(session: Session, new: NewEndpoint, sealer: Sealer, now: datetime) -> tuple[Endpoint, str]:
+    """Create an endpoint. Return it, and its signing secret in clear: shown now, sealed at rest.
 
-    Raises `CallerError` 409 where the account has as many as it may: each of them multiplies every event.
+    Raise `CallerError` 409 if the account has as many as it may: each of them multiplies every event.
     """
-    advisory_lock(session, f"endpoints/{asked.account_id}/{asked.mode}")
-    ours = select(func.count()).select_from(Endpoint).where(Endpoint.account_id == asked.account_id)
-    if session.exec(ours.where(Endpoint.mode == asked.mode, col(Endpoint.deleted_at).is_(None))).one() >= MOST:
+    advisory_lock(session, f"endpoints/{new.account_id}/{new.mode}")
+    ours = select(func.count()).select_from(Endpoint).where(Endpoint.account_id == new.account_id)
+    if session.exec(ours.where(Endpoint.mode == new.mode, col(Endpoint.deleted_at).is_(None))).one() >= MOST:
         raise CallerError(
             "too_many_endpoints",
             f"The account has {MOST} webhook endpoints in this mode, which is the maximum. Delete one first.",
@@ -59,25 +59,25 @@ def create_endpoint(session: Session, asked: NewEndpoint, sealer: Sealer, now: d
         )
     endpoint = Endpoint(
         id=new_id("we"),
-        account_id=asked.account_id,
-        mode=asked.mode,
-        url=asked.url,
-        events_json=json.dumps(list(asked.events)),
-        description=asked.description,
-        rate_limit_per_second=asked.rate_limit_per_second,
-        status=(EndpointState.DISABLED if asked.disabled else EndpointState.ENABLED).value,
-        disabled_reason=DisabledReason.BY_OWNER.value if asked.disabled else None,
+        account_id=new.account_id,
+        mode=new.mode,
+        url=new.url,
+        events_json=json.dumps(list(new.events)),
+        description=new.description,
+        rate_limit_per_second=new.rate_limit_per_second,
+        status=(EndpointState.DISABLED if new.disabled else EndpointState.ENABLED).value,
+        disabled_reason=DisabledReason.BY_OWNER.value if new.disabled else None,
         created_at=now,
     )
-    if asked.headers:
-        endpoint.sealed_headers = sealer.seal(HEADERS_PURPOSE, endpoint.id, json.dumps(dict(asked.headers)).encode())
+    if new.headers:
+        endpoint.sealed_headers = sealer.seal(HEADERS_PURPOSE, endpoint.id, json.dumps(dict(new.headers)).encode())
     session.add(endpoint)
     session.flush()
     return endpoint, add_secret(session, endpoint.id, sealer, now)
 
 
 def find_endpoint(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:
-    """The account's endpoint of this id in this mode, unless it was deleted."""
+    """Return the account's endpoint of this id in this mode, unless it was deleted."""
     endpoint = session.get(Endpoint, endpoint_id) if is_id(endpoint_id, "we") else None
     if endpoint is None or endpoint.deleted_at or (endpoint.account_id, endpoint.mode) != (account_id, mode):
         return None
@@ -85,7 +85,7 @@ def find_endpoint(session: Session, account_id: str, mode: str, endpoint_id: str
 
 
 def list_endpoints(session: Session, account_id: str, mode: str, page: Page) -> list[Endpoint]:
-    """The page's endpoints and one more, if there are more; newest first."""
+    """Return the page's endpoints and one more, if there are more; newest first."""
     statement = select(Endpoint).where(
         Endpoint.account_id == account_id, Endpoint.mode == mode, col(Endpoint.deleted_at).is_(None)
     )
@@ -96,7 +96,7 @@ def list_endpoints(session: Session, account_id: str, mode: str, page: Page) -> 
 
 
 def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None:
-    """The endpoint is gone: what was not delivered to it never will be, and the record says so."""
+    """Delete the endpoint, and skip what was not delivered to it."""
     # FOR UPDATE: fan-outs under way commit first, so that the statement below sees what they made.
     session.refresh(endpoint, with_for_update=True)
     endpoint.deleted_at = now
@@ -111,7 +111,7 @@ def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None
 
 
 def shown(endpoint: Endpoint, sealer: Sealer) -> dict[str, Any]:
-    """The endpoint as its owner sees it. Header values are masked."""
+    """Return the endpoint as its owner sees it. Header values are masked."""
     headers = open_headers(sealer, endpoint.id, endpoint.sealed_headers)
     return {
         "id": endpoint.id,
@@ -127,10 +127,10 @@ def shown(endpoint: Endpoint, sealer: Sealer) -> dict[str, Any]:
 
 
 def endpoint_to_change(session: Session, account_id: str, mode: str, endpoint_id: str) -> Endpoint | None:
-    """The account's endpoint of this id in this mode, locked, unless it was deleted."""
+    """Lock and return the account's endpoint of this id in this mode, unless it was deleted."""
     if not is_id(endpoint_id, "we"):
         return None
-    # FOR NO KEY UPDATE: fan-outs need not wait, and whoever deletes it does.
+    # FOR NO KEY UPDATE: fan-outs need not wait, and a deletion does.
     wanted = (
         select(Endpoint)
         .where(Endpoint.id == endpoint_id, Endpoint.account_id == account_id, Endpoint.mode == mode)
@@ -141,9 +141,9 @@ def endpoint_to_change(session: Session, account_id: str, mode: str, endpoint_id
 
 
 def change(endpoint: Endpoint, changes: Mapping[str, Any], sealer: Sealer) -> None:
-    """The members named in `changes` are as given there: url, events, description, headers, rate_limit_per_second.
+    """Set the members named in `changes`: url, events, description, headers, rate_limit_per_second.
 
-    At another URL the endpoint's failures begin anew. `None` clears.
+    Another URL resets the endpoint's failures. `None` clears a member.
     """
     if "url" in changes and changes["url"] != endpoint.url:
         endpoint.url = changes["url"]
@@ -160,16 +160,16 @@ def change(endpoint: Endpoint, changes: Mapping[str, Any], sealer: Sealer) -> No
 
 
 def disable(session: Session, endpoint: Endpoint, outbox: Outbox, now: datetime) -> None:
-    """The endpoint takes nothing until it is enabled, and what waits for it is held. An earlier reason is kept."""
+    """Disable the endpoint and hold a first slice of what waits for it. An earlier reason is kept."""
     if endpoint.status != EndpointState.DISABLED:
         switch_off(session, outbox, endpoint, EndpointInput.DISABLED, now)
     hold_deliveries(session, endpoint.id, now)
 
 
 def enable(session: Session, endpoint: Endpoint, choice: Choice, now: datetime) -> None:
-    """The endpoint is enabled, and a first slice of what was held is released as chosen; a worker does the rest.
+    """Enable the endpoint and release a first slice of what was held, as chosen; a worker does the rest.
 
-    Where it is enabled already, the choice counts for what is still held.
+    If it is enabled already, the choice applies to what is still held.
     """
     if endpoint.status != EndpointState.ENABLED:
         reset_failures(endpoint)
@@ -181,9 +181,9 @@ def enable(session: Session, endpoint: Endpoint, choice: Choice, now: datetime) 
 
 
 def ping(session: Session, endpoint: Endpoint, outbox: Outbox, now: datetime) -> dict[str, str]:
-    """The ids of a `webhook_endpoint.ping` event and of its delivery, to this endpoint alone, whatever its filters.
+    """Send a `webhook_endpoint.ping` event to this endpoint alone, whatever its filters.
 
-    Raises `CallerError` 409 where the endpoint is disabled.
+    Return the ids of the event and of its delivery. Raise `CallerError` 409 if the endpoint is disabled.
     """
     check_enabled(endpoint)
     data = {"endpoint_id": endpoint.id}

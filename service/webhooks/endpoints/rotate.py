@@ -1,4 +1,4 @@
-"""Signing secrets of an endpoint: the one that counts, and a new one beside the old for a while."""
+"""Signing secrets of an endpoint: the newest, and for a while the older ones beside it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ USUAL_OVERLAP = timedelta(days=1)
 
 
 def add_secret(session: Session, endpoint_id: str, sealer: Sealer, now: datetime) -> str:
-    """A new secret in clear: the endpoint's newest from now on, sealed at rest."""
+    """Add a secret, the endpoint's newest from now on. Return it in clear; it is sealed at rest."""
     secret, secret_id = new_secret(), new_id("whs")
     sealed = sealer.seal(SECRET_PURPOSE, secret_id, secret.encode())
     session.add(EndpointSecret(id=secret_id, endpoint_id=endpoint_id, sealed=sealed, valid_from=now))
@@ -26,9 +26,9 @@ def add_secret(session: Session, endpoint_id: str, sealer: Sealer, now: datetime
 
 
 def rotate_secret(session: Session, endpoint: Endpoint, overlap: timedelta, sealer: Sealer, now: datetime) -> str:
-    """The new secret in clear. Older ones sign too until `overlap` is over, if they were not to end sooner.
+    """Add a secret and return it in clear. Older ones sign too until `overlap` is over, unless they end sooner.
 
-    Without an overlap they end at once, all of them. Raises `CallerError` 409 at a sixth that would be valid.
+    Without an overlap they all end at once. Raise `CallerError` 409 if a sixth would be valid.
     """
     older = _valid(session, endpoint.id, now)
     if overlap and len(older) >= MOST_AT_ONCE:
@@ -41,7 +41,7 @@ def rotate_secret(session: Session, endpoint: Endpoint, overlap: timedelta, seal
 
 
 def newest_secret(session: Session, endpoint: Endpoint, sealer: Sealer, now: datetime) -> str:
-    """The newest valid secret in clear."""
+    """Return the newest valid secret in clear."""
     valid = _valid(session, endpoint.id, now)
     if not valid:
         raise RelayError("the endpoint has no valid secret")
@@ -49,7 +49,7 @@ def newest_secret(session: Session, endpoint: Endpoint, sealer: Sealer, now: dat
 
 
 def _valid(session: Session, endpoint_id: str, now: datetime) -> Sequence[EndpointSecret]:
-    """The secrets that sign now, the newest first."""
+    """Return the secrets that sign now, the newest first."""
     rows = session.exec(
         select(EndpointSecret)
         .where(EndpointSecret.endpoint_id == endpoint_id, EndpointSecret.valid_from <= now)

@@ -1,4 +1,4 @@
-"""How an endpoint is doing: how often it took what came, how fast, and what still waits for it."""
+"""Figures of an endpoint: the share of attempts that succeeded, their latency, and the backlog."""
 
 import json
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _WAITING = ("pending", "blocked", "held")
 
 
 def stats_of(session: Session, endpoint: Endpoint, now: datetime) -> dict[str, Any]:
-    """The endpoint's figures: attempts of the last 24 hours (the latest thousand of them), and the backlog now.
+    """Return the endpoint's figures: attempts of the last 24 hours (the latest thousand), and the backlog now.
 
-    Latencies are of attempts that were answered, in ms. What nothing is known of is `None`.
+    Latencies are of attempts that were answered, in ms. What is not known is `None`.
     """
     attempts = _sample(session, endpoint.id, now)
     succeeded = sum(error_class is None for _, error_class, _ in attempts)
@@ -43,7 +43,7 @@ def stats_of(session: Session, endpoint: Endpoint, now: datetime) -> dict[str, A
 
 
 def percentile(ordered: Sequence[int], percent: int) -> int | None:
-    """The smallest of these values that `percent` of them do not exceed (nearest rank); `None` of nothing."""
+    """Return the smallest value that `percent` of them do not exceed (nearest rank); `None` if there is none."""
     if not ordered:
         return None
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
@@ -61,7 +61,7 @@ def _sample(session: Session, endpoint_id: str, now: datetime) -> Sequence[Any]:
 
 
 def _waiting(session: Session, endpoint_id: str, state: str) -> tuple[int, datetime | None]:
-    """How many are in this state, and since when the oldest exists."""
+    """Return how many deliveries are in this state, and when the oldest was created."""
     of_endpoint = (col(Delivery.endpoint_id) == endpoint_id, text(f"state = '{state}'"))
     count, oldest = (
         session.connection().execute(select(func.count(), func.min(col(Delivery.created_at))).where(*of_endpoint)).one()

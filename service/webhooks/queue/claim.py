@@ -1,4 +1,4 @@
-"""Claiming deliveries, fresh before retries, with all an attempt needs: the signed bytes, the URL, the secrets."""
+"""Claims of due deliveries, fresh before retries, with all that an attempt needs: body, URL, secrets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -46,10 +46,10 @@ def claim_deliveries(
 
 
 def _shared(session: Session, lane: str, now: datetime, limit: int, shares: Shares | None) -> list[str]:
-    """Return due rows of this lane, locked, of which no account has more than its share.
+    """Lock due rows of this lane, no more of an account than its share, and return their ids.
 
-    Where an account's backlog is all that is seen, the others' rows are looked for by their endpoints: to walk past a
-    million rows to what lies behind them would take longer than to deliver what was found.
+    Where the rows found are all of accounts that have their share, the others' are found by their endpoints: to read
+    past a million rows to what lies behind them would take longer than to deliver what was found.
     """
     run = session.connection().execute
     taken: list[str] = []
@@ -68,12 +68,12 @@ def _shared(session: Session, lane: str, now: datetime, limit: int, shares: Shar
 
 
 def _takes(shares: Shares, account_id: str) -> bool:
-    """Return True if the account has one place more. One that was refused in this claim is not asked again."""
+    """Return True if the account has one place more. One that was refused in this claim stays refused."""
     return account_id not in shares.refused and shares.take(account_id)
 
 
 def _loaded(session: Session, rows: Sequence[Row[Any]], now: datetime) -> list[ClaimedDelivery]:
-    """Return the parcels of rows just claimed. Those of endpoints that stand are put aside."""
+    """Load what the attempts at these rows need. Those of stopped endpoints are held, and not returned."""
     events = load_events(session, {row.event_id for row in rows})
     targets = load_targets(session, {row.endpoint_id for row in rows}, now)
     leased = [Leased._make((*row, *events[row.event_id])) for row in rows if row.event_id in events]
@@ -85,7 +85,7 @@ def _loaded(session: Session, rows: Sequence[Row[Any]], now: datetime) -> list[C
 
 
 def hold_claimed(session: Session, tokens: Mapping[str, str], now: datetime) -> None:
-    """These leased deliveries (id → lease token) are held, or skipped where the endpoint is gone."""
+    """Hold these leased deliveries (id → lease token), or skip them if the endpoint was deleted."""
     found = session.connection().execute(_TO_HOLD, {"ids": list(tokens)}).all()
     rows = [
         {
@@ -103,7 +103,7 @@ def hold_claimed(session: Session, tokens: Mapping[str, str], now: datetime) -> 
 
 
 def release_claims(session: Session, claims: Iterable[tuple[ClaimedDelivery, datetime]]) -> None:
-    """These deliveries are nobody's, and due again at the time beside each; no attempt was made."""
+    """Release these leases without an attempt; each delivery is due again at the time beside it."""
     rows = [
         {"row_id": claim.delivery_id, "row_token": claim.lease_token, "new_due": due_at}
         for claim, due_at in sorted(claims, key=lambda pair: (pair[0].event_position, pair[0].delivery_id))
@@ -133,7 +133,10 @@ def _due(waiting: str, *where: Any) -> Any:
 
 
 def _others(lane: str) -> Any:
-    """Endpoints of accounts that were not refused, with something due. A scalar, not EXISTS: one look for each."""
+    """Select endpoints of accounts that were not refused, with something due.
+
+    A scalar, not EXISTS: one look into the index for each.
+    """
     endpoint = table_of(Endpoint)
     one = select(_TABLE.c.id).where(_TABLE.c.endpoint_id == endpoint.c.id, text(LANES[lane]))
     return (
@@ -153,14 +156,14 @@ def _hold_statements() -> tuple[Any, Any]:
         .order_by(_TABLE.c.event_position, _TABLE.c.id)
         .with_for_update(of=_TABLE)
     )
-    stands = update(_TABLE).where(_TABLE.c.id == bindparam("row_id"))
+    held = update(_TABLE).where(_TABLE.c.id == bindparam("row_id"))
     values: dict[str, Any] = {
         "state": bindparam("new_state"),
         "ended_at": bindparam("new_end"),
         "due_at": None,
         "lease_token": None,
     }
-    return found, stands.values(values)
+    return found, held.values(values)
 
 
 _DUE = {lane: _due(waiting) for lane, waiting in LANES.items()}

@@ -1,4 +1,4 @@
-"""What is needed to attempt a delivery, as tuples: the signed bytes, and where they go.
+"""Claimed deliveries with all that an attempt needs, as tuples: the bytes to sign, and the endpoint.
 
 Loaded in a fixed number of statements for any number of deliveries: what is the same for an endpoint or for an event is
 loaded once for all of its deliveries.
@@ -46,7 +46,7 @@ class Leased(NamedTuple):
 
 
 class ClaimedDelivery(NamedTuple):
-    """The same with its endpoint: ready to be attempted."""
+    """A leased delivery with its event and its endpoint: ready to be attempted."""
 
     delivery_id: str
     lease_token: str
@@ -76,7 +76,7 @@ def load_events(session: Session, event_ids: Iterable[str]) -> dict[str, tuple[s
 
 
 def load_claimed(session: Session, leased: Sequence[Leased], now: datetime) -> list[ClaimedDelivery]:
-    """Return the parcels of those that are still leased under their tokens, but for standing endpoints'."""
+    """Return those that are still leased under their tokens, with their endpoints; not those of stopped endpoints."""
     found = session.connection().execute(_LEASED, {"ids": [each.delivery_id for each in leased], "now": now}).all()
     tokens = {row[0]: row[1] for row in found}
     ours = [each for each in leased if tokens.get(each.delivery_id) == each.lease_token]

@@ -1,6 +1,6 @@
-"""Moving one endpoint's due rows back in bulk, so that the claim does not meet them one by one, before all others.
+"""Later due times for one endpoint's rows, in bulk, so that the claim does not meet them one by one before others'.
 
-Only rows that are nobody's are moved: no lease is touched, no attempt is counted.
+Only rows without a lease are moved, and no attempt is counted.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from service.webhooks.queue.hold import SLICE
 
 
 def due_deliveries(session: Session, endpoint_id: str, now: datetime) -> list[tuple[int, str]]:
-    """The endpoint's rows that could be claimed now, those due for longest first: at most a slice.
+    """Return the endpoint's rows that could be claimed now, those due for longest first: at most a slice.
 
     Each as the position of its event and its id: rows are locked in this order everywhere.
     """
@@ -26,15 +26,15 @@ def due_deliveries(session: Session, endpoint_id: str, now: datetime) -> list[tu
     return [(position, row_id) for position, row_id in session.connection().execute(due)]
 
 
-def spread_out(session: Session, places: Iterable[tuple[tuple[int, str], datetime]], now: datetime) -> None:
-    """Each of these rows is due at the time beside it, if it is still nobody's and due."""
-    rows = [{"row_id": row_id, "new_due": due_at, "asked": now} for (_, row_id), due_at in sorted(places)]
+def spread_out(session: Session, slots: Iterable[tuple[tuple[int, str], datetime]], now: datetime) -> None:
+    """Make each of these rows due at the time beside it, if it is still due and not leased."""
+    rows = [{"row_id": row_id, "new_due": due_at, "as_of": now} for (_, row_id), due_at in sorted(slots)]
     if rows:
         session.connection().execute(_SPREAD, rows)
 
 
 def postpone(session: Session, endpoint_id: str, now: datetime, until: datetime) -> int:
-    """How many of the endpoint's due rows wait until `until`: at most a slice."""
+    """Make the endpoint's due rows, up to a slice, due at `until`. Return how many."""
     delivery = table_of(Delivery)
     due = select(delivery.c.id).where(*_due(endpoint_id, now)).limit(SLICE).with_for_update(skip_locked=True)
     moved = session.connection().execute(
@@ -44,12 +44,12 @@ def postpone(session: Session, endpoint_id: str, now: datetime, until: datetime)
 
 
 def bring_forward(session: Session, endpoint_id: str, now: datetime) -> int:
-    """How many of the endpoint's rows that were only waiting in line are due now: at most a slice.
+    """Make the endpoint's rows that waited for a slot due now, up to a slice. Return how many.
 
     Those that wait for a retry go on waiting: their time was set by the schedule.
     """
     delivery = table_of(Delivery)
-    lined_up = (
+    waiting = (
         select(delivery.c.id)
         .where(delivery.c.endpoint_id == endpoint_id, text(DELIVERY_WAITING), delivery.c.due_at > now)
         .where(delivery.c.lease_token.is_(None), delivery.c.attempts == delivery.c.attempts_before)
@@ -57,7 +57,7 @@ def bring_forward(session: Session, endpoint_id: str, now: datetime) -> int:
         .with_for_update(skip_locked=True)
     )
     moved = session.connection().execute(
-        update(delivery).where(delivery.c.id.in_(lined_up.scalar_subquery())).values(due_at=now)
+        update(delivery).where(delivery.c.id.in_(waiting.scalar_subquery())).values(due_at=now)
     )
     return moved.rowcount
 
@@ -73,7 +73,7 @@ def _spread_statement() -> Any:
     return (
         update(delivery)
         .where(delivery.c.id == bindparam("row_id"), text(DELIVERY_WAITING), delivery.c.lease_token.is_(None))
-        .where(delivery.c.due_at <= bindparam("asked"))
+        .where(delivery.c.due_at <= bindparam("as_of"))
         .values(due_at=bindparam("new_due"))
     )
 

@@ -1,4 +1,4 @@
-"""Moving what may not go out now out of the queue, in slices, so that the claim never has to look past it."""
+"""What takes deliveries out of the queue: their endpoint stopped, or their detection was erased."""
 
 from datetime import datetime
 
@@ -14,14 +14,14 @@ SLICE = 5000
 
 
 def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
-    """How many of a standing endpoint's due deliveries are held now: at most a slice. Those under way are left.
+    """Hold up to `SLICE` due deliveries of a stopped endpoint and return the count. Those under way are left.
 
-    Where the endpoint was deleted they are skipped: it will never take them.
+    If the endpoint was deleted they are skipped: it will never take them. Held rows are not in the claim's way.
     """
     delivery = table_of(Delivery)
     endpoint = session.get_one(Endpoint, endpoint_id)
     if endpoint.status == EndpointState.ENABLED:
-        return 0  # again, since it was found standing
+        return 0  # enabled again, since it was found stopped
     deleted = endpoint.deleted_at is not None
     happening = DeliveryInput.DROPPED if deleted else DeliveryInput.STOPPED
     waiting = (
@@ -29,7 +29,7 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
         .where(delivery.c.endpoint_id == endpoint_id, text(DELIVERY_WAITING))
         .where(delivery.c.lease_token.is_(None) | (delivery.c.due_at <= now))
         .limit(SLICE)
-        .with_for_update(skip_locked=True)  # a row that is being claimed is the claimer's, who puts it aside
+        .with_for_update(skip_locked=True)  # a row that is being claimed is held by the claim
     )
     held = session.connection().execute(
         update(delivery)
@@ -45,7 +45,7 @@ def hold_deliveries(session: Session, endpoint_id: str, now: datetime) -> int:
 
 
 def stopped_endpoints(session: Session) -> list[str]:
-    """Endpoints that take nothing now and still have deliveries due."""
+    """Return the ids of endpoints that take nothing now and still have deliveries due."""
     delivery = table_of(Delivery)
     due = select(delivery.c.id).where(delivery.c.endpoint_id == col(Endpoint.id), text(DELIVERY_WAITING)).exists()
     found = select(col(Endpoint.id)).where(col(Endpoint.status) != EndpointState.ENABLED.value, due)
@@ -53,7 +53,7 @@ def stopped_endpoints(session: Session) -> list[str]:
 
 
 def drop_deliveries_of(session: Session, detection_id: str, now: datetime) -> None:
-    """Nothing of the detection is sent any more unless asked for; what was answered to its attempts is gone."""
+    """Skip an erased detection's unfinished deliveries, and delete what was answered to its attempts."""
     # In the recorder's order, so that the two cannot wait for one another.
     wanted = select_rows(Delivery).where(col(Delivery.detection_id) == detection_id)
     ordered = wanted.order_by(col(Delivery.event_position), col(Delivery.id)).with_for_update()

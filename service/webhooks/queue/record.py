@@ -1,4 +1,4 @@
-"""Writing attempts down, many in one transaction, and what follows for the deliveries and their endpoints."""
+"""The record of attempts, many in one transaction, and what follows for the deliveries and their endpoints."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ _TABLE = table_of(Delivery)
 class FinishedAttempt(NamedTuple):
     """One finished attempt. `next_at` is `None` where no further try is planned.
 
-    `charged` is false where a failure was a fault of ours: it says nothing about the endpoint.
+    `counted` is false if a failure was a fault of ours: it says nothing about the endpoint.
     """
 
     claim: ClaimedDelivery
@@ -43,7 +43,7 @@ class FinishedAttempt(NamedTuple):
 
     @property
     def happening(self) -> DeliveryInput:
-        """What it is to its delivery."""
+        """Return what it is to its delivery."""
         if self.error_class is None:
             return DeliveryInput.TAKEN
         if self.status_code == GONE:
@@ -52,12 +52,12 @@ class FinishedAttempt(NamedTuple):
 
     @property
     def state(self) -> DeliveryState:
-        """Where the delivery stands after it."""
+        """Return the delivery's state after it."""
         return DELIVERY.advance(DeliveryState.DUE, self.happening)
 
 
 def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[FinishedAttempt]], Sequence[bool]]:
-    """A flush for `GroupCommit`: each answer says whether the attempt was still ours to record."""
+    """Return a flush for `GroupCommit`: each answer is True if the lease still held and the attempt was recorded."""
 
     def flush(session: Session, batch: Sequence[FinishedAttempt]) -> Sequence[bool]:
         endpoints = _lock(session, batch)
@@ -75,14 +75,14 @@ def record_attempts(outbox: Outbox) -> Callable[[Session, Sequence[FinishedAttem
 
 
 def _lock(session: Session, batch: Sequence[FinishedAttempt]) -> dict[str, Endpoint]:
-    """The endpoints that this batch may change."""
+    """Lock and return the endpoints that this batch may change."""
     counted = [finished for finished in batch if finished.counted]
     failed = {finished.claim.endpoint_id for finished in counted if finished.error_class is not None}
     return lock_endpoints(session, failed, {finished.claim.endpoint_id for finished in counted} - failed)
 
 
 def _still_ours(session: Session, batch: Sequence[FinishedAttempt]) -> set[str]:
-    """The deliveries still due under the parcel's lease token. Locked in one order, so batches cannot deadlock."""
+    """Lock the deliveries still leased to us and return their ids. In one order, so batches cannot deadlock."""
     tokens = {finished.claim.delivery_id: finished.claim.lease_token for finished in batch}
     rows = session.connection().execute(_TOKENS, {"ids": list(tokens)})
     return {delivery_id for delivery_id, token in rows if tokens[delivery_id] == token}
@@ -116,7 +116,7 @@ def _delivery_row(finished: FinishedAttempt) -> tuple[Any, ...]:
 
 
 def _let_pass(kept: Sequence[FinishedAttempt]) -> set[str]:
-    """The detections of which newer events may follow what is now done, or has failed often enough."""
+    """Return the detections of which newer events may follow what is now done, or has failed often enough."""
     return {
         finished.claim.detection_id for finished in kept if finished.claim.detection_id and _lets_newer_pass(finished)
     }
@@ -129,7 +129,7 @@ def _lets_newer_pass(finished: FinishedAttempt) -> bool:
 def _settle(
     session: Session, kept: Sequence[FinishedAttempt], endpoints: Mapping[str, Endpoint], outbox: Outbox
 ) -> None:
-    """Endpoints stand as these attempts leave them. Those that answered 410 are disabled."""
+    """Apply these attempts to their endpoints. Those that answered 410 are disabled."""
     for endpoint_id, endpoint in endpoints.items():
         tries = [finished for finished in kept if finished.counted and finished.claim.endpoint_id == endpoint_id]
         apply_outcomes(
@@ -141,9 +141,9 @@ def _settle(
 
 
 def _is_gone(finished: FinishedAttempt, endpoint: Endpoint) -> bool:
-    """Whether the endpoint said 410, and was not enabled again since the question left."""
-    asked_since = endpoint.enabled_at is None or finished.started_at >= endpoint.enabled_at
-    return finished.status_code == GONE and asked_since and endpoint.status == EndpointState.ENABLED
+    """Return True if the endpoint answered 410, and was not enabled again since the attempt began."""
+    sent_since = endpoint.enabled_at is None or finished.started_at >= endpoint.enabled_at
+    return finished.status_code == GONE and sent_since and endpoint.status == EndpointState.ENABLED
 
 
 # Built once: SQLAlchemy takes longer to build a statement than to run it.

@@ -1,4 +1,4 @@
-"""Setting deliveries off again: what was held, in slices; one that its owner wants again; all that failed since.
+"""Deliveries due again: what was held, in slices; one that its owner wants again; all that failed since.
 
 The rows, and those of the same detections, are locked in the recorder's order before anything is decided.
 """
@@ -25,7 +25,7 @@ _LOST = (DeliveryState.EXHAUSTED, DeliveryState.SKIPPED)
 
 
 def release_held(session: Session, endpoint_id: str, now: datetime) -> bool:
-    """A slice of what an enabled endpoint had held is on its way, or skipped, as the owner chose. True if more is held.
+    """Requeue or skip a slice of what an enabled endpoint had held, as the owner chose. Return True if more is held.
 
     The oldest go first. They go among the retries, so that fresh events need not wait behind a backlog.
     """
@@ -46,7 +46,7 @@ def release_held(session: Session, endpoint_id: str, now: datetime) -> bool:
 
 
 def endpoints_to_release(session: Session) -> list[str]:
-    """Enabled endpoints of which something is still held: slices left over, and what a race left behind."""
+    """Return enabled endpoints that still have deliveries held: slices left over, and what a race left behind."""
     delivery = table_of(Delivery)
     one = select(delivery.c.id).where(delivery.c.endpoint_id == col(Endpoint.id), text(DELIVERY_HELD)).limit(1)
     # A scalar, not EXISTS: one look into the small index for each endpoint, however much the others have held.
@@ -57,9 +57,9 @@ def endpoints_to_release(session: Session) -> list[str]:
 
 
 def resend(session: Session, delivery: Delivery, now: datetime) -> None:
-    """The delivery's event is about to be sent again: same id, same bytes, the next numbers, a new schedule.
+    """Requeue one delivery: same event, same bytes, the next attempt numbers, a new schedule.
 
-    Raises `CallerError` 409 where it is on its way anyway, or its endpoint takes nothing.
+    Raise `CallerError` 409 if it is on its way anyway, or its endpoint takes nothing.
     """
     check_enabled(session.get_one(Endpoint, delivery.endpoint_id))
     chosen = {delivery.id: delivery.detection_id}
@@ -70,10 +70,10 @@ def resend(session: Session, delivery: Delivery, now: datetime) -> None:
 
 
 def recover(session: Session, endpoint: Endpoint, since: datetime, until: datetime, now: datetime) -> tuple[int, bool]:
-    """How many of the endpoint's deliveries from `since` up to `until` are set off again, and whether there are more.
+    """Requeue the endpoint's failed deliveries from `since` up to `until`; return how many, and True if there are more.
 
     Those that were exhausted or skipped, and those that failed and wait for a later try. At most a slice, the oldest
-    first. Raises `CallerError` 409 where the endpoint takes nothing.
+    first. Raise `CallerError` 409 if the endpoint takes nothing.
     """
     check_enabled(endpoint)
     delivery = table_of(Delivery)
@@ -90,7 +90,7 @@ def recover(session: Session, endpoint: Endpoint, since: datetime, until: dateti
 
 
 def check_enabled(endpoint: Endpoint) -> None:
-    """The endpoint takes deliveries. Raises `CallerError` 409 where it does not."""
+    """Raise `CallerError` 409 if the endpoint takes no deliveries."""
     if endpoint.status != EndpointState.ENABLED or endpoint.deleted_at is not None:
         raise CallerError("endpoint_disabled", "The endpoint is disabled: enable it first.", status=409)
 
@@ -105,7 +105,10 @@ def requeue(
     choice: Choice = "all",
     before: datetime | None = None,
 ) -> Counter[str]:
-    """Into which states how many of the chosen went (id → detection). `may` looks again, now that the row is locked."""
+    """Requeue the chosen deliveries (id → detection); return how many went into which state.
+
+    `may` decides again, now that the row is locked.
+    """
     rows = _locked(session, endpoint_id, chosen) if chosen else []
     kept = {row.id for row in rows if row.id in chosen and may(row)}
     some = [row for row in rows if row.id in kept or row.state in UNFINISHED]
@@ -122,7 +125,7 @@ def _queued(rows: Sequence[Any]) -> list[QueuedDelivery]:
 
 
 def _move(session: Session, rows: Sequence[Any], moves: Mapping[str, DeliveryState], now: datetime) -> None:
-    """Write where these rows are put, and let go what a skipped one held up."""
+    """Write the new states, and unblock what waited for a skipped row."""
     session.connection().execute(_MOVE, [_moved(row, moves[row.id], now) for row in rows if row.id in moves])
     notify_on_commit(session, TOPIC)
     # What was written while we waited for the locks is behind these, and was not seen.
@@ -130,7 +133,7 @@ def _move(session: Session, rows: Sequence[Any], moves: Mapping[str, DeliverySta
 
 
 def _locked(session: Session, endpoint_id: str, chosen: Mapping[str, str | None]) -> Sequence[Any]:
-    """The chosen rows and the unfinished ones of their detections. Locked in the recorder's order: no deadlock."""
+    """Lock the chosen rows and the unfinished ones of their detections, in the recorder's order: no deadlock."""
     delivery = table_of(Delivery)
     detections = set(chosen.values()) - {None}
     siblings = and_(delivery.c.detection_id.in_(detections), in_states(delivery.c.state, UNFINISHED))

@@ -1,4 +1,4 @@
-"""Where deliveries go that are set off again: released, sent again, or passed over. Pure: no database here.
+"""The new states of deliveries that are requeued: released, sent again, or passed over. Pure: no database here.
 
 Within one detection the older goes first, as in the fan-out.
 """
@@ -12,12 +12,12 @@ from service.webhooks.fanout import UNORDERED_AFTER_TRIES
 from service.webhooks.states import DELIVERY, DeliveryInput, DeliveryState
 
 Choice = Literal["all", "newest", "none"]
-"""What becomes of what was held: all of it is sent, the newest of each detection, or nothing."""
+"""What is sent of what was held: all of it, the newest of each detection, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedDelivery:
-    """A delivery that is to be set off, or an unfinished one of the same detection at the same endpoint."""
+    """A delivery that is to be requeued, or an unfinished one of the same detection at the same endpoint."""
 
     id: str
     detection_id: str | None
@@ -29,25 +29,25 @@ class QueuedDelivery:
 def plan_requeue(
     rows: Sequence[QueuedDelivery], chosen: Collection[str], choice: Choice, before: datetime
 ) -> dict[str, DeliveryState]:
-    """The new state of each row that moves: due, blocked or skipped. `rows` are in the order of their events.
+    """Return the new state of each row that moves: due, blocked or skipped. `rows` are in the order of their events.
 
     Only what was created up to `before` can be skipped; what an older one no longer blocks becomes due.
     """
-    lines: dict[str, list[QueuedDelivery]] = {}
+    queues: dict[str, list[QueuedDelivery]] = {}
     for row in rows:
-        lines.setdefault(row.detection_id or row.id, []).append(row)
+        queues.setdefault(row.detection_id or row.id, []).append(row)
     moves: dict[str, DeliveryState] = {}
-    for line in lines.values():
-        moves |= _line(line, chosen, _passed_over(line, chosen, choice, before))
+    for queue in queues.values():
+        moves |= _plan_one(queue, chosen, _passed_over(queue, chosen, choice, before))
     return moves
 
 
-def _line(
-    line: Sequence[QueuedDelivery], chosen: Collection[str], passed_over: Collection[str]
+def _plan_one(
+    queue: Sequence[QueuedDelivery], chosen: Collection[str], passed_over: Collection[str]
 ) -> dict[str, DeliveryState]:
     moves: dict[str, DeliveryState] = {}
     busy = False
-    for row in line:
+    for row in queue:
         if row.id in passed_over:
             moves[row.id] = DELIVERY.advance(row.state, DeliveryInput.PASSED_OVER)
             continue
@@ -60,10 +60,12 @@ def _line(
     return moves
 
 
-def _passed_over(line: Sequence[QueuedDelivery], chosen: Collection[str], choice: Choice, before: datetime) -> set[str]:
+def _passed_over(
+    queue: Sequence[QueuedDelivery], chosen: Collection[str], choice: Choice, before: datetime
+) -> set[str]:
     if choice == "all":
         return set()
     waited = [
-        row for row in line if (row.id in chosen or row.state == DeliveryState.BLOCKED) and row.created_at <= before
+        row for row in queue if (row.id in chosen or row.state == DeliveryState.BLOCKED) and row.created_at <= before
     ]
-    return {row.id for row in waited if choice == "none" or row is not line[-1]}
+    return {row.id for row in waited if choice == "none" or row is not queue[-1]}

@@ -1,4 +1,4 @@
-"""One transaction of a deliverer: what was tried is recorded, and what is due is claimed with it.
+"""One transaction of a deliverer: attempts are recorded, and due deliveries are claimed with them.
 
 Under a backlog the two come together, so that a claim costs no commit of its own.
 """
@@ -26,7 +26,7 @@ class ClaimRequest(NamedTuple):
 
 
 class ClaimResult(NamedTuple):
-    """What was claimed, and the accounts that had more due than their share."""
+    """The deliveries that were claimed, and the accounts that had more due than their share."""
 
     claims: Sequence[ClaimedDelivery]
     refused: frozenset[str]
@@ -37,7 +37,7 @@ Done = bool | ClaimResult
 
 
 def turns(outbox: Outbox) -> Callable[[Session, Sequence[Step]], Sequence[Done]]:
-    """A flush for `GroupCommit`: whether each attempt was still ours to record, and what each claim brought."""
+    """Return a flush for `GroupCommit`: True for each attempt that was recorded, the result of each claim."""
     record = record_attempts(outbox)
 
     def flush(session: Session, batch: Sequence[Step]) -> Sequence[Done]:

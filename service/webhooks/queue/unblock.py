@@ -1,4 +1,4 @@
-"""Letting pass what waited for an older event of its detection at its endpoint."""
+"""The release of what waited for an older event of its detection at its endpoint."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -41,7 +41,7 @@ def _unblocked_statement() -> Any:
         .exists()
     )
     wanted = select(_TABLE.c.id).where(among(_TABLE.c.detection_id, "detections"))
-    # Locked in the order of all: one that is set off again, or erased, must not wait for us while we wait for it.
+    # Locked in the order of all: one that is requeued, or erased, must not wait for us while we wait for it.
     return (
         wanted.where(text(f"delivery.{DELIVERY_BLOCKED}"), ~still_first)
         .order_by(_TABLE.c.event_position, _TABLE.c.id)

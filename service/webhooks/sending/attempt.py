@@ -1,4 +1,4 @@
-"""One HTTP try: what came back, and in which class it falls. No database here."""
+"""One HTTP attempt: what came back, and its class. No database here."""
 
 import errno
 import socket
@@ -19,12 +19,12 @@ _OURS = frozenset({"internal", "blocked"})
 _NO_ROOM = frozenset({
     errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH,
 })  # fmt: skip
-_ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the other side hung up, which is no fault of TLS
+_ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the other side hung up, which is not a fault of TLS
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one try achieved. `error_class` is `None` when the endpoint took the event (2xx).
+    """The outcome of one attempt. `error_class` is `None` if the endpoint took the event (2xx).
 
     `excerpt` is the start of the endpoint's answer: hostile bytes, kept as they came. `resolver_failed` says that
     the name server gave no answer, which is not to say that the name does not exist. `reached` is the phase in
@@ -41,15 +41,15 @@ class Outcome:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it failed by a fault of ours, or may have: no endpoint is charged for that."""
+        """Return True if it failed by a fault of ours, or may have: it does not count against the endpoint."""
         return self.error_class in _OURS or self.resolver_failed
 
 
 async def attempt(session: aiohttp.ClientSession, url: URL | str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    """The outcome of one POST. Never raises for what the endpoint, or the way there, did.
+    """POST once and return the outcome. Never raise for what the endpoint, or the network, did.
 
     A kept-alive connection that was lost before any answer is tried once more at once: the endpoint may never
-    have seen the request, and is not charged for it.
+    have seen the request, and the loss does not count against it.
     """
     outcome, lost_before_answer = await _try(session, url, body, headers)
     if lost_before_answer:
@@ -60,7 +60,7 @@ async def attempt(session: aiohttp.ClientSession, url: URL | str, body: bytes, h
 async def _try(
     session: aiohttp.ClientSession, url: URL | str, body: bytes, headers: Mapping[str, str]
 ) -> tuple[Outcome, bool]:
-    """The outcome, and whether a connection that was kept alive from an earlier request broke before any answer."""
+    """POST; return the outcome, and True if a kept-alive connection broke before any answer."""
     watch = Stopwatch()
     try:
         with steps_reported_to(watch.mark):
@@ -76,7 +76,7 @@ def _unanswered(error: Exception, watch: Stopwatch) -> Outcome:
     error_class = class_of_error(error, reached)
     if error_class == "reset" and TLS_BROKE in watch.marks:
         error_class = "tls"
-    # No answer (EAI_AGAIN, RFC 3493 §6.1) is no word on the name: our name server failed, or the way to it.
+    # No answer (EAI_AGAIN, RFC 3493 §6.1) says nothing about the name: our name server failed, or the way to it.
     resolver_failed = error_class == "dns" and (_errno(error) == socket.EAI_AGAIN or _is_timeout(error))
     return Outcome(None, error_class, watch.phases(), resolver_failed=resolver_failed, reached=reached)
 
@@ -97,7 +97,7 @@ async def _post(
 
 
 def class_of_status(status: int) -> str | None:
-    """The class of an answer; `None` for 2xx."""
+    """Return the class of an answer; `None` for 2xx."""
     if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110 §15
         return None
     if 300 <= status < 400:  # noqa: PLR2004
@@ -106,7 +106,7 @@ def class_of_status(status: int) -> str | None:
 
 
 def class_of_error(error: BaseException, reached: Phase) -> str:
-    """The class of a try that brought no answer and ended while it did what `reached` says."""
+    """Return the class of an attempt without an answer, which ended in the phase `reached`."""
     if was_blocked(error):
         return "blocked"
     if _is_dns(error) or (reached == "lookup" and _is_timeout(error)):

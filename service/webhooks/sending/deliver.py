@@ -1,7 +1,7 @@
-"""Carrying events to endpoints: claim, attempt, record; many at once, and no endpoint starves another.
+"""The deliverer of a process: claim, attempt, record; many at once, and no endpoint starves another.
 
-Claiming and recording are transactions; the attempts between them are not. Parcels come by two ways: the claim
-of due rows, and the hand-off of rows just committed in this process, which arrive already leased.
+Claiming and recording are transactions; the attempts between them are not. Deliveries come in two ways: by the claim
+of due rows, and directly, as rows just committed in this process, which arrive already leased.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ _GATHERED, _GATHER_SECONDS = 128, 0.2
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """How deliveries are made. `timeout` is the whole attempt's, in seconds."""
+    """The limits of deliveries. `timeout` is the whole attempt's, in seconds."""
 
     retry: RetryPolicy
     timeout: float
@@ -61,12 +61,12 @@ class DeliveryPolicy:
 
     @property
     def lease(self) -> timedelta:
-        """Longer than any attempt with its one free repetition: else a slow endpoint would get everything twice."""
+        """Return the lease: longer than any attempt with its one free repetition, or slow endpoints get all twice."""
         return seconds(self.timeout * 2.2 + 3)
 
 
 class Deliverer:
-    """The deliveries of one process. `step` is called when woken; `take` when rows are handed over."""
+    """The deliveries of one process. `step` is called when woken; `take` with rows that are leased already."""
 
     def __init__(
         self,
@@ -95,18 +95,18 @@ class Deliverer:
         self._forgets_at = clock() + _FORGETS_EVERY
         self._pool = TaskPool()
         self._turning_away = asyncio.Lock()
-        self._handed: list[Leased] = []
-        self._arriving = 0  # handed over, and not begun
+        self._arrived: list[Leased] = []
+        self._arriving = 0  # given by `take`, and not begun
         self._attempting = 0  # or about to, in memory
         self._claiming = False
-        self._finished: list[tuple[FinishedAttempt, bool]] = []  # and whether it closed its endpoint's circuit
+        self._finished: list[tuple[FinishedAttempt, bool]] = []  # and if what waits for its endpoint may come now
         self._unrecorded = 0  # those, and what is being recorded
         self._backlog = False  # more was due than there were places for
         self._recording_soon: asyncio.TimerHandle | None = None
         self.counts: Counter[str] = Counter()
 
     async def step(self) -> bool:
-        """Due deliveries are under way, as many as there is room for. True if there may be more to claim now."""
+        """Begin as many due deliveries as there is room for. Return True if there may be more to claim now."""
         if self._pool.closed or self._room() < self._policy.capacity // 4:
             return False  # refilled at a low-water mark: `_release_place` kicks again
         now = self._clock()
@@ -121,7 +121,7 @@ class Deliverer:
         return len(claimed.claims) == room or any(self._shares.may_go_on(account) for account in claimed.refused)
 
     def reserve(self, account_ids: Sequence[str], now: datetime) -> tuple[str, datetime] | None:
-        """A lease for rows about to be committed in this process, if there is room for them."""
+        """Return a lease for rows about to be committed in this process, if there is room for them."""
         # Nothing is set aside: the transaction may still fail. A few more than `capacity` do no harm.
         many = self._attempting + self._arriving + len(account_ids) > self._policy.capacity * _RESERVABLE_SHARE
         if self._pool.closed or many or self._unrecorded >= self._policy.capacity:
@@ -131,13 +131,13 @@ class Deliverer:
         return new_id("lease"), now + self._policy.lease
 
     def take(self, leased: Sequence[Leased]) -> None:
-        """Rows reserved before are committed: their attempts start at once."""
-        self._loop.call_soon_threadsafe(self._taken, leased)
+        """Begin the attempts of rows reserved before, which are committed now."""
+        self._loop.call_soon_threadsafe(self._arrive, leased)
 
     async def drain(self, within: float) -> None:
-        """Nothing new starts; what is under way has `within` seconds to finish. What is cut then is handed back.
+        """Begin nothing more; give what is under way `within` seconds to finish, and release the rest.
 
-        A delivery that is handed back is due at once and no attempt is on record, though the endpoint may have seen it.
+        A delivery that is released is due at once and no attempt is recorded, though the endpoint may have seen it.
         """
         self._pool.closed = True
         self._record_now()
@@ -146,7 +146,7 @@ class Deliverer:
         await self._writer.drain()
 
     def _room(self) -> int:
-        """How many more may be claimed: none while the database is slower than the endpoints."""
+        """Return how many more may be claimed: none while the database is slower than the endpoints."""
         return self._shares.room if self._unrecorded < self._policy.capacity else 0
 
     async def _claim(self, now: datetime, room: int) -> ClaimResult:
@@ -158,16 +158,16 @@ class Deliverer:
         finally:
             self._claiming = False
 
-    def _taken(self, leased: Sequence[Leased]) -> None:
-        """What comes while one look is on its way is looked at together by the next."""
+    def _arrive(self, leased: Sequence[Leased]) -> None:
+        """Load what comes while one read is on its way together, by the next."""
         if not self._arriving:
-            self._spawn(self._take())
-        self._handed += leased
+            self._spawn(self._take_arrived())
+        self._arrived += leased
         self._arriving += len(leased)
 
-    async def _take(self) -> None:
-        while self._handed:
-            leased, self._handed = self._handed, []
+    async def _take_arrived(self) -> None:
+        while self._arrived:
+            leased, self._arrived = self._arrived, []
             try:
                 claims = await self._ready(leased)
             finally:
@@ -179,8 +179,8 @@ class Deliverer:
         claims = await self._database.read(load_claimed, leased, now)
         if len(claims) < len(leased):
             ready = {claim.delivery_id for claim in claims}
-            standing = {each.delivery_id: each.lease_token for each in leased if each.delivery_id not in ready}
-            await self._database.write(hold_claimed, standing, now)
+            stopped = {each.delivery_id: each.lease_token for each in leased if each.delivery_id not in ready}
+            await self._database.write(hold_claimed, stopped, now)
         return claims
 
     async def _start(self, claims: Sequence[ClaimedDelivery]) -> None:
@@ -227,7 +227,7 @@ class Deliverer:
             await self._database.write(release_claims, waiting)
 
     async def _spread_out(self, endpoint_id: str, per_second: int | None) -> None:
-        """The endpoint's due rows, up to a slice, ask again later: it must not delay what others wait for."""
+        """Make the endpoint's due rows, up to a slice, due later: they must not delay what others wait for."""
         now, throttle = self._clock(), self._admission.throttle(endpoint_id)
         if throttle.is_open:
             await self._database.write(postpone, endpoint_id, now, now + throttle.farthest)
@@ -237,7 +237,7 @@ class Deliverer:
             await self._database.write(spread_out, slots, now)
 
     def _forget(self, now: datetime) -> None:
-        """Once a minute, endpoints of which nothing is remembered that still matters leave no trace."""
+        """Once a minute, forget endpoints of which nothing is known that still matters."""
         if now < self._forgets_at:
             return
         self._forgets_at = now + _FORGETS_EVERY
@@ -255,11 +255,11 @@ class Deliverer:
             self._crashed(error)
 
     def _crashed(self, error: BaseException) -> None:
-        """The row's lease runs out and it is tried again; nothing is lost, but somebody must hear of it."""
+        """Log the fault. The row's lease runs out and it is tried again, so nothing is lost."""
         log.error("delivery.crashed", exc_info=error)
 
     async def _deliver(self, claim: ClaimedDelivery, throttle: Throttle) -> None:
-        """One attempt, up to where it waits to be put on record."""
+        """Make one attempt, up to where it waits to be recorded."""
         started_at = self._clock()
         try:
             outcome = await self._attempt(claim, started_at)
@@ -300,7 +300,7 @@ class Deliverer:
             self._spawn(self._record(batch))
 
     async def _record(self, batch: Sequence[tuple[FinishedAttempt, bool]]) -> None:
-        """Put attempts on record; beside each: whether it closed its endpoint's circuit."""
+        """Record attempts; beside each: True if what waits for its endpoint may come now."""
         was_full = self._unrecorded >= self._policy.capacity
         try:
             answers = [self._writer.put(finished) for finished, _ in batch]

@@ -1,4 +1,4 @@
-"""What a finished attempt means for its delivery, and the line it leaves in the log."""
+"""A finished attempt: when the next one is due, what its owner is told in words, and its line in the log."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 def judge(
     claim: ClaimedDelivery, started_at: datetime, outcome: Outcome, policy: RetryPolicy, now: datetime, random: Random
 ) -> FinishedAttempt:
-    """Return the attempt as it is put on record, with the time of the next one where another is due."""
+    """Return the attempt as it is recorded, with the time of the next one if another is due."""
     failed = outcome.error_class is not None
     return FinishedAttempt(
         claim=claim,
@@ -48,7 +48,7 @@ def _next(
 
 
 def log_attempt(finished: FinishedAttempt, *, recorded: bool) -> None:
-    """Leave one line with every id."""
+    """Log one line with every id."""
     claim = finished.claim
     log.info(
         "delivery.attempted",
@@ -84,7 +84,7 @@ _TIMEOUTS = {
 _BREAKS = {
     "handshake": "The connection broke in the TLS handshake. Check what listens at this port, and what is before it.",
     "request": "The connection broke before a whole answer came. Check proxies and time limits before the receiver.",
-    "answer": "What came back is no HTTP answer. Check what listens at this port.",
+    "answer": "What came back is not an HTTP answer. Check what listens at this port.",
 }
 _BREAKS_AFTER_TLS = (  # a reset may overtake the alert that would have told
     "The connection broke after the TLS handshake, before a whole answer came. Check proxies and time limits, and"
@@ -130,4 +130,4 @@ def _of_status(status: int) -> str:
             return f"Answered {status}. Check that the receiver takes this path and checks the signature right."
         case _ if 500 <= status < 600:  # noqa: PLR2004
             return f"Answered {status}. The receiver failed; look at its log for this webhook-id."
-    return f"Answered {status}, which is no final status of HTTP. Check what listens at this port."
+    return f"Answered {status}, which is not a final status of HTTP. Check what listens at this port."

@@ -1,4 +1,4 @@
-"""Where the time of an attempt went, by the steps that were told while it was made."""
+"""The phases of an attempt and their times, by the steps that were reported while it was made."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 from service.kit.http.steps import CONNECTED, CONNECTING, DIALLED, LOOKED_UP, LOOKING_UP, SECURED, SECURING
 
 Phase = Literal["lookup", "connect", "handshake", "request", "answer"]
-"""What a try was doing when it ended. `answer`: something had come back."""
+"""The phase of an attempt when it ended. `answer`: something had come back."""
 
 PHASES = ("dns", "connect", "tls", "first_byte", "total")
 
@@ -32,7 +32,7 @@ class Stopwatch:
 
     @property
     def reached(self) -> Phase:
-        """What was being done at the last mark."""
+        """Return the phase at the last mark."""
         if CONNECTED in self.marks:
             return "request"
         if SECURING in self.marks:

@@ -1,4 +1,4 @@
-"""When the next attempt is due. Pure: the answer's facts, the policy, `now` and randomness come in."""
+"""The time of the next attempt. Pure: the answer's facts, the policy, `now` and randomness come in."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def next_attempt_at(
     now: datetime,
     random: Random,
 ) -> datetime | None:
-    """When to try again after `attempts` failed tries, or `None` when the schedule is used up.
+    """Return when to try again after `attempts` failed attempts, or `None` if the schedule is used up.
 
     The endpoint's own `Retry-After` counts at any status if it is later than the schedule (capped at a day).
     After 429, 502, 503, 504 and timeouts the wait is never below the floor. Jitter is only ever added.
@@ -42,7 +42,7 @@ def next_attempt_at(
 
 
 def hint_seconds(retry_after: str | None, now: datetime) -> float | None:
-    """`Retry-After` in seconds (RFC 9110 §10.2.3: a number or an HTTP date), capped at 24 h; junk is `None`."""
+    """Parse `Retry-After` into seconds (RFC 9110 §10.2.3: a number or an HTTP date), 24 h at most; `None` for junk."""
     if retry_after is None:
         return None
     text = retry_after.strip()

@@ -1,4 +1,4 @@
-"""How webhooks to an endpoint are sent: its URL as it is dialled, its headers and keys in clear.
+"""What is needed to send to an endpoint: its URL as it is dialled, its headers and keys in clear.
 
 Worked out once a minute for an endpoint, or when it changes, not once a delivery. What is in clear stays in memory no
 longer than that.
@@ -20,7 +20,7 @@ _KEPT = timedelta(minutes=1)
 
 
 class Sender(NamedTuple):
-    """How webhooks to one endpoint are sent. `headers` are the same for all of them, `keys` sign, the newest first."""
+    """What is the same for all webhooks to one endpoint. `keys` sign, the newest first."""
 
     url: URL | str
     headers: Mapping[str, str]
@@ -35,7 +35,7 @@ class Senders:
         self._kept: dict[str, tuple[Target, Sender, datetime]] = {}
 
     def of(self, target: Target, now: datetime) -> Sender:
-        """Return how to send to this endpoint. Raise where there is no key: unsigned, nothing may go out."""
+        """Return how to send to this endpoint. Raise `RelayError` without a key: nothing goes out unsigned."""
         kept = self._kept.get(target.endpoint_id)
         if kept is not None and kept[0] == target and now < kept[2]:
             return kept[1]

@@ -14,16 +14,16 @@ USER_AGENT = "VerdictRelay/1 (+webhooks)"
 
 
 FIXED_HEADERS = {"content-type": "application/json", "user-agent": USER_AGENT}
-"""What every webhook carries, whatever its endpoint."""
+"""The headers that every webhook carries, whatever its endpoint."""
 
 
 def webhook_headers(event_id: str, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    """What every attempt of this event carries."""
+    """Return the headers of an attempt at this event."""
     return FIXED_HEADERS | own_headers(event_id, body, [key_of(secret) for secret in secrets], now)
 
 
 def own_headers(event_id: str, body: bytes, keys: Sequence[bytes], now: datetime) -> dict[str, str]:
-    """What is an attempt's own of that. The id stays the same; the time is this attempt's."""
+    """Return those headers that are this attempt's own. The id stays the same; the time is this attempt's."""
     timestamp = int(now.timestamp())
     return {
         "webhook-id": event_id,
@@ -33,12 +33,12 @@ def own_headers(event_id: str, body: bytes, keys: Sequence[bytes], now: datetime
 
 
 def open_secrets(sealer: Sealer, sealed: Sequence[tuple[str, bytes]]) -> list[str]:
-    """The secrets in clear, in the order given: (id, sealed) pairs."""
+    """Open (id, sealed) pairs; return the secrets in clear, in the order given."""
     return [sealer.open(SECRET_PURPOSE, owner, box).decode() for owner, box in sealed]
 
 
 def open_headers(sealer: Sealer, endpoint_id: str, sealed: bytes | None) -> dict[str, str]:
-    """An endpoint's own headers in clear; empty where it has none."""
+    """Return an endpoint's own headers in clear; empty if it has none."""
     if sealed is None:
         return {}
     headers: dict[str, str] = json.loads(sealer.open(HEADERS_PURPOSE, endpoint_id, sealed))

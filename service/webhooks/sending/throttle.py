@@ -1,4 +1,4 @@
-"""How fast this process may go at one endpoint: how many attempts at once, how many in any one second.
+"""The limits of this process at one endpoint: attempts at once, and attempts in any one second.
 
 Where an account has no places to spare, an endpoint earns its attempts at once as a TCP sender earns its window in slow
 start: two while this process knows nothing of it, one more with each that succeeds, half as many after each that fails.

@@ -116,11 +116,16 @@ FAULTS: dict[str, tuple[Callable[[Path], Url], str, str, bool]] = {
         "before a whole answer",
         True,
     ),
-    "answer: no HTTP": (lambda _: plain(saying(b"220 mail.example ESMTP\r\n\r\n")), "reset", "no HTTP answer", True),
+    "answer: no HTTP": (
+        lambda _: plain(saying(b"220 mail.example ESMTP\r\n\r\n")),
+        "reset",
+        "not an HTTP answer",
+        True,
+    ),
     "answer: no final status": (
         lambda _: plain(saying(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")),
         "http_5xx",
-        "no final status",
+        "not a final status",
         True,
     ),
 }
