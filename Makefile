@@ -36,11 +36,11 @@ demo: $(READY)
 	@$(BIN)/relay demo
 
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 # Without the journeys over several processes, and on SQLite alone: for the time between two changes, not for the end.
 test-fast: $(READY)
-	$(BIN)/pytest -n 3 --dist worksteal -m "not journey and not postgresql"
+	$(BIN)/pytest -n 4 --dist worksteal -m "not journey and not postgresql"
 
 # All that `check` looks at, but the tests. `make -k lint` goes on after the first that complains.
 lint: lint-format lint-rules lint-types lint-imports lint-dependencies

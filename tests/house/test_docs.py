@@ -117,7 +117,7 @@ def test_the_readme_sets_up_as_the_makefile_does() -> None:
     installs = re.findall(r"pip install [^\n]+", commands)
     assert len(installs) == 2
     assert [line for line in installs if line not in makefile] == []
-    assert [line for line in ("relay demo", "pytest -n 3") if line not in commands or line not in makefile] == []
+    assert [line for line in ("relay demo", "pytest -n 4") if line not in commands or line not in makefile] == []
 
 
 def _commands(group: typer.Typer, prefix: str = "relay") -> Iterator[str]:
