@@ -63,7 +63,7 @@ class Line:
         with suppress(ConnectionError):
             await self._writer.drain()
 
-    async def hear(self, *, answers: int = 1, seconds: float = 5) -> Heard:
+    async def hear(self, *, answers: int = 1, seconds: float = 20) -> Heard:
         """All there is, as soon as so many answers are whole or the other side has hung up."""
         closed = False
         async with asyncio.timeout(seconds):
@@ -76,7 +76,7 @@ class Line:
                 closed = not piece
         return Heard(self._raw, closed)
 
-    async def until_closed(self, *, seconds: float = 5) -> Heard:
+    async def until_closed(self, *, seconds: float = 20) -> Heard:
         """All there was until the other side hung up."""
         return await self.hear(answers=1_000, seconds=seconds)
 
@@ -103,7 +103,7 @@ async def line_to(port: int, caller: str = "127.0.0.1") -> AsyncIterator[Line]:
         writer.close()
 
 
-async def ask(port: int, data: bytes, *, answers: int = 1, seconds: float = 5, caller: str = "127.0.0.1") -> Heard:
+async def ask(port: int, data: bytes, *, answers: int = 1, seconds: float = 20, caller: str = "127.0.0.1") -> Heard:
     """What comes back when `data` is sent at once."""
     async with line_to(port, caller) as line:
         await line.say(data)
