@@ -1,5 +1,6 @@
 """`relay dev` as a process, and commands in the environment that it tells a developer to export."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -50,11 +51,11 @@ class Dev:
 
 
 @asynccontextmanager
-async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
+async def dev(folder: Path, port: int = 0, *, forked: bool = True) -> AsyncIterator[Dev]:
     """It has printed what it prints; at the end Ctrl-C ended it, with status 0."""
     log = folder.with_suffix(f".{free_port()}.log")
-    environment = {"PATH": os.environ["PATH"], "SANDBOX_LATENCY_SECONDS": "0.3", **more}
-    process = Process(["dev", "--port", str(port), "--data", str(folder)], environment, log)
+    environment = {"PATH": os.environ["PATH"], "SANDBOX_LATENCY_SECONDS": "0.3"}
+    process = Process(["dev", "--port", str(port), "--data", str(folder)], environment, log, forked=forked)
     process.start()
     try:
         await until(lambda: "export RELAY_URL=" in process.log or process.running.poll() is not None, seconds=80)
@@ -70,18 +71,30 @@ async def dev(folder: Path, port: int = 0, **more: str) -> AsyncIterator[Dev]:
             process.kill()
 
 
+def _exported(one: Dev) -> dict[str, str]:
+    return dict(re.findall(r"(RELAY_\w+)=(\S+)", one.text))
+
+
 def relay_process(one: Dev, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command that was told what the exported line says, and nothing else."""
-    said = dict(re.findall(r"(RELAY_\w+)=(\S+)", one.text))
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
-        env={"PATH": os.environ["PATH"], "COLUMNS": "80", **said, **more},
+        env={"PATH": os.environ["PATH"], "COLUMNS": "80", **_exported(one), **more},
         cwd=ROOT,
         check=False,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+async def relay_copied(one: Dev, *arguments: str) -> tuple[int, str]:
+    """Return the exit status and the output of a command with what the exported line says, begun as a copy."""
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": "80", **_exported(one)}
+    process = Process(list(arguments), environment, one.folder.with_suffix(".command.log"), forked=True)
+    process.start()
+    status = await asyncio.to_thread(process.running.wait, 60)
+    return status, process.log
 
 
 async def relay(one: Dev, *arguments: str) -> Result:

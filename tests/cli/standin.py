@@ -89,10 +89,10 @@ async def relay(url: str, *arguments: str, **environment: str | None) -> Result:
 
 
 @contextmanager
-def listening(url: str, folder: Path, *options: str, key: str = KEY) -> Iterator[Process]:
-    """`relay listen` runs, as a developer starts it; it was interrupted at the end, and that is no failure."""
+def listening(url: str, folder: Path, *options: str, key: str = KEY, forked: bool = True) -> Iterator[Process]:
+    """Run `relay listen`, as a developer starts it, and interrupt it at the end, which is no failure."""
     environment = {"PATH": os.environ["PATH"], "RELAY_URL": url, "RELAY_API_KEY": key}
-    process = Process(["listen", *options], environment, folder / "listen.log")
+    process = Process(["listen", *options], environment, folder / "listen.log", forked=forked)
     process.start()
     try:
         yield process

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
-    """It runs for all tests of this file, which may come in any order; its folder is `a folder`."""
-    async with dev(tmp_path_factory.mktemp("dev") / "a folder") as one:
+    """Run it for all tests of this file, which may come in any order: started as by a person, in `a folder`."""
+    async with dev(tmp_path_factory.mktemp("dev") / "a folder", forked=False) as one:
         yield one
 
 
@@ -92,9 +92,8 @@ async def test_a_second_one_on_the_same_folder_refuses_and_says_why(live: Dev) -
 async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        process = Process(
-            ["dev", "--port", str(port), "--data", str(tmp_path / "dev")], dict(os.environ), tmp_path / "log"
-        )
+        command = ["dev", "--port", str(port), "--data", str(tmp_path / "dev")]
+        process = Process(command, dict(os.environ), tmp_path / "log", forked=True)
         process.start()
         await until(lambda: process.running.poll() is not None, seconds=60)
     assert process.running.returncode == 2

@@ -1,6 +1,5 @@
 """What `relay dev` keeps from one start to the next, and what it mends: three days of one folder."""
 
-import asyncio
 import json
 import re
 import stat
@@ -18,7 +17,7 @@ from service.kit.db.database import Database
 from service.kit.security.signatures import new_secret
 from service.kit.system_clock import system_clock
 from service.vendors import VENDORS
-from tests.cli.dev_running import Dev, dev, relay_process
+from tests.cli.dev_running import Dev, dev, relay_copied
 from tests.cli.standin import listening
 from tests.journeys.customer import Customer, customer
 from tests.journeys.outside import Inbox, inbox
@@ -109,9 +108,9 @@ def what_it_counted(one: Dev) -> None:
 
 async def what_the_doctor_says_after(one: Dev) -> None:
     """Nobody is there, which is all that is wrong."""
-    over = await asyncio.to_thread(relay_process, one, *one.doctor, "--json")
-    failed = [row["name"] for row in json.loads(over.stdout) if row["level"] == "fail"]
-    assert (over.returncode, failed) == (1, ["round trip"])
+    status, printed = await relay_copied(one, *one.doctor, "--json")
+    failed = [row["name"] for row in json.loads(printed) if row["level"] == "fail"]
+    assert (status, failed) == (1, ["round trip"])
 
 
 def revoke_keys(folder: Path) -> None:

@@ -69,7 +69,8 @@ async def test_events_are_forwarded_as_webhooks_and_none_is_lost_between_connect
     secret = new_secret()
     async with serving(feed.app) as url, inbox() as receiver:
         receiver.secrets.append(secret)
-        with listening(url, tmp_path, "--forward", f"{receiver.url}/in", "--secret", secret) as process:
+        options = ["--forward", f"{receiver.url}/in", "--secret", secret]
+        with listening(url, tmp_path, *options, forked=False) as process:
             await until(lambda: len(receiver.receiver.received) == 3, seconds=30)
             await until(lambda: process.log.count("→ 204 in ") == 3)
     received = receiver.receiver.received

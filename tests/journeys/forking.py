@@ -1,22 +1,22 @@
-"""A process that has loaded what `relay web` and `relay worker` load, and becomes one of them whenever it is asked to.
+"""A process that has loaded what the commands that serve load, and becomes one of them whenever it is asked to.
 
 Loading costs seconds of CPU; a copy of a process that has loaded costs milliseconds. `tests.journeys.forks` starts it,
 speaks with it and says what a request is. It has no thread and no connection, so that a copy is like a new process.
 """
 
+import gc
+import importlib
 import json
 import os
 import socket
 import sys
 from typing import Any
 
+from service.__main__ import main
 from service.cli.lean import for_a_server
 
-with for_a_server():
-    import service.cli.web
-    import service.cli.worker
-    import service.kit.db.listen
-    import service.kit.db.postgres  # noqa: F401 - loaded for those to come
+_OF_SERVERS = ("service.cli.web", "service.cli.worker", "service.kit.db.listen", "service.kit.db.postgres")
+_OF_PEOPLE = ("rich.markdown", "service.cli.dev", "service.cli.doctor", "service.cli.listen")
 
 
 def serve(line: socket.socket) -> bool:
@@ -49,7 +49,18 @@ def _become(asked: dict[str, Any]) -> None:
     sys.argv[1:] = asked["command"]
 
 
-if __name__ == "__main__" and serve(socket.socket(fileno=int(sys.argv[1]))):
-    from service.__main__ import main
+def _load() -> None:
+    """Load what those to come need, and let the collector pass over it: else each copy goes through it all."""
+    with for_a_server():
+        for name in _OF_SERVERS:
+            importlib.import_module(name)
+    for name in _OF_PEOPLE:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
-    main()
+
+if __name__ == "__main__":
+    _load()
+    if serve(socket.socket(fileno=int(sys.argv[1]))):
+        main()

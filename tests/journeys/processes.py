@@ -126,18 +126,6 @@ class Deployment:
         for command in [("web", "--with-worker")] if alone else [("web",), ("worker",)]:
             self.process(*command).start()
 
-    def run(self, *command: str) -> str:
-        """What a command that ends printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "service", *command],
-            env=self.environment,
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            timeout=_EXIT_SECONDS,
-        )
-        return done.stdout.decode()
-
     async def key(self, mode: str) -> str:
         """A fresh API key. Made here: a command of its own would start a process for it."""
         return await asyncio.to_thread(self._make, partial(_key, mode=mode))
