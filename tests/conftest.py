@@ -3,8 +3,8 @@
 Each test process has a PostgreSQL of its own, which starts when its first test wants it: what others do on the same
 server would hold back the feed for a moment (`service/events/feed`). It is stopped where pytest ends: in the one
 process, or in xdist's controller, which tells its workers where theirs is to live. A test process has one database
-there, which is emptied after each test. A test that changes the schema is marked `own_database` and gets a new one;
-so does a journey.
+there, which is emptied after each test. A test that changes the schema is marked `own_database` and gets another, which
+is put back or dropped after it; so does a journey.
 """
 
 import gc
@@ -27,6 +27,7 @@ from tests.emptied import SharedDatabase
 from tests.kinds import mark
 from tests.order import shared_out
 from tests.plain_logs import write_plain_logs
+from tests.put_back import OwnDatabases
 from tests.trusted import share_trusted_roots
 
 _FOLDER = pytest.StashKey[Path]()  # of this process's server
@@ -119,15 +120,23 @@ def shared_postgres(postgres_folder: Path) -> Iterator[SharedDatabase]:
         yield shared
 
 
+@pytest.fixture(scope="session")
+def own_databases(postgres_folder: Path) -> Iterator[OwnDatabases]:
+    """What lends databases to tests that change the schema or start processes."""
+    databases = OwnDatabases(postgres_folder)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a migrated, empty database on PostgreSQL: the process's own, or a new one where it is marked so.
+    """The address of a migrated, empty database on PostgreSQL: the process's own, or one as new where it is marked so.
 
-    Journeys start processes, which may outlive a failed test: theirs is always a new one.
+    So is that of journeys. They start processes, which may outlive a failed test: what these still use is given up.
     """
     if request.node.get_closest_marker("own_database") or "journeys" in request.node.path.parts:
-        folder: Path = request.getfixturevalue("postgres_folder")
-        with postgres.fresh_database(folder, postgres.unused_name(request.node.name)) as address:
+        databases: OwnDatabases = request.getfixturevalue("own_databases")
+        with databases.lend(postgres.unused_name(request.node.name)) as address:
             yield address
     else:
         shared: SharedDatabase = request.getfixturevalue("shared_postgres")
