@@ -28,9 +28,6 @@ from tests.journeys.hammer_loops import turned
 
 _MOST_ROUNDS = 60
 
-SLICE = 50
-"""So many followers are told in one transaction, at most."""
-
 
 class DiedError(Exception):
     """The process is gone; nothing of it is committed any more."""
