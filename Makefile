@@ -17,7 +17,7 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotat
 # Compiled code is kept: who keeps none compiles everything anew in each test process and at each start of the service.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-fast lint check format lock snapshots clean
+.PHONY: setup demo test test-full test-fast lint check format lock snapshots clean
 .PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
 
 setup: $(READY)
@@ -37,6 +37,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 4 --dist worksteal
+
+# With as many made-up examples as Hypothesis would try by itself, instead of a third: for the night, not for a push.
+test-full: export HYPOTHESIS_PROFILE = default
+test-full: test
 
 # Without the journeys over several processes, and on SQLite alone: for the time between two changes, not for the end.
 test-fast: $(READY)

@@ -34,7 +34,7 @@ _FOLDER = pytest.StashKey[Path]()  # of this process's server
 _FOLDERS = pytest.StashKey[list[Path]]()  # of all servers that this process stops
 
 
-# Short on a push. `HYPOTHESIS_PROFILE=default pytest` tries as many examples as the library would.
+# Short on a push. `make test-full` tries as many examples as the library would.
 settings.register_profile("short", max_examples=30)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 

@@ -66,8 +66,9 @@ class Process:
 
     def start(self) -> None:
         """It runs, with its output appended to its log."""
-        # With that set it starts others, which would begin as what this one began as.
-        if self.forked and "WEB_CONCURRENCY" not in self.environment:
+        # With that set the web process starts others, which would begin as what this one began as.
+        several = self.command[0] == "web" and "WEB_CONCURRENCY" in self.environment
+        if self.forked and not several:
             self.popen = forks.start(self.command, self.environment, self.log_path)
             return
         with self.log_path.open("ab") as log:

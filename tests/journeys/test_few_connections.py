@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from tests.journeys.customer import Customer, customer
 from tests.journeys.processes import deployment
 
-REQUESTS, AT_ONCE, ALLOWED = 200, 30, 20
+REQUESTS, AT_ONCE, ALLOWED = 90, 30, 20
 
 pytestmark = pytest.mark.timeout(120)
 
