@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -67,7 +67,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in _COPIED:
         source = _ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, tree / name)  # with what is compiled: the times of the files stay
         else:
             shutil.copy2(source, tree / name)
     _follow(tree)
@@ -139,13 +139,14 @@ def test_its_code_is_clean_and_keeps_to_the_floors(tree: Path) -> None:
     assert told.returncode == 0, told.stdout[-3000:]
 
 
-@pytest.fixture
-def one(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Web and worker of the copy, on SQLite."""
-    monkeypatch.setattr(processes, "ROOT", tree)
-    url = f"sqlite:///{tmp_path / 'relay.db'}"
+@pytest.fixture(scope="module")
+def one(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Run web and worker of the copy for all tests of this file that ask, on SQLite."""
+    folder = tmp_path_factory.mktemp("running")
+    url = f"sqlite:///{folder / 'relay.db'}"
     upgrade(url)
-    with deployment(url, tmp_path) as one:
+    with pytest.MonkeyPatch.context() as patch, deployment(url, folder) as one:
+        patch.setattr(processes, "ROOT", tree)
         one.forked = False  # what could be copied has not loaded that tree
         one.process("web", "--with-worker").start()
         yield one
@@ -170,12 +171,12 @@ async def test_a_detection_asks_it_beside_the_others(one: Deployment, tmp_path: 
     assert (line["formats"], line["limits"]["concurrency"]) == (["flac", "mp3", "wav"], 2)
 
 
-async def test_the_doctor_knocks_with_the_key_of_the_environment(one: Deployment) -> None:
+async def test_the_doctor_knocks_with_the_key_of_the_environment(one: Deployment, tree: Path) -> None:
     await one.ready()
     given = {"ECHO_API_KEY": "a stranger's", "ECHO_BASE_URL": f"{one.url}/sandbox/echo"}
-    told = _run(processes.ROOT, "service", "doctor", "--json", **(one.environment | given))
+    told = _run(tree, "service", "doctor", "--json", **(one.environment | given))
     found = {line["name"]: line for line in json.loads(told.stdout)}
     assert "refuses ECHO_API_KEY (401)" in found["echo"]["sentence"]
     assert found["live vendors"]["sentence"] == "live keys ask echo"
-    wrong = _run(processes.ROOT, "service", "doctor", **(one.environment | {"ECHO_CONCURRENCY": "many"}))
+    wrong = _run(tree, "service", "doctor", **(one.environment | {"ECHO_CONCURRENCY": "many"}))
     assert "ECHO_CONCURRENCY: " in wrong.stdout
