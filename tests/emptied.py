@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests import postgres
+from tests.kept_connections import KeptConnections
 
 _VACUUM_EVERY = 50  # autovacuum is off, and deleted rows would be read by each later scan
 _PATIENCE_SECONDS = 5.0
@@ -26,19 +28,21 @@ _COLUMNS = """
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT attisdropped
 """
 _OTHERS = """
-    SELECT pid, state, query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    SELECT pid, state, query FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL(%s)
 """
 _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL(%s)
 """
 
 
 class SharedDatabase:
     """A migrated database and the connection that empties it."""
 
-    def __init__(self, url: str, connection: psycopg.Connection) -> None:
+    def __init__(self, url: str, connection: psycopg.Connection, kept: KeptConnections) -> None:
         self.url = url
+        self._kept = kept
         self._connection = connection
         self._schema = self._read_schema()
         tables = [name[2:] for name in self._schema[0] if name.startswith("r ") and name != "r alembic_version"]
@@ -57,10 +61,13 @@ class SharedDatabase:
     def on(cls, folder: Path, name: str) -> Iterator["SharedDatabase"]:
         """Yield the database `name`, made on the server in `folder`; drop it at the end."""
         with postgres.fresh_database(folder, name) as url, psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SET session_replication_role = replica"
-            )  # rows go in any order, whatever points at them
-            yield cls(url, connection)
+            # Rows go in any order, whatever points at them.
+            connection.execute("SET session_replication_role = replica")
+            kept = KeptConnections(name)
+            with pytest.MonkeyPatch.context() as patch:
+                kept.install(patch)
+                yield cls(url, connection, kept)
+            kept.close_all()
 
     def empty(self) -> None:
         """End all other connections, delete every row and begin the sequences anew.
@@ -77,17 +84,18 @@ class SharedDatabase:
             self._connection.execute("VACUUM")
 
     def _end_other_connections(self) -> None:
-        """End them one by one as they are seen. A closed one is seen for a moment, and needs no ending.
+        """End them one by one as they are seen, but for those that rest. A closed one is seen for a moment.
 
         The server's own wait for the end of a connection looks only ten times a second.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        others = self._connection.execute(_OTHERS).fetchall()
+        kept = [self._kept.pids]
+        others = self._connection.execute(_OTHERS, kept).fetchall()
         while others:
             assert time.monotonic() < deadline, f"connections that do not end: {others}"
             time.sleep(_LOOK_SECONDS)
-            self._connection.execute(_END_OTHERS)
-            others = self._connection.execute(_OTHERS).fetchall()
+            self._connection.execute(_END_OTHERS, kept)
+            others = self._connection.execute(_OTHERS, kept).fetchall()
 
     def _read_schema(self) -> tuple[list[str], int]:
         names = [name for (name,) in self._connection.execute(_OBJECTS)]
