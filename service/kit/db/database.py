@@ -30,7 +30,7 @@ T = TypeVar("T")
 CONNECTIONS = 8
 _CLOSING_SECONDS = 3.0
 _STUCK_SECONDS = 1.0  # after its deadline, a thread may hang where none is looked at: in a name look-up
-_SPARE = 2  # connections for those who open a transaction outside the threads
+_SPARE = 3  # the writer, and who opens a transaction outside the threads
 _TOPICS, _AFTER = "topics", "after_commit"
 _ONE_MOMENT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -71,13 +71,15 @@ class Database:
         # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
+        # SQLite has one writer. Writers that wait for it in turn, in one thread, hold up no reader and overtake nobody.
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="writer") if self.is_sqlite else self._threads
         self._most_seconds = FOREVER if self.is_sqlite else self.patience.answer
         self._calls: dict[Future[Any], Deadline] = {}
         self.good_at = time.monotonic()
         """When a transaction last went well, by the monotonic clock."""
         self.written_at = self.good_at
         """The same of one that writes."""
-        # SQLite has one writer. Queueing here is fair; its own busy handler polls and can starve.
+        # For writers in threads of their own, as in commands: SQLite's busy handler polls and can starve.
         self._writer = threading.Lock()
 
     async def write(self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -94,7 +96,7 @@ class Database:
         deadline = Deadline(self._most_seconds)
         while True:
             try:
-                return await self._called(lambda: retry_deadlocks(work), deadline)
+                return await self._called(lambda: retry_deadlocks(work), deadline, self._writing)
             except DBAPIError as error:
                 if not waited_for_a_lock(error) or deadline.left < self.patience.lock:
                     raise
@@ -106,7 +108,7 @@ class Database:
             with self.reading() as session:
                 return verb(session, *args, **kwargs)
 
-        return await self._called(work, Deadline(self._most_seconds))
+        return await self._called(work, Deadline(self._most_seconds), self._threads)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -136,7 +138,7 @@ class Database:
             yield session
         self.good_at = time.monotonic()
 
-    def call(self, work: Callable[[], T], deadline: Deadline) -> Future[T]:
+    def call(self, work: Callable[[], T], deadline: Deadline, threads: ThreadPoolExecutor | None = None) -> Future[T]:
         """Run `work` in a thread; its transactions end by `deadline`. May be called from any thread."""
 
         def run() -> T:
@@ -146,7 +148,7 @@ class Database:
                 return work()
 
         try:
-            future = self._threads.submit(run)
+            future = (threads or self._threads).submit(run)
         except RuntimeError as error:
             raise Overdue("this process ends") from error
         self._calls[future] = deadline
@@ -163,15 +165,17 @@ class Database:
 
     def close(self) -> None:
         """Wait a moment for what is under way, give up the rest, and close every connection."""
-        self._threads.shutdown(wait=False)
+        for threads in (self._threads, self._writing):
+            threads.shutdown(wait=False)
         self.hurry(_CLOSING_SECONDS)
         wait(list(self._calls), None if self.is_sqlite else _CLOSING_SECONDS + _STUCK_SECONDS)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._writing):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()
 
-    async def _called(self, work: Callable[[], T], deadline: Deadline) -> T:
+    async def _called(self, work: Callable[[], T], deadline: Deadline, threads: ThreadPoolExecutor) -> T:
         """Return what `work` returned in a thread. A thread that hangs all the same is left behind."""
-        future = asyncio.wrap_future(self.call(work, deadline))
+        future = asyncio.wrap_future(self.call(work, deadline, threads))
         if deadline.at == FOREVER:
             return await future
         try:

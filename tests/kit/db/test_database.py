@@ -196,3 +196,21 @@ def test_sqlite_is_durable_and_keeps_foreign_keys(sqlite_url: str) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         }
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+
+
+async def test_writers_that_wait_for_sqlite_keep_their_order_and_hold_up_no_reader(sqlite_url: str) -> None:
+    names_in_order = [f"{n:02}" for n in range(20)]  # more than there are threads
+    done: list[str] = []
+
+    async def write(database: Database, name: str) -> None:
+        await database.write(put, name)
+        done.append(name)
+
+    with closing(Database(sqlite_url)) as database:
+        make_table(database)
+        with database.writing():
+            writers = [asyncio.create_task(write(database, name)) for name in names_in_order]
+            async with asyncio.timeout(10):
+                assert await database.read(count) == 0
+        await asyncio.gather(*writers)
+    assert done == names_in_order
