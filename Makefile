@@ -17,7 +17,7 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotat
 # Compiled code is kept: who keeps none compiles everything anew in each test process and at each start of the service.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-full test-fast lint check format lock snapshots clean
+.PHONY: setup demo test test-full test-fast lint check format lock snapshots figures clean
 .PHONY: lint-format lint-rules lint-types lint-imports lint-dependencies
 
 setup: $(READY)
@@ -85,6 +85,10 @@ lock: $(READY)
 snapshots: $(READY)
 	$(BIN)/python -m tests.house.draw_states
 	$(BIN)/python -m tests.house.draw_openapi
+
+# How heavy the code is: sizes, imports, complexity, words. The tests of tests/house hold most of it.
+figures: $(READY)
+	@$(BIN)/python -m tests.house.figures
 
 clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,7 @@
-"""What makes a codebase unpleasant is its few giants: no file grows past 350 lines."""
+"""What makes a codebase unpleasant is its few giants: long files, full folders, functions with many branches.
+
+The lists of what is not done yet only shrink: what is small enough and still listed fails.
+"""
 
 import ast
 from collections.abc import Callable
@@ -7,8 +10,31 @@ from statistics import median
 
 import pytest
 
+from tests.house.measures import complex_functions, full_folders
+
 _ROOT = Path(__file__).resolve().parents[2]
 _LONGEST_FILE = 350
+MOST_FILES, MOST_COMPLEXITY = 15, 12
+FOLDERS_NOT_DONE: frozenset[str] = frozenset({"api", "cli", "sandbox"})
+FUNCTIONS_NOT_DONE: frozenset[str] = frozenset(
+    {
+        "Asc.interpret_submit",
+        "AscAccount.parse_usage",
+        "ParsingProtocol._judge",
+        "_base",
+        "_missing",
+        "_state",
+        "_summary",
+        "_take",
+        "_wanted",
+        "feedback_from",
+        "own_models_against",
+        "read_body",
+        "read_envelope",
+        "read_result",
+        "run_cost",
+    }
+)
 
 
 def _files(*folders: str) -> list[Path]:
@@ -30,6 +56,15 @@ def test_no_file_is_a_giant(folder: str) -> None:
     sizes = {str(path.relative_to(_ROOT)): _lines(path) for path in _files(folder)}
     assert sizes
     assert {name: size for name, size in sizes.items() if size > _LONGEST_FILE} == {}
+
+
+def test_no_folder_is_full() -> None:
+    assert full_folders(MOST_FILES).keys() ^ FOLDERS_NOT_DONE == set()
+
+
+def test_no_function_has_too_many_branches() -> None:
+    pytest.importorskip("radon")  # pinned for development; a set-up from before that has it not yet
+    assert complex_functions(MOST_COMPLEXITY).keys() ^ FUNCTIONS_NOT_DONE == set()
 
 
 def test_the_usual_sizes_are_on_record(record_property: Callable[[str, object], None]) -> None:
