@@ -17,7 +17,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from service.cli.start import in_a_line  # noqa: PLC0415 - `relay --help` is quick
+        from service.cli.preflight import in_a_line  # noqa: PLC0415 - `relay --help` is quick
 
         if (told := in_a_line(error)) is None:
             raise

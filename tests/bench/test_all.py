@@ -13,7 +13,7 @@ from service.bench import cases
 from service.bench.cases import CASES, Case, Report, Setup
 from service.bench.driving.generator import BenchError
 from service.bench.reach import AtLeast, Reach
-from service.cli.bench import group
+from service.cli.operate.bench import group
 
 
 async def _run(setup: Setup) -> Report:

@@ -9,7 +9,7 @@ import pytest
 
 from service.bench.counting.idle import idle_per_second
 from service.bench.counting.inside import running_inside, settings_inside
-from service.cli.bench import serve
+from service.cli.operate.bench import serve
 from service.kit.db.listen import OFTEN_SWEEP_SECONDS
 from service.resources import open_resources
 from service.sandbox.aippim.callbacks import AippimCallbacks

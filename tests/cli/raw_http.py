@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from service.cli.http_limits import HttpLimits
-from service.cli.serving import free_socket, serving, within
+from service.cli.http.limits import HttpLimits
+from service.cli.http.serving import free_socket, serving, within
 
 LARGE = 20_000_000
 HOST = b"Host: relay.test\r\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from service.cli.client import Address, address, is_loopback
+from service.cli.client.http_client import Address, address, is_loopback
 from service.kit.errors import SettingsError
 from tests.cli.standin import KEY, problem, relay, stand_in
 from tests.journeys.processes import free_port

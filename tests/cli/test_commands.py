@@ -209,7 +209,7 @@ def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("submit", ["also where an answer for the same bytes is stored"]),
+        ("submit", ["even if an answer for the same bytes is stored"]),
         ("endpoints recover", ["exhausted or skipped", "waits for its next try", "409 while the endpoint is disabled"]),
         ("doctor", ["--data"]),
     ],

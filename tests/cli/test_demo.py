@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from service import __main__
-from service.cli import demo as command
-from service.cli.demo_service import Customer
+from service.cli.local import demo as command
+from service.cli.local.demo_service import Customer
 from service.sandbox.track import write_track
 
 ROOT = Path(__file__).parents[2]

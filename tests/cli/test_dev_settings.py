@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.dev_folder import kept_secret
-from service.cli.dev_settings import dev_settings, settings_found
+from service.cli.local.dev_folder import kept_secret
+from service.cli.local.dev_settings import dev_settings, settings_found
 from service.kit.errors import SettingsError
 from service.settings import Settings
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from service.cli import doctor
 from service.cli.checks import configured, gates, money, outside, stored, working
 from service.cli.checks.finding import Check, Finding, World, fail
 from service.cli.checks.table import CHECKS
 from service.cli.commands import app
+from service.cli.operate import doctor
 from tests.cli.checks.rooms import KEY
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service.api.routes import ROUTES
-from service.cli.ending import told_of_the_end
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.http.serving import free_socket, serving, url_of
+from service.cli.serve.shutdown import told_of_the_end
 from service.kit.concurrency.wake import Wake
 from service.kit.db.database import Database
 from service.kit.process.shutdown import Shutdown

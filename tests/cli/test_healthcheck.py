@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.commands import app
-from service.cli.healthcheck import run_healthcheck
+from service.cli.serve.healthcheck import run_healthcheck
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import beat
 from service.kit.system_clock import system_clock

@@ -16,7 +16,7 @@ from service.accounts.register import account_named
 from service.api import bodies
 from service.app import create as create_app
 from service.callbacks.models import Callback
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.http.serving import free_socket, serving, url_of
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.sandbox.app import create as create_sandbox

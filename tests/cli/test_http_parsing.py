@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.cli.http_limits import HttpLimits
-from service.cli.http_problems import REFUSED
+from service.cli.http.limits import HttpLimits
+from service.cli.http.problems import REFUSED
 from tests.cli.raw_http import HOST, OFFER, ask, telling
 
 pytestmark = pytest.mark.timeout(30)

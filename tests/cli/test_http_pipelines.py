@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.cli.http_limits import HttpLimits
-from service.cli.serving import free_socket, serving
+from service.cli.http.limits import HttpLimits
+from service.cli.http.serving import free_socket, serving
 from tests.cli.raw_http import HOST, OFFER, TELLING, line_to, telling
 
 pytestmark = pytest.mark.timeout(30)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.lean import for_a_server
+from service.cli.serve.lean import for_a_server
 
 _SERVES = """
 import asyncio, sys
-from service.cli.lean import web_from_environment
+from service.cli.serve.lean import web_from_environment
 
 async def serve():
     app = web_from_environment()

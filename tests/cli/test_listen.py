@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from service.cli import listen
-from service.cli.client import Address, Client, ClientError
+from service.cli.client import listen
+from service.cli.client.http_client import Address, Client, ClientError
 from service.events.outbox import event_body
 from service.kit.security.signatures import new_secret
 from service.kit.system_clock import system_clock

@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from service.cli.meanings import SHORT, notes, short_score
-from service.cli.result_screen import meanings
+from service.cli.screen.meanings import SHORT, notes, short_score
+from service.cli.screen.results import meanings
 from service.detectors.reading import Confidence, Reading, Score
 from tests.vendors.golden_answers import ANSWERS, golden
 

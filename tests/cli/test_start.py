@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service import __main__
-from service.cli.start import wait_for_schema
+from service.cli.preflight import wait_for_schema
 from service.kit.errors import SettingsError
 from service.kit.schema.migrate import upgrade
 from service.media.store import _copy

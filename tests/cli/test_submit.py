@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.cli import submit
-from service.cli.client import Address, Client, UnreachableError
-from service.cli.result_screen import ResultScreen
+from service.cli.client import submit
+from service.cli.client.http_client import Address, Client, UnreachableError
+from service.cli.screen.results import ResultScreen
 from tests.cli.standin import KEY, StandIn, problem, relay, result, stand_in
 
 URL = "https://cdn.example/song.mp3"

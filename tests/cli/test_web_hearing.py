@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
-from service.cli.web import _hearing
+from service.cli.serve.web import _hearing
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS, SWEEP_SECONDS, Sleeper
 from service.kit.db.database import Database, notify_on_commit
 from service.kit.db.listen import OFTEN_SWEEP_SECONDS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.sandbox import addresses
+from service.cli.serve.sandbox import addresses
 from service.kit.schema.migrate import upgrade
 from service.sandbox.app import TWINS
 from service.vendors import VENDORS

@@ -26,7 +26,7 @@ from service.accounts.api_keys import create as create_key
 from service.accounts.register import account_named
 from service.app import create
 from service.callbacks.addresses import address_token
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.http.serving import free_socket, serving, url_of
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock

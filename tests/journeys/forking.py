@@ -13,10 +13,10 @@ import sys
 from typing import Any
 
 from service.__main__ import main
-from service.cli.lean import for_a_server
+from service.cli.serve.lean import for_a_server
 
-_OF_SERVERS = ("service.cli.web", "service.cli.worker", "service.kit.db.listen", "service.kit.db.postgres")
-_OF_PEOPLE = ("rich.markdown", "service.cli.dev", "service.cli.doctor", "service.cli.listen")
+_OF_SERVERS = ("service.cli.serve.web", "service.cli.serve.worker", "service.kit.db.listen", "service.kit.db.postgres")
+_OF_PEOPLE = ("rich.markdown", "service.cli.local.dev", "service.cli.operate.doctor", "service.cli.client.listen")
 
 
 def serve(line: socket.socket) -> bool:

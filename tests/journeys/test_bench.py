@@ -13,7 +13,7 @@ from service.bench.driving.processes import Version, fresh_database
 from service.bench.flow import measure as flow
 from service.bench.flow.report import flow_report, show_flow
 from service.bench.report import write_json
-from service.cli.bench import serve
+from service.cli.operate.bench import serve
 from service.kit.schema.migrate import current_revision
 
 _SMALL = Size(detections=4, clients=2, rounds=1, warm_up=2, staged=2)

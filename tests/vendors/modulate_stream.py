@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.http.serving import free_socket, serving, url_of
 from service.detectors.port import RunContext
 from service.vendors.modulate import Modulate, ModulateSettings
 from tests.vendors.contract import KEY, SAMPLES, exchange

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from service.cli.serving import free_socket
+from service.cli.http.serving import free_socket
 from service.detectors.enums import ReasonCode
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown
 from service.detectors.port import Refused

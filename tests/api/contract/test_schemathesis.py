@@ -21,7 +21,7 @@ from service.accounts.register import account_named
 from service.api.contract.document import operations
 from service.api.routes import ROUTES
 from service.app import create as create_app
-from service.cli.serving import free_socket, serving, url_of
+from service.cli.http.serving import free_socket, serving, url_of
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.settings import Settings

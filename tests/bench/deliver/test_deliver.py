@@ -10,7 +10,7 @@ from service.bench.deliver.report import deliver_report, show_deliver
 from service.bench.driving.backlog import BODY_BYTES, Sent, put_backlog
 from service.bench.driving.bare import bare_application
 from service.bench.driving.processes import Deployment, Version
-from service.cli.bench import serve
+from service.cli.operate.bench import serve
 from service.events.models import Event
 from service.kit.db.database import Database
 from service.webhooks.models import Delivery

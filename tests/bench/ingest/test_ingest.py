@@ -13,7 +13,7 @@ from service.bench.driving.bare import bare_application
 from service.bench.driving.generator import BenchError
 from service.bench.ingest.measure import BODY_BYTES, Round, Size, send_callbacks
 from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
-from service.cli.bench import serve
+from service.cli.operate.bench import serve
 from service.detectors.enums import Authenticity
 from service.kit.system_clock import system_clock
 from service.vendors.aippim.callbacks import verify

@@ -9,7 +9,7 @@ import pytest
 from service.bench.polling.measure import Asked, Size, plans
 from service.bench.polling.report import polling_reached, polling_report, show_polling
 from service.bench.polling.spread import SpreadTwins, spread
-from service.cli.bench import serve
+from service.cli.operate.bench import serve
 from service.sandbox.app import SandboxSettings
 
 _NEVER = 86_400.0

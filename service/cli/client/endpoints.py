@@ -1,0 +1,197 @@
+"""`relay endpoints …`: webhook endpoints, through the API."""
+
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.client.requests import ask, card, done, failures_said, listing
+from service.cli.options import Cursor, JsonFlag, Limit, headers_in, present, words_in
+
+group = typer.Typer(no_args_is_help=True)
+
+EndpointId = Annotated[str, typer.Argument(metavar="ID", help="The endpoint's id, we_….")]
+Events = Annotated[list[str] | None, typer.Option(help="Types, or families such as detection.*; commas between.")]
+Headers = Annotated[list[str] | None, typer.Option("--header", help="'Name: value' sent with each webhook; repeat it.")]
+Description = Annotated[str | None, typer.Option(help="A note of yours.")]
+RateLimit = Annotated[int | None, typer.Option(min=1, help="Webhooks a second, at most.")]
+
+_PATH = "webhook-endpoints"
+_COLUMNS = (
+    ("id", "id"),
+    ("status", "status"),
+    ("health", "health"),
+    ("events", "events"),
+    ("url", "url"),
+    ("description", "description"),
+)
+_CLEARED = {"description": "description", "headers": "headers", "rate-limit": "rate_limit_per_second"}
+
+
+@group.command("create")
+def create(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where webhooks are to go.")],
+    events: Events = None,
+    description: Description = None,
+    header: Headers = None,
+    rate_limit: RateLimit = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Send nothing yet.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register a URL, for detection.* unless --events says otherwise. The answer shows the signing secret."""
+    body = _changes(url, words_in(events) or ["detection.*"], description, header, rate_limit)
+    card(ask("POST", _PATH, body=body | present(disabled=disabled or None)), as_json=as_json)
+
+
+@group.command("list")
+def index(limit: Limit = None, cursor: Cursor = None, as_json: JsonFlag = False) -> None:
+    """List the endpoints, newest first, and how each did in the last 24 hours."""
+    page = ask("GET", _PATH, params=present(limit=limit, cursor=cursor))
+    if not as_json:
+        page = {**page, "data": _with_health(page["data"])}
+    listing(page, _COLUMNS, as_json=as_json)
+
+
+@group.command("get")
+def get(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Show one endpoint."""
+    card(ask("GET", _PATH, endpoint_id), as_json=as_json)
+
+
+@group.command("update")
+def update(
+    endpoint_id: EndpointId,
+    url: Annotated[str | None, typer.Option(help="Where webhooks are to go from now on.")] = None,
+    events: Events = None,
+    description: Description = None,
+    header: Headers = None,
+    rate_limit: RateLimit = None,
+    clear: Annotated[list[str] | None, typer.Option(help="description, headers or rate-limit; repeat it.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change what is named, and nothing else."""
+    body: dict[str, object] = {_cleared(name): None for name in words_in(clear)}
+    body |= _changes(url, events, description, header, rate_limit)
+    if not body:
+        raise typer.BadParameter("nothing to change: name at least one option")
+    card(ask("PATCH", _PATH, endpoint_id, body=body), as_json=as_json)
+
+
+@group.command("delete")
+def delete(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Delete an endpoint: what was not delivered to it never will be."""
+    body = ask("DELETE", _PATH, endpoint_id)
+    done(f"{endpoint_id} is deleted.", body, as_json=as_json, id=endpoint_id, deleted=True)
+
+
+@group.command("enable")
+def enable(
+    endpoint_id: EndpointId,
+    release: Annotated[str, typer.Option(help="What was held: all, newest (one a detection) or none of it.")] = "all",
+    as_json: JsonFlag = False,
+) -> None:
+    """Send again, and what was held meanwhile too."""
+    card(_act(endpoint_id, "enable", {"release": release}), as_json=as_json)
+
+
+@group.command("disable")
+def disable(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Hold everything until it is enabled."""
+    card(_act(endpoint_id, "disable"), as_json=as_json)
+
+
+@group.command("ping")
+def ping(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Send it a webhook_endpoint.ping."""
+    card(_act(endpoint_id, "ping"), as_json=as_json)
+
+
+@group.command("rotate-secret")
+def rotate_secret(
+    endpoint_id: EndpointId,
+    overlap_seconds: Annotated[int | None, typer.Option(min=0, help="How long the old secret signs too.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a new signing secret; for a while both sign."""
+    card(_act(endpoint_id, "rotate-secret", present(overlap_seconds=overlap_seconds)), as_json=as_json)
+
+
+@group.command("secret")
+def secret(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Show the signing secret. That it was shown is written down."""
+    card(ask("GET", _PATH, endpoint_id, "secret"), as_json=as_json)
+
+
+@group.command("recover")
+def recover(
+    endpoint_id: EndpointId,
+    since: Annotated[str, typer.Option(help="From when on, for example 2026-11-20T00:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="Until when; until now else.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send now what was made in that time and is exhausted or skipped, or failed and waits for its next try.
+
+    What is held goes by `enable`. At most 5,000 at once: repeat it while `has_more` says yes.
+    409 while the endpoint is disabled: enable it first.
+    """
+    card(_act(endpoint_id, "recover", present(since=since, until=until)), as_json=as_json)
+
+
+@group.command("stats")
+def stats(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Show its success rate, latency and backlog."""
+    card(ask("GET", _PATH, endpoint_id, "stats"), as_json=as_json)
+
+
+def _act(endpoint_id: str, action: str, body: dict[str, object] | None = None) -> Any:
+    """What the action answers; what is known where it has no body."""
+    answer = ask("POST", _PATH, endpoint_id, action, body=body or {})
+    return {"id": endpoint_id, "action": action} if answer is None else answer
+
+
+def _changes(
+    url: str | None,
+    events: list[str] | None,
+    description: str | None,
+    header: list[str] | None,
+    rate_limit: int | None,
+) -> dict[str, object]:
+    return present(
+        url=url,
+        events=words_in(events),
+        description=description,
+        headers=headers_in(header) or None,
+        rate_limit_per_second=rate_limit,
+    )
+
+
+def _cleared(name: str) -> str:
+    if name not in _CLEARED:
+        raise typer.BadParameter(f"can clear {', '.join(_CLEARED)}", param_hint="--clear")
+    return _CLEARED[name]
+
+
+def _with_health(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the endpoints, each with a few words on its last 24 hours."""
+    from service.cli.client.http_client import Client, RefusedError, address, path_of  # noqa: PLC0415 - `relay --help` is quick
+
+    told = []
+    with failures_said(), Client(address()) as client:
+        for row in rows:
+            try:
+                health = _health(client.call("GET", path_of(_PATH, row["id"], "stats")))
+            except RefusedError:  # deleted since, or asked too often
+                health = "unknown"
+            told.append(row | {"health": health})
+    return told
+
+
+def _health(stats: dict[str, Any]) -> str:
+    tried, failed, held = stats["attempts"]["total"], stats["attempts"]["failed"], stats["backlog"]["held"]
+    if not tried:
+        health = "nothing tried"
+    elif not failed:
+        health = f"ok, {tried} of {tried}"
+    else:
+        health = f"{'failing' if failed == tried else 'unsteady'}, {failed} of {tried} failed"
+    since = f" since {stats['failing_since']}" if stats["failing_since"] else ""
+    return f"{health}{since}{f'; {held} held' if held else ''}"

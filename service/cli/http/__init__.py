@@ -1,0 +1,1 @@
+"""The HTTP server that every command serves with: one parser, its limits, and its refusals."""

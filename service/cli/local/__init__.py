@@ -1,0 +1,1 @@
+"""The commands that run a whole service on this machine: demo and dev."""

@@ -1,0 +1,157 @@
+"""Results on a terminal: a live line for each detector, then the verdict. Used by `demo`, `submit` and `detections`."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.screen.meanings import notes
+from service.cli.screen.plain_text import printable
+
+_MARKS = {
+    "pending": "[dim]…[/] waiting",
+    "running": "[yellow]●[/] at the vendor",
+    "succeeded": "[green]✓[/] answered",
+    "not_applicable": "[blue]-[/] not applicable",
+    "failed": "[red]✗[/] failed",
+    "timed_out": "[red]✗[/] timed out",
+    "skipped": "[dim]-[/] skipped",
+}
+
+_OPEN = ("pending", "running")
+_UNTIL = (("next_look_at", "next look"), ("deadline_at", "at the latest"))
+
+
+class ResultScreen:
+    """A terminal, or a pipe: then nothing moves and only what is shown at the end is printed."""
+
+    def __init__(self, *, stderr: bool = False, hosts: Mapping[str, str] | None = None) -> None:
+        """`hosts` tells by detection where audio without a name comes from."""
+        self.hosts = hosts or {}
+        self.console = Console(highlight=False, stderr=stderr)
+        self._results: dict[str, Mapping[str, Any]] = {}
+        self._live: Live | None = None
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """The lines move while inside."""
+        shown = Live(self._tables(), console=self.console, refresh_per_second=8, transient=True, redirect_stdout=False)
+        with shown as self._live:
+            yield
+        self._live = None
+
+    def update(self, result: Mapping[str, Any]) -> None:
+        """The detection's lines show how far it is."""
+        self._results[result["id"]] = result
+        if self._live is not None:
+            self._live.update(self._tables())
+
+    def drop(self, detection_id: str) -> None:
+        """The detection has no lines any more."""
+        self._results.pop(detection_id, None)
+        if self._live is not None:
+            self._live.update(self._tables())
+
+    def say(self, text: str) -> None:
+        """One line, as it is."""
+        self.console.print(text, markup=False)
+
+    def show_results(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """Every line, then each track's verdict."""
+        for result in results:
+            self.update(result)
+        self.show_lines()
+        for result in results:
+            self.show_verdict(result)
+
+    def show_lines(self) -> None:
+        """The lines as they stand."""
+        self.console.print(self._tables())
+
+    def show_verdict(self, result: Mapping[str, Any]) -> None:
+        """What was found, in a frame."""
+        self.console.print(_verdict(result, self.hosts.get(result["id"])))
+
+    def _tables(self) -> Group:
+        parts: list[RenderableType] = []
+        for result in self._results.values():
+            parts += [_table(result, self.hosts.get(result["id"])), *_waits(result)]
+        return Group(*parts)
+
+
+def _table(result: Mapping[str, Any], host: str | None) -> Table:
+    """A line for each detector of one track. Fits a terminal of 80 columns."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result, host), title_justify="left")
+    for name, width in (("detector", 15), ("state", 15), ("verdict", 14), ("vendor score", 12), ("by", 8), ("s", 4)):
+        table.add_column(name, no_wrap=True, min_width=width)
+    for detector in result["detectors"]:
+        table.add_row(*_row(detector))
+    return table
+
+
+def _waits(result: Mapping[str, Any]) -> list[Text]:
+    """What holds up each detector that has not answered yet, and until when; of those that have, what numbers mean."""
+    told = [
+        f"{one['detector']} waits: {why}"
+        for one in result["detectors"]
+        if one["status"] in _OPEN and (why := _wait(one))
+    ]
+    return [Text(printable(line), style="dim") for line in [*told, *meanings(result)]]
+
+
+def meanings(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each number that a detector gave: what it means."""
+    return [f"{one['detector']}: {note}." for one in result["detectors"] for note in notes(one)]
+
+
+def _wait(detector: Mapping[str, Any]) -> str:
+    why = " - ".join(detector[name] for name in ("waiting_for", "reason_text") if detector.get(name))
+    until = ", ".join(f"{words} {detector[name]}" for name, words in _UNTIL if detector.get(name))
+    return f"{why} ({until})" if why and until else why or until
+
+
+def _title(result: Mapping[str, Any], host: str | None) -> str:
+    return _plain(name_of(result, host)[:70])
+
+
+def name_of(result: Mapping[str, Any], host: str | None) -> str:
+    """Return the audio's name. Without one: whether it is still on its way from `host`, or that there is none."""
+    if name := result["track"]["filename"]:
+        return str(name)
+    place = f" from {host}" if host else ""
+    return f"the audio is being fetched{place}" if result["completed_at"] is None else f"no audio{place}"
+
+
+def _row(detector: Mapping[str, Any]) -> list[str]:
+    score, wall = detector["score"], detector["timing"]["wall_ms"]
+    return [
+        _plain(detector["detector"]),
+        _MARKS.get(detector["status"]) or _plain(detector["status"]),
+        _plain(detector["verdict"] or detector["reason_code"]),
+        f"[dim]{score['value']} of {score['max']}[/]" if score else "",
+        _plain(detector["obtained"]["via"]),
+        "" if wall is None else f"{wall / 1000:.1f}",
+    ]
+
+
+def _verdict(result: Mapping[str, Any], host: str | None) -> Panel:
+    found = result["verdict"] or ("no verdict yet" if result["completed_at"] is None else "no verdict")
+    agreed = [result["agreement"]] if result["verdict"] else []
+    lines = [f"[bold]{_plain(found)}[/]  ({_plain(', '.join([result['status'], *agreed]))})"]
+    if result["display"]:
+        lines.append(_plain(result["display"]))
+    digest = result["track"]["audio_sha256"]
+    known = [result["id"], f"revision {result['revision']}", *([f"sha256 {digest}"] if digest else [])]
+    lines.append(f"[dim]{'  '.join(known)}[/]")
+    return Panel("\n".join(lines), title=f"verdict: {_title(result, host)}", title_align="left", expand=False)
+
+
+def _plain(text: str | None) -> str:
+    """Text of others: no markup of rich's, no control codes of the terminal's."""
+    return escape(printable(text or ""))

@@ -1,0 +1,1 @@
+"""The commands that run a deployment: web, worker, sandbox, healthcheck, migrate."""
