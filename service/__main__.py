@@ -17,9 +17,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from service.cli.preflight import in_a_line  # noqa: PLC0415 - `relay --help` is quick
+        from service.cli.preflight import operator_message  # noqa: PLC0415 - `relay --help` is quick
 
-        if (told := in_a_line(error)) is None:
+        if (told := operator_message(error)) is None:
             raise
         sys.stderr.write(f"{told}\n")
         sys.exit(2)

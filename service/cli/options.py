@@ -10,13 +10,13 @@ Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ende
 
 
 def words_in(given: str | list[str] | None) -> list[str]:
-    """The words of an option that takes commas, or is repeated, or both."""
+    """Return the words of an option that takes commas, or is repeated, or both."""
     texts = [given] if isinstance(given, str) else given or []
     return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
 def present(**named: object) -> dict[str, object]:
-    """What was given: names whose value is neither absent nor an empty list."""
+    """Return the names whose value is neither `None` nor an empty list."""
     return {name: value for name, value in named.items() if value is not None and value != []}
 
 
@@ -24,7 +24,7 @@ def headers_in(given: list[str] | None) -> dict[str, str]:
     """`Name: value`, as curl takes it, by name. Raises `BadParameter` for a text without a colon, or a name twice."""
     pairs = [text.partition(":") for text in given or []]
     if wrong := next((name for name, colon, _ in pairs if not colon or not name.strip()), None):
-        raise typer.BadParameter(f"{wrong!r} is no header; write it as 'Name: value'", param_hint="--header")
+        raise typer.BadParameter(f"{wrong!r} is not a header; write it as 'Name: value'", param_hint="--header")
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     if len({name.lower() for name in headers}) < len(pairs):
         raise typer.BadParameter("one of the headers is there twice; case makes no difference", param_hint="--header")

@@ -331,7 +331,7 @@ async def test_a_result_is_shown_as_a_line_a_detector_and_a_verdict() -> None:
     [
         ("endpoints update we_1", "nothing to change"),
         ("endpoints update we_1 --clear url", "can clear"),
-        ("endpoints create http://a/ --header X-Shop", "is no header"),
+        ("endpoints create http://a/ --header X-Shop", "is not a header"),
         ("endpoints create http://a/ --header X-A:1 --header X-A:2", "is there twice"),
         ("endpoints create http://a/ --header X-A:1 --header x-a:2", "is there twice"),
         ("endpoints recover we_1", "--since"),

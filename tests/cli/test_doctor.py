@@ -85,5 +85,5 @@ def test_every_check_that_was_written_is_made() -> None:
         if name.startswith("check_")
     }
     # A look that is made for each vendor has its maker's name before its own.
-    assert {getattr(check.look, "__qualname__", "").partition(".")[0] for check in CHECKS} == written
+    assert {getattr(check.run, "__qualname__", "").partition(".")[0] for check in CHECKS} == written
     assert len(CHECKS) >= 20

@@ -10,7 +10,7 @@ import pytest
 
 from service.api.routes import ROUTES
 from service.cli.http.serving import free_socket, serving, url_of
-from service.cli.serve.shutdown import told_of_the_end
+from service.cli.serve.shutdown import closing_first
 from service.kit.concurrency.wake import Wake
 from service.kit.db.database import Database
 from service.kit.process.shutdown import Shutdown
@@ -24,7 +24,7 @@ async def test_a_signal_begins_the_closing_and_does_what_it_did_before() -> None
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
         ours = signal.getsignal(signal.SIGTERM)
-        with told_of_the_end(shutdown):
+        with closing_first(shutdown):
             os.kill(os.getpid(), signal.SIGTERM)
             await until(lambda: shutdown.begun)
         assert heard == [signal.SIGTERM]

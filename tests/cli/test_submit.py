@@ -134,7 +134,7 @@ async def test_a_refusal_while_waiting_ends_it() -> None:
 def test_trouble_that_lasts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "_TROUBLE_SECONDS", 0.0)
     with Client(Address("http://127.0.0.1:1", KEY)) as client, pytest.raises(UnreachableError):
-        submit.follow(client, submit.Asked({"det_1": result()}), lambda _result: None, time.monotonic() + 30)
+        submit.follow(client, submit.SentSources({"det_1": result()}), lambda _result: None, time.monotonic() + 30)
 
 
 async def test_many_are_looked_at_less_often_than_one() -> None:
@@ -145,7 +145,7 @@ async def test_many_are_looked_at_less_often_than_one() -> None:
             service.answer(
                 f"GET /v1/detections/det_{n}", result(f"det_{n}", "running"), result(f"det_{n}", "completed")
             )
-        many = submit.Asked({f"det_{n}": result(f"det_{n}") for n in range(100)})
+        many = submit.SentSources({f"det_{n}": result(f"det_{n}") for n in range(100)})
 
         def look() -> None:
             with Client(Address(service.url, KEY)) as client:
@@ -175,10 +175,10 @@ async def test_of_many_each_has_a_row_with_its_name_as_soon_as_it_ends(song: Pat
 
 def test_a_row_is_out_before_the_others_end(capsys: pytest.CaptureFixture[str]) -> None:
     screen = ResultScreen(stderr=True)
-    assert submit._told_in_a_row(result("det_1", "completed"), screen)
+    assert submit._print_row(result("det_1", "completed"), screen)
     row = "song.wav  ai_generated  completed  1 of 1 detectors report AI-generated music  det_1\n"
     assert capsys.readouterr().out == row
-    assert not submit._told_later(result("det_2", "completed"), screen)
+    assert not submit._print_nothing(result("det_2", "completed"), screen)
 
 
 async def test_many_that_failed_or_did_not_end_have_rows_too() -> None:

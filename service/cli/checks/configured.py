@@ -17,7 +17,7 @@ _HOUR, _DAY = 3600.0, 86_400.0
 
 
 async def check_settings(world: World) -> Finding:
-    """That they could be read at all is known before the first check."""
+    """Report the live vendors. That the settings could be read is known before the first check."""
     live = ", ".join(world.settings.live_vendors) or "none"
     return ok(f"all of them can be read; live vendors: {live}")
 
@@ -37,7 +37,7 @@ async def check_secret_keys(world: World) -> Finding:
 
 
 async def check_retry_schedule(world: World) -> Finding:
-    """Waits that grow, over a span in which a customer can wake up and mend something."""
+    """Check that the waits grow, and span enough hours for a customer to repair an outage."""
     waits = world.settings.webhook_retry_seconds
     total = sum(waits)
     if any(wait < 0 for wait in waits):
@@ -47,7 +47,7 @@ async def check_retry_schedule(world: World) -> Finding:
     if any(after < before for before, after in pairwise(waits)):
         return warn("WEBHOOK_RETRY_SECONDS has a wait shorter than the one before it; let the waits grow")
     if total > 30 * _DAY:
-        return warn(f"WEBHOOK_RETRY_SECONDS takes {total / _DAY:.0f} days; an event that old helps nobody")
+        return warn(f"WEBHOOK_RETRY_SECONDS takes {total / _DAY:.0f} days; an event that old is of little use")
     return ok(f"{many(len(waits), 'try', 'tries')} over {total / _HOUR:.1f} hours")
 
 
@@ -59,7 +59,7 @@ async def check_log_format(world: World) -> Finding:
 
 
 async def check_outbound_allow(world: World) -> Finding:
-    """The guard has few exceptions, and none for the machine's own secrets."""
+    """Check that the guard has few exceptions, and none for the cloud's metadata address."""
     networks = world.settings.outbound_allow
     if wide := [str(network) for network in networks if network.prefixlen < _WIDEST[network.version]]:
         return fail(f"OUTBOUND_ALLOW is wide open with {', '.join(wide)}; name only the networks that are needed")
@@ -78,7 +78,7 @@ async def check_outbound_https(world: World) -> Finding:
 
 
 async def check_leases(world: World) -> Finding:
-    """A lease that ends during a request would send it twice."""
+    """Check that leases outlast requests: one that ends during a request would send it twice."""
     for mode in ("live", "test"):
         for configured in world.catalogue.configured_in(mode):
             if configured.policy.lease <= configured.policy.timeout:
@@ -93,7 +93,7 @@ async def check_leases(world: World) -> Finding:
 
 
 async def check_polling_plan(world: World) -> Finding:
-    """A run is asked for before its deadline, and a lost submission repeated before it."""
+    """Check that polls and repeated submissions fall before the deadline."""
     for name, vendor in world.settings.vendors.items():
         prefix = name.upper()
         if vendor.deadline_seconds <= (vendor.first_poll_seconds or vendor.poll_seconds):
@@ -112,7 +112,7 @@ async def check_web_concurrency(world: World) -> Finding:
 
 
 async def check_metrics_token(world: World) -> Finding:
-    """Somebody can scrape a process that others than this machine reach."""
+    """Check that a scraper elsewhere can read /metrics of a process that listens publicly."""
     host, _ = world.settings.bind
     if world.settings.metrics_token is None and not host.startswith("127."):
         return warn("METRICS_TOKEN is not set, so only this machine can read /metrics; set one for your scraper")

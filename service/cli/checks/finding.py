@@ -18,7 +18,7 @@ FRESH = timedelta(seconds=60)
 
 
 class Level(StrEnum):
-    """How bad it is. Only `fail` makes the command fail."""
+    """The severity of a finding. Only `fail` makes the command fail."""
 
     OK = "ok"
     WARN = "warn"
@@ -49,7 +49,7 @@ class World:
     dev: str | None = None
 
 
-Look = Callable[[World], Awaitable[Finding]]
+CheckFunction = Callable[[World], Awaitable[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Check:
     """A line of the doctor's. Where the database does not answer, those that need it are not tried."""
 
     name: str
-    look: Look
+    run: CheckFunction
     needs_database: bool = False
 
 
@@ -72,22 +72,22 @@ def ok(sentence: str) -> Finding:
 
 
 def warn(sentence: str) -> Finding:
-    """It works, but somebody should look."""
+    """Build a finding for what works, but needs an operator's attention."""
     return Finding(Level.WARN, sentence)
 
 
 def fail(sentence: str) -> Finding:
-    """It does not work, or will not for long."""
+    """Build a finding for what does not work, or soon will not."""
     return Finding(Level.FAIL, sentence)
 
 
-def last_seen(session: Session) -> Worker | None:
-    """The process whose heartbeat is the latest."""
+def latest_worker(session: Session) -> Worker | None:
+    """Return the process whose heartbeat is the latest."""
     found = session.exec(select(Worker).order_by(col(Worker.heartbeat_at).desc()).limit(1)).first()
     session.expunge_all()
     return found
 
 
 def at_work(session: Session, now: datetime) -> int:
-    """How many processes showed within a minute that they work."""
+    """Return how many processes had a heartbeat within a minute."""
     return len(session.exec(select(Worker.id).where(Worker.heartbeat_at > now - FRESH)).all())

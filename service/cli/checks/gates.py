@@ -1,4 +1,4 @@
-"""Whether the vendors' gates stand open."""
+"""The check of the vendors' gates."""
 
 from sqlmodel import Session
 

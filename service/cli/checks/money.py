@@ -1,4 +1,4 @@
-"""Whether budgets hold what they are meant to hold."""
+"""The check of accounts' budgets."""
 
 from sqlmodel import Session
 

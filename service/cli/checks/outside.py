@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from service.api.operating.health import NONCE, PROOF, PURPOSE
 from service.callbacks.models import CallbackAddress
-from service.cli.checks.finding import Finding, Look, World, fail, ok, warn
+from service.cli.checks.finding import CheckFunction, Finding, World, fail, ok, warn
 from service.detectors.exchange import VendorError
 from service.kit.security.tokens import BadToken, Tokens
 
@@ -21,7 +21,7 @@ _SERVER_FAULT = 500
 
 
 async def check_public_url(world: World) -> Finding:
-    """It is set, encrypted, and no name of this machine for itself."""
+    """Check that it is set, uses https, and does not lead to this machine or a private network."""
     url = world.settings.public_url
     if url is None:
         return warn("PUBLIC_URL is not set; vendors cannot reach us, and results hold no links")
@@ -34,7 +34,7 @@ async def check_public_url(world: World) -> Finding:
 
 
 async def check_round_trip(world: World) -> Finding:
-    """Whoever answers at PUBLIC_URL is this deployment: it signs a number of ours with our secret key."""
+    """Check that PUBLIC_URL leads to this deployment: its answer signs our nonce with our secret key."""
     url = world.settings.public_url
     if url is None:
         return warn("not tried, because PUBLIC_URL is not set")
@@ -44,7 +44,7 @@ async def check_round_trip(world: World) -> Finding:
             answer = await client.get(f"{url}/livez", headers={NONCE: nonce})
     except (httpx.HTTPError, ssl.SSLError, OSError) as error:
         if world.dev:
-            return fail(f"nobody answers at {url}; start it: {world.dev}")
+            return fail(f"nothing answers at {url}; start it: {world.dev}")
         return fail(f"{url}/livez does not answer ({type(error).__name__}); check DNS, certificate and routing")
     if answer.status_code != httpx.codes.OK:
         return fail(f"{url}/livez answers {answer.status_code}; check that it leads to relay web")
@@ -53,35 +53,35 @@ async def check_round_trip(world: World) -> Finding:
     except BadToken:
         proven = False
     if not proven:
-        return fail(f"{url} is answered by somebody else, or with other SECRET_KEYS; point it at this deployment")
+        return fail(f"{url} is answered by another service, or with other SECRET_KEYS; point it at this deployment")
     return ok(f"{url} leads to this deployment")
 
 
 async def check_live_vendors(world: World) -> Finding:
-    """There is somebody to ask."""
+    """Check that a live vendor is configured."""
     if not world.settings.live_vendors:
         needed = next(" and ".join(vendor.needed) for vendor in world.settings.vendors.values())
         return warn(f"no vendor has a key, so only test keys work; set {needed}, for example")
     return ok(f"live keys ask {', '.join(world.settings.live_vendors)}")
 
 
-def check_secrets(vendor: str) -> Look:
-    """A look at one vendor: that its callbacks can be told from forgeries."""
+def check_secrets(vendor: str) -> CheckFunction:
+    """Make the check that one vendor's callbacks can be verified."""
 
-    async def look(world: World) -> Finding:
+    async def check(world: World) -> Finding:
         if vendor not in world.settings.live_vendors:
             return ok(f"{vendor} is not used")
         if lacking := " and ".join(world.settings.vendors[vendor].unverifying):
             return fail(f"{lacking} is empty, so every callback is rejected; copy it from {vendor}'s dashboard")
         return ok("callbacks can be verified")
 
-    return look
+    return check
 
 
-def check_address(vendor: str) -> Look:
-    """A look at one vendor: that it knows where to call back, if it is not told so with each run."""
+def check_address(vendor: str) -> CheckFunction:
+    """Make the check that one vendor has our callback address, where runs do not carry it."""
 
-    async def look(world: World) -> Finding:
+    async def check(world: World) -> Finding:
         configured = world.catalogue.configured("live", vendor)
         if configured is None:
             return ok(f"{vendor} is not used")
@@ -96,13 +96,13 @@ def check_address(vendor: str) -> Look:
             )
         return ok(f"an address was made; that it stands in {vendor}'s dashboard cannot be seen from here")
 
-    return look
+    return check
 
 
-def check_vendor(vendor: str) -> Look:
-    """A look at one vendor: that it answers, and takes what proves who we are. Nothing is spent."""
+def check_vendor(vendor: str) -> CheckFunction:
+    """Make the check that one vendor answers and accepts our credentials. It costs nothing."""
 
-    async def look(world: World) -> Finding:
+    async def check(world: World) -> Finding:
         configured = world.catalogue.configured("live", vendor)
         if configured is None:
             return ok(f"{vendor} is not used")
@@ -120,7 +120,7 @@ def check_vendor(vendor: str) -> Look:
             return warn(f"{vendor} answers {raw.status}; runs wait and are tried again")
         return ok(f"{vendor} answers and does not refuse the key")
 
-    return look
+    return check
 
 
 def _has_address(session: Session, vendor: str) -> bool:
@@ -131,7 +131,7 @@ def _has_address(session: Session, vendor: str) -> bool:
 
 
 async def _is_near(host: str) -> bool:
-    """Whether the name leads to an address that is not public. One that leads nowhere is the round trip's to tell."""
+    """Return True if the name resolves to an address that is not public."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

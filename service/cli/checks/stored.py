@@ -24,7 +24,7 @@ _MOUNTS = Path("/proc/mounts")
 
 
 async def check_database(world: World) -> Finding:
-    """It answers. A SQLite file that is not there is not made by looking."""
+    """Check that it answers. A SQLite file that does not exist is not created."""
     path = _file(world)
     if path is not None and not path.exists():
         return fail(f"there is no {path}; run: {world.dev or 'relay migrate'}")
@@ -36,7 +36,7 @@ async def check_database(world: World) -> Finding:
 
 
 async def check_schema(world: World) -> Finding:
-    """The tables are those of this version."""
+    """Check that the tables are those of this version."""
     revision = await world.database.read(lambda session: revision_in(session.connection()))
     if revision == head_revision():
         return ok(f"at {revision}, the newest")
@@ -60,7 +60,7 @@ async def check_sqlite_disk(world: World) -> Finding:
 
 
 async def check_postgres_version(world: World) -> Finding:
-    """The feed of events needs what PostgreSQL has since version 13."""
+    """Check the version: the feed of events needs PostgreSQL 13."""
     if world.database.is_sqlite:
         return ok("not PostgreSQL")
     number = await world.database.read(_setting, "server_version_num")
@@ -87,7 +87,7 @@ async def check_connections(world: World) -> Finding:
 
 
 async def check_listen(world: World) -> Finding:
-    """A commit in one process is heard in another; a transaction-mode pooler makes deaf."""
+    """Check that NOTIFY reaches us; a transaction-mode pooler drops it."""
     if world.database.is_sqlite:
         return ok("one process does everything: there is no other to hear of")
     settings = world.settings
@@ -134,7 +134,7 @@ async def check_seals(world: World) -> Finding:
 
 
 async def check_sslmode(world: World) -> Finding:
-    """What crosses a network to the database is encrypted."""
+    """Check that the connection to a remote database is encrypted."""
     url = world.database.url
     host = url.host or str(url.query.get("host", ""))
     near = not host or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
@@ -154,7 +154,7 @@ def _file(world: World) -> Path | None:
 
 
 def _disk(folder: Path) -> str:
-    """The type of the disk a folder is on, as the kernel calls it; empty where there is no such list."""
+    """Return the kernel's name for the type of the folder's disk; empty where it lists none."""
     if not _MOUNTS.exists():
         return ""
     fields = [line.split(" ") for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()]

@@ -1,4 +1,4 @@
-"""Whether the work gets done: who works, what waits too long, where the audio goes."""
+"""The checks of a deployment at work: workers, queues, and the audio's store."""
 
 import shutil
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlmodel import Session
 
 from service.api.operating.waits import waits
-from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, last_seen, many, ok, warn
+from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, latest_worker, many, ok, warn
 from service.kit.db.backlog import Backlog
 
 _LATE_SECONDS = 300.0
@@ -56,8 +56,8 @@ async def check_disk_space(world: World) -> Finding:
 
 
 async def check_worker(world: World) -> Finding:
-    """Somebody works off what comes in."""
-    last = await world.database.read(last_seen)
+    """Check that a worker is running."""
+    last = await world.database.read(latest_worker)
     now = world.clock()
     if last is None:
         start = world.dev or "relay worker, or relay web --with-worker"
@@ -70,7 +70,7 @@ async def check_worker(world: World) -> Finding:
 
 
 async def check_waiting(world: World) -> Finding:
-    """What is due is taken up within minutes."""
+    """Check that due work is claimed within minutes."""
     now = world.clock()
     late = [
         f"{one.state} ({one.count}, {one.age_seconds(now):.0f} s)"
@@ -83,7 +83,7 @@ async def check_waiting(world: World) -> Finding:
 
 
 async def check_stuck(world: World) -> Finding:
-    """Detections end in the time their customers wanted."""
+    """Check that detections end in the time their customers asked for."""
     stuck = (await _named(world))["detections_stuck"]
     if stuck.count:
         age = stuck.age_seconds(world.clock())
@@ -107,28 +107,28 @@ async def check_callbacks(world: World) -> Finding:
 
 
 def media_folder(world: World) -> Path | None:
-    """The folder audio is kept in; `None` where it is kept in the database."""
+    """Return the folder of the audio; `None` where the database stores it."""
     setting = world.settings.store
     return Path(setting.removeprefix("file:")) if setting.startswith("file:") else None
 
 
 def _folders(world: World) -> list[Path]:
-    """Where something of ours is kept on this machine."""
+    """Return the folders of this machine in which we store something."""
     database = Path(world.database.url.database or ".").parent if world.database.is_sqlite else None
     return [folder for folder in (database, media_folder(world)) if folder is not None]
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the one it would be made in."""
+    """Return the folder, or its nearest parent that exists."""
     whole = folder.resolve()
     return next(place for place in (whole, *whole.parents) if place.exists())
 
 
 async def _waits(world: World) -> list[Backlog]:
-    def look(session: Session) -> list[Backlog]:
+    def read(session: Session) -> list[Backlog]:
         return waits(session, world.catalogue.vendors(), world.clock())
 
-    return await world.database.read(look)
+    return await world.database.read(read)
 
 
 async def _named(world: World) -> dict[str, Backlog]:

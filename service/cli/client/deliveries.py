@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.client.requests import ask, card, listing
+from service.cli.client.requests import call_api, print_object, print_page
 from service.cli.options import Cursor, JsonFlag, Limit, present
 
 group = typer.Typer(no_args_is_help=True)
@@ -41,26 +41,26 @@ def index(
 ) -> None:
     """List deliveries, newest first."""
     params = present(endpoint=endpoint, status=status, event=event, limit=limit, cursor=cursor)
-    listing(ask("GET", "deliveries", params=params), _COLUMNS, as_json=as_json)
+    print_page(call_api("GET", "deliveries", params=params), _COLUMNS, as_json=as_json)
 
 
 @group.command("get")
 def get(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
     """Show one delivery and its attempts."""
-    _show(ask("GET", "deliveries", delivery_id), as_json=as_json)
+    _show(call_api("GET", "deliveries", delivery_id), as_json=as_json)
 
 
 @group.command("resend")
 def resend(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
     """Try once more, now."""
-    _show(ask("POST", "deliveries", delivery_id, "resend"), as_json=as_json)
+    _show(call_api("POST", "deliveries", delivery_id, "resend"), as_json=as_json)
 
 
 def _show(delivery: Mapping[str, Any], *, as_json: bool) -> None:
-    """The delivery is printed, and below it a line for each of its attempts."""
+    """Print the delivery, and below it a line for each of its attempts."""
     if as_json:
-        card(delivery, as_json=True)
+        print_object(delivery, as_json=True)
         return
-    card({name: value for name, value in delivery.items() if name != "attempts"}, as_json=False)
+    print_object({name: value for name, value in delivery.items() if name != "attempts"}, as_json=False)
     if attempts := delivery.get("attempts"):
-        listing({"data": attempts}, _ATTEMPTS, as_json=False)
+        print_page({"data": attempts}, _ATTEMPTS, as_json=False)

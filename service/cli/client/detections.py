@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.client.requests import ask, card, done, listing, print_json
+from service.cli.client.requests import call_api, print_done, print_json, print_object, print_page
 from service.cli.options import Cursor, JsonFlag, Limit, present
 from service.cli.screen.plain_text import shortened
 
@@ -52,8 +52,8 @@ def index(
         limit=limit,
         cursor=cursor,
     )
-    page = ask("GET", "detections", params=params)
-    listing(page if as_json else {**page, "data": [_row(one) for one in page["data"]]}, _COLUMNS, as_json=as_json)
+    page = call_api("GET", "detections", params=params)
+    print_page(page if as_json else {**page, "data": [_row(one) for one in page["data"]]}, _COLUMNS, as_json=as_json)
 
 
 @group.command("get")
@@ -64,41 +64,41 @@ def get(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the result as it stands."""
-    show_result(ask("GET", "detections", detection_id, params=present(detail=detail, wait=wait)), as_json=as_json)
+    show_result(call_api("GET", "detections", detection_id, params=present(detail=detail, wait=wait)), as_json=as_json)
 
 
 @group.command("timeline")
 def timeline(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
     """Show every fact in order, and who was waited for."""
-    story = ask("GET", "detections", detection_id, "timeline")
+    story = call_api("GET", "detections", detection_id, "timeline")
     if as_json:
         print_json(story)
         return
-    listing({"data": [_fact(fact) for fact in story["data"]]}, _FACTS, as_json=False)
-    card(story.get("waits", {}), as_json=False)
+    print_page({"data": [_fact(fact) for fact in story["data"]]}, _FACTS, as_json=False)
+    print_object(story.get("waits", {}), as_json=False)
 
 
 @group.command("cancel")
 def cancel(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
     """Stop a detection that has not ended."""
-    done(f"{detection_id} is cancelled.", _act(detection_id, "cancel"), as_json=as_json, id=detection_id)
+    print_done(f"{detection_id} is cancelled.", _act(detection_id, "cancel"), as_json=as_json, id=detection_id)
 
 
 @group.command("recheck")
 def recheck(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
     """Ask every detector again: a new revision."""
-    done(f"{detection_id} is asked again.", _act(detection_id, "recheck"), as_json=as_json, id=detection_id)
+    print_done(f"{detection_id} is asked again.", _act(detection_id, "recheck"), as_json=as_json, id=detection_id)
 
 
 @group.command("delete")
 def delete(detection_id: DetectionId, as_json: JsonFlag = False) -> None:
     """Erase raw answers and metadata; the id stays."""
-    body = ask("DELETE", "detections", detection_id)
-    done(f"{detection_id} is erased.", body, as_json=as_json, id=detection_id, deleted=True)
+    body = call_api("DELETE", "detections", detection_id)
+    print_done(f"{detection_id} is erased.", body, as_json=as_json, id=detection_id, deleted=True)
 
 
 def show_result(result: dict[str, Any], *, as_json: bool) -> None:
-    """The result is printed: a line for each detector, then the verdict."""
+    """Print the result: a line for each detector, then the verdict."""
     if as_json:
         print_json(result)
         return
@@ -108,7 +108,7 @@ def show_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _hosts(result: dict[str, Any]) -> dict[str, str]:
-    """Return where the audio was to come from, if there is none: the timeline tells."""
+    """Return the host of the audio's source, by detection id, if the audio could not be fetched."""
     if result["track"]["filename"] or result["completed_at"] is None:
         return {}
     from service.cli.client.http_client import Client, ClientError, address, path_of  # noqa: PLC0415 - `relay --help` is quick
@@ -123,17 +123,17 @@ def _hosts(result: dict[str, Any]) -> dict[str, str]:
 
 
 def _act(detection_id: str, action: str) -> Any:
-    return ask("POST", "detections", detection_id, action)
+    return call_api("POST", "detections", detection_id, action)
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result for a table: while it is open nobody agrees or disagrees."""
+    """Return the result for a table, without an agreement while it is open."""
     return {name: value for name, value in result.items() if name != "agreement" or result["status"] not in _OPEN}
 
 
 def _fact(fact: Mapping[str, Any]) -> dict[str, Any]:
-    """What a fact says beside the columns all facts have, as `name=value`."""
-    told = (f"{name}={_told(name, value)}" for name, value in fact.items() if _is_worth_saying(name, value))
+    """Return the fact with its members that have no column, as `name=value` texts."""
+    told = (f"{name}={_member_text(name, value)}" for name, value in fact.items() if _is_worth_saying(name, value))
     return {**fact, "more": " ".join(told)}
 
 
@@ -143,7 +143,7 @@ def _is_worth_saying(name: str, value: Any) -> bool:
     return value is not None and not (name == "possible_duplicate_charge" and value is False)
 
 
-def _told(name: str, value: Any) -> str:
+def _member_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     return shortened(value) if name.endswith(("_id", "_ref")) else value

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.client.requests import ask, card, done, failures_said, listing
+from service.cli.client.requests import call_api, exit_on_failure, print_done, print_object, print_page
 from service.cli.options import Cursor, JsonFlag, Limit, headers_in, present, words_in
 
 group = typer.Typer(no_args_is_help=True)
@@ -39,22 +39,22 @@ def create(
 ) -> None:
     """Register a URL, for detection.* unless --events says otherwise. The answer shows the signing secret."""
     body = _changes(url, words_in(events) or ["detection.*"], description, header, rate_limit)
-    card(ask("POST", _PATH, body=body | present(disabled=disabled or None)), as_json=as_json)
+    print_object(call_api("POST", _PATH, body=body | present(disabled=disabled or None)), as_json=as_json)
 
 
 @group.command("list")
 def index(limit: Limit = None, cursor: Cursor = None, as_json: JsonFlag = False) -> None:
     """List the endpoints, newest first, and how each did in the last 24 hours."""
-    page = ask("GET", _PATH, params=present(limit=limit, cursor=cursor))
+    page = call_api("GET", _PATH, params=present(limit=limit, cursor=cursor))
     if not as_json:
         page = {**page, "data": _with_health(page["data"])}
-    listing(page, _COLUMNS, as_json=as_json)
+    print_page(page, _COLUMNS, as_json=as_json)
 
 
 @group.command("get")
 def get(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show one endpoint."""
-    card(ask("GET", _PATH, endpoint_id), as_json=as_json)
+    print_object(call_api("GET", _PATH, endpoint_id), as_json=as_json)
 
 
 @group.command("update")
@@ -73,14 +73,14 @@ def update(
     body |= _changes(url, events, description, header, rate_limit)
     if not body:
         raise typer.BadParameter("nothing to change: name at least one option")
-    card(ask("PATCH", _PATH, endpoint_id, body=body), as_json=as_json)
+    print_object(call_api("PATCH", _PATH, endpoint_id, body=body), as_json=as_json)
 
 
 @group.command("delete")
 def delete(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Delete an endpoint: what was not delivered to it never will be."""
-    body = ask("DELETE", _PATH, endpoint_id)
-    done(f"{endpoint_id} is deleted.", body, as_json=as_json, id=endpoint_id, deleted=True)
+    body = call_api("DELETE", _PATH, endpoint_id)
+    print_done(f"{endpoint_id} is deleted.", body, as_json=as_json, id=endpoint_id, deleted=True)
 
 
 @group.command("enable")
@@ -90,19 +90,19 @@ def enable(
     as_json: JsonFlag = False,
 ) -> None:
     """Send again, and what was held meanwhile too."""
-    card(_act(endpoint_id, "enable", {"release": release}), as_json=as_json)
+    print_object(_act(endpoint_id, "enable", {"release": release}), as_json=as_json)
 
 
 @group.command("disable")
 def disable(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Hold everything until it is enabled."""
-    card(_act(endpoint_id, "disable"), as_json=as_json)
+    print_object(_act(endpoint_id, "disable"), as_json=as_json)
 
 
 @group.command("ping")
 def ping(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Send it a webhook_endpoint.ping."""
-    card(_act(endpoint_id, "ping"), as_json=as_json)
+    print_object(_act(endpoint_id, "ping"), as_json=as_json)
 
 
 @group.command("rotate-secret")
@@ -112,13 +112,13 @@ def rotate_secret(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a new signing secret; for a while both sign."""
-    card(_act(endpoint_id, "rotate-secret", present(overlap_seconds=overlap_seconds)), as_json=as_json)
+    print_object(_act(endpoint_id, "rotate-secret", present(overlap_seconds=overlap_seconds)), as_json=as_json)
 
 
 @group.command("secret")
 def secret(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show the signing secret. That it was shown is written down."""
-    card(ask("GET", _PATH, endpoint_id, "secret"), as_json=as_json)
+    print_object(call_api("GET", _PATH, endpoint_id, "secret"), as_json=as_json)
 
 
 @group.command("recover")
@@ -133,18 +133,18 @@ def recover(
     What is held goes by `enable`. At most 5,000 at once: repeat it while `has_more` says yes.
     409 while the endpoint is disabled: enable it first.
     """
-    card(_act(endpoint_id, "recover", present(since=since, until=until)), as_json=as_json)
+    print_object(_act(endpoint_id, "recover", present(since=since, until=until)), as_json=as_json)
 
 
 @group.command("stats")
 def stats(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show its success rate, latency and backlog."""
-    card(ask("GET", _PATH, endpoint_id, "stats"), as_json=as_json)
+    print_object(call_api("GET", _PATH, endpoint_id, "stats"), as_json=as_json)
 
 
 def _act(endpoint_id: str, action: str, body: dict[str, object] | None = None) -> Any:
-    """What the action answers; what is known where it has no body."""
-    answer = ask("POST", _PATH, endpoint_id, action, body=body or {})
+    """Return the answer of the action, or what is known where it has no body."""
+    answer = call_api("POST", _PATH, endpoint_id, action, body=body or {})
     return {"id": endpoint_id, "action": action} if answer is None else answer
 
 
@@ -175,7 +175,7 @@ def _with_health(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from service.cli.client.http_client import Client, RefusedError, address, path_of  # noqa: PLC0415 - `relay --help` is quick
 
     told = []
-    with failures_said(), Client(address()) as client:
+    with exit_on_failure(), Client(address()) as client:
         for row in rows:
             try:
                 health = _health(client.call("GET", path_of(_PATH, row["id"], "stats")))

@@ -28,7 +28,7 @@ class EventStream:
     _fields: dict[str, list[str]] = field(default_factory=dict)
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
-        """The events that are complete now. Raises `ValueError` for a line that grows without end."""
+        """Return the events that are complete now. Raise `ValueError` for a line over 8 MiB."""
         self._rest += chunk
         if not self._begun and (len(self._rest) >= len(_BOM) or not _BOM.startswith(self._rest)):
             self._rest = self._rest.removeprefix(_BOM)
@@ -44,7 +44,7 @@ class EventStream:
         return events
 
     def _lines(self) -> list[bytes]:
-        """The complete lines. A carriage return at the end waits: a line feed may follow it."""
+        """Return the complete lines. Keep a carriage return at the end: a line feed may follow it."""
         held = b"\r" if self._rest.endswith(b"\r") else b""
         if not self._begun:
             return []

@@ -41,13 +41,13 @@ class RefusedError(ClientError):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.status in (408, 429) or self.status >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the service is and who asks."""
+    """The service's URL, and the caller's API key."""
 
     url: str
     key: str = field(repr=False)
@@ -109,13 +109,13 @@ class Client:
         body: object | None = None,
         file: tuple[str, BinaryIO] | None = None,
     ) -> Any:
-        """The answer's JSON; `None` where it has no body. Raises `ClientError`."""
+        """Send one request; return the answer's JSON, `None` where it has no body. Raise `ClientError`."""
         sent: dict[str, Any] = {"params": {name: _parameter(value) for name, value in (params or {}).items()}}
         if body is not None:
             sent["json"] = body
         if file is not None:
             sent["files"] = {"file": file}
-        with self._told():
+        with self._readable_errors():
             response = self._http.request(method, self.url + path, **sent)
         return _body_of(response)
 
@@ -123,10 +123,10 @@ class Client:
     def stream(
         self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str], silence_seconds: float
     ) -> Iterator[Iterator[bytes]]:
-        """The answer's bytes as they come; a silence longer than given counts as unreachable. Raises `ClientError`."""
+        """Yield the answer's bytes as they arrive. Raise `ClientError`, also after `silence_seconds` without a byte."""
         timeout = httpx.Timeout(_CLIENT_SECONDS, connect=_CONNECT_SECONDS, read=silence_seconds)
         with (
-            self._told(),
+            self._readable_errors(),
             self._http.stream("GET", self.url + path, params=params, headers=headers, timeout=timeout) as response,
         ):
             if not response.is_success:
@@ -135,8 +135,8 @@ class Client:
             yield response.iter_bytes()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """What goes wrong on the wire, as a sentence."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Turn network errors into `UnreachableError` with a sentence for a person."""
         try:
             yield
         except httpx.ConnectError as error:
@@ -152,7 +152,7 @@ class Client:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the address is this machine's own: no proxy of the environment leads there."""
+    """Return True if the address is this machine's own: it is reached without the environment's proxy."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -177,7 +177,7 @@ def _body_of(response: httpx.Response) -> Any:
 
 
 def _sentences(response: httpx.Response, body: object) -> str:
-    """A problem (RFC 9457): what, then a line for each member at fault, then what support will ask for."""
+    """Return a problem (RFC 9457) as text: the fault, a line for each invalid member, the request id."""
     if not isinstance(body, dict):
         return f"{response.status_code} {response.reason_phrase}, and no JSON: does RELAY_URL lead to the service?"
     lines = [f"{response.status_code} {body.get('code', response.reason_phrase)}: {body.get('detail', '')}"]

@@ -26,7 +26,7 @@ from service.cli.client.http_client import (
     is_loopback,
     path_of,
 )
-from service.cli.client.requests import failures_said, print_json
+from service.cli.client.requests import exit_on_failure, print_json
 from service.cli.options import JsonFlag, words_in
 from service.cli.screen.plain_text import printable
 from service.events.types import is_filter, takes, why_no_filter
@@ -46,7 +46,7 @@ Pause = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Where events go on to, and what signs them."""
+    """The URL that events are forwarded to, and the secret that signs them."""
 
     url: str
     secret: str
@@ -76,10 +76,10 @@ def command(
 
 
 def run_listen(forward: Forward | None, types: Sequence[str], after: str | None, *, as_json: bool) -> int:
-    """Listens until Ctrl-C, which is no failure. Refused or never reached: said, status 1."""
+    """Listen until Ctrl-C, and return 0. Exit with 1 if the service refuses or was never reached."""
     wanted = tuple(types) or ("*",)
     try:
-        with failures_said(), Client(address()) as client, _forwarding(forward) as onward:
+        with exit_on_failure(), Client(address()) as client, _forwarding(forward) as onward:
             if forward is not None:
                 _say(f"Forwarding to {forward.url}\nsigned with {forward.secret}")
             for event in events(client, after, lambda: _say(f"Listening to {client.url}; Ctrl-C ends it.")):
@@ -121,7 +121,7 @@ def events(
 
 
 def pass_on(onward: httpx.Client, forward: Forward, event: dict[str, Any]) -> str:
-    """The event was posted once; how that went, as a line."""
+    """Post the event once, and return a line with the outcome."""
     body = body_of(event)
     begun = system_clock()
     headers = webhook_headers(event["id"], body, [forward.secret], begun)
@@ -134,13 +134,13 @@ def pass_on(onward: httpx.Client, forward: Forward, event: dict[str, Any]) -> st
 
 
 def body_of(event: dict[str, Any]) -> bytes:
-    """The JSON a webhook carries: `{"type", "timestamp", "data"}`. The id goes into its header."""
+    """Return the JSON of a webhook: `{"type", "timestamp", "data"}`. The id goes into its header."""
     body = {name: event[name] for name in ("type", "timestamp", "data")}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _connected(client: Client, stream: EventStream) -> Iterator[dict[str, Any] | None]:
-    """The events of one connection, until it ends. The first item, `None`, says that it stands."""
+    """Yield the events of one connection until it ends. The first item, `None`, means connected."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": stream.last_id} if stream.last_id else {})
     with client.stream(
         path_of("events", "stream"), params={}, headers=headers, silence_seconds=_SILENCE_SECONDS
@@ -160,7 +160,7 @@ def _fed(stream: EventStream, chunk: bytes) -> list[ServerEvent]:
 
 
 def _event_in(event: ServerEvent) -> dict[str, Any] | None:
-    """The event object; `None` for anything else a stream may carry."""
+    """Return the event object; `None` for anything else a stream may carry."""
     try:
         found = json.loads(event.data)
     except ValueError:
@@ -175,7 +175,7 @@ def _forwarding(forward: Forward | None) -> httpx.Client:
 
 
 def _secret(given: str | None) -> str:
-    """The secret given, or a fresh one. Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."""
+    """Return the given secret, or a new one. Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."""
     if given is None:
         return new_secret()
     try:

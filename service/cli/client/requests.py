@@ -15,19 +15,19 @@ Columns = Sequence[tuple[str, str]]
 """A column's title, and the member it shows: `track.filename` is a member of a member."""
 
 
-def ask(
+def call_api(
     method: str, *path: str, params: Mapping[str, object] | None = None, body: Mapping[str, object] | None = None
 ) -> Any:
-    """The API's answer to one request below `/v1`. A failure is said and ends the command with status 1."""
+    """Send one request below `/v1` and return the answer. Print a failure and exit with 1."""
     from service.cli.client.http_client import Client, address, path_of  # noqa: PLC0415 - see the module's docstring
 
-    with failures_said(), Client(address()) as client:
+    with exit_on_failure(), Client(address()) as client:
         return client.call(method, path_of(*path), params=params, body=body)
 
 
 @contextlib.contextmanager
-def failures_said() -> Iterator[None]:
-    """A request that fails inside is told on standard error, and ends the command with status 1."""
+def exit_on_failure() -> Iterator[None]:
+    """Print a request's failure on standard error, and exit with 1."""
     from service.cli.client.http_client import ClientError  # noqa: PLC0415
 
     try:
@@ -37,8 +37,8 @@ def failures_said() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def listing(page: Mapping[str, Any], columns: Columns, *, as_json: bool) -> None:
-    """A page is printed; where there is more, standard error says how to get it."""
+def print_page(page: Mapping[str, Any], columns: Columns, *, as_json: bool) -> None:
+    """Print a page; if there are more, print on standard error how to get the next one."""
     if as_json:
         print_json(page)
         return
@@ -49,7 +49,7 @@ def listing(page: Mapping[str, Any], columns: Columns, *, as_json: bool) -> None
         sys.stderr.write(f"There is more: --cursor {page['next_cursor']}\n")
 
 
-def card(body: Mapping[str, Any], *, as_json: bool) -> None:
+def print_object(body: Mapping[str, Any], *, as_json: bool) -> None:
     """One object is printed, a line a member, whatever members it has."""
     if as_json:
         print_json(body)
@@ -59,8 +59,8 @@ def card(body: Mapping[str, Any], *, as_json: bool) -> None:
     print_members(body)
 
 
-def done(sentence: str, body: Mapping[str, Any] | None, *, as_json: bool, **known: object) -> None:
-    """What was done is said; as JSON it is the answer, or what is known where the answer had no body."""
+def print_done(sentence: str, body: Mapping[str, Any] | None, *, as_json: bool, **known: object) -> None:
+    """Print the sentence; with `as_json`, the answer, or `known` where it had no body."""
     if as_json:
         print_json(known if body is None else body)
     else:

@@ -32,7 +32,7 @@ Ended = Callable[[dict[str, Any], ResultScreen], bool]
 
 
 @dataclass(slots=True)
-class Asked:
+class SentSources:
     """What became of the sources: detections by id, in the order given."""
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,22 +79,22 @@ def command(
         sys.stderr.write(f"No such file: {', '.join(map(printable, missing))}\n")
         return USAGE
     with Client(address()) as client:
-        asked = ask_all(client, sources, question)
+        asked = submit_all(client, sources, question)
         if not wait:
             _say_taken(asked, as_json=as_json)
             return FAILED if asked.refused else 0
         many = len(asked.results) > 1 and not as_json
-        _wait(client, asked, patience, _told_in_a_row if many else _told_later)
+        _wait(client, asked, patience, _print_row if many else _print_nothing)
         _show(client, asked, as_json=as_json)
     return asked.status
 
 
-def ask_all(client: Client, sources: Sequence[str], question: dict[str, Any]) -> Asked:
-    """A detection for each source that was taken; what was not is said on standard error."""
-    asked = Asked()
+def submit_all(client: Client, sources: Sequence[str], question: dict[str, Any]) -> SentSources:
+    """Submit each source. Print a refusal on standard error."""
+    asked = SentSources()
     for source in sources:
         try:
-            result = _ask(client, source, question)
+            result = _submit(client, source, question)
         except ClientError as error:
             asked.refused = True
             sys.stderr.write(f"{printable(source)}: {error}\n")
@@ -108,9 +108,13 @@ def ask_all(client: Client, sources: Sequence[str], question: dict[str, Any]) ->
 
 
 def follow(
-    client: Client, asked: Asked, seen: Callable[[dict[str, Any]], None], until: float, pause: Pause = time.sleep
+    client: Client,
+    asked: SentSources,
+    on_result: Callable[[dict[str, Any]], None],
+    until: float,
+    pause: Pause = time.sleep,
 ) -> None:
-    """Every detection has ended, or the monotonic time `until` has come. Trouble on the way is borne for a minute."""
+    """Poll until every detection has ended, or to the monotonic time `until`. Retry failures for a minute."""
     last_answer = time.monotonic()
     while asked.open and time.monotonic() < until:
         wait = max(_PAUSE_SECONDS, _PAUSE_EACH_SECONDS * len(asked.open))
@@ -118,7 +122,7 @@ def follow(
             for detection_id in asked.open:
                 result = client.call("GET", path_of("detections", detection_id), params={"detail": "summary"})
                 asked.results[detection_id] = result
-                seen(result)
+                on_result(result)
                 last_answer = time.monotonic()
         except ClientError as error:
             if not _may_pass(error) or time.monotonic() - last_answer > _TROUBLE_SECONDS:
@@ -128,7 +132,7 @@ def follow(
             pause(min(wait, max(0.0, until - time.monotonic())))
 
 
-def _ask(client: Client, source: str, question: dict[str, Any]) -> dict[str, Any]:
+def _submit(client: Client, source: str, question: dict[str, Any]) -> dict[str, Any]:
     if _is_url(source):
         where = {"url": source}
     else:
@@ -138,13 +142,13 @@ def _ask(client: Client, source: str, question: dict[str, Any]) -> dict[str, Any
     return result
 
 
-def _wait(client: Client, asked: Asked, patience_seconds: float, ended: Ended) -> None:
-    """Waited for, with a line a detector on standard error if a person looks there. Ctrl-C ends the waiting only."""
+def _wait(client: Client, asked: SentSources, patience_seconds: float, ended: Ended) -> None:
+    """Wait for the detections, with a line a detector on a terminal. Ctrl-C ends the waiting only."""
     screen = ResultScreen(stderr=True, hosts=asked.hosts)
     for result in asked.results.values():
         screen.update(result)
 
-    def seen(result: dict[str, Any]) -> None:
+    def on_result(result: dict[str, Any]) -> None:
         screen.update(result)
         if result["completed_at"] is not None and ended(result, screen):
             screen.drop(result["id"])
@@ -153,8 +157,8 @@ def _wait(client: Client, asked: Asked, patience_seconds: float, ended: Ended) -
     try:
         with screen.live() if screen.console.is_terminal else contextlib.nullcontext():
             for result in list(asked.results.values()):
-                seen(result)
-            follow(client, asked, seen, until)
+                on_result(result)
+            follow(client, asked, on_result, until)
     except KeyboardInterrupt:
         pass
     except ClientError as error:
@@ -164,11 +168,11 @@ def _wait(client: Client, asked: Asked, patience_seconds: float, ended: Ended) -
         sys.stderr.write(f"Not finished, and the service goes on: relay detections get {detection_id}\n")
 
 
-def _told_later(_result: dict[str, Any], _screen: ResultScreen) -> bool:
+def _print_nothing(_result: dict[str, Any], _screen: ResultScreen) -> bool:
     return False
 
 
-def _told_in_a_row(result: dict[str, Any], screen: ResultScreen) -> bool:
+def _print_row(result: dict[str, Any], screen: ResultScreen) -> bool:
     """Of many a detection's row is printed as soon as it ends; above the moving lines, if there are some."""
     row = _row(result, screen.hosts.get(result["id"]))
     if screen.console.is_terminal and sys.stdout.isatty():
@@ -184,7 +188,7 @@ def _row(result: dict[str, Any], host: str | None) -> str:
     return "  ".join(printable(one) for one in said if one)
 
 
-def _show(client: Client, asked: Asked, *, as_json: bool) -> None:
+def _show(client: Client, asked: SentSources, *, as_json: bool) -> None:
     if not as_json and len(asked.results) > 1:
         for detection_id in asked.open:
             sys.stdout.write(f"{_row(asked.results[detection_id], asked.hosts.get(detection_id))}\n")
@@ -199,7 +203,7 @@ def _show(client: Client, asked: Asked, *, as_json: bool) -> None:
             print_json(result)  # the short form is known, and says what counts
 
 
-def _say_taken(asked: Asked, *, as_json: bool) -> None:
+def _say_taken(asked: SentSources, *, as_json: bool) -> None:
     for detection_id, result in asked.results.items():
         if as_json:
             print_json(result)

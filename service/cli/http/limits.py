@@ -1,4 +1,4 @@
-"""How much a connection may take of us before it has shown that it is one of our callers: size, number and time."""
+"""Limits of size, number and time for a connection, before it has proved to be a caller of ours."""
 
 import resource
 from dataclasses import dataclass, field
@@ -45,5 +45,5 @@ class HttpLimits:
 
     @property
     def reserve(self) -> int:
-        """How many more connections are let in, for the health routes alone."""
+        """The number of further connections accepted for the health routes alone."""
         return max(8, self.connections // 8)

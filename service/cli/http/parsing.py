@@ -127,9 +127,9 @@ class ParsingProtocol(HttpToolsProtocol):
         self._judge()
         if not self.parser.should_upgrade():  # else the parser stops here, and `_feed` knows how it goes on
             self.awaited, self.body_bytes = Awaited.BODY, 0
-            self.ask()
+            self.give_to_application()
 
-    def ask(self) -> None:
+    def give_to_application(self) -> None:
         """Give the request to the application."""
         super().on_headers_complete()
 
@@ -139,7 +139,7 @@ class ParsingProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Nothing more is owed. A body behind an offer is still to come, to a parser that knows of no offer."""
+        """Note the end of the request. A body behind an upgrade offer goes to a new parser, which ignores the offer."""
         if not self.parser.should_upgrade():
             self.awaited = Awaited.NOTHING
             super().on_message_complete()
@@ -226,10 +226,16 @@ class ParsingProtocol(HttpToolsProtocol):
             raise _RefusedError(problems.UNKNOWN_METHOD)
         if (method, self.url) != (b"OPTIONS", b"*"):
             self.url = _usual(self.url)
-        if codings and version == "1.0":
-            raise _RefusedError(problems.BAD_CODING)
-        if codings and codings != [b"chunked"]:
-            raise _RefusedError(problems.UNKNOWN_CODING)
+        if codings:
+            _judge_codings(codings, version)
+
+
+def _judge_codings(codings: list[bytes], version: str) -> None:
+    """Raise where the transfer codings are not ours, or the version has none."""
+    if version == "1.0":
+        raise _RefusedError(problems.BAD_CODING)
+    if codings != [b"chunked"]:
+        raise _RefusedError(problems.UNKNOWN_CODING)
 
 
 def _usual(target: bytes) -> bytes:

@@ -63,7 +63,7 @@ class Refusal:
         return b"\r\n".join([f"HTTP/1.1 {self.status} {self.phrase}".encode(), *lines, b"", body])
 
 
-MALFORMED: Final = Refusal(400, "malformed_request", "This is no request that HTTP/1.1 knows (RFC 9112).")
+MALFORMED: Final = Refusal(400, "malformed_request", "This is not a valid HTTP/1.1 request (RFC 9112).")
 NO_HOST: Final = Refusal(400, "malformed_request", "A request has one Host header, and a host in it (RFC 9112 §3.2).")
 BAD_TARGET: Final = Refusal(400, "malformed_request", "The target must be a path, such as /v1/detections.")
 BAD_CODING: Final = Refusal(400, "malformed_request", "HTTP/1.0 knows no Transfer-Encoding. Send a Content-Length.")

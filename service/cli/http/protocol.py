@@ -19,7 +19,7 @@ from service.cli.http.parsing import Awaited, ParsingProtocol
 _HEALTH: Final = frozenset({b"/livez", b"/readyz"})
 
 
-class _Line:
+class _Transport:
     """The transport as answers see it: `close` lets the caller read what was written (RFC 9112 §9.6)."""
 
     def __init__(self, wire: asyncio.Transport, protocol: "RelayProtocol") -> None:
@@ -54,7 +54,7 @@ class RelayProtocol(ParsingProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, if there is room."""
         self._wire = transport
-        super().connection_made(cast(asyncio.Transport, _Line(transport, self)))
+        super().connection_made(cast(asyncio.Transport, _Transport(transport, self)))
         self._tick()
         over = len(self.connections) - self.limits.connections
         if over > 0:
@@ -86,19 +86,19 @@ class RelayProtocol(ParsingProtocol):
         self._stuck_since = None
         super().resume_writing()
 
-    def ask(self) -> None:
+    def give_to_application(self) -> None:
         """Give the request to the application; where it is crowded, only questions after our health."""
         self._body_waited = 0.0
         self._crowded = self._crowded and len(self.connections) > self.limits.connections
         if not self._crowded:
-            super().ask()
+            super().give_to_application()
             return
         if self.url not in _HEALTH and self._take_from_the_greediest():
             self._crowded = False
-            super().ask()
+            super().give_to_application()
             return
         app, self.app = self.app, self.app if self.url in _HEALTH else problems.turn_away
-        super().ask()
+        super().give_to_application()
         self.app = app
         self.cycle.keep_alive = False
 

@@ -1,4 +1,4 @@
-"""How every command serves HTTP: one parser with its limits, chosen in one place; and loopback ports."""
+"""The HTTP server of every command: one parser with its limits, chosen in one place; and loopback ports."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def within(limits: HttpLimits) -> type[RelayProtocol]:
 
 
 def free_socket(port: int = 0) -> socket.socket:
-    """A listening socket on loopback; port 0 lets the system choose."""
+    """Return a socket bound to loopback; port 0 lets the system choose."""
     # Named as TCP: else asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,7 +42,7 @@ def free_socket(port: int = 0) -> socket.socket:
 
 
 def url_of(bound: socket.socket) -> str:
-    """The address at which the socket can be reached."""
+    """Return the URL of the socket."""
     return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
@@ -54,7 +54,7 @@ class _Quiet(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """The server has ended; its streams were told first, for it waits for them."""
+        """End the server. Notify its streams first, because it waits for them."""
         app = self.config.app
         context = getattr(app.state, "context", None) if isinstance(app, Starlette) else None
         if isinstance(context, Context):
@@ -66,7 +66,7 @@ class _Quiet(uvicorn.Server):
 async def serving(
     app: ASGIApp, bound: socket.socket, protocol: type[RelayProtocol] = RelayProtocol
 ) -> AsyncIterator[None]:
-    """The application answers at the socket while inside."""
+    """Serve the application at the socket for as long as the context lasts."""
     # What is a backlog to uvicorn is to asyncio also how many it lets in before it looks at one of them.
     told = how_to_serve(protocol) | {"backlog": protocol.limits.at_once}
     server = _Quiet(uvicorn.Config(app, timeout_graceful_shutdown=3, **told))

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 110.0
 _WARNING = 30
 
 
-class RefusedError(Exception):
+class DemoRefusedError(Exception):
     """The service refused what the demo asked; the text is its answer's."""
 
 
@@ -66,7 +66,7 @@ async def _demo(folder: Path, tracks: list[Path], detectors: Sequence[str] | Non
         except TimeoutError:
             screen.say(f"Not done after {_PATIENCE_SECONDS:.0f} seconds.")
             return 1
-        except RefusedError as refused:
+        except DemoRefusedError as refused:
             screen.say(str(refused))
             return 1
         came = list(customer.receiver.received)
@@ -78,7 +78,7 @@ async def _main_job(
     customer: Customer, tracks: Sequence[Path], detectors: Sequence[str] | None, screen: Screen
 ) -> tuple[list[dict[str, Any]], list[Received]]:
     await _register(customer)
-    asked = [await _ask(customer, track, detectors) for track in tracks]
+    asked = [await _submit(customer, track, detectors) for track in tracks]
     with screen.live():
         results = await asyncio.gather(*(_follow(customer, detection_id, screen) for detection_id in asked))
     webhooks = [await _webhook(customer, detection_id) for detection_id in asked]
@@ -91,8 +91,8 @@ async def _register(customer: Customer) -> None:
     customer.secrets.append(endpoint["secret"])
 
 
-async def _ask(customer: Customer, track: Path, detectors: Sequence[str] | None) -> str:
-    """The id of a detection for this file."""
+async def _submit(customer: Customer, track: Path, detectors: Sequence[str] | None) -> str:
+    """Upload the file, create a detection, and return its id."""
     with track.open("rb") as file:
         media = _checked(await customer.client.post("/v1/media", files={"file": (track.name, file)}))
     body: dict[str, Any] = {"source": {"media_id": media["id"]}, "external_id": track.name[:255]}
@@ -103,7 +103,7 @@ async def _ask(customer: Customer, track: Path, detectors: Sequence[str] | None)
 
 
 async def _follow(customer: Customer, detection_id: str, screen: Screen) -> dict[str, Any]:
-    """The final result; the screen shows each step on the way."""
+    """Poll until the final result, show each step on the screen, and return the result."""
     while True:
         result = _checked(await customer.client.get(f"/v1/detections/{detection_id}", params={"detail": "summary"}))
         screen.update(result)
@@ -113,7 +113,7 @@ async def _follow(customer: Customer, detection_id: str, screen: Screen) -> dict
 
 
 async def _webhook(customer: Customer, detection_id: str) -> Received:
-    """The final webhook of this detection, as the customer got it."""
+    """Wait for the final webhook of this detection, and return it as the customer received it."""
 
     def is_it(received: Received) -> bool:
         event = json.loads(received.body)
@@ -127,4 +127,4 @@ def _checked(response: httpx.Response) -> dict[str, Any]:
     if response.is_success:
         return body
     faults = "".join(f"\n  {fault['pointer']}: {fault['detail']}" for fault in body.get("errors", []))
-    raise RefusedError(f"{response.status_code} {body.get('detail')}{faults}")
+    raise DemoRefusedError(f"{response.status_code} {body.get('detail')}{faults}")

@@ -22,7 +22,7 @@ class Screen(ResultScreen):
     """The lines of every detector while they work; at the end a table of their answers, and the webhooks."""
 
     def show(self, results: Sequence[Mapping[str, Any]], webhooks: Sequence[Received]) -> None:
-        """The end: each track's answers and verdict, and its webhook with what the independent library says of it."""
+        """Print each track's answers, its verdict, and its webhook with the independent library's judgement."""
         for result, webhook in zip(results, webhooks, strict=True):
             self.console.print(_answers(result))
             for line in meanings(result):
@@ -32,7 +32,7 @@ class Screen(ResultScreen):
 
 
 def _answers(result: Mapping[str, Any]) -> Table:
-    """A row for each detector. Fits a terminal of 80 columns."""
+    """Return a table with a row for each detector. It fits 80 columns."""
     title = _plain((result["track"]["filename"] or "")[:70])
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=title, title_justify="left")
     for name, width in _COLUMNS:
@@ -55,7 +55,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 
 def _score(one: Mapping[str, Any]) -> str:
-    """The vendor's number, on its own scale and in its own meaning: none of them can be compared with another."""
+    """Return the vendor's score with its own scale and meaning; scores of two vendors cannot be compared."""
     if one["score"] is None:
         return "[dim]it gives none[/]" if one["verdict"] else ""
     return _plain(short_score(one))

@@ -19,7 +19,7 @@ from service.cli.http.serving import free_socket, serving, url_of
 from service.cli.local.dev_folder import keep_port, kept_key, open_folder, tune
 from service.cli.local.dev_settings import dev_settings
 from service.cli.preflight import ready_to_serve
-from service.cli.serve.web import hold_sqlite
+from service.cli.serve.web import lock_sqlite
 from service.kit.db.database import Database
 from service.kit.errors import SettingsError
 from service.kit.schema.migrate import upgrade
@@ -48,7 +48,7 @@ def command(
     with bound, ExitStack() as held:
         open_folder(folder)
         settings = dev_settings(folder, bound.getsockname()[1])
-        if lock := hold_sqlite(settings):
+        if lock := lock_sqlite(settings):
             held.enter_context(lock)
         keep_port(folder, bound.getsockname()[1])
         set_up_logs(settings.log_format)
@@ -90,7 +90,7 @@ async def _serve(settings: Settings, bound: socket.socket, greeting: str) -> Non
 
 
 def _greeting(url: str, key: str, folder: Path) -> str:
-    """What a developer needs; the three lines of curl can be pasted in this order."""
+    """Return what a developer needs first; the three curl lines can be pasted in this order."""
     curl = f'curl -sS -H "Authorization: Bearer {key}"'
     upload = shlex.quote(f"file=@{tune(folder)}")
     first = "| grep -o '{}_[0-9a-z]*' | head -n 1"

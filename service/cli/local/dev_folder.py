@@ -25,12 +25,12 @@ _ACCOUNT = "dev"
 
 
 def open_folder(folder: Path) -> None:
-    """The folder exists, and is its owner's alone if it was made now."""
+    """Create the folder, readable by its owner alone, if it does not exist."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def kept_secret(folder: Path) -> str:
-    """The secret that seals and signs, the same at every start. Raises `SettingsError` where only it is gone."""
+    """Return the secret that seals and signs. Raise `SettingsError` if it is gone and the database is not."""
     path = folder / "secret"
     if (folder / DATABASE).exists() and not path.exists():
         raise SettingsError(
@@ -40,7 +40,7 @@ def kept_secret(folder: Path) -> str:
 
 
 def kept_key(folder: Path, session: Session, now: datetime) -> str:
-    """A test key that opens the account `dev`: the one kept, unless it was revoked or the database is another."""
+    """Return a test key of the account `dev`: the stored one, or a new one if that is not valid."""
     path = folder / "api-key"
     if path.exists() and api_keys.authenticate(session, key := _kept(path, str), now) is not None:
         return key
@@ -49,12 +49,12 @@ def kept_key(folder: Path, session: Session, now: datetime) -> str:
 
 
 def keep_port(folder: Path, port: int) -> None:
-    """Whoever looks into the folder finds where the service that lives there listens, or listened last."""
+    """Write down the port at which the service in this folder listens."""
     (folder / _PORT).write_text(f"{port}\n", encoding="ascii")
 
 
 def kept_port(folder: Path) -> int:
-    """The port the service in this folder had last; where that is not written, the one it has by default."""
+    """Return the last port of the service in this folder, or the default port."""
     try:
         return int((folder / _PORT).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -62,7 +62,7 @@ def kept_port(folder: Path) -> int:
 
 
 def tune(folder: Path) -> Path:
-    """A short recording to try with; its name tells the twins what to say."""
+    """Create a short recording if there is none, and return it. Its name tells the twins what to answer."""
     path = folder / TUNE
     if not path.exists():
         write_track(path, 8)
@@ -70,7 +70,7 @@ def tune(folder: Path) -> Path:
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:
-    """What the file holds; it is made if it is not there, and private in any case."""
+    """Return the file's text. Create the file if it does not exist, and make it private in any case."""
     if path.exists():
         path.chmod(_PRIVATE)
         return path.read_text(encoding="ascii").strip()

@@ -17,7 +17,7 @@ _QUICK = {"first_poll_seconds": 6.0, "poll_seconds": 3.0}  # a lost callback sho
 
 
 def dev_settings(folder: Path, port: int) -> Settings:
-    """The settings of a service that lives in `folder`. Raises `SettingsError` for what the environment has wrong."""
+    """Return the settings of the service in `folder`. Raise `SettingsError` for faults of the environment."""
     url = f"http://127.0.0.1:{port}"
     fixed: dict[str, Any] = {
         "database_url": f"sqlite:///{folder / DATABASE}",
@@ -34,9 +34,9 @@ def dev_settings(folder: Path, port: int) -> Settings:
 
 
 def settings_found(folder: Path) -> Settings:
-    """The settings of the service that lives in `folder`, at the port it had last. Nothing is made by looking.
+    """Return the settings of the service in `folder`, at its last port. Create nothing.
 
-    Raises `SettingsError` where none lives there, and for what the environment has wrong.
+    Raise `SettingsError` if there is none, and for faults of the environment.
     """
     if not (folder / DATABASE).exists():
         raise SettingsError(f"--data: no relay dev lives in {folder}; name the folder it was started with")
@@ -47,7 +47,7 @@ def settings_found(folder: Path) -> Settings:
 
 
 def _defaults(url: str) -> dict[str, Any]:
-    """What holds where the environment is silent."""
+    """Return the defaults for settings that the environment does not have."""
     unsaid = {
         "public_url": url,
         "outbound_allow": "127.0.0.0/8,::1/128",

@@ -140,13 +140,13 @@ def _versions(against: str | None) -> "Iterator[Sequence[Version]]":
     from service.bench.driving.processes import Version  # noqa: PLC0415
     from service.bench.driving.versions import checked_out  # noqa: PLC0415
 
-    with contextlib.ExitStack() as stack, _failures_told():
+    with contextlib.ExitStack() as stack, _failures_reported():
         others = [stack.enter_context(checked_out(against))] if against else []
         yield [Version("this version"), *others]
 
 
 @contextlib.contextmanager
-def _failures_told() -> Iterator[None]:
+def _failures_reported() -> Iterator[None]:
     """Tell what went wrong in a line, and end with 1; 130 where it was interrupted."""
     from service.bench.driving.generator import BenchError  # noqa: PLC0415
     from service.kit.telemetry.logs import set_up_logs  # noqa: PLC0415

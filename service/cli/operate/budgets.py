@@ -44,7 +44,7 @@ def set_(
 
     _with_account(account, work)
     sys.stdout.write(f"{account} may spend {amount_text(amount)} {currency} a month ({mode}).\n")
-    sys.stdout.write(_not_held(mode, now))
+    sys.stdout.write(_without_price(mode, now))
 
 
 @group.command("list")
@@ -93,7 +93,7 @@ def remove(account: AccountName, currency: Currency = "USD", mode: Mode = "live"
 
 
 def _with_account(name: str, change: Callable[[Session, str], None]) -> None:
-    """`change` is committed for the account of this name. A name that nobody has is refused."""
+    """Apply and commit `change` for the account of this name. Refuse an unknown name."""
     database = open_database(load_settings(secrets_needed=False))
     try:
         with database.writing() as session:
@@ -105,13 +105,13 @@ def _with_account(name: str, change: Callable[[Session, str], None]) -> None:
         database.close()
 
 
-def _not_held(mode: str, now: datetime) -> str:
-    """Return a line that names the detectors no budget holds, or nothing."""
+def _without_price(mode: str, now: datetime) -> str:
+    """Return a line that names the detectors without a known price, or an empty text."""
     settings = load_settings(secrets_needed=False)
     if not settings.unknown_price_passes:
         return ""
     asked = settings.live_vendors if mode == "live" and settings.live_vendors else [*VENDORS]
-    talk = Exchange(timeout_seconds=1)  # nobody is asked
+    talk = Exchange(timeout_seconds=1)  # no request is sent
     adapters = [VENDORS[name].adapter(settings.vendors[name], talk) for name in asked]
     detectors = [name for adapter in adapters for name in adapter.detectors]
     names = load_prices(settings.prices_file).unknown(detectors, now)

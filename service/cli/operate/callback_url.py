@@ -43,7 +43,7 @@ def command(
 def account_address(
     settings: Settings, vendor: str, mode: str, *, rotate: bool = False, overlap_hours: float = 0
 ) -> str:
-    """Where the vendor reaches us for all its runs; made at the first call."""
+    """Return the address for all the vendor's callbacks; create it at the first call."""
     return f"{_base(settings, mode)}/callbacks/{vendor}/{_token(settings, vendor, mode, rotate, overlap_hours)}"
 
 

@@ -66,7 +66,7 @@ async def examine(world: World) -> AsyncIterator[tuple[str, Finding]]:
 async def _tried(check: Check, world: World) -> Finding:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            return await check.look(world)
+            return await check.run(world)
     except Exception as error:  # noqa: BLE001 - the doctor goes on whatever one check meets
         return fail(f"could not be checked ({type(error).__name__}); mend what is above first, or report this")
 

@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 def command(as_json: JsonFlag = False) -> int:
     """Print what the vendors report. Return 1 if one that can report its quota did not, else 0."""
-    told, could = asyncio.run(_ask_all(load_settings()))
+    told, could = asyncio.run(_query_all(load_settings()))
     sys.stdout.write(json.dumps(told) + "\n" if as_json else _in_words(told, could))
     return int(any("refused" in one["quota"] for one in told))
 
 
-async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
-    """What each said, and the settings that those who could tell would need."""
+async def _query_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return each vendor's report, and the settings that reporting vendors need."""
     exchanges: list[Exchange] = []
     database = open_database(settings)
     try:
@@ -47,16 +47,18 @@ async def _ask_all(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]
             if isinstance(configured.adapter, ReportsAccount)
         ]
         needed = [name for vendor in able for name in settings.vendors[vendor].needed]
-        return [await _ask(database, configured, adapter) for configured, adapter in tellers], needed
+        return [await _query(database, configured, adapter) for configured, adapter in tellers], needed
     finally:
         for exchange in exchanges:
             await exchange.aclose()
         database.close()
 
 
-async def _ask(database: Database, configured: ConfiguredVendor, adapter: ReportsAccount) -> dict[str, Any]:
-    """Each question is a request that the vendor counts, so it goes through its gate."""
-    status = await _one(database, configured, adapter.fetch_status, lambda raw: _told(adapter.parse_status(raw), dict))
+async def _query(database: Database, configured: ConfiguredVendor, adapter: ReportsAccount) -> dict[str, Any]:
+    """Query one vendor. The vendor counts each request, so each passes its gate."""
+    status = await _one(
+        database, configured, adapter.fetch_status, lambda raw: _report(adapter.parse_status(raw), dict)
+    )
     quota = await _one(
         database, configured, adapter.fetch_quota, lambda raw: _quota(database, configured, adapter, raw)
     )
@@ -65,7 +67,7 @@ async def _ask(database: Database, configured: ConfiguredVendor, adapter: Report
             database,
             configured,
             lambda period=period: adapter.fetch_usage(period),  # type: ignore[misc] # a default binds the loop's value
-            lambda raw, period=period: _told(  # type: ignore[misc] # the same
+            lambda raw, period=period: _report(  # type: ignore[misc] # the same
                 adapter.parse_usage(raw, period), lambda usage: {**usage.counts, **usage.more}
             ),
         )
@@ -108,7 +110,7 @@ def _quota(database: Database, configured: ConfiguredVendor, adapter: ReportsAcc
     }
 
 
-def _told(said: T | Refused, shape: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+def _report(said: T | Refused, shape: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
     return {"refused": said.reason_text} if isinstance(said, Refused) else shape(said)
 
 
@@ -116,7 +118,7 @@ def _in_words(told: list[dict[str, Any]], could: list[str]) -> str:
     if not told:
         return f"No live vendor that can tell is configured; set {' or '.join(could)}\n"
     return "".join(
-        f"{one['vendor']}  {name}: {_line_of(said)}\n"
+        f"{one['vendor']}  {name}: {_values_text(said)}\n"
         for one in told
         for name, said in (
             ("status", one["status"]),
@@ -126,7 +128,7 @@ def _in_words(told: list[dict[str, Any]], could: list[str]) -> str:
     )
 
 
-def _line_of(said: dict[str, Any]) -> str:
+def _values_text(said: dict[str, Any]) -> str:
     if "refused" in said:
         return str(said["refused"])
     return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)

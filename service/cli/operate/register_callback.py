@@ -21,7 +21,7 @@ _NOT_CONFIRMED = "accepted, not confirmed: the answer does not say that the addr
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Registration:
     """What the vendor made of our address, and why it did not take it or why that is not certain."""
 
     taken: bool
@@ -50,7 +50,7 @@ def command(
     return int(not answer.taken)
 
 
-async def _register(settings: Settings, vendor: str, mode: str) -> Answer:
+async def _register(settings: Settings, vendor: str, mode: str) -> Registration:
     exchanges: list[Exchange] = []
     try:
         catalogue = catalogue_of(settings, exchanges)
@@ -65,21 +65,21 @@ async def _register(settings: Settings, vendor: str, mode: str) -> Answer:
         configured = catalogue.configured(mode, vendor)
         if configured is None:
             raise SettingsError(f"{settings.vendors[vendor].needed[0]}: required, {vendor} must know us")
-        return await _tell(configured, account_address(settings, vendor, mode))
+        return await _register_with(configured, account_address(settings, vendor, mode))
     finally:
         for exchange in exchanges:
             await exchange.aclose()
 
 
-async def _tell(configured: ConfiguredVendor, url: str) -> Answer:
+async def _register_with(configured: ConfiguredVendor, url: str) -> Registration:
     adapter = configured.adapter
     if not isinstance(adapter, RegistersCallbackUrl):
-        return Answer(taken=False, reason="takes no address")
+        return Registration(taken=False, reason="takes no address")
     try:
         raw = await adapter.register(url)
     except VendorError as error:
-        return Answer(taken=False, reason=str(error))
+        return Registration(taken=False, reason=str(error))
     refused = adapter.parse_registration(raw)
     if refused is not None:
-        return Answer(taken=False, reason=refused.reason_text)
-    return Answer(taken=True, reason=None if adapter.confirmed(raw) else _NOT_CONFIRMED)
+        return Registration(taken=False, reason=refused.reason_text)
+    return Registration(taken=True, reason=None if adapter.confirmed(raw) else _NOT_CONFIRMED)

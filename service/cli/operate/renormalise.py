@@ -26,11 +26,11 @@ _DAY = 24 * 3600
 
 @dataclass(slots=True)
 class _Course:
-    """How far it had come when it was last told."""
+    """The progress at the last report."""
 
     tally: Tally = field(default_factory=Tally)
 
-    def tell(self, tally: Tally) -> None:
+    def report(self, tally: Tally) -> None:
         self.tally = tally
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{tally.detections} looked at, {len(tally.changes)} changed")
@@ -53,7 +53,7 @@ def command(
     """
     settings = load_settings()
     set_up_logs(settings.log_format)
-    wanted = _wanted(settings, detector, since, after)
+    wanted = _filter(settings, detector, since, after)
     ready_to_serve(settings, listens=False)
     course = _Course()
     try:
@@ -62,18 +62,18 @@ def command(
         sys.stderr.write(f"\ninterrupted; go on with --after {course.tally.last}\n" if course.tally.last else "\n")
         return _INTERRUPTED
     shown = _as_json(course.tally, dry_run=dry_run)
-    sys.stdout.write(json.dumps(shown) + "\n" if as_json else _told(course.tally, dry_run=dry_run))
+    sys.stdout.write(json.dumps(shown) + "\n" if as_json else _summary(course.tally, dry_run=dry_run))
     return 1 if course.tally.broken else 0
 
 
 async def _renormalised(settings: Settings, wanted: Wanted, course: _Course, *, dry_run: bool) -> Tally:
     async with open_resources(settings) as opened:
         return await renormalise(
-            opened.database, opened.policy, wanted, opened.clock, dry_run=dry_run, tell=course.tell
+            opened.database, opened.policy, wanted, opened.clock, dry_run=dry_run, tell=course.report
         )
 
 
-def _wanted(settings: Settings, detector: str | None, since: datetime | None, after: str | None) -> Wanted:
+def _filter(settings: Settings, detector: str | None, since: datetime | None, after: str | None) -> Wanted:
     vendor = detector.partition("/")[0] if detector is not None else None
     if vendor is not None and vendor not in VENDORS:
         known = ", ".join(VENDORS)
@@ -100,7 +100,7 @@ def _as_json(tally: Tally, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _told(tally: Tally, *, dry_run: bool) -> str:
+def _summary(tally: Tally, *, dry_run: bool) -> str:
     lines = [f"{change.detection_id}  {change.before} → {change.after}\n" for change in tally.changes]
     runs = ", ".join(f"{count} {why}" for why, count in sorted(tally.runs.items())) or "none"
     revised = "would be revised" if dry_run else "revised"

@@ -31,7 +31,7 @@ def command(as_json: JsonFlag = False) -> int:
     finally:
         database.close()
     broken = sum(counted["broken"] for counted in counts.values())
-    sys.stdout.write(json.dumps(counts) + "\n" if as_json else _told(counts, broken))
+    sys.stdout.write(json.dumps(counts) + "\n" if as_json else _summary(counts, broken))
     return 1 if broken else 0
 
 
@@ -46,7 +46,7 @@ def _all_of(database: Database, sealed: Sealed, sealer: Sealer) -> dict[str, int
             return dict(counted)
 
 
-def _told(counts: dict[str, dict[str, int]], broken: int) -> str:
+def _summary(counts: dict[str, dict[str, int]], broken: int) -> str:
     lines = [
         f"{name}: {counted['resealed']} sealed again, {counted['fresh']} were already, {counted['broken']} unreadable\n"
         for name, counted in counts.items()

@@ -7,15 +7,15 @@ _STRANGE = "\N{REPLACEMENT CHARACTER}"
 
 def printable(text: object) -> str:
     """One line without control codes, line breaks, or marks that turn the direction of writing."""
-    return "".join(_seen(letter) for letter in str(text))
+    return "".join(_shown(letter) for letter in str(text))
 
 
 def shortened(text: str) -> str:
-    """An id, cut in the middle where it is long: some vendors' take several lines, and the ends tell them apart."""
+    """Return an id, shortened in the middle if it is long: its two ends distinguish it."""
     return text if len(text) <= _LONGEST_ID else f"{text[:_ID_HEAD]}…{text[-_ID_TAIL:]}"
 
 
-def _seen(letter: str) -> str:
+def _shown(letter: str) -> str:
     if letter.isprintable():
         return letter
     return " " if letter.isspace() else _STRANGE

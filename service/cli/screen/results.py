@@ -40,20 +40,20 @@ class ResultScreen:
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
-        """The lines move while inside."""
+        """Redraw the lines for as long as the context lasts."""
         shown = Live(self._tables(), console=self.console, refresh_per_second=8, transient=True, redirect_stdout=False)
         with shown as self._live:
             yield
         self._live = None
 
     def update(self, result: Mapping[str, Any]) -> None:
-        """The detection's lines show how far it is."""
+        """Store the detection's latest state, and redraw its lines."""
         self._results[result["id"]] = result
         if self._live is not None:
             self._live.update(self._tables())
 
     def drop(self, detection_id: str) -> None:
-        """The detection has no lines any more."""
+        """Remove the detection's lines."""
         self._results.pop(detection_id, None)
         if self._live is not None:
             self._live.update(self._tables())
@@ -71,11 +71,11 @@ class ResultScreen:
             self.show_verdict(result)
 
     def show_lines(self) -> None:
-        """The lines as they stand."""
+        """Print the current lines."""
         self.console.print(self._tables())
 
     def show_verdict(self, result: Mapping[str, Any]) -> None:
-        """What was found, in a frame."""
+        """Print the verdict in a frame."""
         self.console.print(_verdict(result, self.hosts.get(result["id"])))
 
     def _tables(self) -> Group:
@@ -86,7 +86,7 @@ class ResultScreen:
 
 
 def _table(result: Mapping[str, Any], host: str | None) -> Table:
-    """A line for each detector of one track. Fits a terminal of 80 columns."""
+    """Return a table with a line for each detector of one track. It fits 80 columns."""
     table = Table(box=None, pad_edge=False, header_style="dim", title=_title(result, host), title_justify="left")
     for name, width in (("detector", 15), ("state", 15), ("verdict", 14), ("vendor score", 12), ("by", 8), ("s", 4)):
         table.add_column(name, no_wrap=True, min_width=width)
@@ -96,7 +96,7 @@ def _table(result: Mapping[str, Any], host: str | None) -> Table:
 
 
 def _waits(result: Mapping[str, Any]) -> list[Text]:
-    """What holds up each detector that has not answered yet, and until when; of those that have, what numbers mean."""
+    """Return lines: why each open detector waits and until when, and what the numbers of the others mean."""
     told = [
         f"{one['detector']} waits: {why}"
         for one in result["detectors"]

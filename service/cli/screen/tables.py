@@ -15,7 +15,7 @@ _PIPE_WIDTH = 4096
 
 
 def show(table: Table) -> None:
-    """The table is printed; where no person looks, as wide as it needs to be and without the spaces that fill lines."""
+    """Print the table; in a pipe at its full width and without trailing spaces."""
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -25,7 +25,7 @@ def show(table: Table) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> None:
-    """A line for each row, below the columns' titles."""
+    """Print a line for each row, below the columns' titles."""
     table = _table()
     for title, _ in columns:
         table.add_column(title, overflow="fold")
@@ -35,7 +35,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, s
 
 
 def print_members(body: Mapping[str, Any]) -> None:
-    """A line for each member: its name and what it holds. Members of members have names with dots."""
+    """Print a line for each member: its name and value. Nested members have names with dots."""
     table = _table(header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

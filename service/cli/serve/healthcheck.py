@@ -11,7 +11,7 @@ from contextlib import closing
 from sqlalchemy.exc import DBAPIError
 
 from service.cli.checks.finding import FRESH
-from service.cli.preflight import in_a_line, open_database
+from service.cli.preflight import open_database, operator_message
 from service.kit.clock import Clock
 from service.kit.errors import SettingsError
 from service.kit.process.heartbeat import last_beat
@@ -36,15 +36,15 @@ def run_healthcheck(*, clock: Clock = system_clock, patience_seconds: float = _P
             else _of_worker(settings, clock)
         )
     except (SettingsError, DBAPIError) as error:
-        wrong = in_a_line(error)
+        wrong = operator_message(error)
     sys.stdout.write(f"{wrong or 'well'}\n")
     return 0 if wrong is None else 1
 
 
 def _listens(settings: Settings, patience_seconds: float) -> bool:
-    """Return False if nothing listens at our port: then this is no web process, or not yet."""
+    """Return False if nothing listens at our port: then this is not a web process, or not yet."""
     try:
-        socket.create_connection(_place(settings), patience_seconds).close()
+        socket.create_connection(_reachable_address(settings), patience_seconds).close()
     except ConnectionRefusedError:
         return False
     except OSError:
@@ -53,7 +53,7 @@ def _listens(settings: Settings, patience_seconds: float) -> bool:
 
 
 def _of_door(settings: Settings, patience_seconds: float) -> str | None:
-    host, port = _place(settings)
+    host, port = _reachable_address(settings)
     with closing(http.client.HTTPConnection(host, port, timeout=patience_seconds)) as connection:
         try:
             connection.request("GET", "/livez")
@@ -75,6 +75,6 @@ def _of_worker(settings: Settings, clock: Clock) -> str | None:
     return f"the last heartbeat of {host} is {age.total_seconds():.0f} s old; look at its log, or start it again"
 
 
-def _place(settings: Settings) -> tuple[str, int]:
+def _reachable_address(settings: Settings) -> tuple[str, int]:
     host, port = settings.bind
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - as it was told to listen

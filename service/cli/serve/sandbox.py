@@ -49,7 +49,7 @@ async def _serve(port: int) -> None:
 
 
 def addresses(url: str) -> str:
-    """A line for each twin."""
+    """Return a line for each twin."""
     return "".join(
         f"{twin.name:<8} {url}/sandbox/{twin.name}{twin.base}{twin.note and f', {twin.note}'}\n" for twin in TWINS
     )

@@ -1,4 +1,4 @@
-"""How a web process ends: who answers slowly is told first, and a stop that was asked for is no failure."""
+"""The end of a web process: streams are closed first, and a requested stop has exit status 0."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def told_of_the_end(shutdown: Shutdown) -> Iterator[None]:
+def closing_first(shutdown: Shutdown) -> Iterator[None]:
     """Inside, SIGTERM and SIGINT first begin `shutdown`, and then do what they did before.
 
     uvicorn waits for open answers before it tells the application that it ends: streams have to hear of it earlier.

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from service.app import Beside, create
 from service.cli.http.serving import how_to_serve
 from service.cli.preflight import ready_to_serve
-from service.cli.serve.shutdown import end_well, told_of_the_end
+from service.cli.serve.shutdown import closing_first, end_well
 from service.kit.db.database import normalise_url
 from service.kit.errors import SettingsError
 from service.kit.process.garbage import settle_collector
@@ -41,7 +41,7 @@ def command(
             raise SettingsError("WEB_CONCURRENCY: SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
         with_worker = True
     ready_to_serve(settings, listens=True)
-    lock = hold_sqlite(settings)
+    lock = lock_sqlite(settings)
     end_well()
     if settings.web_concurrency > 1:
         os.environ[_WITH_WORKER] = "1" if with_worker else "0"
@@ -68,7 +68,7 @@ def command(
 
 
 def from_environment() -> Starlette:
-    """The application as each of several processes makes it."""
+    """Build the application in each of several processes."""
     with_worker = os.environ.get(_WITH_WORKER) == "1"
     settings = load_settings().for_process(works=with_worker)
     set_up_logs(settings.log_format)
@@ -78,11 +78,11 @@ def from_environment() -> Starlette:
 
 
 def _beside(settings: Settings, *, with_worker: bool) -> Beside:
-    """What runs beside the doors: a worker, or at least an ear for the commits of other processes."""
+    """Return what runs beside the API: a worker, or a listener for other processes' commits."""
 
     @contextlib.asynccontextmanager
     async def beside(resources: Resources) -> AsyncIterator[None]:
-        with told_of_the_end(resources.shutdown):
+        with closing_first(resources.shutdown):
             async with working(resources) if with_worker else _hearing(settings, resources):
                 yield
 
@@ -91,7 +91,7 @@ def _beside(settings: Settings, *, with_worker: bool) -> Beside:
 
 @contextlib.asynccontextmanager
 async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[None]:
-    """Who waits in this process for a detection or an event wakes when another process commits one, or soon after."""
+    """Wake waiting requests of this process when another process commits, for as long as the context lasts."""
     from service.kit.db.listen import listen_or_sweep  # noqa: PLC0415 - see `kit.postgres`
 
     url, database = normalise_url(settings.database_listen_url or settings.database_url), resources.database
@@ -103,8 +103,8 @@ async def _hearing(settings: Settings, resources: Resources) -> AsyncIterator[No
         await asyncio.gather(task, return_exceptions=True)
 
 
-def hold_sqlite(settings: Settings) -> IO[str] | None:
-    """The lock that says one process has this SQLite file; kept as long as what is returned is. `None` elsewhere."""
+def lock_sqlite(settings: Settings) -> IO[str] | None:
+    """Lock the SQLite file for this process, until the returned file is closed. `None` on PostgreSQL."""
     path = normalise_url(settings.database_url).database if settings.is_sqlite else None
     if path is None or path == ":memory:":
         return None

@@ -57,7 +57,7 @@ async def test_the_round_trip_finds_whether_it_is_we_who_answer(database: Databa
         async with deployment(database, public_url=url) as world:
             says(await outside.check_round_trip(world), "ok", "this deployment")
         async with deployment(database, public_url=url, secret_keys=(KEY.upper(),)) as world:
-            says(await outside.check_round_trip(world), "fail", "somebody else")
+            says(await outside.check_round_trip(world), "fail", "another service")
         async with deployment(database, public_url=f"{url}/elsewhere") as world:
             says(await outside.check_round_trip(world), "fail", "answers 404")
     async with deployment(database, public_url=url) as world:

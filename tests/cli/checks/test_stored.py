@@ -116,7 +116,7 @@ async def test_deafness_is_found(postgres: Database, monkeypatch: pytest.MonkeyP
         await asyncio.sleep(0)
         return False
 
-    monkeypatch.setattr(stored, "can_hear", deaf)
+    monkeypatch.setattr(stored, "can_listen", deaf)
     async with deployment(postgres) as world:
         says(await stored.check_listen(world), "warn", "DATABASE_LISTEN_URL")
     postgres.close()
