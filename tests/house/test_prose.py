@@ -19,7 +19,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "billing",
         "callbacks",
         "certificates",
-        "cli",
         "detections",
         "detectors",
         "events",
