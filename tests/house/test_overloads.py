@@ -82,7 +82,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "kit",
         "loops.py",
         "media",
-        "quotas",
         "reprocess",
         "runs",
         "sandbox",

@@ -16,21 +16,18 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
     {
         "api",
         "bench",
-        "billing",
         "callbacks",
         "certificates",
         "detections",
         "detectors",
         "events",
         "kit",
-        "quotas",
         "reprocess",
         "runs",
         "sandbox",
         "vendor_calls",
         "vendors",
         "verdicts",
-        "webhooks",
     }
 )
 
