@@ -23,7 +23,7 @@ from service.runs.step import Done, Work, step
 
 log = structlog.get_logger()
 
-SLICE = 50
+SLICE = 10  # more of them hold SQLite's one writer so long that callbacks wait to be acknowledged
 _LEADERS = 20
 
 _DUE = (

@@ -8,7 +8,7 @@ from itertools import pairwise, product
 import pytest
 
 from service.kit.db.database import Database
-from service.runs import followers
+from service.runs.followers import SLICE
 from tests.detections.rows import World
 from tests.detections.scripted import asc, job, said
 from tests.detections.sharing import ask, call_off, erase
@@ -26,19 +26,10 @@ from tests.journeys.followers import (
     process,
 )
 
-MANY = 260  # more than five of the service's slices
-SOME = 24  # more than two slices of these tests
-TEST_SLICE = 10
+MANY = 26 * SLICE
+SOME = 2 * SLICE + 4
 
 DONE = {"said": "ai"}
-
-
-@pytest.fixture(autouse=True)
-def slice_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return how many followers are told in one transaction: few, so that a small crowd is several slices."""
-    size: int = getattr(request, "param", TEST_SLICE)
-    monkeypatch.setattr(followers, "_FOLLOWERS", followers._FOLLOWERS.limit(size))
-    return size
 
 
 def _leader(here: World) -> str:
@@ -58,7 +49,6 @@ async def _asked(here: World, count: int) -> str:
     return _leader(here)
 
 
-@pytest.mark.parametrize("slice_size", [followers.SLICE], indirect=True, ids=["slices of the service"])
 async def test_hundreds_of_followers_have_the_leaders_answer_once(database: Database) -> None:
     vendor = asc(submits=[job("j1")])
     here = crowd(database, vendor)
@@ -94,7 +84,7 @@ async def test_callbacks_are_stored_while_followers_are_told(database: Database)
     assert outcomes(here) == {("completed", "ai_generated", 1): SOME + 1}
 
 
-async def test_no_transaction_tells_more_than_a_slice_of_them(database: Database, slice_size: int) -> None:
+async def test_no_transaction_tells_more_than_a_slice_of_them(database: Database) -> None:
     """A crowd of thousands would take longer than a call to the database may, at each try."""
     here = crowd(database, asc(submits=[job("j1")]))
     here.arrive(await _asked(here, SOME), DONE, job_id="j1")
@@ -102,7 +92,7 @@ async def test_no_transaction_tells_more_than_a_slice_of_them(database: Database
     async with process(here) as one:
         with after_each_commit(one.database, lambda: ended.append(sum(at is not None for at in _ends(here)))):
             await one.until(lambda: open_detections(here) == 0)
-    assert max(after - before for before, after in pairwise(ended)) <= slice_size
+    assert max(after - before for before, after in pairwise(ended)) <= SLICE
 
 
 @pytest.mark.parametrize(
