@@ -21,7 +21,7 @@ _MOST_REMEMBERED = 1_000
 
 
 def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime) -> str:
-    """The secret part of the vendor's present address; made at the first call."""
+    """Return the secret part of the vendor's present address; make it at the first call."""
     advisory_lock(session, f"callback-address:{mode}:{vendor}")
     row = _present(session, mode, vendor)
     return sealer.open(PURPOSE, row.id, row.sealed_token).decode() if row else _new(session, mode, vendor, sealer, now)
@@ -30,7 +30,7 @@ def address_token(session: Session, mode: str, vendor: str, sealer: Sealer, now:
 def rotate_address(
     session: Session, mode: str, vendor: str, sealer: Sealer, *, overlap: timedelta, now: datetime
 ) -> str:
-    """A fresh secret; the one before it is still taken for `overlap`."""
+    """Make and return a fresh secret; the one before it is still taken for `overlap`."""
     advisory_lock(session, f"callback-address:{mode}:{vendor}")
     if (before := _present(session, mode, vendor)) is not None:
         before.valid_until = now + overlap
@@ -38,7 +38,7 @@ def rotate_address(
 
 
 def mode_of_address(session: Session, vendor: str, token: str, now: datetime) -> str | None:
-    """The mode this token is an address of, or `None` if it is none, or one that was retired."""
+    """Return the mode this token is an address of; `None` for an unknown token, or one that was retired."""
     found = find_address(session, vendor, token, now)
     return found[0] if found else None
 

@@ -88,7 +88,7 @@ _KEYS = text(
 
 
 def correlation_lock_key(mode: str, vendor: str, subject: str) -> str:
-    """A callback being parked and its run learning that name must not miss each other: both pass this key."""
+    """Return the key of the lock that a callback being parked and a run learning that name both take."""
     return f"callback:{mode}:{vendor}:{subject}"
 
 
@@ -151,7 +151,7 @@ def keys_of(runs: Sequence[RunRow], names: Mapping[str, Sequence[str]]) -> list[
 
 
 def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback], runs: dict[str, Any]) -> dict[int, str]:
-    """The runs that callbacks name by our id or by the vendor's job, by its place; `runs` gets their rows."""
+    """Return the runs that callbacks name (by our id or the job), by callback index; add their rows to `runs`."""
     by_id = {}
     ours = sorted({each.subject for each in callbacks if is_id(each.subject, "run")})
     for row in connection.execute(_BY_ID, {"ids": ours}) if ours else ():
@@ -172,7 +172,7 @@ def _addressed(connection: Connection, callbacks: Sequence[ClaimedCallback], run
 def _certified(
     connection: Connection, callbacks: Sequence[ClaimedCallback], announced: Sequence[AnnouncedCertificate | None]
 ) -> dict[int, tuple[str, bool]]:
-    """The run whose certificate is known by that name, or one that was asked for of the same analysis."""
+    """Return the run whose certificate is known by that name, or one that was asked for of the same analysis."""
     places: dict[tuple[str, str], dict[int, AnnouncedCertificate]] = defaultdict(dict)
     for place, (callback, ready) in enumerate(zip(callbacks, announced, strict=True)):
         if ready is not None:
@@ -207,7 +207,7 @@ def _announced(callback: ClaimedCallback, configured: ConfiguredVendor | None) -
 
 
 def _named(callback: ClaimedCallback, configured: ConfiguredVendor) -> str | None:
-    """The run whose audio the body names. Other products' jobs carry other names, and stay strangers."""
+    """Return the run whose audio the body names. Other products' jobs carry other names, and stay unknown."""
     parsed = configured.adapter.read(callback.raw, configured.adapter.detectors[0])
     return run_named_in(parsed.refs) if isinstance(parsed, Reading) else None
 

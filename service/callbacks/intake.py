@@ -198,7 +198,7 @@ def _claimed(row: Mapping[str, Any]) -> ClaimedCallback:
 
 
 def _count_again(session: Session, again: Sequence[Key], *, beyond: set[Key]) -> None:
-    """The same body counts on its row; a further body, beyond what is kept, on all rows' behalf on the first."""
+    """Count the same body on its row, and a further body, beyond what is kept, on the first row for all."""
     _execute(session, _SAME_BODY, (_binds(key) for key in sorted(again) if key not in beyond))
     _execute(session, _FURTHER_BODY, (_binds(key, digest=False) for key in sorted(again) if key in beyond))
 

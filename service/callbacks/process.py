@@ -83,7 +83,7 @@ class CallbackProcessor:
         return bool(self._handed)
 
     async def drain(self, within: float) -> None:
-        """What was handed over has `within` seconds. The rest is due again when its lease ends."""
+        """Process what was handed over for `within` seconds. The rest is due again when its lease ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while await self.step_handed():

@@ -18,12 +18,12 @@ class RunAddress:
 
 
 def sign_address(tokens: Tokens, address: RunAddress, expires_at: datetime) -> str:
-    """The token; nobody without our keys can make one up."""
+    """Return the token; it cannot be made up without our keys."""
     return tokens.sign(_PURPOSE, [address.mode, address.vendor, address.run_id], expires_at=expires_at)
 
 
 def read_address(tokens: Tokens, token: str, now: datetime) -> RunAddress:
-    """What the token carries. Raises `BadToken` if it is forged, expired, or something else."""
+    """Return what the token carries. Raise `BadToken` if it is forged, expired, or something else."""
     match tokens.read(_PURPOSE, token, now=now):
         case [str(mode), str(vendor), str(run_id)]:
             return RunAddress(mode, vendor, run_id)

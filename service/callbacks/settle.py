@@ -168,7 +168,7 @@ def _is_configured(ready: ReadCallback, policy: DetectionPolicy) -> bool:
 def _stored(
     connection: Connection, ready: Sequence[ReadCallback], known: Sequence[ReadCallback], before: Snapshot
 ) -> Sequence[Any]:
-    """These callbacks as they are once their runs are locked, and those that said the same of these runs before."""
+    """Return these callbacks, read under their runs' locks, and earlier ones with the same body for these runs."""
     ids = [each.callback.id for each in ready]
     runs = sorted({run_id for each in known if (run_id := _final_run(each, before))})
     if not runs:
@@ -178,7 +178,7 @@ def _stored(
 
 
 def _still_ours(ready: Sequence[ReadCallback], stored: Sequence[Any]) -> set[str]:
-    """The callbacks whose lease is ours."""
+    """Return the callbacks whose lease is ours."""
     found = {row.id: row.lease_token for row in stored}
     return {each.callback.id for each in ready if found.get(each.callback.id, "") == each.callback.lease_token}
 

@@ -46,7 +46,7 @@ class CertificateChecker:
     _alone: Alone = field(default_factory=lambda: Alone("check certificates"), init=False)
 
     async def step(self) -> bool:
-        """A batch of announced certificates has been asked about. True if there may be more."""
+        """Ask about a batch of announced certificates. Return True if there may be more."""
         now = self.clock()
         lease_until = now + seconds(self.policy.catalogue.longest_lease())
         claimed = await self.database.write(claim_announced, now=now, lease_until=lease_until)
@@ -88,7 +88,7 @@ def claim_announced(session: Session, *, now: datetime, lease_until: datetime) -
 
 
 def put_off(session: Session, row: Certificate, until: datetime) -> str:
-    """The vendor's gate lets nothing through: it is asked about then."""
+    """Postpone the question to when the vendor's gate lets it through."""
     held = _hold(session, row)
     if held is not None:
         _put_off(held, until)
@@ -102,7 +102,7 @@ def record_check(
     policy: DetectionPolicy,
     now: datetime,
 ) -> str:
-    """What the vendor said of it is on record; a word for the log. `None`: it said nothing."""
+    """Record what the vendor answered and return a word for the log. `None`: there was no answer."""
     held = _hold(session, row)
     if held is None:
         return "lease_lost"

@@ -53,7 +53,7 @@ def want_certificate(
     policy: DetectionPolicy,
     now: datetime,
 ) -> Wanted | Certificate:
-    """The certificate the detection has, or the right to ask for it now. The caller holds the detection locked.
+    """Return the certificate the detection has, or the right to ask for it now. The caller holds the detection locked.
 
     Raises `CallerError`: 422 for a detector that was not asked; 409 where none that certifies has answered, where
     the vendor's name for the analysis is not known, where the content was erased, or while another request asks.
@@ -84,7 +84,7 @@ def want_certificate(
 def record_certificate(
     session: Session, wanted: Wanted, issued: extensions.Certificate, policy: DetectionPolicy, now: datetime
 ) -> Certificate:
-    """The certificate is on record, and told of once. Raises `CallerError` 409 where the detection was erased."""
+    """Record the certificate and emit its one event. Raise `CallerError` 409 where the detection was erased."""
     row = _hold(session, wanted.row_id, wanted.token)
     if row is None:
         raise CallerError("erased", "The detection was erased while the certificate was requested.", status=409)
@@ -114,7 +114,7 @@ def give_up_certificate(session: Session, wanted: Wanted) -> None:
 def make_ready(
     session: Session, row: Certificate, happening: CertificateInput, policy: DetectionPolicy, now: datetime
 ) -> None:
-    """The certificate is there, and its one event with it. The caller holds the detection locked."""
+    """Write the certificate, and its one event with it. The caller holds the detection locked."""
     row.state = CERTIFICATE.advance(CertificateState(row.state), happening).value
     row.ready_at, row.due_at, row.lease_token = now, None, None
     session.add(row)
@@ -154,7 +154,7 @@ def _certified_run(
 
 
 def _refs(session: Session, run: Run) -> Iterator[Refs]:
-    """What answers named, the deciding one first, then the newest; and what we recorded ourselves."""
+    """Return what answers named, the deciding one first, then the newest; and what we recorded ourselves."""
     seen = session.exec(select(Observation).where(Observation.run_id == run.id).order_by(col(Observation.n).desc()))
     for row in sorted(seen, key=lambda row: row.n != run.observation_n):
         decided = row.n == run.observation_n

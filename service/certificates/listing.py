@@ -11,13 +11,13 @@ from service.runs.state.models import Certificate
 
 
 def certificate_named(session: Session, mode: str, vendor: str, certificate_id: str) -> Certificate | None:
-    """The row of the vendor's certificate of this name."""
+    """Return the row of the vendor's certificate of this name."""
     same = select(Certificate).where(Certificate.mode == mode, Certificate.vendor == vendor)
     return session.exec(same.where(Certificate.certificate_id == certificate_id)).first()
 
 
 def newest_certificate(session: Session, detection_id: str) -> Certificate | None:
-    """The detection's latest certificate."""
+    """Return the detection's latest certificate."""
     ready = select(Certificate).where(
         Certificate.detection_id == detection_id, Certificate.state == CertificateState.READY.value
     )
@@ -25,7 +25,7 @@ def newest_certificate(session: Session, detection_id: str) -> Certificate | Non
 
 
 def with_certificates(session: Session, detection_id: str, result: dict[str, Any]) -> dict[str, Any]:
-    """The result as it stands, its runs' certificates among their references. Stored revisions stay as they are."""
+    """Return the result with its runs' certificates among their references. Stored revisions stay as they are."""
     ready = select(Certificate).where(
         Certificate.detection_id == detection_id, Certificate.state == CertificateState.READY.value
     )

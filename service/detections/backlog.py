@@ -12,7 +12,7 @@ from service.runs.state.models import DETECTION_OPEN, RUN_DISPATCHABLE, RUN_POLL
 
 
 def detections_waiting(session: Session, now: datetime) -> list[Backlog]:
-    """Runs and sources that are due and not taken up, and detections whose customer should have had an answer."""
+    """Count runs and sources that are due and not claimed, and detections whose answer is overdue."""
     run, detection = table_of(Run), table_of(Detection)
     is_due = run.c.due_at <= now
     dispatchable = [

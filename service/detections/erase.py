@@ -56,7 +56,7 @@ def erase_detection_rows(session: Session, detection: Detection, now: datetime) 
 
 
 def without_content(result: dict[str, Any], erased_at: datetime) -> dict[str, Any]:
-    """The result with the same fields, but no word of the customer's or a vendor's, and no measurement."""
+    """Return the result with the same fields, without any text of the customer's or a vendor's and any measurement."""
     return {
         **result,
         **_EMPTY,

@@ -44,7 +44,7 @@ class Wanted:
 def list_detections(
     session: Session, account_id: str, mode: str, wanted: Wanted, page: Page, now: datetime
 ) -> list[Detection]:
-    """The page's detections and one more, if there are more; newest first."""
+    """Return the page's detections and one more, if there are more; newest first."""
     table = table_of(Detection)
     statement = select(Detection).where(*_owned(account_id, mode), *_conditions(wanted, now))
     statement = statement.where(*within(table.c.created_at, table.c.id, page))
@@ -53,7 +53,7 @@ def list_detections(
 
 
 def page_of(session: Session, account_id: str, mode: str, wanted: Wanted, page: Page) -> Page:
-    """The page, ended where it would look at too many rows: most filters have no index."""
+    """Return the page, ended where it would read too many rows: most filters have no index."""
     unindexed = (wanted.status, wanted.verdict, wanted.detector, wanted.stuck or None)
     if wanted.external_id is not None or all(one is None for one in unindexed):
         return page

@@ -19,7 +19,7 @@ from service.verdicts.verdict import DetectionStatus
 
 
 def find_detection(session: Session, account_id: str, mode: str, detection_id: str) -> Detection | None:
-    """The account's detection of this id in this mode; somebody else's is none."""
+    """Return the account's detection of this id in this mode; `None` for another account's."""
     # Only a well-formed id is looked up: PostgreSQL takes no text with U+0000.
     detection = session.get(Detection, detection_id) if is_id(detection_id, "det") else None
     if detection is None or (detection.account_id, detection.mode) != (account_id, mode):
@@ -35,7 +35,7 @@ def has_ended(detection: Detection) -> bool:
 def result_of(
     session: Session, detection: Detection, policy: DetectionPolicy, *, full: bool, revision: int | None = None
 ) -> dict[str, Any]:
-    """The result, in full with the raw answers, or in the short form that webhooks carry.
+    """Return the result, in full with the raw answers, or in the short form that webhooks carry.
 
     `revision` asks for one by its number, instead of the detection as it stands, which shows certificates too.
     Raises `CallerError` 404 for a revision that was never written; the one being made is none yet.
@@ -76,7 +76,7 @@ def _with_raw_bodies(session: Session, result: dict[str, Any]) -> dict[str, Any]
 
 
 def _shown(body: bytes | None) -> dict[str, str | None]:
-    """The bytes as text where they are UTF-8, else in base64; nothing once they are erased."""
+    """Return the bytes as text where they are UTF-8, else in base64; nothing once they are erased."""
     if body is None:
         return {"body": None}
     try:

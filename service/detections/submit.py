@@ -122,7 +122,7 @@ def _begin(
 
 
 def unknown_names(names: Sequence[object], mode: str, catalogue: Catalogue) -> list[Problem]:
-    """A problem for each text among `names` that is no detector of this mode."""
+    """Return a problem for each text among `names` that does not name a detector of this mode."""
     offered = catalogue.names(mode)
     known = ", ".join(offered) or "none"
     return [

@@ -101,7 +101,7 @@ async def renormalise(
 
 
 def find(session: Session, wanted: Wanted, after: str, limit: int) -> list[str]:
-    """The next ended detections with a wanted run, by id."""
+    """Return the next ended detections with a run that the filter selects, by id."""
     found = select(Detection.id).where(
         col(Detection.id) > after,
         col(Detection.completed_at).is_not(None),
@@ -117,7 +117,7 @@ def find(session: Session, wanted: Wanted, after: str, limit: int) -> list[str]:
 
 
 def look(session: Session, detection_id: str, wanted: Wanted, policy: DetectionPolicy) -> _Looked:
-    """What its answers mean today, beside what they meant. Nothing is written."""
+    """Return what its answers mean today, beside what they meant. Nothing is written."""
     detection = session.get_one(Detection, detection_id)
     runs = runs_of(session, detection.id)
     counts: Counter[str] = Counter()

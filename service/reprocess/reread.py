@@ -76,7 +76,7 @@ def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetim
 
 
 def facts_today(facts: RunFacts, again: Reread) -> RunFacts:
-    """The run as it would be, had its answer been read today."""
+    """Return the run as it would be if its answer had been read today."""
     said = again.said
     return replace(
         facts,
@@ -89,7 +89,7 @@ def facts_today(facts: RunFacts, again: Reread) -> RunFacts:
 
 
 def answer_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What of this result is its answer: where two differ, customers are told."""
+    """Return what of this result is its answer: where two differ, customers are notified."""
     review, conflicts = result["review"], result["conflicts"]
     return {
         **{name: result[name] for name in ANSWER},
@@ -105,7 +105,7 @@ def _ends(said: Reading | Refused) -> bool:
 
 
 def _deciding(session: Session, run: Run) -> Observation | None:
-    """The look that ended the run; or the last of one that failed at its deadline over words we did not know."""
+    """Return the observation that ended the run; the last one where unknown words made it fail at its deadline."""
     if run.state not in _ANSWERED:
         return None
     looks = select(Observation).where(Observation.run_id == run.id, col(Observation.outcome).is_(None))

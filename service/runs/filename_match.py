@@ -14,13 +14,13 @@ _NAMES = ("filename", "title", "filepath")
 
 
 def run_named_in(refs: Refs) -> str | None:
-    """The one run whose audio the answer is about by name; `None` where it names none, or two."""
+    """Return the one run whose audio the answer is about by name; `None` where it names none, or two."""
     found = {name for key in _NAMES for name in _RUN.findall(refs.other.get(key, ""))}
     return found.pop() if len(found) == 1 else None
 
 
 def of_this_run(run: RunRow, said: Reading | Refused) -> Reading | Refused:
-    """The answer, unless it names another run's audio: then it is none, whatever job it was asked by."""
+    """Return the answer, unless it names another run's audio: then it does not count, whatever job it was asked by."""
     named = run_named_in(said.refs) if isinstance(said, Reading) else None
     if named is None or named in (run.id, run.submitted_as_run_id):
         return said

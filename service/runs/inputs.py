@@ -116,7 +116,7 @@ class VendorAccepted(LeasedInput):
 
 @dataclass(frozen=True, slots=True)
 class AnsweredAtOnce(LeasedInput):
-    """The submission was answered with a verdict, a refusal of the track, or for good.
+    """Apply an answer to the submission: a verdict, a refusal of the track, or a final failure.
 
     `taken`: the vendor took it, so it is paid for; `None`: nobody can know.
     """

@@ -166,7 +166,7 @@ def _copy_bodies(connection: Connection, copies: Sequence[tuple[str, str, str]])
 def _save_certificates(
     connection: Connection, before: Snapshot, decisions: Sequence[Decision], runs: Mapping[str, RunRow], now: datetime
 ) -> None:
-    """The vendor is to be asked about certificates that callbacks spoke of."""
+    """Plan a question to the vendor about certificates that callbacks named."""
     rows = []
     for run_id, said in (each for decision in decisions for each in decision.announced):
         run = runs.get(run_id) or before.runs[run_id]

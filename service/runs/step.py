@@ -152,7 +152,7 @@ def _note_leaving(session: Session, happened: Leaving, policy: DetectionPolicy, 
 def _with_charge(
     session: Session, happened: Input, result: Done | Missed, before: Snapshot, saved: Saved, now: datetime
 ) -> Done | Missed:
-    """A submission that may leave is told by which row of the ledger it is settled."""
+    """Tell a submission that may leave which row of the ledger settles it."""
     if not (isinstance(happened, Leaving) and isinstance(result, Done) and result.outcome == LEFT):
         return result
     run_id = happened.run_id

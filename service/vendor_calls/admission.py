@@ -292,7 +292,7 @@ def claim_polls(
 
 
 def _counted(claim: ClaimedRun, asks: bool, now: datetime) -> ClaimedPoll:  # noqa: FBT001 - what admission says of it
-    """That the vendor is asked is on record before it is."""
+    """Record that the vendor is asked, before it is."""
     run = claim.run
     wanted = run.confirmation_requested_at
     confirms = wanted is not None and (run.polled_at is None or wanted > run.polled_at)

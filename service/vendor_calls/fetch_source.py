@@ -76,7 +76,7 @@ class SourceFetcher:
     _pool: TaskPool = field(default_factory=TaskPool, init=False)
 
     async def step(self) -> bool:
-        """What was due is under way, and a download has ended or a second has passed. False once none is left.
+        """Start what is due, and wait until a download has ended or a second passed. Return False once none is left.
 
         When cancelled, no download goes on: its lease runs out, and it is begun again.
         """

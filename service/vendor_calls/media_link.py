@@ -12,7 +12,7 @@ MAX_FETCHES = 20
 
 
 def open_link(session: Session, run_id: str, mode: str, now: datetime, counts: bool) -> MediaGrant | None:  # noqa: FBT001 - the link's door names it
-    """What the link opens, or `None`. A fetch that `counts` is counted here, in the same statement that asks."""
+    """Return what the link opens, or `None`. A fetch that `counts` is counted here, in the same statement that asks."""
     run_id = _who_goes_on(session, run_id)
     alive = (col(Run.id) == run_id, col(Run.mode) == mode, col(Run.ended_at).is_(None), col(Run.deadline_at) > now)
     if counts:
@@ -30,7 +30,7 @@ def open_link(session: Session, run_id: str, mode: str, now: datetime, counts: b
 
 
 def _who_goes_on(session: Session, run_id: str) -> str:
-    """The run itself, or the one that took over what the vendor was sent under its name."""
+    """Return the run itself, or the one that took over what the vendor was sent under its name."""
     handed = select(Run.successor_run_id).where(Run.id == run_id)
     heir_id = session.exec(handed).first()
     return run_id if heir_id is None else _who_goes_on(session, heir_id)

@@ -162,7 +162,7 @@ class Poller:
 
 
 def _answer(one: ClaimedPoll, raw: Raw, parsed: Reading | Refused) -> VendorAnswer:
-    """A confirming poll brings the callback's own answer, confirmed; any other is a poll's."""
+    """Return the way the answer came: by callback for a poll that confirms one, else by poll."""
     if one.confirms:
         authenticity = Authenticity(one.run.callback_authenticity or Authenticity.NONE)
         return VendorAnswer(Via.CALLBACK, raw, parsed, authenticity, confirmed_by_fetch=True)

@@ -63,7 +63,7 @@ class RunContextBuilder:
 
     @staticmethod
     def with_prepared(context: RunContext, ref: str) -> RunContext:
-        """The same context, with the first step's reference."""
+        """Return the same context, with the first step's reference."""
         return replace(context, prepared_ref=ref)
 
     def _name(self, run: RunRow, media: MediaRow, source_name: str) -> str:

@@ -110,7 +110,7 @@ class Sender:
         return Came(begun) if isinstance(begun, str) else await self._submit(one, configured, context, begun)
 
     async def lost_before(self, one: ClaimedRun) -> Came:
-        """A submission that another process sent, and did not live to record, is of unknown outcome."""
+        """Record an unknown outcome for a submission that another process sent and did not live to record."""
         await self._runner.put(OutcomeUnknown(one.run.id, one.token, _ITS_WORKER_DIED))
         return Came("lost_sight")
 

@@ -30,7 +30,7 @@ class JointAttribution:
 
 
 def join_attribution(parts: Sequence[Part]) -> JointAttribution:
-    """The family the positive voters name, if they name one only; its version if they name one only.
+    """Return the family the positive voters name, if they name one only; its version if they name one only.
 
     A label without a family ("other") is listed as a candidate and contradicts nobody.
     """
@@ -55,7 +55,7 @@ def _candidates(parts: Sequence[Part]) -> Iterable[Candidate]:
 
 
 def _only(words: Iterable[str | None]) -> tuple[str | None, int]:
-    """The one word among these, if there is exactly one, and how many differ. Case does not matter."""
+    """Return the one word among these, if there is exactly one, and how many differ. Case does not matter."""
     different: dict[str, str] = {}
     for word in words:
         if word is not None:

@@ -31,7 +31,7 @@ class Stop:
 
 
 def next_step(parts: Sequence[Part], *, quorum: int = 1) -> StartNext | Wait | Stop:
-    """What to do now, given the runs in the order asked for. `pending` is a run that was not asked yet.
+    """Return what to do now, given the runs in the order asked for. `pending` is a run that was not asked yet.
 
     A run that was asked but is not yet at the vendor may be given as `running`, or be asked again: the same.
     A quorum above 1 holds for negatives too: then the next are asked until enough have voted.
@@ -55,7 +55,7 @@ def _settled(parts: Sequence[Part], quorum: int) -> bool:
 
 
 def _useful(parts: Sequence[Part], pending: Sequence[Part], quorum: int) -> Sequence[Part]:
-    """The pending runs, in order, whose vote could change an unsettled verdict."""
+    """Return the pending runs, in order, whose vote could change an unsettled verdict."""
     votes = cast(parts)
     heard = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
     # Too few for the quorum even if all the rest voted: nothing to be had for the money.

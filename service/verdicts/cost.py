@@ -34,7 +34,7 @@ def run_cost(run: RunFacts) -> dict[str, Any]:
 
 
 def total_cost(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
-    """The sums over all submissions, by currency and basis. An unknown part is a line of its own, without an amount."""
+    """Return the sums over all submissions, by currency and basis. An unknown part is an entry without an amount."""
     sums: dict[tuple[str | None, Basis], int | None] = {}
     for charge in (charge for run in runs for charge in run.charges):
         key = (charge.currency, charge.basis)
@@ -52,6 +52,6 @@ def _nothing() -> dict[str, Any]:
 
 
 def _weakest(charges: Sequence[Charge]) -> Basis:
-    """A sum is known no better than its least known part."""
+    """Return the basis of a sum: that of its least known part."""
     order = (Basis.VENDOR_REPORTED, Basis.LIST_PRICE, Basis.ESTIMATE, Basis.UNKNOWN)
     return max((charge.basis for charge in charges), key=order.index)

@@ -17,7 +17,7 @@ _ANSWERED = (RunStatus.SUCCEEDED, RunStatus.NOT_APPLICABLE, RunStatus.FAILED)
 
 
 def compose_detector(run: RunFacts) -> dict[str, Any]:
-    """What this detector contributed, or why it did not. A verdict stands only beside `succeeded`."""
+    """Return what this detector contributed, or why it did not. A verdict stands only beside `succeeded`."""
     # Before the end, and after a timeout, a reading is a claim that was never accepted.
     said = run.reading if run.reading is not None and run.status in _ANSWERED else _NOTHING
     return {
@@ -71,7 +71,7 @@ def _finding(run: RunFacts, said: Reading) -> dict[str, Any]:
 
 
 def _refs(recorded: Refs, said: Refs) -> dict[str, Any]:
-    """What we recorded wins for the job's id: it is the one we asked about."""
+    """Return the references; what we recorded wins for the job's id, since it is the one we asked about."""
     return {
         "job_id": recorded.job_id or said.job_id,
         "request_id": said.request_id or recorded.request_id,

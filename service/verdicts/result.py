@@ -41,7 +41,7 @@ def compose(
     review: ReviewFacts | None = None,
     base_url: str = "",
 ) -> dict[str, Any]:
-    """The full result of this revision. `decided` defaults to what `settle` makes of the runs.
+    """Return the full result of this revision. `decided` defaults to what `settle` makes of the runs.
 
     `runs` stand in the order asked. A raw answer is named by its hash; whoever reads the result adds its body.
     """

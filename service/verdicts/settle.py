@@ -7,7 +7,7 @@ from service.verdicts.verdict import Decided, decide, decide_cancelled, decide_w
 
 
 def settle(detection: DetectionFacts, runs: Sequence[RunFacts], *, cancelled: bool = False) -> Decided:
-    """The outcome now: cancelled, or without audio, or by the votes once all have ended, or still open."""
+    """Return the outcome now: cancelled, or without audio, or by the votes once all have ended, or still open."""
     parts = [run.part for run in runs]
     if cancelled:
         return decide_cancelled(parts)

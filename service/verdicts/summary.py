@@ -78,7 +78,7 @@ def _clipped(value: Any, clip: _Clip) -> Any:
 
 
 def _fewer(name: str, value: Any, clip: _Clip) -> Any:
-    """The first entries of a mapping whose keys a vendor chose; anything else as it is."""
+    """Return the first entries of a mapping whose keys a vendor chose; anything else as it is."""
     if name not in _OPEN_MAPS or not isinstance(value, dict):
         return value
     return {_text(key, clip.text, clip): item for key, item in list(value.items())[: clip.items]}
@@ -100,5 +100,5 @@ def _escaped(letter: str) -> int:
 
 
 def _size(value: dict[str, Any]) -> int:
-    """The length as ASCII JSON with spaces: a compact encoder's output is no longer."""
+    """Return the length as ASCII JSON with spaces: at least that of a compact encoder's output."""
     return len(json.dumps(value))

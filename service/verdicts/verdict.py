@@ -85,7 +85,7 @@ class Decided:
 
 
 def decide(parts: Sequence[Part], *, rule: Rule, quorum: int, declared_ai: bool | None = None) -> Decided:
-    """The outcome of runs that have all ended. What the uploader declared is compared, never counted.
+    """Return the outcome of runs that have all ended. What the uploader declared is compared, never counted.
 
     Raises `ValueError` if a run has not ended: a verdict is never a guess.
     """
@@ -109,7 +109,7 @@ def decide(parts: Sequence[Part], *, rule: Rule, quorum: int, declared_ai: bool 
 
 
 def decide_without_runs(reason: OutcomeReason, parts: Sequence[Part] = ()) -> Decided:
-    """The outcome when the audio could not be had or is none: failed, for this reason. No run was asked."""
+    """Return the outcome of a source that could not be had or is no audio: failed, for this reason."""
     return Decided(
         DetectionStatus.FAILED,
         Verdict.NOT_ANALYZED,
@@ -120,12 +120,12 @@ def decide_without_runs(reason: OutcomeReason, parts: Sequence[Part] = ()) -> De
 
 
 def decide_cancelled(parts: Sequence[Part]) -> Decided:
-    """The outcome of a cancelled detection: no verdict, even if some had voted. Their votes stay counted."""
+    """Return the outcome of a cancelled detection: no verdict, even if some had voted. Their votes stay counted."""
     return Decided(DetectionStatus.CANCELLED, Verdict.NOT_ANALYZED, OutcomeReason.CANCELLED, votes=tally(parts))
 
 
 def undecided(parts: Sequence[Part], *, again: bool = False) -> Decided:
-    """What may be said before the end: how far it is and who has voted, but no verdict. `again`: it is a re-check."""
+    """Return what may be shown before the end: progress and votes, but no verdict. `again`: it is a re-check."""
     waiting = not again and all(part.status is RunStatus.PENDING for part in parts)
     status = DetectionStatus.QUEUED if waiting else DetectionStatus.RUNNING
     return Decided(status, votes=tally(parts))

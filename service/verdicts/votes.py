@@ -119,12 +119,12 @@ def vote_for(part: Part, verdict: Verdict | None) -> Vote | None:
 
 
 def cast(parts: Iterable[Part]) -> list[Vote]:
-    """The votes on the whole track, in the order asked."""
+    """Return the votes on the whole track, in the order asked."""
     return [vote for part in parts if (vote := part.vote) is not None]
 
 
 def tally(parts: Sequence[Part]) -> Tally:
-    """The counts over the runs that ended; a run that a cascade did without is in none of them."""
+    """Return the counts over the runs that ended; a run that a cascade did without is in none of them."""
     votes = cast(parts)
     positive = sum(vote.positive for vote in votes)
     abstained = sum(part.verdict is Verdict.INCONCLUSIVE for part in parts)
@@ -160,7 +160,7 @@ def short_of_quorum(votes: Sequence[Vote], *, rule: Rule, quorum: int) -> bool:
 
 
 def combine(votes: Sequence[Vote], *, rule: Rule, quorum: int) -> tuple[Verdict, OutcomeReason | None]:
-    """The one word that these votes, at least one, add up to, and why if it is `inconclusive`.
+    """Return the one word that these votes, at least one, add up to, and why if it is `inconclusive`.
 
     Too few votes and votes on both sides never become a pass; only `majority` and `any` pick a side then.
     A cascade settles a split as `consensus` does.

@@ -176,7 +176,7 @@ async def test_an_analysis_that_only_a_callback_names_is_not_certified(database:
     here.arrive(here.run().id, {"said": "ai", "other": {"analysis_id": "ana_forged"}}, job_id="j1")
     await here.callbacks()
     await here.poll()
-    with pytest.raises(Exception, match="did not say what it calls this analysis"):
+    with pytest.raises(Exception, match="reported no id for this analysis"):
         _want(here)
 
 

@@ -14,7 +14,6 @@ from tests.house.measures import (
     shared_class_names,
     sources,
 )
-from tests.house.test_docstrings import refused
 
 FIRST_ROOMS = frozenset(
     {
@@ -80,7 +79,6 @@ def figures() -> dict[str, object]:
         f"folders over {MOST_FILES} files": full_folders(MOST_FILES) or "none",
         "longest import chains inside a room": ", ".join(f"{room} {len(chain)}" for room, chain in chains[:4]),
         f"functions over complexity {MOST_COMPLEXITY}": complex_functions(MOST_COMPLEXITY) or "none",
-        "docstrings that D401 refuses": sum(map(len, refused().values())),
         "whoever, nobody, somebody, whom": f"service/ {_people(sources().values())}, docs {_people(docs)}",
         "class names used twice": list(shared_class_names()) or "none",
         "files on the way of one detection (docs/architecture.md)": _corridor(),

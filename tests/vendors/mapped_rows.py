@@ -192,14 +192,14 @@ ANY_VENDOR: Rows = {
         "callbacks/test_process::test_a_callback_that_outruns_the_submission_is_matched_when_that_is_recorded",
     ),
     "life callback again, older, or back from its end": (
-        "api/test_callbacks::test_a_duplicate_is_acknowledged_and_changes_nothing",
+        "api/from_vendors/test_callbacks::test_a_duplicate_is_acknowledged_and_changes_nothing",
         "callbacks/test_intake::test_the_run_shows_how_many_it_was_sent_and_how_many_were_the_same",
         "detections/test_revise::test_a_late_processing_asks_nothing",
         "detections/test_observe::test_in_any_order_the_first_end_decides_and_there_is_one_final_event",
     ),
     "life callback of an unknown id, or badly signed": (
-        "api/test_callbacks::test_a_callback_of_an_unknown_run_is_parked",
-        "api/test_callbacks::test_a_bad_missing_or_stale_signature_is_quarantined_and_touches_no_run",
+        "api/from_vendors/test_callbacks::test_a_callback_of_an_unknown_run_is_parked",
+        "api/from_vendors/test_callbacks::test_a_bad_missing_or_stale_signature_is_quarantined_and_touches_no_run",
     ),
     "life callback says success, poll says pending": (
         "callbacks/test_process::test_an_unconfirmed_callback_is_polled_for_and_at_the_deadline_reviewed",

@@ -87,7 +87,7 @@ def _ask_next(bench: Workbench, detection: DetectionRow, runs: Sequence[RunRow])
 
 
 def _start_clocks(bench: Workbench, detection: DetectionRow, runs: Sequence[RunRow]) -> None:
-    """A run that was not asked yet has its whole time from now: the one before may have used up its own."""
+    """Give a run that was not asked yet its whole time from now: the one before may have used up its own."""
     for run in runs:
         configured = bench.policy.catalogue.configured(run.mode, run.vendor)
         if run.state == RunState.RESERVED.value and configured is not None:

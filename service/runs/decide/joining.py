@@ -51,7 +51,7 @@ def join(bench: Workbench, run: RunRow) -> bool:
 
 
 def _follow(bench: Workbench, run: RunRow, leader_id: str) -> None:
-    """It is never sent and never polled; only its own deadline makes it due."""
+    """Make the run a follower: it is never sent and never polled, and only its own deadline makes it due."""
     run.follows_run_id = leader_id
     run.followed_at = run.followed_at or bench.now
     run.refs_json = json.dumps(json.loads(run.refs_json) | {"followed_run_id": leader_id})

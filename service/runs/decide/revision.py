@@ -60,7 +60,7 @@ def write_revision(bench: Workbench, detection: DetectionRow, runs: Sequence[Run
 
 
 def _final_drafts(detection: DetectionRow, result: dict[str, Any]) -> list[Draft]:
-    """A later revision is told by one event alone; a cancelled re-check is none, and is called what it is."""
+    """Return the one event of a later revision; a cancelled re-check makes no revision and has an event of its own."""
     first = detection.revision == 1
     kind = _FINAL_EVENT[DetectionStatus(detection.status)]
     if not first and kind is not EventType.DETECTION_CANCELLED:

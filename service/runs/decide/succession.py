@@ -63,7 +63,7 @@ def _move_followers(bench: Workbench, run: RunRow, successor: RunRow) -> None:
 
 
 def _move_keys(run: RunRow, successor: RunRow) -> None:
-    """The two keys that only one run may have. Saving takes them from the one before the other has them."""
+    """Return the two keys that only one run may have. Saving takes them from one run before the other has them."""
     job_id, refs = run.vendor_job_id, json.loads(run.refs_json)
     successor.leader_key, successor.vendor_job_id = run.leader_key, job_id
     run.leader_key = run.vendor_job_id = None

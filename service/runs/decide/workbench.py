@@ -205,7 +205,7 @@ class Workbench:
         )
 
     def _facts(self) -> Facts | None:
-        """What was loaded, and what this input added to it."""
+        """Return what was loaded, and what this input added to it."""
         known = self.snapshot.facts
         if known is None:
             return None

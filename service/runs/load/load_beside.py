@@ -167,7 +167,7 @@ def _origins(rows: Iterable[Any]) -> Iterable[Origin]:
 
 
 def _keys_to_join(snapshot: Snapshot, happened: Sequence[Input]) -> set[DedupKey]:
-    """The questions to which an answer may be there: of runs that are queued now, or that a cascade comes to."""
+    """Return the questions that may have an answer already: of runs that are queued now, or that a cascade comes to."""
     coming = {each.detection_id: each.media_id for each in happened if isinstance(each, inputs.SourceReady)}
     following = {each.run_id for each in happened if isinstance(each, LeaderEnded)}
     keys: set[DedupKey] = set()
@@ -204,7 +204,7 @@ def _runs_with_jobs(snapshot: Snapshot, happened: Sequence[Input]) -> list[RunRo
 
 
 def _jobs_named(snapshot: Snapshot, happened: Sequence[Input]) -> dict[tuple[str, str], set[str]]:
-    """The vendors' jobs that are named, by mode and vendor."""
+    """Return the vendors' jobs that are named, by mode and vendor."""
     jobs: dict[tuple[str, str], set[str]] = defaultdict(set)
     for each in happened:
         job_id = each.accepted.job_id if isinstance(each, VendorAccepted) else None

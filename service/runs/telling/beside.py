@@ -24,7 +24,7 @@ class Beside:
 
 
 def said_beside(rows: Iterable[ObservationRow], deciding: int | None) -> Beside:
-    """What callbacks and the answers to submissions said before look number `deciding`; `None`: until now."""
+    """Return what callbacks and answers to submissions claimed before observation `deciding`; `None`: until now."""
     other: dict[str, str] = {}
     submitted_at: datetime | None = None
     completed_at: datetime | None = None

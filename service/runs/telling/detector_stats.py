@@ -49,7 +49,7 @@ class Measured:
 
 
 def measure(session: Session, mode: str, detector: str, now: datetime) -> Measured:
-    """The last week's answered runs, at most 500 of them. Reused and followed answers are none of the vendor's."""
+    """Return the last week's answered runs, at most 500. Reused and followed answers are not the vendor's work."""
     columns = (
         Run.state, Run.via, Run.resubmitted, Run.submit_started_at, Run.answered_at, Run.confirmation_requested_at,
     )  # fmt: skip
@@ -60,7 +60,7 @@ def measure(session: Session, mode: str, detector: str, now: datetime) -> Measur
 
 
 def summed(answered: Sequence[Answered]) -> Measured:
-    """What these runs add up to. Where two submissions may have been answered, nobody knows the wait. Pure."""
+    """Return what these runs add up to. Where two submissions may have been answered, the wait is unknown. Pure."""
     waits = [
         (milliseconds_between(run.submit_started_at, run.answered_at), run.via == Via.CALLBACK.value)
         for run in answered
@@ -86,7 +86,7 @@ class Measurements:
         self._known: dict[tuple[str, str], tuple[datetime, Measured]] = {}
 
     def __call__(self, session: Session, mode: str, detector: str, now: datetime) -> Measured:
-        """The detector's figures, at most a minute old."""
+        """Return the detector's figures, at most a minute old."""
         at, measured = self._known.get((mode, detector), (None, None))
         if at is None or measured is None or not timedelta(0) <= now - at < _FRESH:
             measured = measure(session, mode, detector, now)

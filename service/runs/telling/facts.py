@@ -92,7 +92,7 @@ def run_facts(
 
 
 def _telling(rows: Sequence[ObservationRow]) -> list[ObservationRow]:
-    """Looks, and tries whose answer said more than that."""
+    """Return observations, and submissions whose answer carried more than an acknowledgement."""
     return [row for row in rows if row.outcome is None or row.reading is not None]
 
 
@@ -138,7 +138,7 @@ def _end(reading: Reading) -> str | None:
 
 
 def _authenticity(run: RunRow, status: RunStatus) -> Authenticity | None:
-    """An end that no vendor's word brought was proved by none."""
+    """Return no authenticity for an end that did not come from a vendor's answer."""
     if run.authenticity:
         return Authenticity(run.authenticity)
     ended = status not in (RunStatus.PENDING, RunStatus.RUNNING)

@@ -66,7 +66,7 @@ def _adopt(bench: Workbench, run: RunRow, happened: CallbackReceived) -> Callbac
 
 
 def _announce_certificate(bench: Workbench, run: RunRow, happened: CallbackReceived) -> CallbackEnd:
-    """A certificate that is known is told of already; for another the vendor is asked first."""
+    """Announce an unknown certificate, for which the vendor is asked first; a known one has had its event."""
     if happened.certificate_known:
         return CallbackEnd(CallbackState.APPLIED, run.id)
     open_ones = bench.snapshot.announced.get(run.id, 0) + len(bench.announced)

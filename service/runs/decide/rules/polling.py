@@ -58,7 +58,7 @@ def poll_released(bench: Workbench, happened: PollReleased) -> str:
 
 
 def _polled_late(bench: Workbench, run: RunRow, happened: Polled, vendor: VendorPolicy | None) -> str:
-    """The one look after the end: its answer revises the detection. Without one the run rests, until called again."""
+    """Return the one poll after the end: its answer revises the detection. Without one the run rests."""
     if happened.answer is not None:
         observe(bench, run, happened.answer)
     if run.state != RunState.TIMED_OUT.value:
@@ -71,7 +71,7 @@ def _polled_late(bench: Workbench, run: RunRow, happened: Polled, vendor: Vendor
 
 
 def _note_trouble(run: RunRow, parsed: Reading | Refused) -> None:
-    """What the deadline will say, should nothing better come: an unknown word, or the refusal met last."""
+    """Return the reason for the deadline, if nothing better comes: an unknown word, or the last refusal."""
     trouble, text = parsed.reason_code, parsed.reason_text
     if isinstance(parsed, Reading) and parsed.met_unknown_status:
         word = unknown_status(parsed.extras)

@@ -60,7 +60,7 @@ def asked_again(bench: Workbench, happened: AskedAgain) -> str:
 
 
 def plan_reminder(detection: DetectionRow, now: datetime, answer_within: timedelta) -> None:
-    """The answer is wanted within that span from now; a delay is told when nine tenths of it have passed."""
+    """Set the time by which the answer is due; a delay is announced when nine tenths of it have passed."""
     detection.answer_by_at = now + answer_within
     detection.delay_due_at = now + answer_within * 0.9
 

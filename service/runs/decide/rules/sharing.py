@@ -12,7 +12,7 @@ _FAIR_SHARE = 0.1
 
 
 def leader_ended(bench: Workbench, happened: LeaderEnded) -> str:
-    """The leader's answer is the follower's too; without one the follower asks, or follows another that does.
+    """Give the leader's answer to the follower; without one the follower asks, or follows another that does.
 
     A follower whose time ran out takes a late answer as its leader does.
     """

@@ -25,7 +25,7 @@ Skipped = tuple[RunRow, ReasonCode, str | None]
 
 
 def source_ready(bench: Workbench, happened: SourceReady) -> str:
-    """The audio is there: the runs that waited for it are queued, or have ended with answers that are stored.
+    """Queue the runs that waited for the audio, or end them with answers that are stored.
 
     Where none of the detectors can take it, the detection has failed as if there were no audio.
     """

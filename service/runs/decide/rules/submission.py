@@ -98,7 +98,7 @@ def over_budget(bench: Workbench, happened: OverBudget) -> str:
 
 
 def vendor_accepted(bench: Workbench, happened: VendorAccepted) -> str:
-    """The vendor has it: the job id is known, the first poll is due, callbacks that came early are matched.
+    """Record the job id, plan the first poll, and match callbacks that came early.
 
     A job that is named after the lease was lost is adopted by a run that waits for this very submission.
     """
@@ -137,7 +137,7 @@ def adopt_job(bench: Workbench, run: RunRow, accepted: Accepted, *, settled: boo
 
 
 def answered_at_once(bench: Workbench, happened: AnsweredAtOnce) -> str:
-    """The submission was answered with a verdict, a refusal of the track, or for good.
+    """Apply an answer to the submission: a verdict, a refusal of the track, or a final failure.
 
     An answer that comes after the lease was lost counts for a run that waits for this very submission, and is kept
     by any other.
@@ -281,7 +281,7 @@ def _open_charge(bench: Workbench, run: RunRow) -> None:
 
 
 def _note_taken(run: RunRow, now: datetime) -> None:
-    """The vendor has, or may have, what left last; the first time counts, also if that was repeated since."""
+    """Note that the vendor has, or may have, what left last; the first time counts, also if it was repeated since."""
     run.submitted_at = run.submitted_at or run.submit_started_at or now
 
 
