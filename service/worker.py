@@ -1,12 +1,15 @@
 """The working half of a process: it runs the loops of `loops`, each when woken, when a row is due, or by the clock.
 
-APScheduler only says "look now"; what is due, and when, stands in the database.
+A loop that empties a queue is a task of ours; one that goes by the clock is a job of APScheduler. What is due, and
+when, stands in the database.
 """
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -19,6 +22,7 @@ from service.kit.db.due import NextDue, due_now, seconds_until_next
 from service.kit.db.server import MOST_SKEW_SECONDS, clock_skew
 from service.kit.ids import new_id
 from service.kit.process.heartbeat import beat
+from service.kit.system_clock import system_clock
 from service.kit.telemetry.failing import Failing
 from service.kit.telemetry.metrics import Count, counted, process_name
 from service.loops import Loop, Loops
@@ -32,7 +36,7 @@ LOOPS_FAILED = Count("relay_loops_failed_total", "Rounds of the worker's loops t
 DRAIN_SECONDS = 14.0  # with the web half's grace before it and the last words after it, less than 25
 HURRY_SECONDS = 5.0  # for a call of the database in a process that ends
 _LOOP_SECONDS = 5.0
-_STUMBLE_SECONDS = 1.0
+_STUMBLE_SECONDS = 1.0  # after a round that failed
 _SWEEP_SECONDS = 1.0  # how often it is asked what is due, where commits are heard of
 _BEAT_SECONDS = 5.0
 _BEAT = "beat"  # goes on whatever our clock shows: it is what looks at it
@@ -49,11 +53,11 @@ class Worker:
         self._dead: set[str] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._tasks: list[asyncio.Task[None]] = []
+        self._timed_rounds: set[asyncio.Task[bool]] = set()
         self._listener: asyncio.Task[None] | None = None
         self._events: dict[str, asyncio.Event] = {}
         self._next_due = NextDue(resources.database, {loop.name: loop.due for loop in self.loops() if loop.due})
         self._sweep = _SWEEP_SECONDS
-        self._tick = asyncio.Event()
         self._finding = Failing("loop.failed", loop=_DUE)
         self._closing = asyncio.Event()
         self._clock_is_wrong = False
@@ -72,13 +76,13 @@ class Worker:
         self._sweep = await self._listen()
         loops = self.loops()
         for loop in loops:
+            if loop.every is not None:
+                self._schedule(loop, loop.every)
+                continue
             event = self._resources.database.wake.subscribe(loop.topic or loop.name)
             event.set()
             self._events[loop.name] = event
-            if loop.every is not None:
-                self._at_intervals(loop.name, loop.every, event)
-            self._tasks.append(asyncio.create_task(self._run(loop, event), name=loop.name))
-        self._at_intervals(_DUE, self._sweep, self._tick)
+            self._tasks.append(asyncio.create_task(self._empty(loop, event), name=loop.name))
         self._tasks.append(asyncio.create_task(self._find_due(), name=_DUE))
         self._scheduler.start()
         log.info("worker.started", worker_id=self.id, loops=[loop.name for loop in loops])
@@ -90,19 +94,20 @@ class Worker:
         """
         log.info("worker.draining", worker_id=self.id, within=within)
         self._resources.database.hurry(HURRY_SECONDS)
-        self._scheduler.shutdown(wait=False)
+        self._scheduler.pause()  # its shutdown cancels jobs in the middle of a round, whatever it is told
         self._hand_over(here=False)
         self._closing.set()
         self._start_rounds(self._events)
-        self._tick.set()
         await asyncio.gather(*(part.drain(within) for part in self._loops.drained))
         self._next_due.end()
         if self._listener is not None:
             self._listener.cancel()
-        await asyncio.wait(self._tasks, timeout=_LOOP_SECONDS)
-        for task in self._tasks:
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._timed_rounds]
+        await asyncio.wait(tasks, timeout=_LOOP_SECONDS)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._scheduler.shutdown(wait=False)
         log.info("worker.stopped", worker_id=self.id, counts=_sums(counted()))
 
     async def _listen(self) -> float:
@@ -122,14 +127,28 @@ class Worker:
         self._tasks.append(self._listener)
         return _SWEEP_SECONDS
 
-    def _at_intervals(self, name: str, seconds: float, event: asyncio.Event) -> None:
+    def _schedule(self, loop: Loop, seconds: float) -> None:
+        """Run the loop now and every so many seconds: never twice at once, and once for all that were missed."""
         self._scheduler.add_job(
-            event.set, "interval", seconds=seconds, id=name, coalesce=True, max_instances=1, misfire_grace_time=None
+            self._run_timed,
+            "interval",
+            args=[loop, Failing("loop.failed", loop=loop.name)],
+            seconds=seconds,
+            id=loop.name,
+            next_run_time=system_clock(),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
         )
 
     def _start_rounds(self, names: Iterable[str]) -> None:
         for name in names:
             self._events[name].set()
+
+    def _start_all_rounds(self) -> None:
+        self._start_rounds(self._events)
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=system_clock())
 
     async def find_due(self) -> tuple[Sequence[str], float]:
         """Return the loops that have a row due now, and how many seconds later to ask again at the latest.
@@ -149,14 +168,13 @@ class Worker:
         return due_now(due, now), seconds_until_next(due, now, self._sweep)
 
     async def _find_due(self) -> None:
-        """Start rounds where a row is due: at each tick, and when the next row is due that is known of."""
+        """Start rounds where a row is due: at each sweep, and when the next row is due that is known of."""
         while not self._closing.is_set():
             names, pause = await self.find_due()
             self._start_rounds(names)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._tick.wait()
-            self._tick.clear()
+                    await self._closing.wait()
 
     async def _look_at_clock(self) -> None:
         """Stop claiming while our clock is far from the database's, and log it."""
@@ -173,7 +191,7 @@ class Worker:
         elif was_wrong:
             log.info("worker.clock_right", seconds=round(skew, 1))
             self._hand_over(here=not self._closing.is_set())
-            self._start_rounds(self._events)
+            self._start_all_rounds()
 
     def _hand_over(self, *, here: bool) -> None:
         """Pass this process's own commits straight to its loops, already leased; if not `here`, leave them queued."""
@@ -195,24 +213,38 @@ class Worker:
         """Return True if a round may begin. Asked before each: a backlog is many rounds."""
         return not self._closing.is_set() and (loop.name == _BEAT or not self._clock_is_wrong)
 
-    async def _run(self, loop: Loop, event: asyncio.Event) -> None:
-        """Run the rounds of one loop until the worker closes. Log a round that fails, and go on a little later."""
+    async def _empty(self, loop: Loop, event: asyncio.Event) -> None:
+        """Run a round of the loop at each `event` until the worker closes; after one that failed, another soon."""
         failing = Failing("loop.failed", loop=loop.name)
         while not self._closing.is_set():
             await event.wait()
             event.clear()
-            if not self._may_begin(loop):
-                continue
-            try:
-                while await loop.step() and self._may_begin(loop):
-                    pass
-            except Exception as error:  # noqa: BLE001 - whatever it was, the loop goes on
-                LOOPS_FAILED.add(loop.name)
-                failing.failed(error)
+            if not await self._succeeds(loop, failing):
                 await asyncio.sleep(_STUMBLE_SECONDS)
                 event.set()
-            else:
-                failing.well()
+
+    async def _run_timed(self, loop: Loop, failing: Failing) -> None:
+        """Run a round of a loop that goes by the clock; after one that failed, another soon."""
+        task = asyncio.create_task(self._succeeds(loop, failing), name=loop.name)
+        self._timed_rounds.add(task)
+        task.add_done_callback(self._timed_rounds.discard)
+        if not await task:
+            again = system_clock() + timedelta(seconds=_STUMBLE_SECONDS)
+            self._scheduler.modify_job(loop.name, next_run_time=again)
+
+    async def _succeeds(self, loop: Loop, failing: Failing) -> bool:
+        """Run one round: steps while there may be more. Log and count a failure; return False after one."""
+        if not self._may_begin(loop):
+            return True
+        try:
+            while await loop.step() and self._may_begin(loop):
+                pass
+        except Exception as error:  # noqa: BLE001 - whatever it was, the loop goes on
+            LOOPS_FAILED.add(loop.name)
+            failing.failed(error)
+            return False
+        failing.well()
+        return True
 
 
 @contextlib.asynccontextmanager

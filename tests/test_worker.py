@@ -1,9 +1,11 @@
 """The worker's loops over many owners' rows: the first cannot be dealt with, and the second gets its due."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +19,15 @@ from service.detections.expire import overdue_runs
 from service.kit.db.alone import MOST_LEFT_OUT, ROWS_FAILED
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import Worker as Row
+from service.kit.schema.migrate import upgrade
 from service.kit.system_clock import system_clock
-from service.loops import Loop
+from service.loops import Loop, Loops
 from service.resources import open_resources
 from service.retention.prune import mark_due_media, old_results
 from service.runs.state.models import Detection, Run
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.webhooks.models import Delivery, Endpoint
-from service.worker import Worker, working
+from service.worker import LOOPS_FAILED, Worker, working
 from tests.at_work import by_hand
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc
@@ -212,6 +215,78 @@ async def test_a_clock_that_goes_wrong_in_the_middle_of_a_backlog_stops_the_clai
         finally:
             await at_work.stop()
     assert set(begun) == {timedelta(0)}
+
+
+@contextlib.asynccontextmanager
+async def _going_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, step: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[Worker]:
+    monkeypatch.setattr(Loops, "table", lambda _: (Loop("the duty", step, every=0.05),))
+    async with open_resources(settings) as resources, working(resources) as at_work:
+        yield at_work
+
+
+async def test_a_duty_by_the_clock_begins_at_once_and_never_twice_at_once(
+    monkeypatch: pytest.MonkeyPatch, settings_here: Settings
+) -> None:
+    at_work, most, rounds = 0, 0, 0
+
+    async def step() -> bool:
+        nonlocal at_work, most, rounds
+        at_work, rounds = at_work + 1, rounds + 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.2)
+        at_work -= 1
+        return False
+
+    async with _going_by_the_clock(monkeypatch, settings_here, step):
+        await until(lambda: rounds >= 3)
+    assert (most, at_work) == (1, 0)
+
+
+async def test_a_duty_that_fails_is_counted_and_soon_tried_again(
+    monkeypatch: pytest.MonkeyPatch, settings_here: Settings
+) -> None:
+    rounds = 0
+
+    async def step() -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise ValueError("not yet")
+        return False
+
+    before = LOOPS_FAILED.value("the duty")
+    with capture_logs() as logs:
+        async with _going_by_the_clock(monkeypatch, settings_here, step):
+            await until(lambda: rounds >= 2)
+    assert LOOPS_FAILED.value("the duty") - before == 1
+    assert [line["event"] for line in logs if line.get("loop") == "the duty"] == ["loop.failed", "loop.recovered"]
+
+
+async def test_a_stop_waits_for_a_duty_in_the_middle_of_a_round(
+    monkeypatch: pytest.MonkeyPatch, settings_here: Settings
+) -> None:
+    begun, ended = asyncio.Event(), False
+
+    async def step() -> bool:
+        nonlocal ended
+        begun.set()
+        await asyncio.sleep(0.5)
+        ended = True
+        return True
+
+    async with _going_by_the_clock(monkeypatch, settings_here, step):
+        await begun.wait()
+    assert ended
+
+
+@pytest.fixture
+def settings_here(tmp_path: Path) -> Settings:
+    """The settings of a process alone on a SQLite file."""
+    url = f"sqlite:///{tmp_path}/relay.db"
+    upgrade(url)
+    return load_settings(secret_keys=("k" * 40,), database_url=url, media_store="database:")
 
 
 async def _beats(database: Database) -> bool:

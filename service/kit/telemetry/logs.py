@@ -39,6 +39,8 @@ def set_up_logs(kind: Literal["console", "json"], level: int = logging.INFO) -> 
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    # It warns each time a duty takes longer than its interval, which is no fault: the next round begins a little later.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def _has_colours() -> bool:
