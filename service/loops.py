@@ -18,8 +18,7 @@ from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.callbacks.process import TOPIC_HANDED, CallbackProcessor
 from service.certificates.check import CertificateChecker
 from service.certificates.issue import TOPIC as CERTIFICATES
-from service.detections.delay import tell_delay, untold_delays
-from service.detections.expire import expire_overdue, overdue_runs
+from service.detections.changes import emit_delayed, expire_overdue, overdue_runs, unannounced_delays
 from service.kit.db.alone import Alone
 from service.kit.db.columns import table_of
 from service.kit.db.due import at_once_where, first_due
@@ -31,7 +30,7 @@ from service.runs.followers import FollowerTeller
 from service.runs.runner import Runner
 from service.runs.state.models import (
     CERTIFICATE_ANNOUNCED,
-    DELAY_UNTOLD,
+    DELAY_UNANNOUNCED,
     FOLLOWERS_DUE,
     RUN_DISPATCHABLE,
     RUN_POLLABLE,
@@ -89,7 +88,7 @@ _FOLLOWERS_DUE = first_due(_RUNS, FOLLOWERS_DUE, "followers_due_at")
 _CERTIFICATE_DUE = first_due(table_of(Certificate), CERTIFICATE_ANNOUNCED)
 _FRESH_DUE = first_due(_DELIVERIES, f"{DELIVERY_WAITING} AND lane = 'fresh'")
 _RETRY_DUE = first_due(_DELIVERIES, f"{DELIVERY_WAITING} AND lane = 'retry'")
-_DELAY_DUE = first_due(table_of(Detection), DELAY_UNTOLD, "delay_due_at")
+_DELAY_DUE = first_due(table_of(Detection), DELAY_UNANNOUNCED, "delay_due_at")
 
 
 class Loops:
@@ -168,7 +167,7 @@ class Loops:
             _clocked("hold deliveries", 5, self._hold),
             _clocked("release deliveries", 5, self._release),
             _clocked("judge endpoints", 60, self._judge),
-            _queue("tell delays", None, self._tell_delays, _DELAY_DUE),
+            _queue("tell delays", None, self._emit_delayed, _DELAY_DUE),
             _clocked("expire runs", 15, self._expire),
             _clocked("prune", 60, self._pruner.step),
         )
@@ -181,15 +180,15 @@ class Loops:
             now,
         )
 
-    async def _tell_delays(self) -> bool:
+    async def _emit_delayed(self) -> bool:
         database, now = self._resources.database, self._resources.clock()
 
-        async def tell(detection_id: str) -> None:
-            if await database.write(tell_delay, detection_id, self._resources.policy, now):
+        async def emit(detection_id: str) -> None:
+            if await database.write(emit_delayed, detection_id, self._resources.policy, now):
                 log.info("detection.delayed", detection_id=detection_id)
 
         return await self._alone["tell delays"].deal(
-            lambda left_out: database.read(untold_delays, now=now, but=left_out), tell, now
+            lambda left_out: database.read(unannounced_delays, now=now, but=left_out), emit, now
         )
 
     async def _release(self) -> bool:

@@ -14,14 +14,12 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from service.billing.prices import load_prices
-from service.callbacks.addresses import address_token
-from service.callbacks.claimed import CallbackHandOff
+from service.callbacks.addresses import RunAddress, address_token, sign_address
 from service.callbacks.correlate import match_parked
 from service.callbacks.intake import Arrived, callbacks_seen, store_callbacks
-from service.callbacks.run_addresses import RunAddress, sign_address
+from service.callbacks.models import CallbackHandOff
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits, VendorPolicy
-from service.detectors.exchange import Exchange
-from service.detectors.redaction import redactor_for
+from service.detectors.exchange import Exchange, redactor_for
 from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock

@@ -14,8 +14,7 @@ from structlog.testing import capture_logs
 
 from service import loops
 from service.callbacks.process import CallbackProcessor
-from service.detections.delay import untold_delays
-from service.detections.expire import overdue_runs
+from service.detections.changes import overdue_runs, unannounced_delays
 from service.kit.db.alone import MOST_LEFT_OUT, ROWS_FAILED
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import Worker as Row
@@ -86,11 +85,11 @@ async def test_a_hundred_unreadable_detections_keep_no_overdue_run_open(database
     "find",
     [
         lambda session, but: overdue_runs(session, now=NOW, but=but),
-        lambda session, but: untold_delays(session, now=NOW, but=but),
+        lambda session, but: unannounced_delays(session, now=NOW, but=but),
         lambda session, but: old_results(session, NOW, 9, but=but),
         lambda session, but: mark_due_media(session, NOW, 9, but=but),
     ],
-    ids=["overdue_runs", "untold_delays", "old_results", "mark_due_media"],
+    ids=["overdue_runs", "unannounced_delays", "old_results", "mark_due_media"],
 )
 def test_as_many_rows_as_are_left_alone_can_be_left_out(
     database: Database, find: Callable[[Session, Collection[str]], list[str]]

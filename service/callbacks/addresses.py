@@ -6,6 +6,7 @@ Stored, not derived, so that rotating `SECRET_KEYS` does not silently cut a vend
 import hashlib
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, or_, select
@@ -14,6 +15,7 @@ from service.callbacks.models import CallbackAddress
 from service.kit.db.database import Database, advisory_lock
 from service.kit.ids import new_id
 from service.kit.security.sealing import Sealer
+from service.kit.security.tokens import BadToken, Tokens
 
 PURPOSE = "callback-address"
 _REMEMBERED = timedelta(minutes=1)
@@ -104,3 +106,28 @@ def _new(session: Session, mode: str, vendor: str, sealer: Sealer, now: datetime
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+_PURPOSE = "callback"
+
+
+@dataclass(frozen=True, slots=True)
+class RunAddress:
+    """What the token in such an address says."""
+
+    mode: str
+    vendor: str
+    run_id: str
+
+
+def sign_address(tokens: Tokens, address: RunAddress, expires_at: datetime) -> str:
+    """Return the token; it cannot be made up without our keys."""
+    return tokens.sign(_PURPOSE, [address.mode, address.vendor, address.run_id], expires_at=expires_at)
+
+
+def read_address(tokens: Tokens, token: str, now: datetime) -> RunAddress:
+    """Return what the token carries. Raise `BadToken` if it is forged, expired, or something else."""
+    match tokens.read(_PURPOSE, token, now=now):
+        case [str(mode), str(vendor), str(run_id)]:
+            return RunAddress(mode, vendor, run_id)
+    raise BadToken("signed by us, but no callback address")

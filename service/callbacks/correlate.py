@@ -12,9 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, or_, select, text, update
 from sqlmodel import Session
 
-from service.callbacks.claimed import ClaimedCallback
 from service.callbacks.intake import TOPIC
-from service.callbacks.models import Callback
+from service.callbacks.models import Callback, ClaimedCallback
 from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.extensions import AnnouncedCertificate, IssuesCertificates
@@ -23,10 +22,9 @@ from service.kit.db.columns import table_of
 from service.kit.db.database import notify_on_commit
 from service.kit.ids import is_id
 from service.runs.filename_match import run_named_in
-from service.runs.outcomes import CallbackState
-from service.runs.state.lifecycle import RunState
+from service.runs.state.lifecycle import CallbackState, RunState
+from service.runs.state.models import CERTIFICATE, RUN
 from service.runs.state.rows import RunRow
-from service.runs.state.tables import CERTIFICATE, RUN
 
 
 @dataclass(frozen=True, slots=True)

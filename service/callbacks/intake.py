@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, func, select
 
-from service.callbacks.claimed import CALLBACK_COLUMNS, CallbackHandOff, ClaimedCallback
-from service.callbacks.models import Callback
+from service.callbacks.models import CALLBACK_COLUMNS, Callback, CallbackHandOff, ClaimedCallback
 from service.callbacks.quarantine import (
     QUARANTINED_BYTES,
     STRANGER,
@@ -27,7 +26,7 @@ from service.callbacks.quarantine import (
 from service.kit.db.columns import table_of
 from service.kit.db.database import after_commit, insert_ignoring_conflicts_on, notify_on_commit
 from service.kit.ids import new_id
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 
 TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20

@@ -1,11 +1,16 @@
-"""Tables of this room."""
+"""Stored callbacks: the table, the row that is ours for now, and who in this process may be given one just stored."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.db.columns import UtcTime
+from service.detectors.port import Raw
+from service.kit.db.columns import UtcTime, table_of
 
 CALLBACK_WAITING = "state = 'due'"
 CALLBACK_SET_ASIDE = "state IN ('quarantined', 'ignored')"
@@ -73,3 +78,44 @@ class CallbackAddress(SQLModel, table=True):
     sealed_token: bytes
     created_at: datetime = Field(sa_type=UtcTime)
     valid_until: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCallback:
+    """A stored callback that is ours for now."""
+
+    id: str
+    mode: str
+    vendor: str
+    subject: str
+    job_id: str | None
+    run_id: str | None
+    body: bytes
+    body_sha256: str
+    headers_json: str
+    authenticity: str
+    received_at: datetime
+    times_received: int
+    overflow_count: int
+    tries: int
+    note: str | None
+    lease_token: str | None
+
+    @property
+    def raw(self) -> Raw:
+        """The callback as adapters read it."""
+        return Raw(200, json.loads(self.headers_json), self.body, self.received_at)
+
+
+_CALLBACK = table_of(Callback)
+CALLBACK_COLUMNS = tuple(_CALLBACK.c[field.name] for field in fields(ClaimedCallback))
+
+
+class CallbackHandOff(Protocol):
+    """A processor in this process, which takes fresh callbacks already leased instead of finding them."""
+
+    def reserve(self, count: int) -> tuple[str, datetime] | None:
+        """Return a lease for `count` callbacks: its token and its end. `None` if there is no room for them."""
+
+    def take(self, claimed: Sequence[ClaimedCallback]) -> None:
+        """Think about these, which are committed. May be called from any thread."""

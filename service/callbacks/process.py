@@ -14,9 +14,8 @@ import structlog
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from service.callbacks.claimed import CALLBACK_COLUMNS, ClaimedCallback
 from service.callbacks.correlate import Match, correlate
-from service.callbacks.models import CALLBACK_WAITING, Callback
+from service.callbacks.models import CALLBACK_COLUMNS, CALLBACK_WAITING, Callback, ClaimedCallback
 from service.callbacks.settle import ReadCallback, note_failure, process_callbacks
 from service.callbacks.states import CALLBACK, CallbackInput
 from service.detectors.enums import Authenticity, Via
@@ -29,9 +28,9 @@ from service.kit.ids import new_id
 from service.kit.telemetry.failing import Failing
 from service.runs.filename_match import as_asked
 from service.runs.inputs import VendorAnswer
-from service.runs.outcomes import CallbackState
 from service.runs.policy import DetectionPolicy
-from service.runs.state.tables import RUN
+from service.runs.state.lifecycle import CallbackState
+from service.runs.state.models import RUN
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, func, select
 
 from service.callbacks.models import Callback
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 
 MAX_QUARANTINED = 1000
 QUARANTINED_BYTES = 64 * 1024

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlmodel import Session
 
-from service.callbacks.claimed import ClaimedCallback
 from service.callbacks.correlate import (
     Match,
     correlate,
@@ -17,21 +16,21 @@ from service.callbacks.correlate import (
     names_of,
     pass_keys,
 )
-from service.callbacks.erase import ERASED
 from service.callbacks.intake import TOPIC
-from service.callbacks.models import Callback
+from service.callbacks.models import Callback, ClaimedCallback
+from service.callbacks.queries import ERASED
 from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.detectors.reading import Reading
 from service.kit.db.columns import table_of
 from service.kit.db.database import notify_on_commit
 from service.runs.decide.workbench import Decision
-from service.runs.inputs import CallbackReceived, VendorAnswer
+from service.runs.inputs import CallbackEnd, CallbackReceived, VendorAnswer
 from service.runs.load.load import load
 from service.runs.load.load_beside import load_facts
 from service.runs.load.snapshot import FactsNeededError, Snapshot
-from service.runs.outcomes import CallbackEnd, CallbackState
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
+from service.runs.state.lifecycle import CallbackState
 from service.runs.step import Done, Missed, decide_all
 
 _MAX_TRIES = 5

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from service.kit.machine import Machine
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 
 
 class CallbackInput(StrEnum):

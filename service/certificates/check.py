@@ -26,7 +26,7 @@ from service.quotas.feedback import GateFeedback, feedback_from
 from service.quotas.gate_store import record_feedback
 from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
-from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
+from service.runs.state.lifecycle import CERTIFICATE, CertificateInput, CertificateState
 from service.runs.state.models import CERTIFICATE_ANNOUNCED, Certificate, Observation, Run
 
 log = structlog.get_logger()

@@ -25,8 +25,7 @@ from service.kit.ids import new_id
 from service.runs.load.load_facts import run_row, runs_of
 from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
-from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
-from service.runs.state.lifecycle import RunState
+from service.runs.state.lifecycle import CERTIFICATE, CertificateInput, CertificateState, RunState
 from service.runs.state.models import Certificate, Detection, Observation, Run
 from service.runs.topics import topic_of
 

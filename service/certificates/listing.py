@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, select
 
 from service.kit.clock import rfc3339
-from service.runs.state.certificate import CertificateState
+from service.runs.state.lifecycle import CertificateState
 from service.runs.state.models import Certificate
 
 

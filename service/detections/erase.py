@@ -7,13 +7,13 @@ import json
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import delete, update
 from sqlmodel import Session, select
 
 from service.certificates.listing import drop_certificates_of
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError
-from service.runs.erase import erase_runs
-from service.runs.state.models import Detection, Revision
+from service.runs.state.models import OBSERVATION, RAW_BODY, RUN, Detection, Revision
 from service.verdicts.display import without_promise
 from service.verdicts.verdict import DetectionStatus
 
@@ -79,3 +79,20 @@ def _review(review: dict[str, Any]) -> dict[str, Any]:
 def _bare(entry: dict[str, Any]) -> dict[str, Any]:
     refs = {**entry["refs"], "other": {}}
     return {**entry, **_EMPTY_DETECTOR, "refs": refs}
+
+
+def erase_runs(session: Session, detection_id: str) -> list[str]:
+    """Erase all runs of the detection, of every round; return their ids. The caller holds the detection locked.
+
+    No late answer is looked for any more, and nobody takes over an answer of theirs.
+    """
+    connection = session.connection()
+    locked = select(RUN.c.id).where(RUN.c.detection_id == detection_id).order_by(RUN.c.id)
+    run_ids = list(connection.execute(locked.with_for_update(key_share=True)).scalars())
+    bare = {"reason_text": None, "refs_json": "{}", "dedup_key": None, "due_at": None, "lease_token": None}
+    connection.execute(update(RUN).where(RUN.c.id.in_(run_ids)).values(**bare))
+    connection.execute(delete(RAW_BODY).where(RAW_BODY.c.owner_id.in_(run_ids)))
+    seen = update(OBSERVATION).where(OBSERVATION.c.run_id.in_(run_ids))
+    connection.execute(seen.values(reading=None, reason_text=None))
+    session.expire_all()
+    return run_ids

@@ -22,8 +22,8 @@ from service.runs.load.lock import lock_audio
 from service.runs.load.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
+from service.runs.state.lifecycle import SourceState
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.state.source import SourceState
 from service.runs.takes import hopeless, what_each_takes
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
@@ -233,3 +233,20 @@ def _clean(value: object, depth: int) -> object:
     if isinstance(value, dict):
         return {_UNSTORABLE.sub("\ufffd", key): _clean(entry, depth - 1) for key, entry in value.items()}
     return value
+
+
+Meaning = TypeVar("Meaning")
+
+
+def folded(word: str) -> str:
+    """`word` in small letters, without blanks around it. Letters outside ASCII stay: none of them is a vendor's."""
+    bare = word.strip()
+    return bare.lower() if bare.isascii() else bare
+
+
+def meaning_of(word: object, table: Mapping[str, Meaning]) -> Meaning | None:
+    """Return what `table` says of this word of a vendor's; `None` for an unknown word, and for what is not a text.
+
+    The words in `table` are in small letters.
+    """
+    return table.get(folded(word)) if isinstance(word, str) else None

@@ -8,9 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
-from service.detectors.answers import mismatch, reason, wants_money
+from service.detectors.answers import folded, mismatch, reason, wants_money
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
-from service.detectors.lexicon import folded
 from service.detectors.objections import bodies_of, layers_of, objection
 from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Reading

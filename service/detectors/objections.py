@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from service.detectors.answers import error_text, json_object, reason, wants_money
+from service.detectors.answers import error_text, folded, json_object, reason, wants_money
 from service.detectors.enums import ReasonCode
-from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
 
 # Names as they are compared: small letters and digits only, so `error_message` is `errorMessage`.

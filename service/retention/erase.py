@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from service.callbacks.erase import erase_callbacks_of
+from service.callbacks.queries import erase_callbacks_of
 from service.detections.erase import erase_detection_rows
 from service.events.erase import erase_events_of
 from service.kit.errors import CallerError

@@ -12,7 +12,7 @@ from service.callbacks.models import CALLBACK_SET_ASIDE, CALLBACK_SETTLED, Callb
 from service.kit.db.columns import table_of
 from service.kit.process.heartbeat import Worker
 from service.media.models import Media
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 from service.runs.state.models import Detection, Observation, RawBody, Run
 from service.webhooks.models import DELIVERY_ENDED, Attempt, Delivery
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection
 
+from service.detectors.answers import folded
 from service.detectors.enums import ConflictKind, ReasonCode
-from service.detectors.lexicon import folded
 from service.detectors.port import Refused
 from service.detectors.reading import Conflict, Reading, Refs
 from service.runs.state.rows import RunRow

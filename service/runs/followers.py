@@ -17,8 +17,7 @@ from service.kit.db.alone import Alone
 from service.kit.db.database import Database
 from service.runs.inputs import LeaderEnded
 from service.runs.policy import DetectionPolicy
-from service.runs.state.models import FOLLOWERS_DUE
-from service.runs.state.tables import RUN
+from service.runs.state.models import FOLLOWERS_DUE, RUN
 from service.runs.step import Done, Work, step
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Accepted, Prepared, Raw, Refused
 from service.detectors.reading import Reading
+from service.runs.state.lifecycle import CallbackState
 from service.verdicts.votes import OutcomeReason
 
 
@@ -285,3 +286,21 @@ class ReadAgain(DetectionInput):
 
 
 Input = RunInput | DetectionInput
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A submission may leave: since when that is on record, and the ledger's row by which it is settled."""
+
+    charge_id: int
+    left_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackEnd:
+    """The state that a callback is in, its run, and a note. `erase`: nothing of its words may stay."""
+
+    state: CallbackState
+    run_id: str | None = None
+    note: str | None = None
+    erase: bool = False

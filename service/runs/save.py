@@ -17,9 +17,9 @@ from service.kit.ids import new_id
 from service.runs.decide.workbench import Decision
 from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
-from service.runs.state.certificate import CertificateState
+from service.runs.state.lifecycle import CertificateState
+from service.runs.state.models import CERTIFICATE, DETECTION, LEDGER, MEDIA, OBSERVATION, RAW_BODY, REVISION, RUN
 from service.runs.state.rows import DetectionRow, RunRow
-from service.runs.state.tables import CERTIFICATE, DETECTION, LEDGER, MEDIA, OBSERVATION, RAW_BODY, REVISION, RUN
 
 _KEYS_OF_DETECTION = ("id", "account_id", "mode", "created_at", "rule", "quorum", "force", "source_name")
 _KEYS_OF_RUN = (

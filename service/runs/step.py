@@ -14,14 +14,13 @@ from service.runs import inputs
 from service.runs.decide import decide
 from service.runs.decide.rules.submission import LEFT
 from service.runs.decide.workbench import Decision
-from service.runs.inputs import DetectionInput, Input, Leaving
+from service.runs.inputs import Begun, DetectionInput, Input, Leaving
 from service.runs.load.load import load
 from service.runs.load.load_beside import load_facts
 from service.runs.load.snapshot import FactsNeededError, Snapshot
-from service.runs.outcomes import Begun
 from service.runs.policy import DetectionPolicy
 from service.runs.save import Saved, save
-from service.runs.state.tables import LEDGER
+from service.runs.state.models import LEDGER
 from service.runs.topics import TOPIC_RUNS
 
 _COMPOSING = (

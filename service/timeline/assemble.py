@@ -14,8 +14,8 @@ from sqlmodel import Session, col, select
 from service.detections.queries import has_ended
 from service.events.models import Event
 from service.runs.load.load_facts import runs_of
+from service.runs.state.lifecycle import SourceState
 from service.runs.state.models import Detection, Observation, Revision, Run
-from service.runs.state.source import SourceState
 from service.timeline.callbacks import called_back
 from service.timeline.delivery_facts import decided, delivered, is_on_its_way, recorded, taken_at
 from service.timeline.fact import Fact, in_order

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from service.callbacks.models import Callback
 from service.kit.clock import rfc3339
 from service.kit.db.columns import table_of
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 from service.runs.state.models import Run
 from service.timeline.fact import Fact
 

@@ -23,9 +23,8 @@ from service.quotas.gate_store import GateKey, lock_gates, read_gates
 from service.quotas.gates import Purpose, Throttled, acquire, check_gate, step
 from service.quotas.models import Gate
 from service.runs.state.lifecycle import RunState
-from service.runs.state.models import RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
+from service.runs.state.models import RUN, RUN_DISPATCHABLE, RUN_POLLABLE, RUN_THROTTLED, RUN_UNDER_WAY
 from service.runs.state.rows import RunRow
-from service.runs.state.tables import RUN
 from service.vendor_calls.claimed_runs import (
     ClaimedRun,
     due_statement,

@@ -16,8 +16,8 @@ from service.billing.budgets import has_budget
 from service.detectors.catalogue import Catalogue
 from service.kit.clock import seconds
 from service.kit.concurrency.shares import Shares
+from service.runs.state.models import DETECTION, MEDIA, MEDIA_COLUMNS, RUN, RUN_COLUMNS
 from service.runs.state.rows import MediaRow, RunRow
-from service.runs.state.tables import DETECTION, MEDIA, MEDIA_COLUMNS, RUN, RUN_COLUMNS
 
 _BESIDE = (
     DETECTION.c.source_url, DETECTION.c.source_name, has_budget(RUN.c.account_id, RUN.c.mode).label("has_budget"),

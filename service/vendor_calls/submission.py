@@ -25,6 +25,7 @@ from service.quotas.feedback import GateFeedback, feedback_from
 from service.quotas.gate_store import GateUpdate
 from service.runs.inputs import (
     AnsweredAtOnce,
+    Begun,
     Deferred,
     Input,
     Leaving,
@@ -39,7 +40,6 @@ from service.runs.inputs import (
     VendorAccepted,
     VendorAnswer,
 )
-from service.runs.outcomes import Begun
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
 from service.runs.takes import objection

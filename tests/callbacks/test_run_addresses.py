@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.callbacks.run_addresses import RunAddress, read_address, sign_address
+from service.callbacks.addresses import RunAddress, read_address, sign_address
 from service.kit.security.tokens import BadToken, Tokens
 from tests.detections.scripted import NOW
 

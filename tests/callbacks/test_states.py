@@ -11,7 +11,7 @@ from service.callbacks.models import Callback
 from service.callbacks.process import expire_parked
 from service.kit.db.database import Database
 from service.runs.load.load_facts import run_row
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import asc
 

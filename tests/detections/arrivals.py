@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from sqlmodel import col, select
 
-from service.detections.cancel import cancel
-from service.detections.expire import expire_overdue
+from service.detections.changes import cancel, expire_overdue
 from service.detectors.enums import Authenticity, ReasonCode, RunStatus, Via
 from service.detectors.port import Raw
 from service.detectors.reading import Reading

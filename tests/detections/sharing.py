@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detections.submit import submit
 from service.retention.erase import erase_detection
 from service.runs.load.lock import lock_detection

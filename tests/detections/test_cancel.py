@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detectors.port import Raw, RunContext
 from service.kit.db.database import Database
 from service.kit.errors import CallerError

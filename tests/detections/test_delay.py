@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from service.detections.delay import tell_delay, untold_delays
-from service.detections.recheck import recheck
+from service.detections.changes import emit_delayed, recheck, unannounced_delays
 from service.events.models import Event
 from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
@@ -18,11 +17,11 @@ from tests.detections.scripted import NOW, asc, job, not_sent, raw, said
 def _tell(here: World) -> int:
     """How many delays were told now."""
     with here.database.reading() as session:
-        found = untold_delays(session, now=here.clock())
+        found = unannounced_delays(session, now=here.clock())
     told = 0
     for detection_id in found:
         with here.database.writing() as session:
-            told += tell_delay(session, detection_id, here.policy, here.clock())
+            told += emit_delayed(session, detection_id, here.policy, here.clock())
     return told
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.detections.expire import expire_overdue, overdue_runs
+from service.detections.changes import expire_overdue, overdue_runs
 from service.kit.db.database import Database
 from service.runs.state.lifecycle import RunState
 from tests.detections.rows import PLAN, alter, world

@@ -3,8 +3,7 @@
 import pytest
 from sqlmodel import select
 
-from service.detections.expire import expire_overdue
-from service.detections.recheck import recheck
+from service.detections.changes import expire_overdue, recheck
 from service.detectors.enums import RunStatus
 from service.detectors.port import Raw, RunContext
 from service.detectors.reading import Reading

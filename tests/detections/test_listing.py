@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from service.detections.listing import Wanted, list_detections, summaries
-from service.detections.queries import find_detection, result_of
+from service.detections.queries import DetectionFilter, find_detection, list_detections, result_of, summaries
 from service.detectors.enums import Verdict
 from service.kit.db.database import Database
 from service.kit.paging import Page, PagePosition
@@ -23,7 +22,7 @@ def _world(database: Database) -> World:
 
 def _listed(here: World, *, page: Page | None = None, mode: str = "live", **wanted: Any) -> list[str]:
     with here.database.reading() as session:
-        rows = list_detections(session, ACCOUNT, mode, Wanted(**wanted), page or Page(100), here.clock())
+        rows = list_detections(session, ACCOUNT, mode, DetectionFilter(**wanted), page or Page(100), here.clock())
         return [row.id for row in rows]
 
 
@@ -83,7 +82,7 @@ async def test_stuck_is_what_should_have_been_answered_by_now(here: World) -> No
 async def test_a_list_shows_each_as_it_shows_alone(here: World) -> None:
     ids = await _three(here)
     with here.database.reading() as session:
-        rows = list_detections(session, ACCOUNT, "live", Wanted(), Page(100), here.clock())
+        rows = list_detections(session, ACCOUNT, "live", DetectionFilter(), Page(100), here.clock())
         shown = summaries(session, rows, here.policy)
     with here.database.reading() as session:
         found = [find_detection(session, ACCOUNT, "live", one) for one in reversed(ids)]
@@ -101,7 +100,7 @@ async def test_a_page_of_many_takes_as_many_queries_as_a_page_of_one_of_each(her
     def cost(created_before: datetime | None) -> int:
         counted.clear()
         with here.database.reading() as session:
-            wanted = Wanted(created_before=created_before)
+            wanted = DetectionFilter(created_before=created_before)
             rows = list_detections(session, ACCOUNT, "live", wanted, Page(100), here.clock())
             summaries(session, rows, here.policy)
         return len(counted)

@@ -9,7 +9,7 @@ import pytest
 from service.accounts.register import account_named
 from service.billing.budgets import set_budget
 from service.billing.prices import load_prices
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detectors.catalogue import Limits
 from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection

@@ -14,8 +14,7 @@ from service.billing.prices import load_prices
 from service.detectors.port import Capabilities, Needs
 from service.kit.clock import seconds
 from service.kit.db.database import Database
-from service.runs.inputs import Leaving
-from service.runs.outcomes import Begun
+from service.runs.inputs import Begun, Leaving
 from service.runs.step import Done, Work, step, step_one
 from service.vendor_calls.admission import claim_submissions
 from tests.detections.rows import PLAN, World, policy_of

@@ -5,9 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel, recheck
 from service.detections.queries import result_of
-from service.detections.recheck import recheck
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.media.models import Media

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from service.detections.recheck import recheck
+from service.detections.changes import recheck
 from service.kit.clock import rfc3339
 from service.kit.db.database import Database
 from service.media.models import Media

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.detectors.lexicon import folded, meaning_of
+from service.detectors.answers import folded, meaning_of
 
 TABLE = {"ai": 1, "not-ai-music": 2, "suno_v4_5": 3}
 

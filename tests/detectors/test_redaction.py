@@ -3,8 +3,7 @@
 import httpx
 import pytest
 
-from service.detectors.exchange import Exchange
-from service.detectors.redaction import no_redaction, redactor_for
+from service.detectors.exchange import Exchange, no_redaction, redactor_for
 
 KEY = "vendor-key-4711"
 CUT = redactor_for(KEY, "https://relay.example.com")

@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from service.callbacks.states import CALLBACK
-from service.runs.outcomes import CallbackState
 from service.runs.state import lifecycle
-from service.runs.state.certificate import CERTIFICATE, CertificateState
-from service.runs.state.lifecycle import RunState, RunTransition
-from service.runs.state.source import SOURCE, SourceState
+from service.runs.state.lifecycle import (
+    CERTIFICATE,
+    SOURCE,
+    CallbackState,
+    CertificateState,
+    RunState,
+    RunTransition,
+    SourceState,
+)
 from service.webhooks.states import DELIVERY, ENDED, ENDPOINT, DeliveryState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
@@ -39,7 +44,7 @@ class Drawing:
 
 
 RUN = Drawing(
-    "service/runs/state/lifecycle.py",
+    "service/runs/state/lifecycle.py: RUN",
     lifecycle.RUN.table,
     [state for state in RunState if state.ended],
     (RunTransition.DEADLINE, RunTransition.SKIPPED),
@@ -47,9 +52,11 @@ RUN = Drawing(
 DRAWINGS: Sequence[Drawing] = (
     RUN,
     Drawing(
-        "service/runs/state/source.py", SOURCE.table, [state for state in SourceState if state is not SourceState.DUE]
+        "service/runs/state/lifecycle.py: SOURCE",
+        SOURCE.table,
+        [state for state in SourceState if state is not SourceState.DUE],
     ),
-    Drawing("service/runs/state/certificate.py", CERTIFICATE.table, [CertificateState.READY]),
+    Drawing("service/runs/state/lifecycle.py: CERTIFICATE", CERTIFICATE.table, [CertificateState.READY]),
     Drawing(
         "service/callbacks/states.py",
         CALLBACK.table,

@@ -80,7 +80,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "detections",
         "detectors",
         "kit",
-        "loops.py",
         "media",
         "reprocess",
         "runs",

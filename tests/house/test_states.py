@@ -12,11 +12,19 @@ import pytest
 from service.callbacks import models as callbacks
 from service.callbacks.states import CALLBACK, DECIDED, CallbackInput
 from service.kit.machine import Machine
-from service.runs.outcomes import CallbackState
 from service.runs.state import models as runs
-from service.runs.state.certificate import CERTIFICATE, CertificateInput, CertificateState
-from service.runs.state.lifecycle import RUN, RunState, RunTransition
-from service.runs.state.source import SOURCE, SourceInput, SourceState
+from service.runs.state.lifecycle import (
+    CERTIFICATE,
+    RUN,
+    SOURCE,
+    CallbackState,
+    CertificateInput,
+    CertificateState,
+    RunState,
+    RunTransition,
+    SourceInput,
+    SourceState,
+)
 from service.webhooks.states import (
     DELIVERY,
     ENDPOINT,

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, insert
 from sqlmodel import col, select
 
-from service.detections.recheck import recheck
+from service.detections.changes import recheck
 from service.events.models import Event
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database

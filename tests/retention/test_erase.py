@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session, SQLModel, select
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detections.erase import without_content
 from service.detections.queries import result_of
 from service.events.models import Event

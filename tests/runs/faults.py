@@ -8,13 +8,8 @@ from itertools import groupby
 
 from service.detectors.reading import Reading
 from service.events.types import EventType
-from service.runs.inputs import (
-    Input,
-    VendorAccepted,
-    VendorAnswer,
-)
-from service.runs.outcomes import CallbackEnd, CallbackState
-from service.runs.state.lifecycle import RUN, RunState
+from service.runs.inputs import CallbackEnd, Input, VendorAccepted, VendorAnswer
+from service.runs.state.lifecycle import RUN, CallbackState, RunState
 from service.verdicts.verdict import DetectionStatus
 from tests.runs.values import Life, Outcome
 

@@ -16,10 +16,9 @@ from sqlmodel import select
 from service.billing.models import Entry
 from service.callbacks.process import claim_callbacks, read_callbacks
 from service.callbacks.settle import process_callbacks
-from service.detections.expire import expire_overdue
+from service.detections.changes import expire_overdue
 from service.kit.db.database import Database
-from service.runs.inputs import Leaving
-from service.runs.outcomes import Begun
+from service.runs.inputs import Begun, Leaving
 from service.runs.state.models import Run
 from service.runs.step import step_one
 from service.vendor_calls.admission import claim_submissions

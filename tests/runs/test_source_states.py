@@ -6,7 +6,7 @@ import pytest
 
 from service.kit.machine import InvalidTransitionError
 from service.runs.decide.moves import is_due, move_source
-from service.runs.state.source import SOURCE, SourceInput, SourceState
+from service.runs.state.lifecycle import SOURCE, SourceInput, SourceState
 from tests.runs.values import detection_row
 
 

@@ -17,9 +17,8 @@ from service.runs.decide import decide
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackReceived, Input, VendorAnswer
 from service.runs.load.snapshot import DedupKey, Facts, Origin, Snapshot
-from service.runs.outcomes import CallbackState
 from service.runs.policy import DetectionPolicy
-from service.runs.state.lifecycle import RunState
+from service.runs.state.lifecycle import CallbackState, RunState
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
 from tests.detections.rows import policy_of
 from tests.detections.scripted import NOW, aippim, asc, said

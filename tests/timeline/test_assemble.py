@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from service.detections.recheck import recheck
+from service.detections.changes import recheck
 from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.timeline.assemble import Timeline, assemble

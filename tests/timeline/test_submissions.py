@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detectors.port import Raw, RunContext
 from service.kit.clock import rfc3339
 from service.kit.db.database import Database

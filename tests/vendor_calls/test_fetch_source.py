@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from service.detections.expire import expire_overdue
+from service.detections.changes import expire_overdue
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import guarded_session

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.detectors.answers import folded
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.exchange import Exchange
 from service.detectors.judged import Judged
-from service.detectors.lexicon import folded
 from service.detectors.port import Accepted, Adapter, CallbackRefs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
 from tests.vendors import altered

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.detections.cancel import cancel
+from service.detections.changes import cancel
 from service.detections.queries import result_of
 from service.detectors.port import Raw, RunContext
 from service.kit.db.database import Database

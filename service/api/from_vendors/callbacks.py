@@ -18,9 +18,9 @@ from service.api.context import Context, context_of
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, Body, ResponseSpec, Tag
 from service.api.problems import problem
+from service.callbacks.addresses import read_address
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import QUARANTINED_BYTES, STRANGER
-from service.callbacks.run_addresses import read_address
 from service.detectors.catalogue import Catalogue, ConfiguredVendor
 from service.detectors.enums import Authenticity
 from service.kit.clock import milliseconds_between

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from service.callbacks.backlog import callbacks_waiting
-from service.detections.backlog import detections_waiting
+from service.callbacks.queries import callbacks_waiting
+from service.detections.queries import detections_waiting
 from service.events.backlog import events_waiting
 from service.kit.db.backlog import Backlog
 from service.kit.db.database import Database

@@ -9,9 +9,8 @@ from sqlmodel import Session
 from service.accounts.audit import note
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import NO_FIELDS, ApiOperation, Call, ResponseSpec, Tag
-from service.detections.cancel import cancel
+from service.detections.changes import cancel, recheck
 from service.detections.queries import find_detection, result_of
-from service.detections.recheck import recheck
 from service.kit.errors import not_found
 from service.retention.erase import erase_detection as erase_content
 from service.runs.load.lock import lock_detection

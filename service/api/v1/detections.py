@@ -18,7 +18,7 @@ from service.api.contract.idempotent import answer_once
 from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
 from service.api.contract.parameters import Listing, bounded, flag, integer, integer_or, text, time, word, words
 from service.api.v1.detection_bodies import DetectionIn, JudgedDetection, judge_detection, question_of
-from service.detections import listing
+from service.detections import queries
 from service.detections.queries import find_detection, first_result, has_ended, result_of
 from service.detections.submit import submit
 from service.detectors.enums import Verdict
@@ -87,7 +87,7 @@ def _submit(session: Session, *, call: Call, judged: JudgedDetection) -> Answer:
 def list_detections(session: Session, call: Call) -> dict[str, Any]:
     """Return a page of detections in their short form."""
     query = call.query
-    chosen = listing.Wanted(
+    chosen = queries.DetectionFilter(
         status=query[STATUS],
         verdict=query[VERDICT],
         detector=query[DETECTOR],
@@ -96,9 +96,9 @@ def list_detections(session: Session, call: Call) -> dict[str, Any]:
         created_before=query[CREATED_BEFORE],
         stuck=query[STUCK],
     )
-    page = listing.page_of(session, *call.owner, chosen, LISTING.page(call))
-    rows = listing.list_detections(session, *call.owner, chosen, page, call.now)
-    return LISTING.answer(call, rows, page, lambda some: listing.summaries(session, some, call.context.policy))
+    page = queries.page_of(session, *call.owner, chosen, LISTING.page(call))
+    rows = queries.list_detections(session, *call.owner, chosen, page, call.now)
+    return LISTING.answer(call, rows, page, lambda some: queries.summaries(session, some, call.context.policy))
 
 
 async def get_detection(call: Call) -> Response:

@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from service.runs import inputs
-from service.runs.decide.policy import Policy
 from service.runs.decide.rules import callbacks, delay, endings, polling, rereading, rounds, sharing, source, submission
-from service.runs.decide.workbench import Decision, Workbench
+from service.runs.decide.workbench import Decision, Policy, Workbench
 from service.runs.inputs import Input
 from service.runs.load.snapshot import Snapshot
 

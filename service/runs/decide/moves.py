@@ -4,9 +4,8 @@ from datetime import datetime, timedelta
 
 from service.detectors.port import Refused
 from service.runs.decide.workbench import Workbench
-from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.lifecycle import SOURCE, RunState, RunTransition, SourceInput, SourceState, advance
 from service.runs.state.rows import DetectionRow, RunRow
-from service.runs.state.source import SOURCE, SourceInput, SourceState
 from service.runs.topics import TOPIC_FOLLOWERS
 from service.verdicts.verdict import DetectionStatus
 

@@ -4,9 +4,8 @@ import hashlib
 
 from service.detectors.port import Raw
 from service.detectors.reading import Reading
-from service.runs.decide.answers import observe, transition_by
+from service.runs.decide.answers import note_answer, note_attempt, observe, transition_by
 from service.runs.decide.moves import accepts_late_answer, is_ended, resolved
-from service.runs.decide.observations import note_answer, note_attempt
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SubmissionAttempt, SubmissionStep, VendorAnswer
 from service.runs.state.lifecycle import RunState

@@ -6,19 +6,44 @@ The snapshot stays as it was. If a rule raises, the workbench is thrown away, an
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from service.billing.allowance import BudgetUsage
-from service.billing.prices import Basis, Charge
+from service.billing.prices import Basis, Charge, Prices
+from service.detectors.catalogue import Catalogue
 from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Raw
 from service.events.draft import Draft
-from service.runs.decide.policy import Policy
+from service.kit.backoff import Random
 from service.runs.load.snapshot import Facts, FactsNeededError, Snapshot
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
 from service.runs.telling.facts import run_facts
 from service.verdicts.facts import RunFacts
+
+
+class Policy(Protocol):
+    """The surroundings of a decision. A stored answer is taken over for the span of `reuse`."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The configured vendors."""
+
+    @property
+    def random(self) -> Random:
+        """The one source of chance: jitter of polls."""
+
+    @property
+    def base_url(self) -> str:
+        """The address under which customers reach us, for links in results."""
+
+    @property
+    def media_retention(self) -> timedelta:
+        """How long audio is kept after the last detection that needed it."""
+
+    @property
+    def prices(self) -> Prices:
+        """What submissions cost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
 from service.runs.load.load_beside import load_beside, load_facts
 from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
+from service.runs.state.models import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.state.tables import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)

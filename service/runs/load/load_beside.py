@@ -17,19 +17,18 @@ from service.runs.dedup_key import dedup_key, shares
 from service.runs.inputs import CallbackReceived, Input, LeaderEnded, VendorAccepted
 from service.runs.load.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.policy import DetectionPolicy
-from service.runs.state.certificate import CertificateState
-from service.runs.state.lifecycle import RunState
-from service.runs.state.models import RUN_ANSWERED
-from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
-from service.runs.state.tables import (
+from service.runs.state.lifecycle import CertificateState, RunState
+from service.runs.state.models import (
     CERTIFICATE,
     LEDGER,
     LEDGER_COLUMNS,
     OBSERVATION,
     OBSERVATION_COLUMNS,
     RUN,
+    RUN_ANSWERED,
     RUN_COLUMNS,
 )
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 from service.verdicts.votes import Rule
 
 _IDS: Any = bindparam("ids", expanding=True)

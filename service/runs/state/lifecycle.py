@@ -1,7 +1,4 @@
-"""The states of a run, as one table. An input that is not in the table raises, and nothing has changed.
-
-`docs/states.md` is drawn from this table. Late, doubled and racing answers meet here, and nowhere else.
-"""
+"""The states of a run, of a source and of a certificate, as tables. `docs/states.md` is drawn from them."""
 
 from enum import StrEnum
 
@@ -115,3 +112,80 @@ RUN: Machine[RunState, RunTransition] = Machine(
     },
 )
 advance = RUN.advance
+
+
+class SourceState(StrEnum):
+    """Where the audio is. It is born ready, where the audio was given, or due."""
+
+    DUE = "due"  # to be downloaded, or leased to a worker that does
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class SourceInput(StrEnum):
+    """What can happen to a source."""
+
+    FETCHED = "fetched"
+    GIVEN_UP = "given_up"  # tried often enough, or no detector asked takes such audio
+    CANCELLED = "cancel"
+    ASKED_AGAIN = "asked_again"  # a re-check of a detection whose audio never came
+
+
+_ASKED_AGAIN = {SourceInput.ASKED_AGAIN: SourceState.DUE}
+
+SOURCE: Machine[SourceState, SourceInput] = Machine(
+    "a source",
+    {
+        SourceState.DUE: {
+            SourceInput.FETCHED: SourceState.READY,
+            SourceInput.GIVEN_UP: SourceState.FAILED,
+            SourceInput.CANCELLED: SourceState.CANCELLED,
+            **_ASKED_AGAIN,  # its runs ran out of time while it was still tried
+        },
+        SourceState.FAILED: _ASKED_AGAIN,
+        SourceState.CANCELLED: _ASKED_AGAIN,
+    },
+)
+
+
+class CertificateState(StrEnum):
+    """Where a certificate stands. It is born asking or announced, and dropped where nothing comes of it."""
+
+    ASKING = "asking"  # a request for it is under way until `due_at`
+    ANNOUNCED = "announced"  # a callback spoke of it; the vendor is to be asked whether it holds
+    READY = "ready"
+
+
+class CertificateInput(StrEnum):
+    """What can happen to a certificate."""
+
+    ISSUED = "issued"  # the vendor was asked for one, and named this one
+    HOLDS = "holds"  # the vendor was asked about it, and says that it holds
+    PUT_OFF = "put_off"  # the vendor could not be asked, or did not say
+
+
+CERTIFICATE: Machine[CertificateState, CertificateInput] = Machine(
+    "a certificate",
+    {
+        CertificateState.ASKING: {CertificateInput.ISSUED: CertificateState.READY},
+        CertificateState.ANNOUNCED: {
+            CertificateInput.ISSUED: CertificateState.READY,  # a callback was quicker than the answer
+            CertificateInput.HOLDS: CertificateState.READY,
+            CertificateInput.PUT_OFF: CertificateState.ANNOUNCED,
+        },
+    },
+)
+
+
+class CallbackState(StrEnum):
+    """Where a stored callback stands, born due or quarantined: `callbacks/states` is the table."""
+
+    DUE = "due"
+    PARKED = "parked"  # no run knows it yet
+    APPLIED = "applied"
+    LATE = "late"
+    CONFLICT = "conflict"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"  # rejected, and never looked at again by itself
+    STUCK = "stuck"

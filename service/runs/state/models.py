@@ -1,11 +1,16 @@
 """Tables of this room: the question, its parts, what was seen of them, and the answers given."""
 
+from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from service.kit.db.columns import Serial, UtcTime
+from service.billing.models import Entry
+from service.kit.db.columns import Serial, UtcTime, table_of
+from service.media.models import Media
+from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RunRow
 
 SOURCE_WAITING = "source_state = 'due'"
 RUN_DISPATCHABLE = "state IN ('queued', 'unknown')"
@@ -20,7 +25,7 @@ RUN_THROTTLED = "state IN ('queued', 'unknown') AND throttled_at IS NOT NULL AND
 RUN_UNDER_WAY = "(state = 'waiting' OR (state IN ('queued', 'unknown') AND lease_token IS NOT NULL))"
 # An answer of the run's own, that later twins may take over.
 RUN_ANSWERED = "state IN ('succeeded', 'not_applicable') AND via <> 'reuse'"
-DELAY_UNTOLD = "delay_due_at IS NOT NULL"
+DELAY_UNANNOUNCED = "delay_due_at IS NOT NULL"
 UNERASED = "erased_at IS NULL"
 DETECTION_OPEN = "completed_at IS NULL"
 CERTIFICATE_ANNOUNCED = "state = 'announced'"
@@ -40,7 +45,10 @@ class Detection(SQLModel, table=True):
             sqlite_where=text(SOURCE_WAITING),
         ),
         Index(
-            "ix_detection_delay", "delay_due_at", postgresql_where=text(DELAY_UNTOLD), sqlite_where=text(DELAY_UNTOLD)
+            "ix_detection_delay",
+            "delay_due_at",
+            postgresql_where=text(DELAY_UNANNOUNCED),
+            sqlite_where=text(DELAY_UNANNOUNCED),
         ),
         Index(
             "ix_detection_open",
@@ -70,7 +78,7 @@ class Detection(SQLModel, table=True):
     deadline_at: datetime = Field(sa_type=UtcTime)
     source_url: str | None = None
     source_name: str
-    source_state: str  # of `state/source`
+    source_state: str  # of `state/lifecycle`
     source_tries: int = 0
     source_ended_at: datetime | None = Field(default=None, sa_type=UtcTime)  # fetched, or given up
     media_id: str | None = Field(default=None, index=True)
@@ -245,7 +253,7 @@ class RawBody(SQLModel, table=True):
 
 
 class Certificate(SQLModel, table=True):
-    """A vendor's certificate of one run's analysis. Its states are a table: `state/certificate`."""
+    """A vendor's certificate of one run's analysis. Its states are a table: `state/lifecycle`."""
 
     __tablename__ = "certificate"
     __table_args__ = (
@@ -277,3 +285,17 @@ class Certificate(SQLModel, table=True):
     tries: int = 0
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)
     lease_token: str | None = None
+
+
+def _columns(table: Table, row: Any) -> tuple[Column[Any], ...]:
+    return tuple(table.c[field.name] for field in fields(row))
+
+
+DETECTION, RUN, OBSERVATION, REVISION, RAW_BODY, CERTIFICATE, MEDIA, LEDGER = (
+    table_of(model) for model in (Detection, Run, Observation, Revision, RawBody, Certificate, Media, Entry)
+)
+DETECTION_COLUMNS = _columns(DETECTION, DetectionRow)
+RUN_COLUMNS = _columns(RUN, RunRow)
+OBSERVATION_COLUMNS = _columns(OBSERVATION, ObservationRow)
+MEDIA_COLUMNS = _columns(MEDIA, MediaRow)
+LEDGER_COLUMNS = _columns(LEDGER, LedgerRow)

@@ -6,8 +6,8 @@ Only "no AI" is ever doubted for that. What a model says of single segments cont
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service.detectors.answers import folded
 from service.detectors.enums import ConflictKind, Verdict
-from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict
 from service.vendors.aippim.ensemble import AI_COVER, Member
 from service.vendors.aippim.roles import hears_roles, tells_roles

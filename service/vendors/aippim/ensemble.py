@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from service.detectors.answers import leftovers, list_of, number_of, object_of, text_of
+from service.detectors.answers import folded, leftovers, list_of, number_of, object_of, text_of
 from service.detectors.enums import ConflictKind
-from service.detectors.lexicon import folded
 from service.detectors.reading import Conflict, Number, Segment, SubModel
 
 AI_COVER = "ai_cover"

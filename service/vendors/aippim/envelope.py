@@ -11,6 +11,7 @@ from typing import Any, Final
 from service.detectors.answers import (
     error_text,
     leftovers,
+    meaning_of,
     mismatch,
     name_of,
     object_of,
@@ -20,7 +21,6 @@ from service.detectors.answers import (
     unused,
 )
 from service.detectors.enums import ReasonCode, RunStatus
-from service.detectors.lexicon import meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Engine, Reading
 from service.detectors.reading import Refs as ReadingRefs

@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from service.detectors.answers import leftovers, number_of, object_of, reason, text_of, unused
+from service.detectors.answers import folded, leftovers, meaning_of, number_of, object_of, reason, text_of, unused
 from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
-from service.detectors.lexicon import folded, meaning_of
 from service.detectors.reading import Alternative, Attribution, Component, Reading, Score
 from service.vendors.aippim.disagreement import own_models_against, unheard
 from service.vendors.aippim.ensemble import AI_COVER, Member, member

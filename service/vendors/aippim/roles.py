@@ -7,9 +7,8 @@ roles, or `["real"]`; its numbers are each role's own probability of being AI. I
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from service.detectors.answers import list_of, number_of, object_of
+from service.detectors.answers import folded, list_of, number_of, object_of
 from service.detectors.enums import ConflictKind, Verdict
-from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict
 from service.vendors.aippim.ensemble import Member
 

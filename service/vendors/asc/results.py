@@ -10,8 +10,10 @@ from typing import Any, Final
 from service.detectors.answers import (
     code_by_words,
     error_text,
+    folded,
     leftovers,
     list_of,
+    meaning_of,
     mismatch,
     name_of,
     number_of,
@@ -22,7 +24,6 @@ from service.detectors.answers import (
     unused,
 )
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
-from service.detectors.lexicon import folded, meaning_of
 from service.detectors.port import Refused
 from service.detectors.reading import Confidence, Engine, Reading, Refs, Score
 from service.vendors.asc.client import CONTENT

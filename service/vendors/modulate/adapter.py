@@ -8,10 +8,9 @@ from urllib.parse import quote
 from yarl import URL
 
 from service.detectors.answers import is_success, json_object, mismatch
-from service.detectors.exchange import Exchange, Failure, NotSent
+from service.detectors.exchange import Exchange, Failure, NotSent, Redactor, no_redaction, redactor_for
 from service.detectors.port import Capabilities, Needs, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.detectors.redaction import Redactor, no_redaction, redactor_for
 from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock

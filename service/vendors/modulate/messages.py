@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.detectors.answers import json_object, mismatch, reason
+from service.detectors.answers import folded, json_object, mismatch, reason
 from service.detectors.enums import ReasonCode, RunStatus
-from service.detectors.lexicon import folded
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading, Segment
 from service.vendors.modulate.refusals import closed, turns_away

@@ -7,9 +7,8 @@ and the thresholds between them and the verdict are not published.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.detectors.answers import error_text, leftovers, list_of, name_of, reason, text_of, unused
+from service.detectors.answers import error_text, folded, leftovers, list_of, name_of, reason, text_of, unused
 from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
-from service.detectors.lexicon import folded
 from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
 from service.vendors.modulate.settings import ENGINE, ModulateSettings
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, picked, read_windows

@@ -8,8 +8,7 @@ windows tell of vocals only; there `done` alone says it of the instruments.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from service.detectors.answers import number_of, object_of
-from service.detectors.lexicon import folded
+from service.detectors.answers import folded, number_of, object_of
 from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, PERCENT, SHARE, TIMES
 
 Ranges = Mapping[str, tuple[float, float]]

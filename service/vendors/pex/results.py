@@ -6,9 +6,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.detectors.answers import name_of, number_of, reason, text_of
+from service.detectors.answers import folded, name_of, number_of, reason, text_of
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
-from service.detectors.lexicon import folded
 from service.detectors.reading import Attribution, Reading, Refs, Score
 
 OK: Final = "ok"

@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from service.api.contract.document import document
 from service.api.routes import ROUTES
-from service.detections.delay import tell_delay
+from service.detections.changes import emit_delayed
 from service.events.models import Event
 from service.kit.db.database import Database
 from service.webhooks.endpoints.health import DisablePolicy
@@ -32,7 +32,7 @@ async def test_a_delay_is_as_described(database: Database) -> None:
     await here.dispatch()
     here.clock.turn(90)
     with database.writing() as session:
-        assert tell_delay(session, detection_id, here.policy, here.clock())
+        assert emit_delayed(session, detection_id, here.policy, here.clock())
     Promise(document(ROUTES)).check_event(_event(database, "detection.delayed"))
 
 

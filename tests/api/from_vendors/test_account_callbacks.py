@@ -11,10 +11,9 @@ import pytest
 from sqlmodel import col, select
 
 from service.api.from_vendors.callbacks import ROUTES
-from service.callbacks.addresses import address_token, rotate_address
+from service.callbacks.addresses import RunAddress, address_token, rotate_address, sign_address
 from service.callbacks.intake import store_callbacks
 from service.callbacks.models import Callback
-from service.callbacks.run_addresses import RunAddress, sign_address
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.security.sealing import Sealer

@@ -15,10 +15,9 @@ from sqlmodel import Session, col, select
 from structlog.testing import capture_logs
 
 from service.api.from_vendors.callbacks import CALLBACKS, ROUTES, callback_kind
-from service.callbacks.addresses import address_token
+from service.callbacks.addresses import RunAddress, address_token, sign_address
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
-from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detectors.exchange import Exchange
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit

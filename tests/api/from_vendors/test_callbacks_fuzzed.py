@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.api.from_vendors.callbacks import ROUTES
-from service.callbacks.addresses import address_token
+from service.callbacks.addresses import RunAddress, address_token, sign_address
 from service.callbacks.intake import Arrived, store_callbacks
-from service.callbacks.run_addresses import RunAddress, sign_address
 from service.detectors.exchange import Exchange
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit

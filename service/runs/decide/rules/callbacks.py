@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.port import Accepted
 from service.detectors.reading import Reading
-from service.runs.decide.answers import note_late, observe
+from service.runs.decide.answers import note_answer, note_late, observe
 from service.runs.decide.moves import accepts_late_answer, is_ended, resolved
-from service.runs.decide.observations import note_answer
 from service.runs.decide.rules.submission import adopt_job
 from service.runs.decide.workbench import Workbench
-from service.runs.inputs import CallbackReceived, VendorAnswer
-from service.runs.outcomes import CallbackEnd, CallbackState
-from service.runs.state.lifecycle import RunState
+from service.runs.inputs import CallbackEnd, CallbackReceived, VendorAnswer
+from service.runs.state.lifecycle import CallbackState, RunState
 from service.runs.state.rows import RunRow
 from service.runs.topics import TOPIC_CERTIFICATES, TOPIC_POLLS
 

@@ -6,9 +6,8 @@ from service.runs.decide.conclusion import conclude, skip_run
 from service.runs.decide.moves import drop_late_polls, end_run, held, is_due, is_ended, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Cancelled, DeadlinePassed, GivenUp, NotTaken
-from service.runs.state.lifecycle import RunState, RunTransition
+from service.runs.state.lifecycle import RunState, RunTransition, SourceInput
 from service.runs.state.rows import RunRow
-from service.runs.state.source import SourceInput
 from service.verdicts.verdict import DetectionStatus
 
 

@@ -2,7 +2,7 @@
 
 from service.detectors.enums import Authenticity, RunStatus, Via
 from service.detectors.reading import Reading
-from service.runs.decide.revision import write_revision
+from service.runs.decide.conclusion import write_revision
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import ReadAgain, Reread
 from service.runs.state.lifecycle import RunState, RunTransition, advance

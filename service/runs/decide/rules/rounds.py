@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 
 from service.detectors.catalogue import Catalogue, tier_of
 from service.kit.errors import CallerError
+from service.runs.decide.coalescing import join_runs
 from service.runs.decide.conclusion import conclude
-from service.runs.decide.joining import join_runs
 from service.runs.decide.moves import drop_late_polls, is_due, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Asked, AskedAgain
-from service.runs.state.lifecycle import RunState
+from service.runs.state.lifecycle import RunState, SourceInput
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.state.source import SourceInput
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES, topic_of
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule

@@ -1,7 +1,7 @@
 """A run learns what became of the one that it follows. Its leader's end has committed before."""
 
+from service.runs.decide.coalescing import has_answer, join, take_answer
 from service.runs.decide.conclusion import conclude, conclude_late
-from service.runs.decide.joining import has_answer, join, take_answer
 from service.runs.decide.moves import accepts_late_answer, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import LeaderEnded

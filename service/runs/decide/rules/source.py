@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from service.detectors.enums import ReasonCode
+from service.runs.decide.coalescing import join_runs
 from service.runs.decide.conclusion import conclude, skip_run
-from service.runs.decide.joining import join_runs
 from service.runs.decide.moves import is_due, is_ended, move_source
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SourceFailed, SourceReady, SourceReleased
-from service.runs.state.lifecycle import RunState, RunTransition, advance
+from service.runs.state.lifecycle import RunState, RunTransition, SourceInput, advance
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.state.source import SourceInput
 from service.runs.takes import hopeless
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES
 from service.verdicts.verdict import DetectionStatus

@@ -10,9 +10,8 @@ from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading
 from service.kit.backoff import growing
-from service.runs.decide.answers import observe
+from service.runs.decide.answers import note_answer, note_attempt, observe
 from service.runs.decide.moves import defer, held, held_unsent, move
-from service.runs.decide.observations import note_answer, note_attempt
 from service.runs.decide.rules.endings import fail_run
 from service.runs.decide.unheld import keep_late_answer, keep_late_job, still_waiting
 from service.runs.decide.workbench import Workbench

@@ -1,15 +1,16 @@
-"""What waits in this room, and since when. Looked at by metrics and by `relay doctor`."""
+"""Stored callbacks counted, where they wait; and erased: the vendor's words go, how each was judged stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, text, union_all
-from sqlmodel import Session
+from sqlmodel import Session, col, update
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
 from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
-from service.runs.outcomes import CallbackState
+from service.runs.state.lifecycle import CallbackState
 
 _ASIDE = (CallbackState.PARKED, CallbackState.QUARANTINED, CallbackState.STUCK)
 
@@ -41,3 +42,12 @@ def _put_aside(session: Session, vendors: list[str], state: CallbackState) -> Ba
     if not looks:
         return Backlog(f"callbacks_{state.value}", 0, None)
     return backlog_of_rows(session, f"callbacks_{state.value}", select(union_all(*looks).subquery().c.since))
+
+
+ERASED: Mapping[str, Any] = {"body": b"", "headers_json": "{}", "note": None}
+"""A callback without a word of the vendor's. Its body's hash stays, so that a repeat is known."""
+
+
+def erase_callbacks_of(session: Session, run_ids: Sequence[str]) -> None:
+    """Erase every callback that spoke of these runs. The caller holds their detection locked."""
+    session.exec(update(Callback).where(col(Callback.run_id).in_(run_ids)).values(**ERASED))
