@@ -4,24 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.bench.chain import measure as chain
-from service.bench.chain.report import chain_reached, chain_report, show_chain
-from service.bench.claim import measure as claim
-from service.bench.claim.report import claim_reached, claim_report, show_claim
-from service.bench.deliver import measure as deliver
-from service.bench.deliver.report import deliver_reached, deliver_report, show_deliver
+from service.bench import chain, claim, deliver, flow, ingest, memory, neighbours, polling
+from service.bench.chain import chain_reached, chain_report, show_chain
+from service.bench.claim import claim_reached, claim_report, show_claim
+from service.bench.deliver import deliver_reached, deliver_report, show_deliver
 from service.bench.driving.outside import Serve
 from service.bench.driving.processes import Version
-from service.bench.flow import measure as flow
-from service.bench.flow.report import flow_reached, flow_report, show_flow
-from service.bench.ingest import measure as ingest
-from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
-from service.bench.memory import measure as memory
-from service.bench.memory.report import memory_reached, memory_report, show_memory
-from service.bench.neighbours import measure as neighbours
-from service.bench.neighbours.report import neighbours_reached, neighbours_report, show_neighbours
-from service.bench.polling import measure as polling
-from service.bench.polling.report import polling_reached, polling_report, show_polling
+from service.bench.flow import flow_reached, flow_report, show_flow
+from service.bench.ingest import ingest_reached, ingest_report, show_ingest
+from service.bench.memory import memory_reached, memory_report, show_memory
+from service.bench.neighbours import neighbours_reached, neighbours_report, show_neighbours
+from service.bench.polling import polling_reached, polling_report, show_polling
 from service.bench.reach import Reach
 
 Report = dict[str, Any]

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from service.bench.chain.measure import Size, measure_round
-from service.bench.chain.report import chain_report, show_chain
+from service.bench import flow
+from service.bench.chain import Size, chain_report, measure_round, show_chain
 from service.bench.counting.statements import Stage
 from service.bench.driving.generator import BenchError
 from service.bench.driving.processes import Version, fresh_database
-from service.bench.flow import measure as flow
-from service.bench.flow.report import flow_report, show_flow
+from service.bench.flow import flow_report, show_flow
 from service.bench.report import write_json
 from service.cli.operate.bench import serve
 from service.kit.schema.migrate import current_revision

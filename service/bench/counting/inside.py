@@ -44,7 +44,7 @@ class UnsweptWorker(Worker):
 
     def loops(self) -> Sequence[Loop]:
         """Return the loops with sweeps that do not come."""
-        return [replace(loop, every=_NEVER_SECONDS) for loop in super().loops()]
+        return [loop if loop.every is None else replace(loop, every=_NEVER_SECONDS) for loop in super().loops()]
 
     async def _listen(self) -> float:
         await super()._listen()

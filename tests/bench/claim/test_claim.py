@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, col, func, select
 
-from service.bench.claim.measure import CLAIMED, Claims, Size, claim_deliveries_of, claim_runs_of
-from service.bench.claim.report import claim_reached, claim_report, show_claim
-from service.bench.claim.rows import WRITTEN, write_waiting
+from service.bench.claim import (
+    CLAIMED,
+    WRITTEN,
+    Claims,
+    Size,
+    claim_deliveries_of,
+    claim_reached,
+    claim_report,
+    claim_runs_of,
+    show_claim,
+    write_waiting,
+)
 from service.bench.counting.inside import settings_inside
 from service.kit.db.database import Database
 from service.resources import open_resources

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from service.bench.deliver.measure import Round, Size, post_bare
-from service.bench.deliver.report import deliver_report, show_deliver
+from service.bench.deliver import Round, Size, deliver_report, post_bare, show_deliver
 from service.bench.driving.backlog import BODY_BYTES, Sent, put_backlog
 from service.bench.driving.bare import bare_application
 from service.bench.driving.processes import Deployment, Version

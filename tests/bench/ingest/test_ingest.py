@@ -11,8 +11,7 @@ from starlette.routing import Route
 
 from service.bench.driving.bare import bare_application
 from service.bench.driving.generator import BenchError
-from service.bench.ingest.measure import BODY_BYTES, Round, Size, send_callbacks
-from service.bench.ingest.report import ingest_reached, ingest_report, show_ingest
+from service.bench.ingest import BODY_BYTES, Round, Size, ingest_reached, ingest_report, send_callbacks, show_ingest
 from service.cli.operate.bench import serve
 from service.detectors.enums import Authenticity
 from service.kit.system_clock import system_clock

@@ -5,8 +5,7 @@ import os
 import pytest
 
 from service.bench.driving.cpu import resident_mib
-from service.bench.memory.measure import Round, Size
-from service.bench.memory.report import memory_reached, memory_report, show_memory
+from service.bench.memory import Round, Size, memory_reached, memory_report, show_memory
 
 
 def test_what_a_process_takes_is_seen() -> None:

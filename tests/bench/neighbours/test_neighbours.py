@@ -3,9 +3,16 @@
 import aiohttp
 import pytest
 
-from service.bench.flow.measure import Pace
-from service.bench.neighbours.measure import WAYS, Seen, Size, silent_server
-from service.bench.neighbours.report import neighbours_reached, neighbours_report, show_neighbours
+from service.bench.flow import Pace
+from service.bench.neighbours import (
+    WAYS,
+    Seen,
+    Size,
+    neighbours_reached,
+    neighbours_report,
+    show_neighbours,
+    silent_server,
+)
 
 
 async def test_a_silent_server_takes_the_request_and_answers_nothing() -> None:

@@ -6,9 +6,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from service.bench.polling.measure import Asked, Size, plans
-from service.bench.polling.report import polling_reached, polling_report, show_polling
-from service.bench.polling.spread import SpreadTwins, spread
+from service.bench.polling import Asked, Size, SpreadTwins, plans, polling_reached, polling_report, show_polling, spread
 from service.cli.operate.bench import serve
 from service.sandbox.app import SandboxSettings
 

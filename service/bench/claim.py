@@ -1,13 +1,15 @@
-"""Deliveries and runs that are due, a million of each in a minute: two thousand that the product wrote, and copies.
+"""A claim of 100 due rows where few wait, in turn with one where very many do."""
 
-The copies are made inside the database. They differ in their ids and in what must be unique; the times are those of
-what they are copied from, so two thousand moments have as many rows each as there are copies.
-"""
-
+import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from sqlalchemy import (
@@ -31,19 +33,148 @@ from sqlalchemy import cast as sql_cast
 from sqlmodel import Session
 
 from service.accounts.register import account_named
+from service.bench.counting.inside import settings_inside
+from service.bench.driving.generator import BenchError
+from service.bench.driving.processes import fresh_database
 from service.bench.driving.vendor import DETECTOR
+from service.bench.reach import Reach
+from service.bench.report import heading, machine, quantile_ms, screen, table_with
 from service.detections.submit import Question, submit
 from service.events.draft import Draft
 from service.events.models import Event
 from service.events.types import EventType
+from service.kit.concurrency.shares import Shares
 from service.kit.db.columns import table_of
 from service.kit.ids import new_id
+from service.kit.schema.migrate import upgrade
 from service.media.models import Media
-from service.resources import Resources
+from service.resources import Resources, open_resources
 from service.runs.state.models import Detection, Run
+from service.vendor_calls.admission import claim_submissions
 from service.verdicts.votes import Rule
 from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint
 from service.webhooks.models import Delivery
+from service.webhooks.queue.claim import claim_deliveries
+
+CLAIMED = 100
+_LEASE = timedelta(minutes=10)
+_NOBODY = "http://127.0.0.1:9"  # no vendor is asked here, and no webhook sent
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows wait of each kind, few and many, and how many claims are measured after the first few."""
+
+    few: int
+    many: int
+    claims: int
+    warm_up: int
+
+
+FULL = Size(few=10_000, many=1_000_000, claims=40, warm_up=5)
+QUICK = Size(few=2_000, many=20_000, claims=8, warm_up=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The seconds that claims took of one kind of row, where few and where many waited."""
+
+    few: Sequence[float]
+    many: Sequence[float]
+
+
+async def measure_claim(server: str | None, size: Size) -> Mapping[str, Claims]:
+    """Return the times by kind of row. Both databases stand beside each other, and are claimed from in turn."""
+    async with AsyncExitStack() as stack:
+        few, many = [await _waiting(stack, server, rows) for rows in (size.few, size.many)]
+        return {
+            kind: await _in_turn(claim, few, many, size)
+            for kind, claim in {"deliveries": claim_deliveries_of, "runs": claim_runs_of}.items()
+        }
+
+
+async def _waiting(stack: AsyncExitStack, server: str | None, rows: int) -> Resources:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
+    database_url = stack.enter_context(fresh_database(server, folder))
+    await asyncio.to_thread(upgrade, database_url)
+    settings = settings_inside(database_url, folder, _NOBODY)
+    resources = await stack.enter_async_context(open_resources(settings))
+    await asyncio.to_thread(write_waiting, resources, rows // WRITTEN - 1)
+    return resources
+
+
+async def _in_turn(claim: Callable[[Resources], Awaitable[int]], few: Resources, many: Resources, size: Size) -> Claims:
+    for _ in range(size.warm_up):
+        await _timed(claim, few)
+        await _timed(claim, many)
+    times = [(await _timed(claim, few), await _timed(claim, many)) for _ in range(size.claims)]
+    return Claims(*zip(*times, strict=True))
+
+
+async def _timed(claim: Callable[[Resources], Awaitable[int]], resources: Resources) -> float:
+    started = time.perf_counter()
+    claimed = await claim(resources)
+    took = time.perf_counter() - started
+    if claimed != CLAIMED:
+        raise BenchError(f"a claim got {claimed} of {CLAIMED} due rows")
+    return took
+
+
+async def claim_deliveries_of(resources: Resources) -> int:
+    """Claim up to 100 deliveries as a worker does; return how many."""
+    now, places = resources.clock(), Shares(2 * CLAIMED)  # of which an account may have half
+    claimed = await resources.database.write(
+        claim_deliveries, now=now, lease_until=now + _LEASE, limit=CLAIMED, shares=places
+    )
+    return len(claimed)
+
+
+async def claim_runs_of(resources: Resources) -> int:
+    """Claim up to 100 runs as a worker does; return how many."""
+    now, places = resources.clock(), Shares(2 * CLAIMED)  # of which a vendor may have half
+    claimed, _ = await resources.database.write(
+        claim_submissions, resources.policy.catalogue, now=now, limit=CLAIMED, shares=places
+    )
+    return len(claimed)
+
+
+def claim_report(claims: Mapping[str, Claims], size: Size, database: str) -> dict[str, Any]:
+    """Return the medians by kind of row, and their ratio."""
+    return {
+        "machine": machine(),
+        "database": database,
+        "claimed": CLAIMED,
+        "claims": size.claims,
+        "few": size.few,
+        "many": size.many,
+        "claim": {
+            kind: {
+                "few_p50_ms": quantile_ms(each.few, 50),
+                "many_p50_ms": quantile_ms(each.many, 50),
+                "ratio": median(each.many) / median(each.few),
+            }
+            for kind, each in claims.items()
+        },
+    }
+
+
+def claim_reached(report: Mapping[str, Any]) -> list[Reach]:
+    """Return what is to be reached of claims, and what was."""
+    return [
+        Reach(f"{kind}, {report['many']:,} waiting x {report['few']:,}", 1.5, each["ratio"])
+        for kind, each in report["claim"].items()
+    ]
+
+
+def show_claim(report: Mapping[str, Any]) -> None:
+    """Print the report as a table."""
+    console = screen()
+    console.print(f"{heading(report)}: {report['claims']} claims of {report['claimed']} due rows, in turn.\n")
+    table = table_with("", f"{report['few']:,} waiting, ms", f"{report['many']:,} waiting, ms", "ratio")
+    for kind, each in report["claim"].items():
+        table.add_row(kind, f"{each['few_p50_ms']:.1f}", f"{each['many_p50_ms']:.1f}", f"{each['ratio']:.2f}")
+    console.print(table)
+
 
 WRITTEN = 2_000
 _ENDPOINTS = 40

@@ -1,1 +1,0 @@
-"""The whole chain, from upload to webhook."""

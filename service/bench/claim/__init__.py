@@ -1,1 +1,0 @@
-"""Claiming what is due, with few rows waiting and with very many."""

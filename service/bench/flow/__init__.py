@@ -1,1 +1,0 @@
-"""From callback to customer."""

@@ -1,1 +1,0 @@
-"""Callbacks coming in."""

@@ -1,1 +1,0 @@
-"""Memory of a process that has nothing to do."""

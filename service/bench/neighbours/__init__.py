@@ -1,1 +1,0 @@
-"""Endpoints that work beside endpoints that do not."""

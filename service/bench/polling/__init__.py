@@ -1,1 +1,0 @@
-"""What a vendor is asked for a detection, with callbacks and without."""
