@@ -11,10 +11,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, bindparam, exists
 from sqlmodel import Session, col, select
 
-from service.billing.allowance import BudgetUsage, why_not
 from service.billing.ledger import spent
 from service.billing.models import Budget
-from service.billing.prices import Price
+from service.billing.prices import BudgetUsage, Price, why_not
 from service.kit.db.columns import table_of
 
 _BUDGET = table_of(Budget)
@@ -74,8 +73,8 @@ def usage_of(
     return usage
 
 
-def not_held(detectors: Sequence[str]) -> str:
-    """Return a sentence that names the detectors no budget holds, and what to do."""
+def unpriced_text(detectors: Sequence[str]) -> str:
+    """Return a sentence that names the detectors without a known price, and what to do."""
     names = ", ".join(detectors)
     return (
         f"No budget holds {names}: the price is not known. Give it in PRICES_FILE, or set UNKNOWN_PRICE_PASSES=false."

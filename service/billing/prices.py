@@ -1,15 +1,48 @@
-"""What one submission costs, as data: `prices.toml` beside this file, or the operator's own."""
+"""Money, the price of one submission, and whether a budget has room for it. No SQL.
 
+Amounts are whole millionths of a currency's unit, never floats: sums are exact in Python and in SQL. Prices are data:
+`prices.toml` beside this file, or the operator's own.
+"""
+
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from service.billing.money import checked_currency, micros
 from service.kit.errors import SettingsError
+
+MICROS = 1_000_000
+_MOST = 1_000_000_000  # units: so that a sum of thousands of the largest still fits a BIGINT
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+def micros(text: str) -> int:
+    """Return the amount in millionths: 100000 for `"0.10"`. Raise `ValueError` if it is malformed or too large."""
+    if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", text):
+        raise ValueError(f"{text!r} is not an amount of money: digits, and up to six after a point, e.g. 0.25")
+    amount = int(Decimal(text) * MICROS)
+    if amount > _MOST * MICROS:
+        raise ValueError(f"{text} is too much")
+    return amount
+
+
+def amount_text(amount: int) -> str:
+    """Return the exact amount as a decimal, with at least two places: 100000 is `0.10`, 1 is `0.000001`."""
+    whole, rest = divmod(amount, MICROS)
+    return f"{whole}.{f'{rest:06d}'.rstrip('0'):0<2}"
+
+
+def checked_currency(code: str) -> str:
+    """Return the code if it has the form of ISO 4217's, e.g. `USD`. Raise `ValueError` otherwise."""
+    if not _CURRENCY.fullmatch(code):
+        raise ValueError(f"{code!r} is not a currency: three capital letters, e.g. USD")
+    return code
+
 
 OURS = Path(__file__).with_name("prices.toml")
 _FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until", "source"}
@@ -126,3 +159,36 @@ def _time(row: Mapping[str, Any], name: str) -> datetime | None:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     raise ValueError(f"{name} is a date, without quotes: 2026-03-01")
+
+
+_UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUsage:
+    """An account's budget in one currency, and what is spent of it this month, in millionths of the unit."""
+
+    amount_micros: int
+    spent_micros: int
+
+
+def exceeds(budget_micros: int, spent_micros: int, price_micros: int) -> bool:
+    """Return True if one more at this price is more than the budget. What costs nothing never is."""
+    return price_micros > 0 and spent_micros + price_micros > budget_micros
+
+
+def why_not(price: Price, budgets: Mapping[str, BudgetUsage], *, unknown_passes: bool) -> str | None:
+    """Return why the account may not spend this now, in a sentence; `None` if it may. `budgets` are by currency.
+
+    Without `unknown_passes` an account with a budget spends nothing where the price is not known.
+    """
+    if price.amount_micros is None and not unknown_passes:
+        return _UNKNOWN if budgets else None
+    if not price.amount_micros or price.currency is None:
+        return None
+    budget = budgets.get(price.currency)
+    if budget is None or not exceeds(budget.amount_micros, budget.spent_micros, price.amount_micros):
+        return None
+    parts = (budget.amount_micros, budget.spent_micros, price.amount_micros)
+    whole, used, more = (amount_text(part) for part in parts)
+    return f"Of this month's budget of {whole} {price.currency}, {used} are spent; {more} more would exceed it."

@@ -21,9 +21,8 @@ from service.kit.db.alone import Alone
 from service.kit.db.claims import claim
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
-from service.quotas.adhoc import admit_request
 from service.quotas.feedback import GateFeedback, feedback_from
-from service.quotas.gate_store import record_feedback
+from service.quotas.gate_store import admit_request, record_feedback
 from service.runs.load.lock import lock_detection
 from service.runs.policy import DetectionPolicy
 from service.runs.state.lifecycle import CERTIFICATE, CertificateInput, CertificateState

@@ -34,7 +34,8 @@ from service.runs.state.models import (
 )
 from service.runs.telling import facts
 from service.verdicts.facts import RunFacts
-from service.verdicts.result import compose, summary
+from service.verdicts.result import compose
+from service.verdicts.summary import summary
 from service.verdicts.verdict import DetectionStatus
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from service.detectors.answers import retry_after_seconds
 from service.detectors.catalogue import Limits
 from service.detectors.enums import ReasonCode
+from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Reading
 from service.kit.clock import seconds
@@ -26,6 +27,7 @@ _NO_CREDIT_PAUSE = 900
 _A_WHILE = 120
 _SAME_PAUSE = 60
 _MOST = 2**31 - 1
+_DAY = timedelta(days=1)
 _LONGEST_WINDOW = timedelta(days=32)
 
 
@@ -74,29 +76,36 @@ def reported_limit(raw: Raw) -> ReportedLimit | None:
     return ReportedLimit(min(remaining, _MOST), resets_at, None if limit is None else min(limit, _MOST))
 
 
-def feedback_from(raw: Raw | None, said: object = None) -> GateFeedback:
+def feedback_from(raw: Raw | None, parsed: object = None) -> GateFeedback:
     """Return what the gate learns from an answer, as its adapter parsed it; `raw` is `None` if none came."""
     if raw is None:
         return GateFeedback(failed=True)
-    reason = said.reason_code if isinstance(said, Refused | Reading) else None
-    if raw.status in _FAILING or _broke_off(raw, said):
+    if raw.status in _FAILING or _broke_off(raw, parsed):
         return GateFeedback(failed=True, said=reported_limit(raw))
-    match reason:
-        case ReasonCode.AUTH_FAILED if isinstance(said, Refused):
-            return GateFeedback(key_refused=True)
-        case ReasonCode.QUOTA_EXCEEDED:
-            pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
-            return GateFeedback(
-                closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=reported_limit(raw), unpaid=True
-            )
+    reason = parsed.reason_code if isinstance(parsed, Refused | Reading) else None
+    if reason is ReasonCode.QUOTA_EXCEEDED:
+        pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
+        return GateFeedback(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=reported_limit(raw), unpaid=True)
+    refused = reason if isinstance(parsed, Refused) else None
+    if refused is ReasonCode.AUTH_FAILED:
+        return GateFeedback(key_refused=True)
     if raw.status == _TOO_MANY or (raw.status in _CLOSE_CODES and reason is ReasonCode.RATE_LIMITED):
-        asked = retry_after_seconds(raw)
-        pause = _PAUSE if asked is None else asked
-        word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
-        return GateFeedback(closed_for=word, pause=pause, said=reported_limit(raw))
-    return GateFeedback(
-        denied=isinstance(said, Refused) and reason is ReasonCode.ACCESS_DENIED, said=reported_limit(raw)
-    )
+        return _throttled(raw)
+    return GateFeedback(denied=refused is ReasonCode.ACCESS_DENIED, said=reported_limit(raw))
+
+
+def quota_feedback(raw: Raw, quota: Quota | Refused) -> GateFeedback:
+    """Return what the gate learns from the answer to a request for the quota.
+
+    The action's name may be wrong (ASC documents none): a refusal is not counted as the vendor's failure, but a 429 is.
+    """
+    if isinstance(quota, Refused):
+        return feedback_from(raw, quota) if raw.status == _TOO_MANY else GateFeedback(said=reported_limit(raw))
+    midnight = raw.received_at.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+    resets_at = quota.resets_at if quota.resets_at is not None else midnight
+    if quota.remaining is None or not raw.received_at < resets_at <= raw.received_at + _DAY:
+        return GateFeedback(said=reported_limit(raw))
+    return GateFeedback(said=ReportedLimit(quota.remaining, resets_at, quota.limit))
 
 
 def apply_feedback(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> bool:
@@ -125,9 +134,16 @@ def news_of(gate: Gate, told: GateFeedback, now: datetime) -> str | None:
     return OUT_OF_CREDIT if told.unpaid and not known else None
 
 
-def _broke_off(raw: Raw, said: object) -> bool:
+def _throttled(raw: Raw) -> GateFeedback:
+    named = retry_after_seconds(raw)
+    pause = _PAUSE if named is None else named
+    word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
+    return GateFeedback(closed_for=word, pause=pause, said=reported_limit(raw))
+
+
+def _broke_off(raw: Raw, parsed: object) -> bool:
     """Return True if a stream ended in a way that passes: without its answer, or with a fault of the vendor's own."""
-    passes = isinstance(said, Refused) and said.retryable and said.reason_code is ReasonCode.VENDOR_ERROR
+    passes = isinstance(parsed, Refused) and parsed.retryable and parsed.reason_code is ReasonCode.VENDOR_ERROR
     return passes and raw.status in _CLOSE_CODES
 
 

@@ -1,7 +1,7 @@
-"""Gates' rows, made where they are missing and held until the transaction ends.
+"""Gates' rows, made where they are missing and locked until the transaction ends; and requests that belong to no run.
 
 Always locked in the order of their names, all at once, and last: a transaction with a gate's lock waits for no other
-row. So two workers never wait for one another.
+row. So two workers never wait for one another. A request for the quota or a certificate passes the gate too.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ from service.kit.db.database import after_commit, insert_ignoring_conflicts
 from service.kit.telemetry.metrics import Count
 from service.quotas.circuit import Circuit
 from service.quotas.feedback import GateFeedback, apply_feedback, news_of
-from service.quotas.gates import OUT_OF_CREDIT, leave_later
+from service.quotas.gates import OUT_OF_CREDIT, Purpose, Throttled, acquire, check_gate, leave_later
 from service.quotas.models import Gate
 
 log = structlog.get_logger()
@@ -141,3 +141,44 @@ def _report_opened(key: GateKey, told: GateFeedback, gate: Gate) -> None:
     log.error(
         "vendor.circuit_opened", vendor=vendor, mode=mode, reason=reason, opened=gate.opened, until=gate.circuit_until
     )
+
+
+def admit_request(session: Session, key: GateKey, limits: Limits, now: datetime) -> Throttled | None:
+    """Count one request that leaves now, or return why it may not. Call last: gates are locked after all other rows."""
+    gate = lock_gates(session, [key])[key]
+    hold = check_gate(gate, limits, Purpose.POLL, now)
+    if hold is None:
+        acquire(gate, limits, now)
+        session.flush()
+    return hold
+
+
+def quota_request_is_due(session: Session, key: GateKey, now: datetime, *, apart: timedelta) -> bool:
+    """Return True if `admit_quota_request` may admit a request: read without a lock, since mostly it would not."""
+    gate = read_gates(session).get(key)
+    return gate is not None and _is_due(gate, now, apart)
+
+
+def admit_quota_request(session: Session, key: GateKey, limits: Limits, now: datetime, *, apart: timedelta) -> bool:
+    """Count a request for the vendor's quota and return True, or return False if none should leave now.
+
+    One leaves only if other requests went since the last one, at least `apart` ago, and the circuit is closed.
+    """
+    gate = lock_gates(session, [key])[key]
+    if gate.circuit != Circuit.CLOSED or not _is_due(gate, now, apart):
+        return False
+    if check_gate(gate, limits, Purpose.POLL, now) is not None:
+        return False
+    acquire(gate, limits, now)
+    gate.quota_checked_at, gate.quota_checked_used = now, gate.window_used
+    session.flush()
+    return True
+
+
+def _is_due(gate: Gate, now: datetime, apart: timedelta) -> bool:
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if gate.window_started_at is None or gate.window_started_at < today or not gate.window_used:
+        return False
+    if gate.quota_checked_at is None or gate.quota_checked_at < today:
+        return gate.quota_checked_at is None or now - gate.quota_checked_at >= apart
+    return now - gate.quota_checked_at >= apart and gate.window_used > (gate.quota_checked_used or 0)

@@ -17,8 +17,8 @@ from service.detectors.port import Refused
 from service.kit.clock import Clock
 from service.kit.db.alone import Alone
 from service.kit.db.database import Database
-from service.quotas.adhoc import admit_quota_request, quota_feedback, quota_request_is_due
-from service.quotas.gate_store import record_feedback
+from service.quotas.feedback import quota_feedback
+from service.quotas.gate_store import admit_quota_request, quota_request_is_due, record_feedback
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Who is asked next when detectors are asked one after another, and when to stop. Pure.
+"""Which detector is called next when they are called one after another, and when to stop. Pure.
 
 The first that votes decides negatives alone; one that fails or abstains hands on; a positive needs a second
 vendor. What the votes then add up to is `votes.combine` with the rule `cascade`.
@@ -47,7 +47,7 @@ def next_step(parts: Sequence[Part], *, quorum: int = 1) -> StartNext | Wait | S
 
 
 def _settled(parts: Sequence[Part], quorum: int) -> bool:
-    """Whether the votes at hand decide. Sides that contradict do: a split stays one."""
+    """Return True if the votes at hand decide. Sides that contradict do: a split stays one."""
     votes = cast(parts)
     if not votes:
         return False

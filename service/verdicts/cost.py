@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.billing.money import amount_text
-from service.billing.prices import Basis, Charge
+from service.billing.prices import Basis, Charge, amount_text
 from service.detectors.enums import RunStatus
 from service.verdicts.facts import RunFacts
 
@@ -13,24 +12,29 @@ _UNKNOWN = {"amount": None, "currency": None, "basis": Basis.UNKNOWN.value}
 
 
 def run_cost(run: RunFacts) -> dict[str, Any]:
-    """All submissions of the run that were, or may have been, charged. What ended unasked costs nothing.
+    """Return the cost of all submissions of the run that were, or may have been, charged; a run without any costs 0.
 
     What a run that has not ended will cost is not known. `billed`: true where the vendor took every one of them, false
-    where none left, null where nobody can know.
+    where none left, null where it cannot be known.
     """
-    if not run.charges:
-        left = run.submitted_at is not None and not run.reused
-        unknown = left or run.status in _OPEN
-        return {**(_UNKNOWN if unknown else _nothing()), "billed": None if unknown else False}
-    last = run.charges[-1]
-    amounts = [charge.amount_micros for charge in run.charges]
-    known = [amount for amount in amounts if amount is not None]
-    billed = True if all(charge.billed for charge in run.charges) else None
-    one_price = len(known) == len(amounts) and len({charge.currency for charge in run.charges}) == 1
-    if not one_price:
+    return _cost_of_charges(run.charges) if run.charges else _cost_without_charges(run)
+
+
+def _cost_without_charges(run: RunFacts) -> dict[str, Any]:
+    left = run.submitted_at is not None and not run.reused
+    if left or run.status in _OPEN:
+        return {**_UNKNOWN, "billed": None}
+    return {"amount": amount_text(0), "currency": None, "basis": Basis.LIST_PRICE.value, "billed": False}
+
+
+def _cost_of_charges(charges: Sequence[Charge]) -> dict[str, Any]:
+    billed = True if all(charge.billed for charge in charges) else None
+    currencies = {charge.currency for charge in charges}
+    known = [charge.amount_micros for charge in charges if charge.amount_micros is not None]
+    if len(known) < len(charges) or len(currencies) > 1:
         return {**_UNKNOWN, "billed": billed}
-    basis = _weakest(run.charges)
-    return {"amount": amount_text(sum(known)), "currency": last.currency, "basis": basis.value, "billed": billed}
+    basis = _least_known_basis(charges)
+    return {"amount": amount_text(sum(known)), "currency": currencies.pop(), "basis": basis.value, "billed": billed}
 
 
 def total_cost(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
@@ -47,11 +51,7 @@ def total_cost(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
     ]
 
 
-def _nothing() -> dict[str, Any]:
-    return {"amount": amount_text(0), "currency": None, "basis": Basis.LIST_PRICE.value}
-
-
-def _weakest(charges: Sequence[Charge]) -> Basis:
+def _least_known_basis(charges: Sequence[Charge]) -> Basis:
     """Return the basis of a sum: that of its least known part."""
     order = (Basis.VENDOR_REPORTED, Basis.LIST_PRICE, Basis.ESTIMATE, Basis.UNKNOWN)
     return max((charge.basis for charge in charges), key=order.index)

@@ -28,7 +28,7 @@ def without_promise(display: str | None) -> str | None:
 
 
 def display_text(decided: Decided, *, reviewed: bool = False) -> str | None:
-    """One English sentence for the outcome; `None` before the end. `reviewed`: a person has decided."""
+    """Return one English sentence for the outcome; `None` before the end. `reviewed`: a person has decided."""
     votes = decided.votes
     asked = votes.cast + votes.abstained + votes.no_answer
     match decided.verdict:

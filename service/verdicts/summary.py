@@ -42,7 +42,7 @@ _CLIPS = (
 
 
 def summary(full: dict[str, Any]) -> dict[str, Any]:
-    """`full` without the long fields, as much cut as its size needs. `full` is left as it was.
+    """Return `full` without the long fields, shortened as much as its size needs. `full` is left as it was.
 
     Of a result only `detectors` must be there, so one run's part can be shortened alone.
     """
@@ -85,7 +85,7 @@ def _fewer(name: str, value: Any, clip: _Clip) -> Any:
 
 
 def _text(text: str, limit: int, clip: _Clip) -> str:
-    """`text`, or its beginning with an ellipsis, no longer than `limit`."""
+    """Return `text`, or its beginning with an ellipsis, no longer than `limit`."""
     if not clip.escaped:
         return text if len(text) <= limit else text[: limit - 1] + "…"
     # No text is shorter escaped, so what lies beyond `limit` characters need not be measured.

@@ -1,7 +1,7 @@
-"""From ended runs to one outcome: status, verdict, why, how agreed, and whether a person must look.
+"""From runs to one outcome: status, verdict, why, how agreed, and whether a person must look.
 
-Pure, and blind to scores. Not here: how votes add up (`votes`), who is asked next (`cascade`), the words shown
-to people (`display`). A failure, a timeout or a refused file is never a pass.
+Pure, and blind to scores. Not here: how votes add up (`votes`), which detector is called next (`cascade`), the words
+shown to people (`display`). A failure, a timeout or a refused file is never a pass.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,21 @@ from enum import StrEnum
 
 from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Conflict
-from service.verdicts.attribution import Candidate, JointAttribution, join_attribution
-from service.verdicts.components import Components, ComponentVerdict, join_components, nothing_heard
-from service.verdicts.conflicts import find_conflicts
+from service.verdicts.across_detectors import (
+    Components,
+    JointAttribution,
+    find_conflicts,
+    join_attribution,
+    join_components,
+    no_components,
+)
+from service.verdicts.facts import DetectionFacts, RunFacts
 from service.verdicts.votes import (
-    RULE_VERSION,
     Agreement,
     OutcomeReason,
     Part,
     Rule,
-    Tally,
+    VoteCounts,
     agreement,
     cast,
     combine,
@@ -27,26 +32,6 @@ from service.verdicts.votes import (
     short_of_quorum,
     tally,
 )
-
-__all__ = [
-    "POSITIVE",
-    "RULE_VERSION",
-    "Agreement",
-    "Candidate",
-    "ComponentVerdict",
-    "Components",
-    "Decided",
-    "DetectionStatus",
-    "JointAttribution",
-    "OutcomeReason",
-    "Part",
-    "Rule",
-    "Tally",
-    "decide",
-    "decide_cancelled",
-    "decide_without_runs",
-    "undecided",
-]
 
 POSITIVE = (Verdict.AI_GENERATED, Verdict.AI_PARTIAL)
 
@@ -64,7 +49,7 @@ class DetectionStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether this revision will say no more."""
+        """Return True if this revision will say no more."""
         return self not in (DetectionStatus.QUEUED, DetectionStatus.RUNNING)
 
 
@@ -76,8 +61,8 @@ class Decided:
     verdict: Verdict | None = None
     outcome_reason: OutcomeReason | None = None
     agreement: Agreement = Agreement.NONE
-    votes: Tally = field(default_factory=Tally)
-    components: Components = field(default_factory=nothing_heard)
+    votes: VoteCounts = field(default_factory=VoteCounts)
+    components: Components = field(default_factory=no_components)
     attribution: JointAttribution = field(default_factory=JointAttribution)
     review_reasons: tuple[str, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
@@ -114,7 +99,7 @@ def decide_without_runs(reason: OutcomeReason, parts: Sequence[Part] = ()) -> De
         DetectionStatus.FAILED,
         Verdict.NOT_ANALYZED,
         reason,
-        votes=Tally(no_answer=len(parts)),
+        votes=VoteCounts(no_answer=len(parts)),
         unanswered=_unanswered(parts),
     )
 
@@ -131,7 +116,7 @@ def undecided(parts: Sequence[Part], *, again: bool = False) -> Decided:
     return Decided(status, votes=tally(parts))
 
 
-def _without_votes(parts: Sequence[Part], counts: Tally) -> tuple[Verdict, OutcomeReason]:
+def _without_votes(parts: Sequence[Part], counts: VoteCounts) -> tuple[Verdict, OutcomeReason]:
     if counts.abstained:
         return Verdict.INCONCLUSIVE, OutcomeReason.ABSTAINED
     if _all_are(RunStatus.NOT_APPLICABLE, parts):
@@ -139,7 +124,7 @@ def _without_votes(parts: Sequence[Part], counts: Tally) -> tuple[Verdict, Outco
     return Verdict.NOT_ANALYZED, OutcomeReason.NO_DETECTOR_ANSWERED
 
 
-def _status(parts: Sequence[Part], counts: Tally) -> DetectionStatus:
+def _status(parts: Sequence[Part], counts: VoteCounts) -> DetectionStatus:
     if counts.cast or counts.abstained:
         return DetectionStatus.COMPLETED_PARTIAL if counts.no_answer else DetectionStatus.COMPLETED
     if _all_are(RunStatus.NOT_APPLICABLE, parts):
@@ -149,7 +134,7 @@ def _status(parts: Sequence[Part], counts: Tally) -> DetectionStatus:
 
 
 def _all_are(status: RunStatus, parts: Sequence[Part]) -> bool:
-    """Whether every run that was needed ended so, and there was one."""
+    """Return True if every run that was needed ended so, and there was one."""
     return {part.status for part in parts if not part.sat_out} == {status}
 
 
@@ -167,7 +152,7 @@ def _review_reasons(parts: Sequence[Part], rule: Rule, quorum: int) -> tuple[str
 
 
 def _contradicts_itself(part: Part) -> bool:
-    """Whether the detector answered, and its vendor says two things of the same track."""
+    """Return True if the detector answered, and its vendor says two things of the same track."""
     if part.verdict is None or part.reading is None:
         return False
     return any(conflict.kind is ConflictKind.VENDOR_INTERNAL for conflict in part.reading.conflicts)
@@ -176,3 +161,17 @@ def _contradicts_itself(part: Part) -> bool:
 def _unanswered(parts: Sequence[Part]) -> tuple[ReasonCode, ...]:
     silent = (part for part in parts if part.vote is None and not part.sat_out)
     return tuple(dict.fromkeys(part.reason_code for part in silent if part.reason_code is not None))
+
+
+def settle(detection: DetectionFacts, runs: Sequence[RunFacts], *, cancelled: bool = False) -> Decided:
+    """Return the outcome now: cancelled, or without audio, or by the votes once all have ended, or still open."""
+    parts = [run.part for run in runs]
+    if cancelled:
+        return decide_cancelled(parts)
+    if detection.source_failure is not None:
+        return decide_without_runs(detection.source_failure, parts)
+    # A detection without runs yet is waiting for its audio.
+    if not parts or not all(part.ended for part in parts):
+        return undecided(parts, again=detection.revision > 1)
+    declared_ai = detection.declared_ai
+    return decide(parts, rule=detection.rule, quorum=detection.quorum, declared_ai=declared_ai)

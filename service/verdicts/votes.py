@@ -61,12 +61,12 @@ class Part:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is expected of this run."""
+        """Return True if nothing more is expected of this run."""
         return self.status not in (RunStatus.PENDING, RunStatus.RUNNING)
 
     @property
     def sat_out(self) -> bool:
-        """Whether a cascade did without it: then it is neither a vote nor a failure."""
+        """Return True if a cascade did without it: then it is neither a vote nor a failure."""
         return self.status is RunStatus.SKIPPED and self.reason_code is ReasonCode.FALLBACK_NOT_NEEDED
 
     @property
@@ -92,12 +92,12 @@ class Vote:
 
     @property
     def positive(self) -> bool:
-        """Whether it says that a machine had a part in it."""
+        """Return True if it says that a machine had a part in it."""
         return self.verdict is not Verdict.NO_AI_DETECTED
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class VoteCounts:
     """How many detectors said what. Counts only."""
 
     ai: int = 0
@@ -112,7 +112,7 @@ class Tally:
 
 
 def vote_for(part: Part, verdict: Verdict | None) -> Vote | None:
-    """`verdict` as a vote of this part's detector; `None` where the word takes no side."""
+    """Return `verdict` as a vote of this part's detector; `None` where the word takes no side."""
     if verdict in (Verdict.AI_GENERATED, Verdict.AI_PARTIAL, Verdict.NO_AI_DETECTED):
         return Vote(part.detector, part.vendor, verdict)
     return None
@@ -123,17 +123,17 @@ def cast(parts: Iterable[Part]) -> list[Vote]:
     return [vote for part in parts if (vote := part.vote) is not None]
 
 
-def tally(parts: Sequence[Part]) -> Tally:
+def tally(parts: Sequence[Part]) -> VoteCounts:
     """Return the counts over the runs that ended; a run that a cascade did without is in none of them."""
     votes = cast(parts)
     positive = sum(vote.positive for vote in votes)
     abstained = sum(part.verdict is Verdict.INCONCLUSIVE for part in parts)
     counted = sum(part.ended and not part.sat_out for part in parts)
-    return Tally(positive, len(votes) - positive, abstained, counted - len(votes) - abstained)
+    return VoteCounts(positive, len(votes) - positive, abstained, counted - len(votes) - abstained)
 
 
-def agreement(counts: Tally) -> Agreement:
-    """How far the votes are on one side. Fully and partly machine-made are the same side."""
+def agreement(counts: VoteCounts) -> Agreement:
+    """Return how far the votes are on one side. Fully and partly machine-made are the same side."""
     if counts.cast == 0:
         return Agreement.NONE
     if counts.cast == 1:
@@ -144,12 +144,12 @@ def agreement(counts: Tally) -> Agreement:
 
 
 def disagree(votes: Sequence[Vote]) -> bool:
-    """Whether there are votes on both sides."""
+    """Return True if there are votes on both sides."""
     return len({vote.positive for vote in votes}) > 1
 
 
 def short_of_quorum(votes: Sequence[Vote], *, rule: Rule, quorum: int) -> bool:
-    """Whether too few voted to decide anything.
+    """Return True if too few voted to decide anything.
 
     A cascade's positive also needs the vote of a second vendor, whatever the quorum.
     """
@@ -177,6 +177,6 @@ def combine(votes: Sequence[Vote], *, rule: Rule, quorum: int) -> tuple[Verdict,
 
 
 def _extent(positive: Sequence[Vote]) -> Verdict:
-    """Fully machine-made only if more than half of the positive votes say so."""
+    """Return fully machine-made only if more than half of the positive votes say so."""
     full = sum(vote.verdict is Verdict.AI_GENERATED for vote in positive)
     return Verdict.AI_GENERATED if 2 * full > len(positive) else Verdict.AI_PARTIAL

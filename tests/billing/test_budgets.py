@@ -7,10 +7,9 @@ import pytest
 from sqlmodel import Session
 
 from service.accounts.register import account_named
-from service.billing.allowance import BudgetUsage, exceeds
 from service.billing.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
 from service.billing.ledger import Spender, open_charge, settle_charge
-from service.billing.prices import Basis, Price
+from service.billing.prices import Basis, BudgetUsage, Price, exceeds
 from service.kit.db.database import Database
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.billing.money import amount_text, checked_currency, micros
+from service.billing.prices import amount_text, checked_currency, micros
 
 
 @pytest.mark.parametrize(

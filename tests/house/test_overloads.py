@@ -74,7 +74,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "accounts",
         "api",
         "bench",
-        "billing",
         "callbacks",
         "certificates",
         "detections",
@@ -86,7 +85,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "sandbox",
         "vendor_calls",
         "vendors",
-        "verdicts",
         "webhooks",
         "worker.py",
     }
@@ -116,7 +114,6 @@ CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
         "Size",
         "Submitted",
         "Taken",
-        "Tally",
         "Tokens",
         "Upload",
         "Wanted",

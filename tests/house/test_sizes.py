@@ -24,12 +24,10 @@ FUNCTIONS_NOT_DONE: frozenset[str] = frozenset(
         "_missing",
         "_state",
         "_summary",
-        "feedback_from",
         "own_models_against",
         "read_body",
         "read_envelope",
         "read_result",
-        "run_cost",
     }
 )
 

@@ -12,7 +12,7 @@ from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.exchange import Exchange
 from service.detectors.port import Raw
 from service.kit.db.database import Database
-from service.quotas.adhoc import admit_request
+from service.quotas.gate_store import admit_request
 from service.quotas.models import Gate
 from service.vendor_calls.ask_quotas import QuotaAsker
 from service.vendors.asc import Asc, AscSettings

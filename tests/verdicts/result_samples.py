@@ -13,13 +13,8 @@ from service.detectors.reading import (
     Segment,
     SubModel,
 )
-from service.verdicts.result import (
-    DetectionFacts,
-    RawEvent,
-    RunFacts,
-    TrackFacts,
-)
-from service.verdicts.verdict import Rule
+from service.verdicts.facts import DetectionFacts, RawEvent, RunFacts, TrackFacts
+from service.verdicts.votes import Rule
 
 START = datetime(2026, 11, 20, 23, 41, 0, 123_000, UTC)
 END = START + timedelta(seconds=42)

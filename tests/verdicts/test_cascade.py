@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
 from service.verdicts.cascade import StartNext, Stop, Wait, next_step
-from service.verdicts.verdict import Decided, Part, Rule, decide
+from service.verdicts.verdict import Decided, decide
+from service.verdicts.votes import Part, Rule
 
 VERDICTS = {
     "AI": Verdict.AI_GENERATED,

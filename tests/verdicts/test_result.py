@@ -11,13 +11,10 @@ from service.detectors.reading import (
     Reading,
 )
 from service.verdicts.display import display_text
-from service.verdicts.result import (
-    ReviewFacts,
-    RunFacts,
-    compose,
-    settle,
-)
-from service.verdicts.verdict import OutcomeReason, decide_cancelled
+from service.verdicts.facts import ReviewFacts, RunFacts
+from service.verdicts.result import compose
+from service.verdicts.verdict import decide_cancelled, settle
+from service.verdicts.votes import OutcomeReason
 from tests.verdicts.result_samples import (
     ASC,
     DETECTION,

@@ -20,12 +20,9 @@ from service.detectors.reading import (
     Score,
     Segment,
 )
-from service.verdicts.result import (
-    RunFacts,
-    TrackFacts,
-    compose,
-    summary,
-)
+from service.verdicts.facts import RunFacts, TrackFacts
+from service.verdicts.result import compose
+from service.verdicts.summary import summary
 from tests.verdicts.result_samples import (
     ASC,
     DETECTION,

@@ -5,17 +5,8 @@ import pytest
 from service.detectors.enums import ConflictKind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Attribution, Component, Reading
 from service.detectors.reading import Conflict as Contradiction
-from service.verdicts.verdict import (
-    Decided,
-    DetectionStatus,
-    OutcomeReason,
-    Part,
-    Rule,
-    decide,
-    decide_cancelled,
-    decide_without_runs,
-    undecided,
-)
+from service.verdicts.verdict import Decided, DetectionStatus, decide, decide_cancelled, decide_without_runs, undecided
+from service.verdicts.votes import OutcomeReason, Part, Rule
 from tests.verdicts.votes_cast import AI, NO, NONE, OPEN, SOME, VERDICTS, part, parts
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.verdicts.settle import settle
-from service.verdicts.verdict import Decided, Rule
+from service.verdicts.verdict import Decided, settle
+from service.verdicts.votes import Rule
 from tests.verdicts.result_samples import DETECTION, PEX
 from tests.verdicts.rule_book import Outcome, by_the_book
 from tests.verdicts.votes_cast import FREE_RULES, part

@@ -6,7 +6,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.verdicts.verdict import Rule, decide
+from service.verdicts.verdict import decide
+from service.verdicts.votes import Rule
 from tests.verdicts.votes_cast import AI, FREE_RULES, NO, NONE, OPEN, SILENT, SOME, VOICES, part, parts
 
 voices = st.lists(st.sampled_from(VOICES), max_size=6)

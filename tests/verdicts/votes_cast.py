@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
-from service.verdicts.verdict import Part, Rule
+from service.verdicts.votes import Part, Rule
 
 AI, SOME, NO, OPEN, NONE = (
     Verdict.AI_GENERATED,

@@ -31,9 +31,8 @@ from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.errors import CallerError, not_found
-from service.quotas.adhoc import admit_request
 from service.quotas.feedback import GateFeedback, feedback_from
-from service.quotas.gate_store import record_feedback
+from service.quotas.gate_store import admit_request, record_feedback
 from service.quotas.gates import Throttled
 from service.runs.state.models import Certificate
 

@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from service.billing.budgets import budgets, not_held
+from service.billing.budgets import budgets, unpriced_text
 from service.billing.prices import load_prices
 from service.cli.checks.finding import Finding, World, ok, warn
 
@@ -21,4 +21,4 @@ async def check_budgets(world: World) -> Finding:
         return ok("budgets hold; what has no known price is refused where there is one")
     asked = dict.fromkeys(name for mode in sorted(found) for name in world.catalogue.names(mode))
     names = load_prices(settings.prices_file).unknown(asked, now)
-    return warn(not_held(names)) if names else ok("budgets hold: every price is known")
+    return warn(unpriced_text(names)) if names else ok("budgets hold: every price is known")

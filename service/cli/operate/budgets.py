@@ -10,9 +10,8 @@ import typer
 from sqlmodel import Session, select
 
 from service.accounts.models import Account, Audit
-from service.billing.budgets import budgets, not_held, remove_budget, set_budget
-from service.billing.money import amount_text, checked_currency, micros
-from service.billing.prices import load_prices
+from service.billing.budgets import budgets, remove_budget, set_budget, unpriced_text
+from service.billing.prices import amount_text, checked_currency, load_prices, micros
 from service.cli.options import JsonFlag
 from service.cli.preflight import open_database
 from service.detectors.exchange import Exchange
@@ -115,7 +114,7 @@ def _without_price(mode: str, now: datetime) -> str:
     adapters = [VENDORS[name].adapter(settings.vendors[name], talk) for name in asked]
     detectors = [name for adapter in adapters for name in adapter.detectors]
     names = load_prices(settings.prices_file).unknown(detectors, now)
-    return f"{not_held(names)}\n" if names else ""
+    return f"{unpriced_text(names)}\n" if names else ""
 
 
 def _amount(text: str) -> int:

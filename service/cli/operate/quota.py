@@ -15,8 +15,8 @@ from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
-from service.quotas.adhoc import admit_request, quota_feedback
-from service.quotas.gate_store import record_feedback
+from service.quotas.feedback import quota_feedback
+from service.quotas.gate_store import admit_request, record_feedback
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
 

@@ -17,12 +17,10 @@ from service.runs.state.rows import DetectionRow, RevisionRow, RunRow
 from service.runs.telling.facts import detection_facts
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.verdicts.cascade import StartNext, Stop, next_step
-from service.verdicts.detector_result import compose_detector
 from service.verdicts.facts import RunFacts
-from service.verdicts.result import compose
-from service.verdicts.settle import settle
+from service.verdicts.result import compose, compose_detector
 from service.verdicts.summary import summary
-from service.verdicts.verdict import DetectionStatus
+from service.verdicts.verdict import DetectionStatus, settle
 from service.verdicts.votes import Rule
 
 _FINAL_EVENT = {

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from service.billing.allowance import BudgetUsage
-from service.billing.prices import Basis, Charge, Prices
+from service.billing.prices import Basis, BudgetUsage, Charge, Prices
 from service.detectors.catalogue import Catalogue
 from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Raw

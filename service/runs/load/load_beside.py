@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, select, text
 from sqlmodel import Session
 
-from service.billing.allowance import BudgetUsage
 from service.billing.budgets import usage_of
+from service.billing.prices import BudgetUsage
 from service.detectors.latency import Latency
 from service.runs import inputs
 from service.runs.dedup_key import dedup_key, shares

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from service.billing.allowance import BudgetUsage
+from service.billing.prices import BudgetUsage
 from service.detectors.enums import Via
 from service.detectors.latency import Latency
 from service.runs.state.lifecycle import RunState

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from service.billing.allowance import why_not
+from service.billing.prices import why_not
 from service.detectors.enums import Authenticity, ReasonCode, Via
 from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading

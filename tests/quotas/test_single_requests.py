@@ -9,9 +9,8 @@ from service.detectors.enums import ReasonCode
 from service.detectors.extensions import Quota
 from service.detectors.port import Raw, Refused
 from service.kit.db.database import Database
-from service.quotas.adhoc import admit_quota_request, admit_request, quota_feedback
-from service.quotas.feedback import GateFeedback, ReportedLimit
-from service.quotas.gate_store import lock_gates
+from service.quotas.feedback import GateFeedback, ReportedLimit, quota_feedback
+from service.quotas.gate_store import admit_quota_request, admit_request, lock_gates
 from service.quotas.gates import WaitingFor
 from service.quotas.models import Gate
 
