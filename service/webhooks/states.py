@@ -26,7 +26,7 @@ class DeliveryInput(StrEnum):
     FAILED = "failed"  # and another try is planned
     USED_UP = "used_up"  # the last try of the schedule failed
     GONE = "gone"  # the endpoint answered 410
-    STOPPED = "stopped"  # the endpoint is paused or disabled
+    STOPPED = "stopped"  # the endpoint is disabled
     UNBLOCKED = "unblocked"  # no older one holds it up any more
     REQUEUED = "requeued"  # released, sent again or recovered, the first of its detection
     REQUEUED_BEHIND = "requeued_behind"  # the same, behind an older one
@@ -73,7 +73,6 @@ class EndpointState(StrEnum):
     """The states of an endpoint. One that was deleted is disabled, and its row says when."""
 
     ENABLED = "enabled"
-    PAUSED = "paused"  # no input leads here
     DISABLED = "disabled"
 
 
@@ -101,7 +100,6 @@ ENDPOINT: Machine[EndpointState, EndpointInput] = Machine(
             EndpointInput.FAILING: EndpointState.DISABLED,
             EndpointInput.ENABLED: EndpointState.ENABLED,
         },
-        EndpointState.PAUSED: {**_STOPPED, EndpointInput.ENABLED: EndpointState.ENABLED},
         EndpointState.DISABLED: {**_STOPPED, EndpointInput.ENABLED: EndpointState.ENABLED},
     },
 )

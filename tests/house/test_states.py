@@ -58,7 +58,7 @@ _TABLES = {
     ),
     "callback": _Table(CALLBACK, CallbackState, CallbackInput, [CallbackState.QUARANTINED]),
     "delivery": _Table(DELIVERY, DeliveryState, DeliveryInput, []),
-    "endpoint": _Table(ENDPOINT, EndpointState, EndpointInput, [EndpointState.PAUSED]),
+    "endpoint": _Table(ENDPOINT, EndpointState, EndpointInput, [EndpointState.ENABLED]),
 }
 
 

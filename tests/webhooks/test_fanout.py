@@ -74,9 +74,8 @@ def test_an_endpoint_that_the_fact_is_about_is_not_told(database: Database) -> N
     assert [delivery.endpoint_id for delivery in deliveries(database)] == [other]
 
 
-@pytest.mark.parametrize("status", ["disabled", "paused"])
-def test_for_an_endpoint_that_stands_it_is_held(database: Database, status: str) -> None:
-    put_endpoint(database, status=status)
+def test_for_an_endpoint_that_is_disabled_it_is_held(database: Database) -> None:
+    put_endpoint(database, status="disabled")
     desk = Desk()
     with database.writing() as session:
         tell(session, draft(), local_deliverer=desk)
@@ -88,7 +87,7 @@ def test_for_an_endpoint_that_stands_it_is_held(database: Database, status: str)
 def test_what_is_held_stands_behind_nothing(database: Database) -> None:
     endpoint_id, _ = put_endpoint(database)
     put(database, draft())
-    set_endpoint(database, endpoint_id, status="paused")
+    set_endpoint(database, endpoint_id, status="disabled")
     put(database, draft())
     assert states(database) == ["due", "held"]
 

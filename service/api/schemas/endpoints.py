@@ -15,7 +15,7 @@ class Endpoint(Shown):
     headers: dict[str, str]
     """The values are masked."""
     rate_limit_per_second: int | None
-    status: Literal["enabled", "paused", "disabled"]
+    status: Literal["enabled", "disabled"]
     disabled_reason: str | None
     created_at: Time
 

@@ -122,11 +122,10 @@ async def test_two_workers_at_once_never_carry_the_same(database: Database) -> N
     assert len(carried) == len(set(carried)) == 120
 
 
-@pytest.mark.parametrize("status", ["disabled", "paused"])
-def test_what_an_endpoint_that_stands_would_get_is_held(database: Database, status: str) -> None:
+def test_what_a_disabled_endpoint_would_get_is_held(database: Database) -> None:
     endpoint_id, _ = put_endpoint(database)
     put(database, draft())
-    set_endpoint(database, endpoint_id, status=status)
+    set_endpoint(database, endpoint_id, status="disabled")
     assert claimed(database) == []
     (delivery,) = deliveries(database)
     assert (delivery.state, delivery.due_at, delivery.lease_token, delivery.ended_at) == ("held", None, None, None)
