@@ -13,10 +13,9 @@ from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.sandbox.aippim.twin import AippimTwin, passes_challenge
 from service.sandbox.asc.twin import AscTwin
-from service.sandbox.callbacks import Callbacks
 from service.sandbox.modulate.twin import ModulateTwin
-from service.sandbox.outgoing import Outgoing
-from service.sandbox.pex.twin import CLIENT_ID, PexTwin
+from service.sandbox.outgoing import Callbacks, Outgoing
+from service.sandbox.pex import CLIENT_ID, PexTwin
 from service.sandbox.records import Records
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.track import track_bytes

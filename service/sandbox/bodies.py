@@ -1,6 +1,10 @@
-"""Reading what a client sends: a JSON object, a form, or an upload whose bytes are counted and thrown away."""
+"""Reading what a client sends: a JSON object, a form, or an upload whose bytes are counted and thrown away.
+
+And the duration of a recording, as far as it shows without decoding: exact for PCM, else a guess by its type.
+"""
 
 import json
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -52,7 +56,7 @@ async def form_fields(request: Request) -> dict[str, str] | None:
 
 
 @dataclass
-class Upload:
+class ReceivedFile:
     """What is kept of an uploaded file."""
 
     name: str
@@ -61,7 +65,7 @@ class Upload:
     """The first bytes, where a WAV file tells its length."""
 
 
-async def discarded_upload(request: Request, field: str) -> Upload | None:
+async def discarded_upload(request: Request, field: str) -> ReceivedFile | None:
     """Return the file in the multipart form field `field`, its bytes read and dropped; None if there is none.
 
     None also for a body that is cut short or is no multipart form (RFC 7578).
@@ -83,7 +87,7 @@ class _FormReader:
     """Keeps the name and size of one part, whatever else the form holds."""
 
     def __init__(self, field: str) -> None:
-        self.upload: Upload | None = None
+        self.upload: ReceivedFile | None = None
         self.complete = False
         self._field = field.encode()
         self._header = b""
@@ -122,9 +126,34 @@ class _FormReader:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(self._value)
             if options.get(b"name") == self._field and b"filename" in options:
-                self.upload = Upload(options[b"filename"].decode(errors="replace"))
+                self.upload = ReceivedFile(options[b"filename"].decode(errors="replace"))
                 self._inside = True
         self._header = self._value = b""
 
     def _end(self) -> None:
         self.complete = True
+
+
+_FMT: Final = b"fmt "
+_CHUNK_HEAD_BYTES: Final = 8
+_FMT_BYTES: Final = 16
+_USUAL: Final = {"flac": 88_000, "aiff": 176_400, "ogg": 16_000, "opus": 12_000, "webm": 12_000}
+_USUAL_ELSE: Final = 16_000  # 128 kbit/s
+
+
+def bytes_per_second(head: bytes, audio_format: str) -> float:
+    """Return how many bytes of this recording make a second: by the WAV header, else what is usual for the type."""
+    return wav_bytes_per_second(head) or _USUAL.get(audio_format, _USUAL_ELSE)
+
+
+def wav_bytes_per_second(head: bytes) -> int | None:
+    """Return the byte rate that a WAV file's `fmt ` chunk names (RIFF); None if these bytes are no such file."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    at = 12
+    while at + _CHUNK_HEAD_BYTES + _FMT_BYTES <= len(head):
+        name, size = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
+        if name == _FMT:
+            return int(struct.unpack_from("<I", head, at + _CHUNK_HEAD_BYTES + 8)[0]) or None
+        at += _CHUNK_HEAD_BYTES + size + size % 2
+    return None

@@ -103,7 +103,7 @@ class Script:
                 script = _EFFECTS[part](script)
         return script
 
-    def heard_by(self, vendor: str) -> Truth:
+    def truth_for(self, vendor: str) -> Truth:
         """Return what this vendor makes of it: the truth, or its side of the dispute."""
         if not self.disputed:
             return self.truth

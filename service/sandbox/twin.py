@@ -15,15 +15,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from service.kit.clock import Clock
-from service.sandbox.call_counter import CallCounter
-from service.sandbox.callbacks import Callbacks
-from service.sandbox.concurrency import Concurrency
+from service.sandbox.counters import CallCounter, Concurrency
 from service.sandbox.faults import Refuse, leaves, refused, unreadable
-from service.sandbox.outgoing import Outgoing
-from service.sandbox.records import Records
+from service.sandbox.outgoing import Callbacks, Outgoing
+from service.sandbox.records import Records, Submission
 from service.sandbox.script import Obstacle, Phase, Script
 from service.sandbox.settings import SandboxSettings
-from service.sandbox.submissions import Submission
 
 NAME_LENGTH: Final = 255
 

@@ -12,7 +12,7 @@ from service.bench.counting.inside import running_inside, settings_inside
 from service.cli.operate.bench import serve
 from service.kit.db.listen import OFTEN_SWEEP_SECONDS
 from service.resources import open_resources
-from service.sandbox.aippim.callbacks import AippimCallbacks
+from service.sandbox.aippim.twin import AippimCallbacks
 
 # Statements and commits, as measured, where the vendor calls back once, at the end. The budget: 60 and 8, 70 and 9.
 _ALONE = {"sqlite": (53, 8), "postgresql": (68, 9)}

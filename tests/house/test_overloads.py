@@ -82,7 +82,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "media",
         "reprocess",
         "runs",
-        "sandbox",
         "vendor_calls",
         "vendors",
         "webhooks",
@@ -91,7 +90,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
 )
 CLASS_NAMES = {
     "AscAccount": "the adapter's and the twin's: the twin is written from the vendor's documents alone",
-    "Callback": "a row of ours, and what a twin sends",
 }
 """Class names that two files use, and why. A schema of the API may be named after the table or value that it shows."""
 CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
@@ -115,7 +113,6 @@ CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
         "Submitted",
         "Taken",
         "Tokens",
-        "Upload",
         "Wanted",
         "Worker",
     }

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from service.kit.clock import seconds
-from service.sandbox.concurrency import PerMinute
+from service.sandbox.counters import PerMinute
 from tests.sandbox.serving import SETTINGS, Hands, Inbox, client_of, sandbox_at, until
 from tests.sandbox.test_aippim import Body, answer_of, submitted, uploaded
 

@@ -8,8 +8,7 @@ from starlette.routing import Mount
 from service.kit.clock import seconds
 from service.kit.system_clock import system_clock
 from service.sandbox.app import create
-from service.sandbox.callbacks import Callback, Callbacks
-from service.sandbox.outgoing import Outgoing
+from service.sandbox.outgoing import Callbacks, Outgoing, PlannedCallback
 from tests.sandbox.serving import SETTINGS, client_of, serving
 
 
@@ -34,7 +33,7 @@ async def _registers(url: str) -> bool:
 def test_closing_drops_callbacks_still_owed() -> None:
     written: list[bool] = []
 
-    def write() -> Sequence[Callback]:
+    def write() -> Sequence[PlannedCallback]:
         written.append(True)
         return ()
 

@@ -1,4 +1,4 @@
-from service.sandbox.call_counter import CallCounter
+from service.sandbox.counters import CallCounter
 from service.sandbox.script import Obstacle
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from service.kit.clock import seconds
-from service.sandbox.concurrency import Concurrency
+from service.sandbox.counters import Concurrency
 from tests.sandbox.serving import Hands
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.sandbox.durations import bytes_per_second, wav_bytes_per_second
+from service.sandbox.bodies import bytes_per_second, wav_bytes_per_second
 from service.sandbox.track import write_track
 from tests.sandbox.sounds import wav
 

@@ -8,8 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service.sandbox.receiver import Receiver
-from service.sandbox.receiver_behaviour import BEHAVIOURS, ReceiverBehaviour
+from service.sandbox.receiver import BEHAVIOURS, Receiver, ReceiverBehaviour
 from tests.sandbox.serving import serving
 from tests.sandbox.test_receiver import BODY, SECRET, signed
 

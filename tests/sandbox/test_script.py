@@ -68,8 +68,8 @@ def test_name_of_a_url_is_its_last_decoded_path_part(url: str, name: str) -> Non
 def test_detectors_in_dispute_take_sides_whatever_the_truth() -> None:
     vendors = ("aippim", "pex", "asc", "modulate")
     for name in ("song.disagree.wav", "song.disagree.ai.wav", "song.human.disagree.wav"):
-        assert [Script.of(name).heard_by(one) for one in vendors] == [Truth.AI, Truth.AI, Truth.HUMAN, Truth.HUMAN]
-    assert {Script.of("song.cover.wav").heard_by(one) for one in vendors} == {Truth.COVER}
+        assert [Script.of(name).truth_for(one) for one in vendors] == [Truth.AI, Truth.AI, Truth.HUMAN, Truth.HUMAN]
+    assert {Script.of("song.cover.wav").truth_for(one) for one in vendors} == {Truth.COVER}
 
 
 def test_only_a_recording_without_sound_cannot_be_decoded() -> None:

@@ -11,9 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from service.sandbox.aippim.result import result
-from service.sandbox.records import Record, Records
+from service.sandbox.records import Record, Records, Submission, Submissions
 from service.sandbox.script import Phase, Truth
-from service.sandbox.submissions import Submission, Submissions
 
 _FAILURE: Final = "The audio could not be analyzed."
 _SEOUL: Final = timedelta(hours=9)  # the whole year
@@ -67,12 +66,12 @@ def terminal(task: Submission) -> dict[str, Any]:
             "completed_at": zulu(task.done_at),
             "error": _FAILURE,
         }
-    return _success(task, task.script.heard_by("aippim"))
+    return _success(task, task.script.truth_for("aippim"))
 
 
 def forged(task: Submission) -> dict[str, Any]:
     """Return a lie under the task's own id: that it has succeeded, with the other verdict."""
-    return _success(task, task.script.heard_by("aippim").opposite)
+    return _success(task, task.script.truth_for("aippim").opposite)
 
 
 def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def quick_start(task: Submission, *, ended: bool) -> dict[str, Any]:
         "requestedAt": task.record.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "completedAt": zulu(task.done_at) if ended else None,
         "status": ("failure" if failed else "success") if ended else "processing",
-        "result": None if failed else _result(task, task.script.heard_by("aippim")),
+        "result": None if failed else _result(task, task.script.truth_for("aippim")),
     } | ({"error": _FAILURE} if failed and ended else {})
 
 

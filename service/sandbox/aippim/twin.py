@@ -1,29 +1,44 @@
 """The twin of AIPPIM (also called MIPPIA): upload, submit, poll, signed callbacks, the address challenge.
 
-Written from the vendor's pages at platform.mippia.com: "Upload Music", "AI Music Detection" (2026-02-09), "Quick
+Written from the vendor's pages at platform.mippia.com: "ReceivedFile Music", "AI Music Detection" (2026-02-09), "Quick
 Start", "Webhooks". Silent there, so our choice: 200 on success, 404 for unknown ids and models, 422 for bad input,
-the error envelope (that of an error page withdrawn in December 2025).
-Not here: what the answers hold (`answers`, `result`), the callbacks (`callbacks`).
+the error envelope (that of an error page withdrawn in December 2025), three tries of each callback.
+Not here: what the answers hold (`answers`, `result`).
 """
 
+import asyncio
 import hmac
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.sandbox.aippim.answers import dated, polled, submissions, submitted, terminal, zulu
-from service.sandbox.aippim.callbacks import AippimCallbacks
+from service.kit.clock import Clock
+from service.sandbox.aippim.answers import (
+    dated,
+    forged,
+    polled,
+    processing,
+    quick_start,
+    signed_headers,
+    submissions,
+    submitted,
+    terminal,
+    unheard_of,
+    zulu,
+)
 from service.sandbox.aippim.result import TIERS
 from service.sandbox.bodies import discarded_upload, json_object
-from service.sandbox.concurrency import PerMinute
-from service.sandbox.faults import DelayedResponse
-from service.sandbox.outgoing import Outgoing
-from service.sandbox.records import Record
+from service.sandbox.counters import PerMinute
+from service.sandbox.faults import DelayedResponse, garbled
+from service.sandbox.outgoing import Callbacks, Outgoing, PlannedCallback
+from service.sandbox.records import Record, Submission
+from service.sandbox.settings import SandboxSettings
 from service.sandbox.twin import NAME_LENGTH, Handler, TwinBase, TwinContext
 
 FORMATS: Final = frozenset({".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg"})
@@ -128,3 +143,62 @@ async def passes_challenge(outgoing: Outgoing, url: str) -> bool:
 def _refusal(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
     details = {} if field is None else {"details": {"field": field, "issue": message}}
     return JSONResponse({"error": {"code": code, "message": message, **details}}, status_code=status)
+
+
+_VENDOR: Final = "aippim"
+_TRIES: Final = 3
+
+
+class AippimCallbacks:
+    """The callbacks to the account's one address."""
+
+    def __init__(self, settings: SandboxSettings, clock: Clock, callbacks: Callbacks) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._callbacks = callbacks
+
+    async def plan(self, task: Submission) -> None:
+        """Plan all callbacks of this task; where the script wants the last one first, wait until it was sent."""
+        script = task.script
+        if not script.callback_copies:
+            return
+        plan = self._callbacks.plan
+        if script.forged:
+            plan(task.working_at, lambda: self._forgeries(task), tries=_TRIES)
+        if script.pace and not script.reordered:
+            plan(task.working_at, lambda: self._under_way(task), tries=_TRIES)
+        ended = plan(task.called_back_at, lambda: self._ended(task), tries=_TRIES)
+        if script.callback_first:
+            await asyncio.wait([ended])
+
+    def _under_way(self, task: Submission) -> Sequence[PlannedCallback]:
+        camel = self._settings.camel_case_ids
+        body = quick_start(task, ended=False) if camel else processing(task)
+        return self._signed(task, unheard_of(task) if task.script.unheard_of else body)
+
+    def _ended(self, task: Submission) -> Sequence[PlannedCallback]:
+        script = task.script
+        body = quick_start(task, ended=True) if self._settings.camel_case_ids else terminal(task)
+        body = dated(body, task, korean=self._settings.aippim_korean_times)
+        if script.unheard_of:
+            body = unheard_of(task)
+        if script.garbled:
+            return [callback for kind, text in garbled(body) for callback in self._sent(task, text, kind)]
+        after = self._under_way(task) if script.reordered else ()
+        return (*self._signed(task, body) * script.callback_copies, *after)
+
+    def _forgeries(self, task: Submission) -> Sequence[PlannedCallback]:
+        """Return two forgeries: a stranger's, and one with honest headers, which do not cover the body."""
+        lie = json.dumps(forged(task)).encode()
+        guessed = signed_headers(f"not {self._settings.webhook_secret(_VENDOR)}", task.id, self._clock())
+        by_stranger = [PlannedCallback(one.url, lie, guessed) for one in self._sent(task, lie)]
+        return [*by_stranger, *self._sent(task, lie)]
+
+    def _signed(self, task: Submission, body: dict[str, Any]) -> tuple[PlannedCallback, ...]:
+        return self._sent(task, json.dumps(body).encode())
+
+    def _sent(self, task: Submission, body: bytes, media_type: str = "application/json") -> tuple[PlannedCallback, ...]:
+        """Return the callback, signed as the vendor does, if the account has an address."""
+        url = self._settings.callback_url(_VENDOR)
+        headers = signed_headers(self._settings.webhook_secret(_VENDOR), task.id, self._clock())
+        return () if url is None else (PlannedCallback(url, body, {**headers, "Content-Type": media_type}),)

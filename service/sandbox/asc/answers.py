@@ -1,21 +1,22 @@
-"""What ASC says of a job: to its submitter, to a poll, in a callback.
+"""What ASC says of a job: to its submitter, to a poll, in a callback; and what its certificates prove.
 
 Written from aisongchecker.pro/api-docs (v1.0, March 2026). The page leaves the poll's body open; chosen here: the
 job's members, then those of a synchronous analysis, or `error` and `message`. States after `queued` are guessed too.
+The page has no answer with an `analysis_id`, though a certificate wants one: here the answers about an ended analysis
+have it. Links lead nowhere.
 """
 
 import hashlib
 import math
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 
-from service.sandbox.records import Record, Records
+from service.sandbox.records import Record, Records, Submission, Submissions
 from service.sandbox.script import Phase, Script, Truth
-from service.sandbox.submissions import Submission, Submissions
 
 ENGINE: Final = "v8.3"
 _URL_LENGTH: Final = 2_048
@@ -95,7 +96,7 @@ def completion(job: Submission) -> dict[str, Any]:
 def forged(job: Submission) -> dict[str, Any]:
     """Return a lie in the documented shape: the other verdict, of a job that does not exist."""
     stranger = hashlib.sha256(f"forged/{job.id}".encode()).hexdigest()[:24]
-    return _complete(replace(job, id=f"job_{stranger}"), _verdict(job.record, job.script.heard_by("asc").opposite))
+    return _complete(replace(job, id=f"job_{stranger}"), _verdict(job.record, job.script.truth_for("asc").opposite))
 
 
 def unheard_of(job: Submission) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def zulu(at: datetime) -> str:
 
 def verdict(record: Record) -> dict[str, Any]:
     """Return the three members that every answer about this recording has in common."""
-    return _verdict(record, Script.of(record.name).heard_by("asc"))
+    return _verdict(record, Script.of(record.name).truth_for("asc"))
 
 
 def reasons(prediction: str) -> list[str]:
@@ -157,3 +158,48 @@ def _verdict(record: Record, truth: Truth) -> dict[str, Any]:
         "ai_score": score,
         "confidence_level": "very_high" if sure else "high",
     }
+
+
+_ANALYSIS: Final = "asc-analysis"
+_CERTIFICATE: Final = "asc-certificate"
+_LIFE: Final = timedelta(days=365)
+_SITE: Final = "https://aisongchecker.example"
+
+
+def analysis_id(records: Records, record: Record) -> str:
+    """Return the id of the analysis that this record began; the same each time."""
+    return "ana_" + records.seal(replace(record, kind=_ANALYSIS, tier="", callback_url=None))
+
+
+def issued(records: Records, analysis: str, file_format: str, now: datetime) -> dict[str, Any] | None:
+    """Return the certificate of this analysis; None if there was no such analysis."""
+    record = records.open(analysis.removeprefix("ana_"), _ANALYSIS) if analysis.startswith("ana_") else None
+    if record is None:
+        return None
+    certificate = "cert_" + records.seal(replace(record, kind=_CERTIFICATE, at=now))
+    return {
+        "certificate_id": certificate,
+        "verification_url": f"{_SITE}/verify/{certificate}",
+        "download_url": f"{_SITE}/api/cert/{certificate}.{file_format}",
+        "expires_at": zulu(now + _LIFE),
+    }
+
+
+def verified(records: Records, certificate: str, now: datetime) -> dict[str, Any] | None:
+    """Return what this certificate proves and if it is still valid; None if we never issued it."""
+    record = records.open(certificate.removeprefix("cert_"), _CERTIFICATE) if certificate.startswith("cert_") else None
+    if record is None:
+        return None
+    said = verdict(record)
+    return {
+        "valid": now < record.at + _LIFE,
+        "certificate_id": certificate,
+        "prediction": said["prediction"],
+        "ai_score": said["ai_score"],
+        "issued_at": zulu(record.at),
+    }
+
+
+def ready(certificate: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the callback's body when a certificate is ready. The page has the event's name and nothing of its body."""
+    return {"event": "certificate.ready", **certificate, "timestamp": zulu(now)}

@@ -18,9 +18,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.kit.clock import Clock
-from service.sandbox.call_counter import CallCounter
-from service.sandbox.concurrency import Concurrency
-from service.sandbox.durations import bytes_per_second
+from service.sandbox.bodies import bytes_per_second
+from service.sandbox.counters import CallCounter, Concurrency
 from service.sandbox.faults import garbled, leaves, reset
 from service.sandbox.modulate.answers import (
     BROKEN,
@@ -28,10 +27,12 @@ from service.sandbox.modulate.answers import (
     CREDITS,
     NOT_PERMITTED,
     UNREADABLE,
+    WINDOW_MS,
+    Window,
     done_message,
+    window_at,
     window_message,
 )
-from service.sandbox.modulate.windows import WINDOW_MS, Window, heard
 from service.sandbox.script import Obstacle, Script
 from service.sandbox.settings import SandboxSettings
 
@@ -229,7 +230,7 @@ class Listener:
         return [self._window(len(self.sent), end_ms)]
 
     def _window(self, index: int, end_ms: int) -> Window:
-        return heard(self.script, self.name, index, end_ms)
+        return window_at(self.script, self.name, index, end_ms)
 
 
 async def _message(websocket: WebSocket) -> bytes | None:

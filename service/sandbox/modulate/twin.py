@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from service.sandbox.bodies import Upload, discarded_upload
-from service.sandbox.durations import bytes_per_second
+from service.sandbox.bodies import ReceivedFile, bytes_per_second, discarded_upload
 from service.sandbox.modulate.answers import (
     BROKEN,
     CREDITS,
@@ -24,9 +23,9 @@ from service.sandbox.modulate.answers import (
     detail,
     field_missing,
     refusal,
+    windows,
 )
 from service.sandbox.modulate.stream import ModulateStream
-from service.sandbox.modulate.windows import windows
 from service.sandbox.script import Script
 from service.sandbox.twin import TwinBase, TwinContext
 
@@ -75,7 +74,7 @@ class ModulateTwin(TwinBase):
 
         return await self._answer_at_once(request, upload.name, work)
 
-    def _judged(self, script: Script, upload: Upload) -> dict[str, Any] | Response:
+    def _judged(self, script: Script, upload: ReceivedFile) -> dict[str, Any] | Response:
         if script.fails:
             return detail(500, BROKEN)
         if script.is_undecodable:

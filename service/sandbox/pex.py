@@ -1,12 +1,15 @@
 """The twin of Pex's AI Song Detector: tokens, and detections answered in the same request.
 
 Written from docs.pex.com, "AI Song Detector: API Documentation". Silent there, so our choice: the errors of the token
-endpoint (RFC 6749 section 5.2), the bodies of 400, 401 and 413 (the one error body shown), redirects (not followed).
-Not here: what the answers hold (`answers`), how the limit of requests at a time grows (`concurrency`).
+endpoint (RFC 6749 section 5.2), the bodies of 400, 401 and 413 (the one error body shown), redirects (not followed),
+`predicted_model` where the music is not AI (null here). The numbers are drawn from the request's id.
+Not here: how the limit of requests at a time grows (`counters`).
 """
 
 import base64
+import hashlib
 import hmac
+import secrets
 from typing import Any, ClassVar, Final
 
 from starlette.requests import Request
@@ -14,11 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.kit.clock import seconds
-from service.sandbox.bodies import Upload, discarded_upload, form_fields
-from service.sandbox.durations import wav_bytes_per_second
-from service.sandbox.pex.answers import new_request_id, refusal, result, status_of, unfinished
+from service.sandbox.bodies import ReceivedFile, discarded_upload, form_fields, wav_bytes_per_second
 from service.sandbox.records import Record
-from service.sandbox.script import Script, name_in
+from service.sandbox.script import Flaw, Script, Truth, name_in
 from service.sandbox.twin import NAME_LENGTH, TwinBase, TwinContext
 
 CLIENT_ID: Final = "sandbox"
@@ -92,7 +93,7 @@ class PexTwin(TwinBase):
         status = flaw or status_of(script)
         return result(script, new_request_id()) if status == "ok" else unfinished(status)
 
-    def _flaw_of(self, upload: Upload) -> str | None:
+    def _flaw_of(self, upload: ReceivedFile) -> str | None:
         """Return what is wrong with the file, or None. Only the duration of a WAV is known."""
         if not upload.size:
             return "invalid_file"
@@ -114,3 +115,74 @@ def _name_in(url: str) -> str:
 
 def _too_large() -> Response:
     return refusal(413, "too_large", "The file is larger than 100 MB.")
+
+
+_FIRST_ID: Final = 10**18
+_UNHEARD_OF: Final = "hibernating"
+_SCORES: Final = {Truth.AI: (0.95, 0.9999), Truth.HUMAN: (0.004, 0.06), Truth.COVER: (0.8, 0.95)}
+_MODELS: Final = ("suno", "udio", "mureka", "elevenlabs")
+_MODEL_SCORES: Final = (0.82, 0.99)
+_FLAWS: Final = {
+    Flaw.TOO_SHORT: "too_short",
+    Flaw.TOO_LONG: "too_long",
+    Flaw.NOT_ENOUGH_MUSIC: "not_enough_music",
+    Flaw.NO_AUDIO: "no_audio",
+    Flaw.INVALID: "invalid_file",
+    Flaw.SILENT: "not_enough_music",  # "files containing a lot of silence"
+}
+_MESSAGES: Final = {
+    "invalid_file": "The file is not recognized as a valid media file.",
+    "no_audio": "The file contains no audio track.",
+    "too_short": "The audio is too short.",
+    "too_long": "The audio is longer than 15 minutes.",
+    "not_enough_music": "The audio does not contain enough music.",
+    "not_found": "The file could not be retrieved.",
+    "error": "The file could not be processed.",
+    _UNHEARD_OF: "The detector is asleep.",
+}
+
+
+def new_request_id() -> int:
+    """Return an id of 19 digits, below 2**63, as in the vendor's samples."""
+    return _FIRST_ID + secrets.randbelow(8 * _FIRST_ID)
+
+
+def status_of(script: Script) -> str:
+    """Return the status that the words ask for."""
+    if script.unheard_of:
+        return _UNHEARD_OF
+    if script.fails:
+        return "error"
+    return "ok" if script.flaw is None else _FLAWS[script.flaw]
+
+
+def unfinished(status: str) -> dict[str, Any]:
+    """Return the body of a request that was processed and came to no answer."""
+    return {"request_id": new_request_id(), "status": status, "message": _MESSAGES[status]}
+
+
+def result(script: Script, request_id: int) -> dict[str, Any]:
+    """Return the body of a request that came to an answer."""
+    truth = script.truth_for("pex")
+    noise = hashlib.sha256(str(request_id).encode()).digest()
+    is_ai = truth is not Truth.HUMAN
+    model = _MODELS[noise[1] % len(_MODELS)] if is_ai and not script.nameless else None
+    body = {
+        "request_id": request_id,
+        "status": "ok",
+        "message": "ok",
+        "is_ai": is_ai,
+        "ai_score": _drawn(_SCORES[truth], noise[0]),
+        "predicted_model": model,
+    }
+    return body | ({"predicted_model_score": _drawn(_MODEL_SCORES, noise[2])} if model else {})
+
+
+def refusal(status: int, _code: str, message: str) -> JSONResponse:
+    """Return the error body, which has no `request_id`."""
+    return JSONResponse({"status": "error", "message": message}, status_code=status)
+
+
+def _drawn(between: tuple[float, float], noise: int) -> float:
+    low, high = between
+    return round(low + (high - low) * noise / 255, 4)
