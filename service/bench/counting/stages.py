@@ -18,7 +18,7 @@ STAGES: Mapping[str, str] = {
     "accounts.api_keys": "key checked",
     "media.ingest": "upload",
     "media.store._add_chunks": "upload",
-    "api.detections": "ask",
+    "api.v1.detections": "ask",
     "vendor_calls.admission.claim_submissions": "claim",
     "media.store._chunks": "prepared and leaving",
     "billing.budgets": "prepared and leaving",
