@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import ColumnElement, Table, bindparam, select, text, update
 from sqlmodel import Session
 
 from service.kit.db.columns import table_of
@@ -34,9 +34,13 @@ def spread_out(session: Session, slots: Iterable[tuple[tuple[int, str], datetime
 
 
 def postpone(session: Session, endpoint_id: str, now: datetime, until: datetime) -> int:
-    """Make the endpoint's due rows, up to a slice, due at `until`. Return how many."""
+    """Make the endpoint's due rows that were not tried yet, up to a slice, due at `until`. Return how many.
+
+    `bring_forward` finds these again. A retry keeps the time that its schedule set.
+    """
     delivery = table_of(Delivery)
-    due = select(delivery.c.id).where(*_due(endpoint_id, now)).limit(SLICE).with_for_update(skip_locked=True)
+    due = select(delivery.c.id).where(*_due(endpoint_id, now), _not_tried(delivery)).limit(SLICE)
+    due = due.with_for_update(skip_locked=True)
     moved = session.connection().execute(
         update(delivery).where(delivery.c.id.in_(due.scalar_subquery())).values(due_at=until)
     )
@@ -52,7 +56,7 @@ def bring_forward(session: Session, endpoint_id: str, now: datetime) -> int:
     waiting = (
         select(delivery.c.id)
         .where(delivery.c.endpoint_id == endpoint_id, text(DELIVERY_WAITING), delivery.c.due_at > now)
-        .where(delivery.c.lease_token.is_(None), delivery.c.attempts == delivery.c.attempts_before)
+        .where(delivery.c.lease_token.is_(None), _not_tried(delivery))
         .limit(SLICE)
         .with_for_update(skip_locked=True)
     )
@@ -60,6 +64,10 @@ def bring_forward(session: Session, endpoint_id: str, now: datetime) -> int:
         update(delivery).where(delivery.c.id.in_(waiting.scalar_subquery())).values(due_at=now)
     )
     return moved.rowcount
+
+
+def _not_tried(delivery: Table) -> ColumnElement[bool]:
+    return delivery.c.attempts == delivery.c.attempts_before
 
 
 def _due(endpoint_id: str, now: datetime) -> list[Any]:

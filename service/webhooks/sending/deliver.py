@@ -42,7 +42,8 @@ log = structlog.get_logger()
 
 ATTEMPTS = Count("relay_attempts_total", "Tries to deliver an event, by the class of what came of them.", "class")
 
-_CROWD = 20  # so many turned away in one round: more of that endpoint's must be waiting right behind
+# So many turned away in one round: more of that endpoint's must wait right behind. One is enough where it takes none.
+_CROWD = 20
 _FORGETS_EVERY = timedelta(minutes=1)
 _SPARE_SHARE = 1 / 8  # an account that has less of the places may lend them to endpoints that have yet to answer
 _RESERVABLE_SHARE = 0.75  # the rest stays free for what is claimed: retries, and other processes' events
@@ -207,7 +208,7 @@ class Deliverer:
         if not self._pool.closed:
             turned_away = Counter((claim.endpoint_id, claim.target.rate_limit_per_second) for claim, _ in claims)
             for (endpoint_id, per_second), count in turned_away.items():
-                if count >= _CROWD:
+                if count >= _CROWD or self._admission.throttle(endpoint_id).is_unproven:
                     await self._spread_out(endpoint_id, per_second)
 
     def _has_spare(self, account_id: str) -> bool:

@@ -3,7 +3,7 @@
 Where an account has no places to spare, an endpoint earns its attempts at once as a TCP sender earns its window in slow
 start: two while this process knows nothing of it, one more with each that succeeds, half as many after each that fails.
 So endpoints that take requests and never answer, however many, leave places for the live ones of their account. After
-ten failures in a row the circuit is open: attempts go one at a time, each a probe, until one succeeds.
+ten failures in a row the circuit is open: attempts go one at a time, each a probe, a second apart, until one succeeds.
 
 Pure: `now` comes in. Each process counts for itself; what several do together is not known here.
 """
@@ -63,7 +63,9 @@ class Throttle:
         while self._begun and now - self._begun[0] >= _SECOND:
             self._begun.popleft()
         most = self.most_at_once if spare and not self.is_open else self._cap
-        if self.under_way >= most or (per_second is not None and len(self._begun) >= per_second):
+        if self._probed_lately(now) or self.under_way >= most:
+            return False
+        if per_second is not None and len(self._begun) >= per_second:
             return False
         self.under_way += 1
         if per_second is not None:
@@ -115,6 +117,11 @@ class Throttle:
         self._slots_end = slot + _SECOND / self._slots_a_second(per_second)
         return slot
 
+    @property
+    def is_unproven(self) -> bool:
+        """Return True if the endpoint has not taken anything, or nothing since its circuit opened."""
+        return self.is_open or not self._has_succeeded
+
     def is_idle(self, now: datetime) -> bool:
         """Return True if nothing is remembered that still matters: an hour after the last attempt."""
         lately = bool(self._begun) and now - self._begun[-1] < _SECOND
@@ -122,6 +129,10 @@ class Throttle:
         known = self._noted_at is not None and now - self._noted_at < _FORGOTTEN_AFTER
         speed_known = self._ended_at is not None and now - self._ended_at < _SPEED_FORGOTTEN_AFTER
         return not (self.under_way or lately or waiting or known or speed_known)
+
+    def _probed_lately(self, now: datetime) -> bool:
+        # A connection refused costs the endpoint a millisecond and us a record; without a pause hundreds go a second.
+        return self.is_open and self._noted_at is not None and now - self._noted_at < _SECOND
 
     def _slots_a_second(self, per_second: int | None) -> float:
         if self._has_succeeded and not self.is_open:

@@ -111,3 +111,12 @@ def test_what_waited_in_line_is_brought_forward_and_retries_keep_their_time(data
     with database.writing() as session:
         assert bring_forward(session, endpoint_id, NOW) == 2
     assert due_times(database) == [later, NOW, NOW]
+
+
+def test_a_retry_is_not_postponed_with_what_was_never_tried(database: Database) -> None:
+    endpoint_id = many(database, 2)
+    with database.writing() as session:
+        session.get_one(Delivery, deliveries(database)[0].id).attempts = 1
+    with database.writing() as session:
+        assert postpone(session, endpoint_id, NOW, NOW + 300 * SECOND) == 1
+    assert due_times(database) == [NOW, NOW + 300 * SECOND]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import pytest
 from sqlmodel import update
@@ -13,7 +14,7 @@ from tests.hanging_names import Lookups, hanging_names
 from tests.loopback import answer
 from tests.waiting import until
 from tests.webhooks.desk import Desk, customer, desk
-from tests.webhooks.rows import ACCOUNT, draft, put_endpoint, states
+from tests.webhooks.rows import ACCOUNT, deliveries, draft, put, put_endpoint, states
 
 _CROWD = 24
 _USUAL_SECONDS = 1.0
@@ -98,6 +99,20 @@ async def test_receivers_that_never_answer_do_not_hold_up_their_own_account(
             sender, receiver.got, 2 * _USUAL_SECONDS, local_deliverer=local_deliverer, account_id=ACCOUNT
         )
         silent.open.set()
+
+
+async def test_an_endpoint_that_refuses_is_probed_once_a_second_and_its_others_wait(database: Database) -> None:
+    refuses = customer(lambda _: answer(b"", status="500 Internal Server Error"))
+    async with refuses as down, desk(database, capacity=16) as sender:
+        put_endpoint(database, url=down.url)
+        put(database, *(draft(f"det_{n}") for n in range(120)))
+        for _ in range(60):
+            await sender.deliverer.step()
+            await asyncio.sleep(0.01)
+            sender.clock.wait(0.005)
+    tried = [row for row in deliveries(database) if row.attempts]
+    assert len(tried) <= 10 + 4
+    assert all(row.due_at is not None and row.due_at <= sender.clock() + timedelta(seconds=6) for row in tried)
 
 
 async def test_an_account_that_has_its_share_goes_on_when_half_of_it_is_done(database: Database) -> None:

@@ -19,10 +19,10 @@ def proven(most_at_once: int) -> Throttle:
     return throttle
 
 
-def at_once(throttle: Throttle, *, spare: bool = False) -> int:
+def at_once(throttle: Throttle, now: datetime = NOW, *, spare: bool = False) -> int:
     """Return how many attempts may be under way now."""
     found = 0
-    while throttle.begin(None, NOW, spare=spare):
+    while throttle.begin(None, now, spare=spare):
         found += 1
     throttle.under_way -= found
     return found
@@ -121,12 +121,13 @@ def failing(times: int) -> Throttle:
     return throttle
 
 
-def test_after_ten_failures_in_a_row_one_at_a_time_is_tried() -> None:
+def test_after_ten_failures_in_a_row_one_at_a_time_is_tried_a_second_after_the_last() -> None:
     assert not failing(9).is_open
     throttle = failing(10)
-    assert [throttle.begin(None, NOW) for _ in range(3)] == [True, False, False]
-    throttle.end(NOW, SECOND)
-    assert throttle.begin(None, NOW)
+    assert [throttle.begin(None, NOW + part * SECOND) for part in (0, 0.999, 1, 2)] == [False, False, True, False]
+    throttle.note(NOW + 2 * SECOND, succeeded=False)
+    throttle.end(NOW + 2 * SECOND, SECOND)
+    assert [throttle.begin(None, NOW + part * SECOND) for part in (2.9, 3)] == [False, True]
 
 
 def test_one_success_closes_the_circuit_and_says_so_once() -> None:
@@ -161,7 +162,7 @@ def test_each_failure_halves_what_was_earned_and_a_few_among_many_hardly_matter(
 def test_places_to_spare_need_not_be_earned_but_an_open_circuit_stays_open() -> None:
     assert at_once(Throttle(most_at_once=32), spare=True) == 32
     assert at_once(failing(9), spare=True) == 32
-    assert at_once(failing(10), spare=True) == 1
+    assert at_once(failing(10), NOW + SECOND, spare=True) == 1
 
 
 def test_all_silent_endpoints_of_an_account_together_leave_it_places() -> None:
