@@ -11,15 +11,13 @@ from starlette.routing import Mount
 
 from service.api.addresses import without_redirects
 from service.api.context import Context
-from service.api.faults import PassingFaults
 from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
+from service.api.headers import RequestIds, secured
 from service.api.limits import Limits
+from service.api.middleware import PassingFaults, Straight
 from service.api.operating.metrics import Measured
 from service.api.problems import HANDLERS, handlers_beside_postgres
-from service.api.request_ids import RequestIds
 from service.api.routes import ROUTES
-from service.api.security import secured
-from service.api.straight import Straight
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.media.leftovers import drop_staged

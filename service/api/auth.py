@@ -10,9 +10,8 @@ import structlog
 from starlette.requests import Request
 
 from service.accounts.api_keys import Caller, authenticate, note_use
-from service.api.client_address import client_address, neighbourhood
 from service.api.context import Context, context_of
-from service.api.limits import acquire
+from service.api.limits import acquire, client_address, neighbourhood
 from service.kit.errors import CallerError
 from service.kit.faults import fault_of
 

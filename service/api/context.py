@@ -9,8 +9,7 @@ from typing import cast
 from sqlmodel import Session
 from starlette.requests import Request
 
-from service.api.limits import Limits
-from service.api.open_responses import OpenResponses
+from service.api.limits import Limits, OpenResponses
 from service.api.operating.waits import Gauges
 from service.api.operating.writable import Writable
 from service.callbacks.addresses import KnownAddresses

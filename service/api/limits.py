@@ -1,19 +1,64 @@
-"""Rate limits of API keys, and of addresses without a valid key: token buckets in the memory of this process.
+"""What one caller may do: requests a minute of an API key or a client address, and open responses of a key.
 
-Each web process counts for itself, so a deployment of two allows up to twice as much. The headers are those of
-draft-ietf-httpapi-ratelimit-headers. `auth` decides which requests count.
+Each web process counts for itself, in memory, so a deployment of two allows up to twice as much. The headers are those
+of draft-ietf-httpapi-ratelimit-headers. `auth` decides which requests count. A client address is believed as far as
+our own proxies vouch for it: good for logs and limits, not for access.
 """
 
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from starlette.requests import Request
 
-from service.api.security import also_answer
+from service.api.headers import also_answer
+from service.kit.concurrency.shared_reads import SharedReads
 from service.kit.errors import CallerError
+
+
+def client_address(request: Request, trusted_hops: int) -> str:
+    """Return the caller's IP address; `unknown` without one.
+
+    Each of the `trusted_hops` proxies of ours has added an entry to `X-Forwarded-For`, so the one that the outermost
+    saw stands that many from the right. What stands further left may be forged. Where the header has fewer
+    entries, or no address there, the other end of the connection counts.
+    """
+    peer = request.client.host if request.client else "unknown"
+    if not trusted_hops:
+        return peer
+    entries = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+    return _address(entries[-trusted_hops]) or peer if len(entries) >= trusted_hops else peer
+
+
+def neighbourhood(address: str) -> str:
+    """Return what counts as one caller: an IPv4 address, or the /64 that one IPv6 subscriber has to itself."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))
+    return address
+
+
+def _address(entry: str) -> str | None:
+    """Return the address of an entry, without the brackets and the port that some proxies add."""
+    text = entry.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
+
 
 WINDOW_SECONDS = 60
 PER_MINUTE = 600
@@ -117,3 +162,54 @@ def acquire(request: Request, limiter: Limiter, who: str, now: datetime) -> None
             status=429,
             headers={"Retry-After": str(state.retry_seconds)},
         )
+
+
+MOST_A_KEY = 20
+_OPEN_RETRY_SECONDS = 5
+
+
+class OpenResponses:
+    """The open responses of this process, by key; the reads they share; and which keys were found good lately."""
+
+    def __init__(self, most_a_key: int = MOST_A_KEY, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._most_a_key = most_a_key
+        self._monotonic = monotonic
+        self._open: Counter[str] = Counter()
+        self._good_until: dict[str, float] = {}
+        self.reads = SharedReads()
+
+    def begin(self, key_id: str) -> None:
+        """Count one more of this key. Raise `CallerError` 429 where it has as many as it may."""
+        if self._open[key_id] >= self._most_a_key:
+            raise CallerError(
+                "too_many_open",
+                f"This key has {self._most_a_key} streams and waiting requests open, the maximum. Close some first;"
+                " one stream of /v1/events/stream covers every detection.",
+                status=429,
+                headers={"Retry-After": str(_OPEN_RETRY_SECONDS)},
+            )
+        self._open[key_id] += 1
+
+    def end(self, key_id: str) -> None:
+        """Count one less of this key."""
+        self._open[key_id] -= 1
+        if not self._open[key_id]:
+            del self._open[key_id]
+            self._good_until.pop(key_id, None)
+
+    @contextmanager
+    def one_more(self, key_id: str) -> Iterator[None]:
+        """Count one of this key for as long as this lasts."""
+        self.begin(key_id)
+        try:
+            yield
+        finally:
+            self.end(key_id)
+
+    def is_good(self, key_id: str) -> bool:
+        """Return True if another of the key's answers has just found it good."""
+        return self._monotonic() < self._good_until.get(key_id, 0.0)
+
+    def found_good(self, key_id: str, seconds: float) -> None:
+        """Treat the key as good for so many seconds, for all its open answers."""
+        self._good_until[key_id] = self._monotonic() + seconds

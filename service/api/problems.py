@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.addresses import allowed_methods, no_such_address
-from service.api.request_ids import HEADER, request_id_of
+from service.api.headers import HEADER, request_id_of
 from service.kit.errors import CallerError, Overdue, Problem
 from service.kit.faults import Fault, fault_of
 from service.kit.telemetry.failing import Failing

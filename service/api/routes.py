@@ -2,7 +2,7 @@
 
 from service.api.contract.dispatch import OperationRoute
 from service.api.from_vendors import callbacks, media_links
-from service.api.operating import docs_page, front_page, health, metrics, openapi
+from service.api.operating import health, metrics, pages
 from service.api.v1 import (
     certificates,
     deliveries,
@@ -17,7 +17,7 @@ from service.api.v1 import (
 )
 
 ROUTES: list[OperationRoute] = [
-    *front_page.ROUTES,
+    *pages.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *media.ROUTES,
@@ -32,6 +32,4 @@ ROUTES: list[OperationRoute] = [
     *deliveries.ROUTES,
     *callbacks.ROUTES,
     *media_links.ROUTES,
-    *openapi.ROUTES,
-    *docs_page.ROUTES,
 ]

@@ -20,12 +20,10 @@ from service.accounts.api_keys import DEFAULT_SCOPES, create
 from service.accounts.register import account_named
 from service.api.addresses import without_redirects
 from service.api.context import Context, OpenLink
-from service.api.faults import PassingFaults
 from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
+from service.api.headers import RequestIds, secured
+from service.api.middleware import PassingFaults, Straight
 from service.api.problems import handlers_beside_postgres
-from service.api.request_ids import RequestIds
-from service.api.security import secured
-from service.api.straight import Straight
 from service.kit.db.database import Database
 from service.kit.process.shutdown import Shutdown
 from service.kit.security.tokens import Tokens

@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from service.api.client_address import client_address, neighbourhood
+from service.api.limits import client_address, neighbourhood
 
 PEER = "203.0.113.9"
 

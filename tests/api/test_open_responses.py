@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from service.api.open_responses import MOST_A_KEY
+from service.api.limits import MOST_A_KEY
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from tests.api.doors import bearer
 from tests.api.listening import Reader, listening

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from service.api.headers import secured
 from service.api.problems import HANDLERS
-from service.api.security import secured
 from service.app import create
 from service.settings import load_settings
 from tests.api.doors import client_of

@@ -9,12 +9,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from service.api.addresses import without_redirects
-from service.api.faults import PassingFaults
+from service.api.headers import RequestIds, secured
+from service.api.middleware import PassingFaults, Straight
 from service.api.operating.metrics import REQUESTS, Measured
 from service.api.problems import HANDLERS
-from service.api.request_ids import RequestIds
-from service.api.security import secured
-from service.api.straight import Straight
 from service.kit.errors import CallerError
 from tests.api.doors import client_of
 

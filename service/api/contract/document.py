@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.routing import BaseRoute, Route
 
-from service.api.contract import everywhere, webhooks
+from service.api.contract import everywhere
 from service.api.contract.dispatch import OperationRoute
 from service.api.contract.operation import ApiOperation, Body, Parameter, ResponseSpec, Tag
+from service.api.schemas import events
 from service.api.schemas.common import Problem
 
 _JSON = "application/json"
@@ -39,7 +40,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag.value} for tag in Tag if tag in tags],
         "paths": paths,
-        "webhooks": {str(kind): _webhook(kind) for kind in webhooks.SENT},
+        "webhooks": {str(kind): _webhook(kind) for kind in events.SENT},
         "components": {
             "schemas": schemas_of(*_models(found)),
             "parameters": {_key(parameter.name): _parameter(parameter) for parameter in everywhere.PARAMETERS},
@@ -74,7 +75,7 @@ def _models(some: Iterable[ApiOperation]) -> tuple[list[type[BaseModel]], list[t
             taken[operation.body.model] = None
         for answer in operation.responses.values():
             answered |= dict.fromkeys(_models_of(answer))
-    answered |= {model: None for _, model in webhooks.SENT.values()}
+    answered |= {model: None for _, model in events.SENT.values()}
     return list(taken), list(answered)
 
 
@@ -166,7 +167,7 @@ def _headers(*names: str, keyed: bool) -> dict[str, Any]:
 
 
 def _webhook(kind: Any) -> dict[str, Any]:
-    text, model = webhooks.SENT[kind]
+    text, model = events.SENT[kind]
     text_schema = {"type": "string"}
     body = {
         "type": "object",
@@ -183,7 +184,7 @@ def _webhook(kind: Any) -> dict[str, Any]:
             "summary": text,
             "parameters": [
                 {"name": name, "in": "header", "required": True, "description": about, "schema": text_schema}
-                for name, about in webhooks.HEADERS.items()
+                for name, about in events.HEADERS.items()
             ],
             "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
             "responses": everywhere.TAKEN,

@@ -269,15 +269,12 @@ _OBJECT = {"type": "object"}
 
 ROUTES = routes_of([
     ApiOperation(
-        "POST", "/callbacks/{vendor}/{token}",
-        id="takeCallback",
-        tag=Tag.VENDORS,
+        "POST", "/callbacks/{vendor}/{token}", id="takeCallback", tag=Tag.VENDORS, raw=take_callback,
         summary="Receive a vendor's callback",
         text="The body is in the vendor's own format. It is stored before the response is sent; a challenge is echoed.",
         body=Body(content={"application/json": _OBJECT}),
         responses={200: ResponseSpec("Stored, now or before.", content={"application/json": _OBJECT})},
         errors=(400, 401, 408, 413, 415, 422, 503),
-        raw=take_callback,
     ),
 ])  # fmt: skip
 ROUTE = ROUTES[0]

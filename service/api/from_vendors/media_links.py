@@ -120,9 +120,7 @@ _BYTES = {"audio/*": _BINARY, "application/octet-stream": _BINARY}
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", _LINK,
-        id="fetchMedia",
-        tag=Tag.VENDORS,
+        "GET", _LINK, id="fetchMedia", tag=Tag.VENDORS, raw=fetch_media,
         summary="Fetch the audio of a run",
         text="The link works until the run ends. Every reason why it does not work gives 404.",
         parameters=(header("Range", "One range of bytes; any other range is ignored."),),
@@ -131,14 +129,10 @@ ROUTES = routes_of([
             206: ResponseSpec("The range of bytes.", content=_BYTES, headers=("Accept-Ranges", "Content-Range")),
         },
         errors=(416, 503),
-        raw=fetch_media,
     ),
     ApiOperation(
-        "HEAD", _LINK,
-        id="describeMedia",
-        tag=Tag.VENDORS,
+        "HEAD", _LINK, id="describeMedia", tag=Tag.VENDORS, raw=fetch_media,
         summary="Get the size of the audio of a run",
         responses={200: ResponseSpec("The same headers as for GET, without the bytes.", headers=("Accept-Ranges",))},
-        raw=fetch_media,
     ),
 ])  # fmt: skip

@@ -83,9 +83,7 @@ def _worker(session: Session, context: Context) -> str:
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", "/livez",
-        id="isLive",
-        tag=Tag.OPERATING,
+        "GET", "/livez", id="isLive", tag=Tag.OPERATING, raw=livez,
         summary="Check that the process is alive",
         parameters=(
             header(
@@ -94,21 +92,17 @@ ROUTES = routes_of([
                 "letters, digits, `-` and `_`; any other value is not signed.",
             ),
         ),
-        responses={200: ResponseSpec("The process is alive.", "operating.Live", headers=("X-Relay-Proof",))},
-        raw=livez,
+        responses={200: ResponseSpec("The process is alive.", "common.Live", headers=("X-Relay-Proof",))},
     ),
     ApiOperation(
-        "GET", "/readyz",
-        id="isReady",
-        tag=Tag.OPERATING,
+        "GET", "/readyz", id="isReady", tag=Tag.OPERATING, raw=readyz,
         summary="Check that the process can do its work",
         responses={
-            200: ResponseSpec("The process is ready.", "operating.Ready"),
+            200: ResponseSpec("The process is ready.", "common.Ready"),
             503: ResponseSpec(
                 "Not ready: the database does not answer, accepts no writes, or its schema is older than this code.",
-                "operating.Ready",
+                "common.Ready",
             ),
         },
-        raw=readyz,
     ),
 ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""What many responses share: ids, times, pages, problems."""
+"""What many responses share: ids, times, pages, problems; and the responses to probes."""
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -60,3 +60,21 @@ class Problem(Shown):
     request_id: str | None
     errors: list[Fault] = []
     """Every problem at once; absent if no single member is the cause."""
+
+
+class Live(Shown):
+    """The process is alive."""
+
+    status: Literal["live"]
+
+
+class Ready(Shown):
+    """Each check by its name. `worker` is information only: it does not affect `status`.
+
+    `database` is `read_only` or `full` if nothing can be written to the database or the audio store.
+    """
+
+    status: Literal["ready", "not ready"]
+    database: Literal["ok", "unreachable", "read_only", "full"]
+    schema_: Literal["ok", "newer", "behind", "unknown"] = Field(alias="schema")
+    worker: Literal["ok", "silent", "none", "unknown"]

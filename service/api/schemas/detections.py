@@ -1,13 +1,30 @@
-"""A detection's result: the short form for lists and webhooks, and the full one."""
+"""Audio, and a detection: the short form for lists and webhooks, the full one, its timeline, its certificate."""
 
 from typing import Any, Literal
 
-from service.api.schemas.common import DetectionId, MediaId, Mode, Page, Sha256, Shown, Time
+from pydantic import ConfigDict
+
+from service.api.schemas.common import DetectionId, MediaId, Mode, Page, RunId, Sha256, Shown, Time
 from service.api.schemas.detectors import DetectorResult, DetectorSummary
-from service.detectors.enums import Verdict
+from service.detectors.enums import ReasonCode, Verdict
 from service.detectors.reading import Conflict, Number
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Agreement, OutcomeReason, Rule
+
+
+class Media(Shown):
+    """Uploaded or fetched audio. The same bytes uploaded again are the same media."""
+
+    id: MediaId
+    mode: Mode
+    sha256: Sha256
+    bytes: int
+    filename: str | None
+    content_type: str
+    """Determined from the bytes, not from what the upload claimed."""
+    duration_ms: int | None
+    """Null if the audio's header does not contain it."""
+    created_at: Time
 
 
 class Links(Shown):
@@ -159,3 +176,67 @@ class Detection(_Detection):
 
 class DetectionPage(Page[DetectionSummary]):
     """A page of the account's detections, newest first."""
+
+
+class Fact(Shown):
+    """Something that happened. Further fields depend on `kind`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: Time
+    kind: str
+    run_id: RunId = ""
+    """Present if the fact is about one run."""
+
+
+class Waits(Shown):
+    """The wait of the customer by cause: the sum is the whole wait."""
+
+    vendor_ms: int
+    relay_ms: int
+    customer_ms: int
+
+
+class Timeline(Shown):
+    """Every fact in order, and the wait split by cause."""
+
+    data: list[Fact]
+    waits: Waits
+
+
+class Certificate(Shown):
+    """A vendor's certificate of its analysis. It proves the result of that detector, not human authorship."""
+
+    certificate_id: str
+    """The vendor's id of the certificate."""
+    detection_id: DetectionId
+    run_id: RunId
+    detector: str
+    format: Literal["pdf"]
+    verification_url: str | None
+    """A public page that shows whether the certificate is valid."""
+    download_url: str | None
+    expires_at: Time | None
+    issued_at: Time | None
+    """By the vendor's clock."""
+    ready_at: Time
+    """By the clock of this service."""
+
+
+class CheckedCertificate(Certificate):
+    """The certificate, and its state at the vendor now."""
+
+    valid: bool | None
+    """Null if the vendor could not be asked, or did not say."""
+    checked_at: Time | None
+    reason_code: ReasonCode | None
+    """Why `valid` is null, if the vendor refused to answer."""
+    reason_text: str | None
+
+
+class CertificateReady(Shown):
+    """`data` of `certificate.ready`."""
+
+    detection_id: DetectionId
+    run_id: RunId
+    certificate: Certificate

@@ -1,9 +1,10 @@
-"""The result of one detector: the short form, and what the full form adds."""
+"""The result of one detector, short and full; and the detectors as `GET /v1/detectors` shows them."""
 
 from typing import Any, Literal
 
 from service.api.schemas.common import RunId, Sha256, Shown, Time
 from service.detectors.enums import Authenticity, Kind, ReasonCode, RunStatus, Verdict, Via
+from service.detectors.port import Needs
 from service.detectors.reading import (
     Attribution,
     Component,
@@ -15,6 +16,8 @@ from service.detectors.reading import (
     Segment,
     SubModel,
 )
+from service.quotas.circuit import Circuit
+from service.quotas.vendor_health import Health
 
 
 class Obtained(Shown):
@@ -119,3 +122,64 @@ class DetectorResult(DetectorSummary):
     raw_events: list[RawEvent]
     extras: dict[str, Any]
     """Fields of the vendor that this schema does not contain yet."""
+
+
+class OfferedLimits(Shown):
+    """The vendor's limits, and the configured ones; null: no known limit."""
+
+    max_bytes: int | None
+    min_duration_ms: int | None
+    max_duration_ms: int | None
+    concurrency: int | None
+    """Concurrent runs at the vendor, for all accounts together; so are the next two."""
+    per_minute: int | None
+    daily_quota: int | None
+
+
+class VendorHealth(Shown):
+    """The health of the vendor. `open`: it failed repeatedly, and receives no requests until the next trial."""
+
+    state: Health
+    circuit: Circuit
+    last_error: ReasonCode | None
+    """The last error; null if there is none."""
+    since: Time | None
+    """When the failures began."""
+
+
+class OfferedLatency(Shown):
+    """From submission to answer, over the last seven days and at most 500 runs."""
+
+    p50_ms: int | None
+    p95_ms: int | None
+    samples: int
+
+
+class OfferedDetector(Shown):
+    """One detector. Figures are of all accounts in this mode together, at most a minute old."""
+
+    detector: str
+    vendor: str
+    tier: str | None
+    tiers: list[str]
+    """All tiers of this vendor."""
+    configured: bool
+    """True if the detector is available in this mode. If not, the last five fields are null."""
+    formats: list[str]
+    limits: OfferedLimits
+    needs: Needs
+    """`upload`: the vendor receives the audio; `link`: a link to it."""
+    answers: Literal["callback", "poll", "at_once"]
+    """The way the answer arrives. Polls replace a callback that never arrives."""
+    health: VendorHealth | None
+    latency: OfferedLatency | None
+    callback_loss_pct: float | None
+    """Percentage of successful runs without a callback; null if the vendor sends none."""
+    quota_left: int | None
+    quota_resets_at: Time | None
+
+
+class OfferedDetectors(Shown):
+    """All detectors, configured or not."""
+
+    data: list[OfferedDetector]

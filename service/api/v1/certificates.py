@@ -176,31 +176,24 @@ def _later(seconds: int) -> dict[str, str]:
 
 ROUTES = routes_of([
     ApiOperation(
-        "POST", "/v1/detections/{detection_id}/certificate",
-        id="createCertificate",
-        tag=Tag.DETECTIONS,
+        "POST", "/v1/detections/{detection_id}/certificate", id="createCertificate", tag=Tag.DETECTIONS,
+        scope="detections:write", idempotent=True, handle=create_certificate,
         summary="Create a certificate",
         text="The vendor of a detector that issues certificates is asked for a certificate of its answer. A valid "
         "certificate that exists already is returned, and the vendor is not asked. 424: the vendor failed, could not "
         "be reached, or takes no more requests for now; with `Retry-After`, the same request may succeed later.",
-        scope="detections:write",
         body=Body(model=CertificateIn, required=False, example={"detector": "asc", "format": "pdf"}),
-        idempotent=True,
         responses={
-            201: ResponseSpec("The new certificate.", "certificates.Certificate", headers=("Location",)),
-            200: ResponseSpec("The certificate that was issued before.", "certificates.Certificate"),
+            201: ResponseSpec("The new certificate.", "detections.Certificate", headers=("Location",)),
+            200: ResponseSpec("The certificate that was issued before.", "detections.Certificate"),
         },
         errors=(424,),
-        handle=create_certificate,
     ),
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}/certificate",
-        id="readCertificate",
-        tag=Tag.DETECTIONS,
+        "GET", "/v1/detections/{detection_id}/certificate", id="readCertificate", tag=Tag.DETECTIONS,
+        scope="detections:read", handle=get_certificate,
         summary="Get the certificate of a detection",
         text="The latest certificate, and whether it is valid: the vendor is asked each time.",
-        scope="detections:read",
-        responses={200: ResponseSpec("The certificate.", "certificates.CheckedCertificate")},
-        handle=get_certificate,
+        responses={200: ResponseSpec("The certificate.", "detections.CheckedCertificate")},
     ),
 ])  # fmt: skip

@@ -58,40 +58,29 @@ def lock_owned(session: Session, call: Call) -> Detection:
 
 ROUTES = routes_of([
     ApiOperation(
-        "DELETE", "/v1/detections/{detection_id}",
-        id="eraseDetection",
-        tag=Tag.DETECTIONS,
+        "DELETE", "/v1/detections/{detection_id}", id="eraseDetection", tag=Tag.DETECTIONS, scope=_SCOPE,
+        run=erase_detection,
         summary="Erase the content of a detection",
         text="Raw answers, metadata and texts are erased; the id, the verdict and the times are kept. Idempotent. "
         "Refused while the detection runs.",
-        scope=_SCOPE,
         responses={204: ResponseSpec("Erased. The response has no body.")},
         errors=(409,),
-        run=erase_detection,
     ),
     ApiOperation(
-        "POST", "/v1/detections/{detection_id}/cancel",
-        id="cancelDetection",
-        tag=Tag.DETECTIONS,
+        "POST", "/v1/detections/{detection_id}/cancel", id="cancelDetection", tag=Tag.DETECTIONS, scope=_SCOPE,
+        idempotent=True, run=cancel_detection,
         summary="Cancel a detection",
         text="No further detector is asked, and late answers change nothing. Refused once the detection has ended.",
-        scope=_SCOPE,
         body=NO_FIELDS,
-        idempotent=True,
         responses={200: ResponseSpec("The cancelled detection.", "detections.Detection")},
-        run=cancel_detection,
     ),
     ApiOperation(
-        "POST", "/v1/detections/{detection_id}/recheck",
-        id="recheckDetection",
-        tag=Tag.DETECTIONS,
+        "POST", "/v1/detections/{detection_id}/recheck", id="recheckDetection", tag=Tag.DETECTIONS, scope=_SCOPE,
+        idempotent=True, run=recheck_detection,
         summary="Run every detector again",
         text="The result becomes the next revision; earlier revisions stay readable. Refused while the detection "
         "runs, or if the audio was erased.",
-        scope=_SCOPE,
         body=NO_FIELDS,
-        idempotent=True,
         responses={202: ResponseSpec("The detection is running.", "detections.Detection")},
-        run=recheck_detection,
     ),
 ])  # fmt: skip

@@ -145,14 +145,12 @@ def story_of(session: Session, call: Call, now: datetime) -> Timeline:
 
 ROUTES = routes_of([
     ApiOperation(
-        "POST", "/v1/detections",
-        id="createDetection",
-        tag=Tag.DETECTIONS,
+        "POST", "/v1/detections", id="createDetection", tag=Tag.DETECTIONS, scope="detections:write", idempotent=True,
+        handle=create_detection,
         summary="Check whether a track is machine-made",
         text="All detectors run at once or, by the rule `cascade`, one after another. The result is sent as a "
         "webhook and can be read with GET. The example works unchanged with a test key: the sandbox has a track under "
         "every name, and the words in the name direct what its detectors answer.",
-        scope="detections:write",
         body=Body(
             model=DetectionIn,
             judge=judge_detection,
@@ -164,44 +162,32 @@ ROUTES = routes_of([
                 "declared": {"ai": False},
             },
         ),
-        idempotent=True,
         responses={202: ResponseSpec("The detection is queued.", "detections.Detection", headers=("Location",))},
-        handle=create_detection,
     ),
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}",
-        id="readDetection",
-        tag=Tag.DETECTIONS,
+        "GET", "/v1/detections/{detection_id}", id="readDetection", tag=Tag.DETECTIONS, scope="detections:read",
+        handle=get_detection,
         summary="Get a detection",
-        scope="detections:read",
         parameters=(WAIT, DETAIL, REVISION),
         responses={
             200: ResponseSpec("The result so far.", "detections.Detection", short="detections.DetectionSummary")
         },
-        handle=get_detection,
     ),
     ApiOperation(
-        "GET", "/v1/detections",
-        id="listDetections",
-        tag=Tag.DETECTIONS,
+        "GET", "/v1/detections", id="listDetections", tag=Tag.DETECTIONS, scope="detections:read", run=list_detections,
         summary="List detections",
         text="Newest first, in the short form. A detection must match every filter.",
-        scope="detections:read",
         parameters=(
             STATUS, VERDICT, DETECTOR, EXTERNAL_ID, CREATED_AFTER, CREATED_BEFORE, STUCK, *LISTING.parameters,
         ),
         responses={200: ResponseSpec("A page of detections.", "detections.DetectionPage")},
-        run=list_detections,
     ),
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}/timeline",
-        id="readTimeline",
-        tag=Tag.DETECTIONS,
+        "GET", "/v1/detections/{detection_id}/timeline", id="readTimeline", tag=Tag.DETECTIONS, scope="detections:read",
+        run=get_timeline,
         summary="Get the timeline of a detection",
         text="Every fact of a detection in order, and what caused each part of the wait.",
-        scope="detections:read",
-        responses={200: ResponseSpec("The timeline so far.", "timeline.Timeline")},
+        responses={200: ResponseSpec("The timeline so far.", "detections.Timeline")},
         errors=(422,),
-        run=get_timeline,
     ),
 ])  # fmt: skip

@@ -16,15 +16,11 @@ def list_detectors(session: Session, call: Call) -> dict[str, Any]:
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", "/v1/detectors",
-        id="listDetectors",
-        tag=Tag.DETECTORS,
+        "GET", "/v1/detectors", id="listDetectors", tag=Tag.DETECTORS, scope="detections:read", run=list_detectors,
         summary="List detectors",
         text="Every detector, including those that are not configured here: its input formats and limits, its health "
         "and latency, the share of its callbacks that never arrive, and what is left of its quota.",
-        scope="detections:read",
-        responses={200: ResponseSpec("All detectors.", "offered.OfferedDetectors")},
+        responses={200: ResponseSpec("All detectors.", "detectors.OfferedDetectors")},
         errors=(422,),
-        run=list_detectors,
     ),
 ])  # fmt: skip

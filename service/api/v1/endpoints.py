@@ -77,68 +77,48 @@ def lock_owned(session: Session, call: Call) -> Endpoint:
 
 ROUTES = routes_of([
     ApiOperation(
-        "POST", "/v1/webhook-endpoints",
-        id="createEndpoint",
-        tag=Tag.ENDPOINTS,
+        "POST", "/v1/webhook-endpoints", id="createEndpoint", tag=Tag.ENDPOINTS, scope=_WRITE, idempotent=True,
+        run=create_endpoint,
         summary="Register a URL that receives events",
         text="`events` is required. The same URL twice makes two endpoints, each with its own secret, and every event "
         "arrives twice. `batch.completed` is reserved: no such event is sent yet.",
-        scope=_WRITE,
         body=Body(
             model=EndpointIn,
             judge=partial(judge_endpoint, EndpointIn),
             example={"url": "https://customer.example/relay", "events": ["detection.*"]},
         ),
-        idempotent=True,
         responses={
             201: ResponseSpec(
                 "The new endpoint; its secret is shown this once.", "endpoints.NewEndpoint", headers=("Location",)
             )
         },
-        run=create_endpoint,
     ),
     ApiOperation(
-        "GET", "/v1/webhook-endpoints",
-        id="listEndpoints",
-        tag=Tag.ENDPOINTS,
+        "GET", "/v1/webhook-endpoints", id="listEndpoints", tag=Tag.ENDPOINTS, scope=_READ, run=list_endpoints,
         summary="List endpoints",
-        scope=_READ,
         parameters=LISTING.parameters,
         responses={200: ResponseSpec("A page of endpoints.", "endpoints.EndpointPage")},
-        run=list_endpoints,
     ),
     ApiOperation(
-        "GET", _ONE,
-        id="readEndpoint",
-        tag=Tag.ENDPOINTS,
+        "GET", _ONE, id="readEndpoint", tag=Tag.ENDPOINTS, scope=_READ, run=get_endpoint,
         summary="Get an endpoint",
-        scope=_READ,
         responses={200: ResponseSpec("The endpoint.", "endpoints.Endpoint")},
-        run=get_endpoint,
     ),
     ApiOperation(
-        "PATCH", _ONE,
-        id="changeEndpoint",
-        tag=Tag.ENDPOINTS,
+        "PATCH", _ONE, id="changeEndpoint", tag=Tag.ENDPOINTS, scope=_WRITE, run=change_endpoint,
         summary="Change an endpoint",
         text="Absent members stay unchanged; null clears a member that may be null.",
-        scope=_WRITE,
         body=Body(
             model=EndpointChanges,
             judge=partial(judge_endpoint, EndpointChanges),
             example={"events": ["detection.*", "review.required"]},
         ),
         responses={200: ResponseSpec("The changed endpoint.", "endpoints.Endpoint")},
-        run=change_endpoint,
     ),
     ApiOperation(
-        "DELETE", _ONE,
-        id="deleteEndpoint",
-        tag=Tag.ENDPOINTS,
+        "DELETE", _ONE, id="deleteEndpoint", tag=Tag.ENDPOINTS, scope=_WRITE, run=delete_endpoint,
         summary="Delete an endpoint",
         text="Events that were not delivered to it yet are never delivered.",
-        scope=_WRITE,
         responses={204: ResponseSpec("Deleted. The response has no body.")},
-        run=delete_endpoint,
     ),
 ])  # fmt: skip

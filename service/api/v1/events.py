@@ -79,25 +79,17 @@ def _purpose(caller: Caller) -> str:
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", "/v1/events",
-        id="listEvents",
-        tag=Tag.EVENTS,
+        "GET", "/v1/events", id="listEvents", tag=Tag.EVENTS, scope=_SCOPE, run=list_events,
         summary="List events",
         text="The facts that webhooks carry, oldest first, without gaps. `next_cursor` is always set: keep it, and "
         "send it with your next request.",
-        scope=_SCOPE,
         parameters=(TYPE, LIMIT, CURSOR),
         responses={200: ResponseSpec("A page of events.", "events.EventPage")},
-        run=list_events,
     ),
     ApiOperation(
-        "GET", "/v1/events/{event_id}",
-        id="readEvent",
-        tag=Tag.EVENTS,
+        "GET", "/v1/events/{event_id}", id="readEvent", tag=Tag.EVENTS, scope=_SCOPE, run=get_event,
         summary="Get an event",
-        scope=_SCOPE,
         responses={200: ResponseSpec("The event.", "events.Event")},
         errors=(422,),
-        run=get_event,
     ),
 ])  # fmt: skip

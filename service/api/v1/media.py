@@ -128,13 +128,11 @@ _BINARY = {"type": "string", "format": "binary"}
 
 ROUTES = routes_of([
     ApiOperation(
-        "POST", "/v1/media",
-        id="uploadMedia",
-        tag=Tag.MEDIA,
+        "POST", "/v1/media", id="uploadMedia", tag=Tag.MEDIA, scope="detections:write", idempotent=True,
+        handle=upload_media,
         summary="Upload audio",
         text="As the field `file` of a form, or as the raw body. The type is determined from the bytes: at most "
         "100 MB, and audio. In test mode the words in the file name direct the sandbox.",
-        scope="detections:write",
         parameters=(FILENAME,),
         body=Body(
             content={
@@ -144,33 +142,23 @@ ROUTES = routes_of([
                 "application/octet-stream": _BINARY,
             }
         ),
-        idempotent=True,
         responses={
-            201: ResponseSpec("The new media.", "media.Media"),
-            200: ResponseSpec("The media that has the same bytes.", "media.Media"),
+            201: ResponseSpec("The new media.", "detections.Media"),
+            200: ResponseSpec("The media that has the same bytes.", "detections.Media"),
         },
         errors=(408, 413, 415),
-        handle=upload_media,
     ),
     ApiOperation(
-        "GET", "/v1/media/{media_id}",
-        id="readMedia",
-        tag=Tag.MEDIA,
+        "GET", "/v1/media/{media_id}", id="readMedia", tag=Tag.MEDIA, scope="detections:read", run=get_media,
         summary="Get the description of audio",
         text="The same as the response to the upload. 404 once it is erased.",
-        scope="detections:read",
-        responses={200: ResponseSpec("The media.", "media.Media")},
-        run=get_media,
+        responses={200: ResponseSpec("The media.", "detections.Media")},
     ),
     ApiOperation(
-        "DELETE", "/v1/media/{media_id}",
-        id="eraseMedia",
-        tag=Tag.MEDIA,
+        "DELETE", "/v1/media/{media_id}", id="eraseMedia", tag=Tag.MEDIA, scope="detections:write", handle=erase_media,
         summary="Erase audio",
         text="The bytes are erased; the id and the hash are kept. Idempotent. Refused while a detection needs them.",
-        scope="detections:write",
         responses={204: ResponseSpec("Erased. The response has no body.")},
         errors=(409,),
-        handle=erase_media,
     ),
 ])  # fmt: skip

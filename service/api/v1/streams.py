@@ -93,29 +93,22 @@ def _unknown_mark(expected: str) -> Exception:
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}/stream",
-        id="streamTimeline",
-        tag=Tag.DETECTIONS,
+        "GET", "/v1/detections/{detection_id}/stream", id="streamTimeline", tag=Tag.DETECTIONS, scope=_SCOPE,
+        handle=stream_timeline,
         summary="Stream the timeline of a detection",
         text="The facts of the timeline as server-sent events, each once, named by their kind. `end` comes last.",
-        scope=_SCOPE,
         parameters=(_LAST_EVENT_ID,),
         responses={
             200: ResponseSpec("Facts, until the detection has ended.", content=_EVENT_STREAM),
             204: ResponseSpec("The reader has received everything: do not reconnect."),
         },
         errors=(422,),
-        handle=stream_timeline,
     ),
     ApiOperation(
-        "GET", "/v1/events/stream",
-        id="streamEvents",
-        tag=Tag.EVENTS,
+        "GET", "/v1/events/stream", id="streamEvents", tag=Tag.EVENTS, scope=_SCOPE, handle=stream_events,
         summary="Stream events",
         text="Server-sent events, named by their type: from now on, after a cursor, or after the last event received.",
-        scope=_SCOPE,
         parameters=(TYPE, CURSOR, _LAST_EVENT_ID),
         responses={200: ResponseSpec("Events, until the reader disconnects.", content=_EVENT_STREAM)},
-        handle=stream_events,
     ),
 ])  # fmt: skip

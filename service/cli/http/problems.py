@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from service.api.security import ALWAYS
+from service.api.headers import ALWAYS
 from service.kit.ids import new_id
 from service.kit.telemetry.metrics import Count
 

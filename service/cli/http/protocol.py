@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from starlette.requests import Request
 
-from service.api.client_address import client_address, neighbourhood
+from service.api.limits import client_address, neighbourhood
 from service.cli.http import problems
 from service.cli.http.parsing import Awaited, ParsingProtocol
 

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.accounts.api_keys import SCOPES
-from service.api.contract import webhooks
 from service.api.contract.document import document, operations
-from service.api.operating.openapi import ROUTES as OPENAPI_ROUTES
+from service.api.operating.pages import ROUTES as PAGES
 from service.api.routes import ROUTES
+from service.api.schemas import events
 from service.events.types import EventType
 from tests.api.doors import app_of, client_of
 from tests.api.promise import Promise
@@ -123,7 +123,7 @@ def test_the_webhooks_are_the_types_that_are_sent() -> None:
     text = (_ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+) \|.*\| sent \|$", text, flags=re.MULTILINE)
     assert {kind for row in rows for kind in re.findall(r"`([^`]+)`", row)} == set(DOCUMENT["webhooks"])
-    assert set(DOCUMENT["webhooks"]) == {str(kind) for kind in webhooks.SENT} <= set(EventType)
+    assert set(DOCUMENT["webhooks"]) == {str(kind) for kind in events.SENT} <= set(EventType)
 
 
 def test_the_file_in_the_documents_is_the_document() -> None:
@@ -131,9 +131,9 @@ def test_the_file_in_the_documents_is_the_document() -> None:
 
 
 async def test_the_document_is_served_as_it_is_made() -> None:
-    async with client_of(app_of(OPENAPI_ROUTES)) as client:
+    async with client_of(app_of(PAGES)) as client:
         response = await client.get("/openapi.json")
         again = await client.get("/openapi.json")
     assert response.headers["content-type"] == "application/json"
-    assert response.json() == document(OPENAPI_ROUTES)
+    assert response.json() == document(PAGES)
     assert again.content == response.content

@@ -7,8 +7,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from service.api.operating.docs_page import ROUTES
-from service.api.operating.openapi import ROUTES as OPENAPI_ROUTES
+from service.api.operating.pages import ROUTES
 from tests.api.doors import app_of, client_of
 
 _HOST = "relay.test"
@@ -41,7 +40,7 @@ def _read(html: str) -> _Page:
 
 
 async def _get(path: str) -> httpx.Response:
-    async with client_of(app_of([*ROUTES, *OPENAPI_ROUTES])) as client:
+    async with client_of(app_of(ROUTES)) as client:
         return await client.get(path)
 
 

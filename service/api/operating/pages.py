@@ -1,20 +1,60 @@
-"""`/docs`: the API's document as a page. Everything it needs is served from here, and nothing is loaded from elsewhere.
+"""Pages for people: links to everything at `/` and `/v1`, the API's document as a page and as a file.
 
-Swagger UI's files are those that the package `offapi` carries. The package itself is not imported: that would build
-pages of several megabytes.
+Everything that `/docs` needs is served from here, and nothing is loaded from elsewhere. Swagger UI's files are those
+that the package `offapi` carries. The package itself is not imported: that would build pages of several megabytes.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, ResponseSpec, Tag
 from service.kit.errors import not_found
+
+_LINKS_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Verdict Relay</title>
+</head>
+<body>
+<h1>Verdict Relay</h1>
+<p>Asks outside detectors whether a track was made by AI, and returns one signed answer.</p>
+<ul>
+<li><a href="/docs">The API as a page</a></li>
+<li><a href="/openapi.json">The API as OpenAPI 3.1</a></li>
+<li><a href="/livez">Is the process alive?</a></li>
+<li><a href="/readyz">Is it ready?</a></li>
+</ul>
+<p>The API itself is below <code>/v1/</code>; each request needs an API key.</p>
+</body>
+</html>
+"""
+
+
+async def get_front_page(_request: Request) -> Response:
+    """Return the page of links."""
+    return Response(_LINKS_PAGE, media_type="text/html")
+
+
+def _front_page(path: str, name: str) -> ApiOperation:
+    return ApiOperation(
+        "GET", path,
+        id=name,
+        tag=Tag.OPERATING,
+        summary="Links to everything else",
+        responses={200: ResponseSpec("The page.", content={"text/html": _TEXT})},
+        raw=get_front_page,
+    )  # fmt: skip
+
 
 # Swagger UI's style sheet holds its icons as `data:`. Styles it sets from its script, which no policy forbids.
 _POLICY = (
@@ -22,7 +62,7 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_PAGE = """<!DOCTYPE html>
+_DOCS_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -63,9 +103,9 @@ _PACKED = {
 _OURS = {"start.js": (_START, "text/javascript"), "icon.svg": (_ICON, "image/svg+xml")}
 
 
-async def get_page(_request: Request) -> Response:
+async def get_docs_page(_request: Request) -> Response:
     """Return the page, with a policy that allows no more than it needs."""
-    return Response(_PAGE, media_type="text/html", headers=_headers())
+    return Response(_DOCS_PAGE, media_type="text/html", headers=_headers())
 
 
 async def get_asset(request: Request) -> Response:
@@ -91,21 +131,38 @@ def _headers(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 _TEXT = {"type": "string"}
 
+
+async def get_document(request: Request) -> Response:
+    """Return the document. It is made once, of the routes this process has; its examples name this process."""
+    state = request.app.state
+    if getattr(state, "openapi", None) is None:
+        base = state.context.sandbox_base if state.context is not None else ""
+        state.openapi = await asyncio.to_thread(_written, request.app.routes, base)
+    return Response(state.openapi, media_type="application/json")
+
+
+def _written(routes: Sequence[BaseRoute], base: str) -> bytes:
+    from service.api.contract.document import written  # noqa: PLC0415 - its models take 2 MB, and few processes are asked
+
+    return written(routes, base)
+
+
 ROUTES = routes_of([
+    _front_page("/", "readFrontPage"),
+    _front_page("/v1", "readApiRoot"),
     ApiOperation(
-        "GET", "/docs",
-        id="readDocs",
-        tag=Tag.OPERATING,
-        summary="This document as a page",
-        responses={200: ResponseSpec("The page. It loads nothing from other hosts.", content={"text/html": _TEXT})},
-        raw=get_page,
+        "GET", "/openapi.json", id="readDescription", tag=Tag.OPERATING, raw=get_document,
+        summary="This document",
+        responses={200: ResponseSpec("OpenAPI 3.1.", content={"application/json": {"type": "object"}})},
     ),
     ApiOperation(
-        "GET", "/docs/{asset}",
-        id="readDocsAsset",
-        tag=Tag.OPERATING,
+        "GET", "/docs", id="readDocs", tag=Tag.OPERATING, raw=get_docs_page,
+        summary="This document as a page",
+        responses={200: ResponseSpec("The page. It loads nothing from other hosts.", content={"text/html": _TEXT})},
+    ),
+    ApiOperation(
+        "GET", "/docs/{asset}", id="readDocsAsset", tag=Tag.OPERATING, raw=get_asset,
         summary="A part of the page",
         responses={200: ResponseSpec("Script, style or picture.", content={"text/*": _TEXT, "image/*": _TEXT})},
-        raw=get_asset,
     ),
 ])  # fmt: skip
