@@ -3,18 +3,7 @@
 from service.api.contract.dispatch import OperationRoute
 from service.api.from_vendors import callbacks, media_links
 from service.api.operating import health, metrics, pages
-from service.api.v1 import (
-    certificates,
-    deliveries,
-    detection_actions,
-    detections,
-    detectors,
-    endpoint_actions,
-    endpoints,
-    events,
-    media,
-    streams,
-)
+from service.api.v1 import certificates, deliveries, detections, endpoints, events, media, timeline
 
 ROUTES: list[OperationRoute] = [
     *pages.ROUTES,
@@ -22,13 +11,10 @@ ROUTES: list[OperationRoute] = [
     *metrics.ROUTES,
     *media.ROUTES,
     *detections.ROUTES,
-    *detectors.ROUTES,
-    *streams.ROUTES,  # before the events: there, `stream` would be an id
+    *timeline.ROUTES,
     *events.ROUTES,
-    *detection_actions.ROUTES,
     *certificates.ROUTES,
     *endpoints.ROUTES,
-    *endpoint_actions.ROUTES,
     *deliveries.ROUTES,
     *callbacks.ROUTES,
     *media_links.ROUTES,

@@ -14,10 +14,16 @@ from starlette.types import Receive, Scope, Send
 
 from service.accounts.api_keys import authenticate
 from service.api.context import Context, context_of
+from service.api.contract.parameters import header
 from service.api.problems import FAULTS
 from service.kit.concurrency.wake import Sleeper
+from service.kit.errors import CallerError, Problem, bad_parameters
 from service.kit.faults import fault_of
 
+LAST_EVENT_ID = header(
+    "Last-Event-ID", "The id of the last event that the reader received: the stream continues after it."
+)
+EVENT_STREAM = {"text/event-stream": {"type": "string"}}
 _AGAIN_SECONDS = 1.0
 _HEARTBEAT = b": still here\n\n"
 _HEADERS = {
@@ -97,6 +103,11 @@ def stream(
 def reader_mark(request: Request) -> str | None:
     """Return `Last-Event-ID`, the id of the last event that the reader received; `None` without one."""
     return request.headers.get("last-event-id") or None
+
+
+def unknown_mark(expected: str) -> CallerError:
+    """Return the 422 for a `Last-Event-ID` that is not what is expected."""
+    return bad_parameters([Problem("Last-Event-ID", f"must be {expected}")])
 
 
 async def _flow(

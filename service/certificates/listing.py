@@ -1,11 +1,10 @@
 """Certificates that are on record: found, shown, and dropped. How one comes to be there is in `certify`."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, col, delete, select
 
-from service.kit.clock import rfc3339
+from service.kit.clock import rfc3339_or_none
 from service.runs.state.lifecycle import CertificateState
 from service.runs.state.models import Certificate
 
@@ -52,9 +51,9 @@ def shown(row: Certificate) -> dict[str, Any]:
         "format": row.format,
         "verification_url": row.verification_url,
         "download_url": row.download_url,
-        "expires_at": _time(row.expires_at),
-        "issued_at": _time(row.issued_at),
-        "ready_at": _time(row.ready_at),
+        "expires_at": rfc3339_or_none(row.expires_at),
+        "issued_at": rfc3339_or_none(row.issued_at),
+        "ready_at": rfc3339_or_none(row.ready_at),
     }
 
 
@@ -63,11 +62,7 @@ def _as_refs(row: Certificate) -> dict[str, str]:
         "id": row.certificate_id,
         "verification_url": row.verification_url,
         "download_url": row.download_url,
-        "expires_at": _time(row.expires_at),
-        "issued_at": _time(row.issued_at),
+        "expires_at": rfc3339_or_none(row.expires_at),
+        "issued_at": rfc3339_or_none(row.issued_at),
     }
     return {f"certificate.{name}": value for name, value in named.items() if value is not None}
-
-
-def _time(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None

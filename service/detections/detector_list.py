@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from service.detectors.catalogue import ConfiguredVendor, Limits, tier_of
 from service.detectors.port import Capabilities
-from service.kit.clock import rfc3339
+from service.kit.clock import rfc3339_or_none
 from service.quotas.gate_store import read_gates
 from service.quotas.vendor_health import VendorHealth, health_of
 from service.runs.policy import DetectionPolicy
@@ -76,14 +76,10 @@ def _lately(
             "state": standing.health.value,
             "circuit": standing.circuit.value,
             "last_error": standing.last_error,
-            "since": _time(standing.since),
+            "since": rfc3339_or_none(standing.since),
         },
         "latency": {"p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms, "samples": latency.samples},
         "callback_loss_pct": measured.callback_loss_pct if calls_back else None,
         "quota_left": standing.quota_left,
-        "quota_resets_at": _time(standing.quota_resets_at),
+        "quota_resets_at": rfc3339_or_none(standing.quota_resets_at),
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None

@@ -20,3 +20,8 @@ def milliseconds_between(start: datetime, end: datetime) -> int:
 def rfc3339(at: datetime) -> str:
     """Return `at` as RFC 3339 in UTC with `Z` and milliseconds, e.g. `2026-11-20T23:41:00.123Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def rfc3339_or_none(at: datetime | None) -> str | None:
+    """Return `at` as `rfc3339` does; `None` without a time."""
+    return None if at is None else rfc3339(at)

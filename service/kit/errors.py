@@ -9,6 +9,9 @@ RelayError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class RelayError(Exception):
@@ -54,6 +57,13 @@ class SettingsError(RelayError):
 def not_found(what: str) -> CallerError:
     """Return the 404 for an object that does not exist or that another account owns; the two look the same."""
     return CallerError("not_found", f"No such {what}.", status=404)
+
+
+def existing(found: T | None, what: str) -> T:
+    """Return the object that was found. Raise `CallerError` 404 for `None`."""
+    if found is None:
+        raise not_found(what)
+    return found
 
 
 def bad_parameters(problems: Sequence[Problem]) -> CallerError:

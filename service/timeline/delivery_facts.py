@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from service.events.models import Event
-from service.kit.clock import rfc3339
+from service.kit.clock import rfc3339_or_none
 from service.runs.state.models import Revision
 from service.timeline.fact import Fact
 from service.webhooks.models import Attempt, Delivery
@@ -87,7 +87,7 @@ def _tried(attempt: Attempt, next_at: datetime | None) -> dict[str, Any]:
         "error_class": attempt.error_class,
         "took_ms": json.loads(attempt.phases_json).get("total"),
         "explanation": attempt.explanation,
-        "next_attempt_at": rfc3339(next_at) if next_at is not None else None,
+        "next_attempt_at": rfc3339_or_none(next_at),
     }
 
 

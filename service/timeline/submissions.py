@@ -1,11 +1,10 @@
 """Facts of submissions: each try to hand a run to its vendor, and how long it was there. From rows to facts, pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from service.detectors.enums import Via
-from service.kit.clock import rfc3339
+from service.kit.clock import rfc3339, rfc3339_or_none
 from service.runs.inputs import SubmissionOutcome, SubmissionStep
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import Observation, Run
@@ -30,7 +29,7 @@ def submitted(run: Run, tries: Sequence[Observation]) -> Iterable[Fact]:
             "reason_code": row.refusal,
             "reason_text": row.reason_text,
             "retry_after_seconds": row.retry_after_seconds,
-            "next_attempt_at": _time(row.next_at),
+            "next_attempt_at": rfc3339_or_none(row.next_at),
             "prepared_ref": run.prepared_ref if submits else None,
             "job_id": run.vendor_job_id if row.outcome == SubmissionOutcome.ACCEPTED.value else None,
             "recorded_at": rfc3339(row.at),
@@ -88,7 +87,3 @@ def _unrecorded(run: Run, number: int) -> Fact:
     # Its end is a fact of its own: a reader of the stream gets both.
     key = f"{run.id}/submitted/{outcome}/{number}" if outcome == _IN_FLIGHT else f"{run.id}/submitted/untold"
     return Fact(run.submit_started_at or run.created_at, "run.submitted", key, run.id, data)
-
-
-def _time(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None

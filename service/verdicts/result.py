@@ -5,14 +5,13 @@ Not here: what is decided (`verdict`), the costs (`cost`), the short form (`summ
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 from service.detectors.enums import ReasonCode, RunStatus
 from service.detectors.reading import Reading, Refs
-from service.kit.clock import milliseconds_between, rfc3339
+from service.kit.clock import milliseconds_between, rfc3339, rfc3339_or_none
 from service.verdicts.across_detectors import Components
 from service.verdicts.cost import run_cost, total_cost
 from service.verdicts.display import display_text
@@ -165,8 +164,8 @@ def compose_detector(run: RunFacts) -> dict[str, Any]:
         "timing": _timing(run, said),
         "cost": run_cost(run),
         "waiting_for": run.waiting_for,
-        "next_look_at": _time(run.next_look_at),
-        "deadline_at": _time(run.deadline_at),
+        "next_look_at": rfc3339_or_none(run.next_look_at),
+        "deadline_at": rfc3339_or_none(run.deadline_at),
         "possible_duplicate_charge": run.possible_duplicate_charge,
         **_raw(run),
         "extras": said.model_dump(mode="json", include={"extras"})["extras"],
@@ -217,11 +216,11 @@ def _timing(run: RunFacts, said: Reading) -> dict[str, Any]:
     left_at, until = run.submitted_at, run.received_at
     wall = milliseconds_between(left_at, until) if left_at and until else None
     return {
-        "submitted_at": _time(run.submitted_at),
-        "vendor_submitted_at": _time(said.vendor_submitted_at or run.vendor_submitted_at),
-        "vendor_completed_at": _time(said.vendor_completed_at or run.vendor_completed_at),
-        "received_at": _time(run.received_at),
-        "ended_at": _time(run.ended_at),
+        "submitted_at": rfc3339_or_none(run.submitted_at),
+        "vendor_submitted_at": rfc3339_or_none(said.vendor_submitted_at or run.vendor_submitted_at),
+        "vendor_completed_at": rfc3339_or_none(said.vendor_completed_at or run.vendor_completed_at),
+        "received_at": rfc3339_or_none(run.received_at),
+        "ended_at": rfc3339_or_none(run.ended_at),
         "vendor_ms": said.vendor_ms,
         "wall_ms": wall,
     }
@@ -235,10 +234,6 @@ def _raw(run: RunFacts) -> dict[str, Any]:
     ]
     anchor = {"sha256": run.raw_sha256, "content_type": run.raw_content_type}
     return {"raw": anchor if stored else None, "raw_events": events}
-
-
-def _time(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
 
 
 def _plain(part: BaseModel | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from service.events.models import Event
-from service.kit.clock import rfc3339
+from service.kit.clock import rfc3339, rfc3339_or_none
 from service.kit.db.columns import table_of
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
@@ -102,7 +102,7 @@ def _shown(delivery: Delivery, types: Mapping[str, str], attempts: Iterable[Atte
         "detection_id": delivery.detection_id,
         "status": _STATUS_OF[delivery.state],
         "lane": delivery.lane,
-        "next_attempt_at": rfc3339(delivery.due_at) if waits and delivery.due_at else None,
+        "next_attempt_at": rfc3339_or_none(delivery.due_at) if waits else None,
         "attempts": [attempt_shown(attempt) for attempt in attempts],
     }
 

@@ -128,6 +128,12 @@ class Call:
         return self.caller.account_id, self.caller.mode
 
     @property
+    def target(self) -> tuple[str, str, str]:
+        """The owner, and the one id in the path."""
+        (object_id,) = self.path.values()
+        return (*self.owner, object_id)
+
+    @property
     def now(self) -> datetime:
         """The time by the process's clock."""
         return self.context.clock()

@@ -20,7 +20,7 @@ from service.api.context import Context
 from service.api.contract.dispatch import routes_of
 from service.api.contract.idempotent import answer_once
 from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
-from service.api.v1.detection_actions import lock_owned
+from service.api.v1.detections import lock_owned
 from service.certificates.issue import Wanted, give_up_certificate, record_certificate, want_certificate
 from service.certificates.listing import newest_certificate, shown
 from service.detections.queries import find_detection
@@ -30,7 +30,7 @@ from service.detectors.exchange import VendorError
 from service.detectors.extensions import CheckedCertificate, IssuesCertificates
 from service.detectors.port import Raw, Refused
 from service.kit.clock import rfc3339
-from service.kit.errors import CallerError, not_found
+from service.kit.errors import CallerError, existing
 from service.quotas.feedback import GateFeedback, feedback_from
 from service.quotas.gate_store import admit_request, record_feedback
 from service.quotas.gates import Throttled
@@ -147,10 +147,8 @@ def _issued(session: Session, *, call: Call, wanted: Wanted, issued: extensions.
 
 
 def _newest(session: Session, call: Call) -> Certificate:
-    detection_id = call.path["detection_id"]
-    if find_detection(session, *call.owner, detection_id) is None:
-        raise not_found("detection")
-    row = newest_certificate(session, detection_id)
+    detection = existing(find_detection(session, *call.target), "detection")
+    row = newest_certificate(session, detection.id)
     if row is None:
         detail = "This detection has no certificate. Create one with POST at this address."
         raise CallerError("no_certificate", detail, status=404)

@@ -9,7 +9,7 @@ from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import NO_FIELDS, ApiOperation, Call, ResponseSpec, Tag
 from service.api.contract.parameters import Listing, bounded, text, words
 from service.events.types import EventType, is_filter, takes, why_no_filter
-from service.kit.errors import not_found
+from service.kit.errors import existing
 from service.kit.ids import is_id
 from service.webhooks import queries
 from service.webhooks.models import Delivery
@@ -68,10 +68,7 @@ def _chosen(call: Call) -> queries.DeliveryFilter:
 
 
 def _found(session: Session, call: Call) -> Delivery:
-    delivery = queries.find_delivery(session, *call.owner, call.path["delivery_id"])
-    if delivery is None:
-        raise not_found("delivery")
-    return delivery
+    return existing(queries.find_delivery(session, *call.target), "delivery")
 
 
 ROUTES = routes_of([

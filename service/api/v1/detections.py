@@ -1,8 +1,9 @@
-"""`/v1/detections`: a detection is created, read and listed, and its timeline is read."""
+"""`/v1/detections`: created, read, listed, cancelled, checked again, erased; and `/v1/detectors`, what can be asked."""
 
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -10,23 +11,31 @@ from typing import Any
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
+from service.accounts.audit import note
 from service.accounts.idempotency import Answer
 from service.api.bodies import invalid
 from service.api.contract.dispatch import routes_of
 from service.api.contract.everywhere import EXAMPLE_BASE
 from service.api.contract.idempotent import answer_once
-from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
+from service.api.contract.operation import NO_FIELDS, ApiOperation, Body, Call, ResponseSpec, Tag
 from service.api.contract.parameters import Listing, bounded, flag, integer, integer_or, text, time, word, words
 from service.api.v1.detection_bodies import DetectionIn, JudgedDetection, judge_detection, question_of
 from service.detections import queries
+from service.detections.changes import cancel, recheck
+from service.detections.detector_list import offered
 from service.detections.queries import find_detection, first_result, has_ended, result_of
 from service.detections.submit import submit
 from service.detectors.enums import Verdict
 from service.kit.concurrency.wake import Sleeper
-from service.kit.errors import CallerError, not_found
+from service.kit.errors import CallerError, existing
+from service.retention.erase import erase_detection as erase_content
+from service.runs.load.lock import lock_detection
+from service.runs.policy import DetectionPolicy
+from service.runs.state.models import Detection
 from service.runs.topics import topic_of
-from service.timeline.assemble import Timeline, assemble
 from service.verdicts.verdict import DetectionStatus
+
+Action = Callable[[Session, Detection, DetectionPolicy, datetime], None]
 
 _DETECTOR = re.compile(r"[a-z0-9_-]{1,50}(/[a-z0-9_-]{1,50})?")
 
@@ -122,25 +131,46 @@ async def get_detection(call: Call) -> Response:
 
 def _result(session: Session, call: Call) -> tuple[bool, dict[str, Any]]:
     """Return whether the result is final, and the result."""
-    detection = find_detection(session, *call.owner, call.path["detection_id"])
-    if detection is None:
-        raise not_found("detection")
+    detection = existing(find_detection(session, *call.target), "detection")
     full, revision = call.query[DETAIL] == "full", call.query[REVISION]
     result = result_of(session, detection, call.context.policy, full=full, revision=revision)
     return revision is not None or has_ended(detection), result
 
 
-def get_timeline(session: Session, call: Call) -> dict[str, Any]:
-    """Return the story so far."""
-    return story_of(session, call, call.now).shown()
+def cancel_detection(session: Session, call: Call) -> dict[str, Any]:
+    """Cancel the detection and return it. Raise `CallerError` 409 if it has ended."""
+    return _act(session, call, cancel, "detection.cancelled")
 
 
-def story_of(session: Session, call: Call, now: datetime) -> Timeline:
-    """Return every fact of the detection. Raise `CallerError` 404."""
-    detection = find_detection(session, *call.owner, call.path["detection_id"])
-    if detection is None:
-        raise not_found("detection")
-    return assemble(session, detection, now)
+def recheck_detection(session: Session, call: Call) -> dict[str, Any]:
+    """Start the next revision and return the detection. Raise `CallerError` 409 if it runs, or its audio is gone."""
+    return _act(session, call, recheck, "detection.rechecked")
+
+
+def erase_detection(session: Session, call: Call) -> None:
+    """Erase the content; do nothing if it was erased before. Raise `CallerError` 409 while the detection runs."""
+    detection, now = lock_owned(session, call), call.now
+    if detection.erased_at is None:
+        erase_content(session, detection, now)
+        note(session, call.caller, "detection.erased", detection.id, now)
+
+
+def _act(session: Session, call: Call, action: Action, noted: str) -> dict[str, Any]:
+    detection, now, policy = lock_owned(session, call), call.now, call.context.policy
+    action(session, detection, policy, now)
+    note(session, call.caller, noted, detection.id, now)
+    session.flush()
+    return result_of(session, detection, policy, full=True)
+
+
+def lock_owned(session: Session, call: Call) -> Detection:
+    """Return the caller's detection, locked. Raise `CallerError` 404."""
+    return lock_detection(session, existing(find_detection(session, *call.target), "detection").id)
+
+
+def list_detectors(session: Session, call: Call) -> dict[str, Any]:
+    """Return every detector, as it is in the caller's mode."""
+    return {"data": offered(session, call.caller.mode, call.context.policy, call.now)}
 
 
 ROUTES = routes_of([
@@ -183,11 +213,37 @@ ROUTES = routes_of([
         responses={200: ResponseSpec("A page of detections.", "detections.DetectionPage")},
     ),
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}/timeline", id="readTimeline", tag=Tag.DETECTIONS, scope="detections:read",
-        run=get_timeline,
-        summary="Get the timeline of a detection",
-        text="Every fact of a detection in order, and what caused each part of the wait.",
-        responses={200: ResponseSpec("The timeline so far.", "detections.Timeline")},
+        "DELETE", "/v1/detections/{detection_id}", id="eraseDetection", tag=Tag.DETECTIONS, scope="detections:write",
+        run=erase_detection,
+        summary="Erase the content of a detection",
+        text="Raw answers, metadata and texts are erased; the id, the verdict and the times are kept. Idempotent. "
+        "Refused while the detection runs.",
+        responses={204: ResponseSpec("Erased. The response has no body.")},
+        errors=(409,),
+    ),
+    ApiOperation(
+        "POST", "/v1/detections/{detection_id}/cancel", id="cancelDetection", tag=Tag.DETECTIONS,
+        scope="detections:write", idempotent=True, run=cancel_detection,
+        summary="Cancel a detection",
+        text="No further detector is asked, and late answers change nothing. Refused once the detection has ended.",
+        body=NO_FIELDS,
+        responses={200: ResponseSpec("The cancelled detection.", "detections.Detection")},
+    ),
+    ApiOperation(
+        "POST", "/v1/detections/{detection_id}/recheck", id="recheckDetection", tag=Tag.DETECTIONS,
+        scope="detections:write", idempotent=True, run=recheck_detection,
+        summary="Run every detector again",
+        text="The result becomes the next revision; earlier revisions stay readable. Refused while the detection "
+        "runs, or if the audio was erased.",
+        body=NO_FIELDS,
+        responses={202: ResponseSpec("The detection is running.", "detections.Detection")},
+    ),
+    ApiOperation(
+        "GET", "/v1/detectors", id="listDetectors", tag=Tag.DETECTORS, scope="detections:read", run=list_detectors,
+        summary="List detectors",
+        text="Every detector, including those that are not configured here: its input formats and limits, its health "
+        "and latency, the share of its callbacks that never arrive, and what is left of its quota.",
+        responses={200: ResponseSpec("All detectors.", "detectors.OfferedDetectors")},
         errors=(422,),
     ),
 ])  # fmt: skip

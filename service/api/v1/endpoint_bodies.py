@@ -1,9 +1,10 @@
 """What may be asked of an endpoint: its members, judged strictly, and its URL by the guard as well."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, WithJsonSchema
 
 from service.api.bodies import invalid, parse_object, validated
 from service.api.contract.operation import Call
@@ -11,6 +12,8 @@ from service.events.types import FAMILIES, EventType, is_filter, why_no_filter
 from service.kit.errors import CallerError, Problem
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import RefusedUrl, check_url
+from service.webhooks.endpoints.rotate import LONGEST_OVERLAP, USUAL_OVERLAP
+from service.webhooks.queue.requeue_plan import Choice
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -119,3 +122,42 @@ def _refusal(url: object, guard: GuardPolicy) -> list[Problem]:
     except RefusedUrl as refused:
         return [Problem("/url", refused.reason)]
     return []
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is not a valid time in UTC") from error
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+class EnableIn(BaseModel):
+    """`POST …/enable`."""
+
+    release: Choice = "all"
+
+
+class RotateIn(BaseModel):
+    """`POST …/rotate-secret`."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()))] = int(
+        USUAL_OVERLAP.total_seconds()
+    )
+
+
+class RecoverIn(BaseModel):
+    """`POST …/recover`."""
+
+    since: Time
+    until: Time | None = None
+
+
+def judge_recover(raw: bytes, _call: Call) -> RecoverIn:
+    """Return the body. Raise `CallerError` with every fault."""
+    fields = validated(raw, RecoverIn)
+    if fields.until is not None and fields.until <= fields.since:
+        raise invalid([Problem("/until", "must be later than since")])
+    return fields

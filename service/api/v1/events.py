@@ -1,20 +1,35 @@
-"""`/v1/events`: the facts that webhooks carry, oldest first, for a client that polls. A stream: `streams`."""
+"""`/v1/events`: the facts that webhooks carry, oldest first: for a client that polls, and as a stream."""
 
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session
+from starlette.responses import Response
 
 from service.accounts.api_keys import Caller
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, Call, Parameter, ResponseSpec, Tag
 from service.api.contract.parameters import LIMIT, bounded, cursor
-from service.events.feed import BEGINNING, Mark, event_object, find_event, read_page
-from service.events.types import is_filter, why_no_filter
-from service.kit.errors import not_found
+from service.api.sse import EVENT_STREAM, LAST_EVENT_ID, StreamChunk, reader_mark, sse_event, stream, unknown_mark
+from service.events.feed import (
+    BEGINNING,
+    Mark,
+    event_object,
+    find_event,
+    mark_of,
+    newest_mark,
+    next_mark,
+    read_feed,
+    read_page,
+)
+from service.events.outbox import topic_of_feed
+from service.events.types import is_filter, takes, why_no_filter
+from service.kit.errors import existing
 from service.kit.security.tokens import BadToken, Tokens
 
 _SCOPE = "detections:read"
 _LONGEST_CURSOR = 2000
+_AT_ONCE = 100
 
 
 def _type_filter(given: str, _call: Call) -> str:
@@ -53,10 +68,39 @@ def list_events(session: Session, call: Call) -> dict[str, Any]:
 
 def get_event(session: Session, call: Call) -> dict[str, Any]:
     """Return one event."""
-    event = find_event(session, *call.owner, call.path["event_id"])
-    if event is None:
-        raise not_found("event")
-    return event_object(event)
+    return event_object(existing(find_event(session, *call.target), "event"))
+
+
+async def stream_events(call: Call) -> Response:
+    """Send the account's events after the reader's last one, or from now on, until the reader disconnects."""
+    context, pattern = call.context, call.query[TYPE] or "*"
+    after = await context.database.read(_begin, call)
+
+    async def read_chunk() -> StreamChunk:
+        nonlocal after
+        position = (*call.owner, after)
+        read = partial(context.database.read, read_feed, *position, limit=_AT_ONCE)
+        rows = await context.open_responses.reads.read(("feed", *position), read)
+        after = next_mark(rows, after)
+        events = (event for event in rows if takes(pattern, event.type))
+        text = b"".join(sse_event(event.type, event_object(event), event.id) for event in events)
+        return StreamChunk(text, more=len(rows) == _AT_ONCE)
+
+    # A reader that loses the connection before the first event comes back to the same position.
+    opening = f"id: {write_mark(after, context.tokens, call.caller)}\n".encode()
+    return stream(call.request, _SCOPE, topic_of_feed(*call.owner), read_chunk, opening)
+
+
+def _begin(session: Session, call: Call) -> Mark:
+    """Return the mark of the last event (its id, or a cursor), else of the query's cursor, else of the newest event."""
+    last, tokens = reader_mark(call.request), call.context.tokens
+    if last is None:
+        return call.query[CURSOR] or newest_mark(session, *call.owner)
+    event = find_event(session, *call.owner, last)
+    mark = mark_of(event) if event is not None else read_mark(last, tokens, call.caller)
+    if mark is None:
+        raise unknown_mark("the id of an event, or a next_cursor of /v1/events")
+    return mark
 
 
 def write_mark(mark: Mark, tokens: Tokens, caller: Caller) -> str:
@@ -85,6 +129,13 @@ ROUTES = routes_of([
         "send it with your next request.",
         parameters=(TYPE, LIMIT, CURSOR),
         responses={200: ResponseSpec("A page of events.", "events.EventPage")},
+    ),
+    ApiOperation(  # before the next: there, `stream` would be an id
+        "GET", "/v1/events/stream", id="streamEvents", tag=Tag.EVENTS, scope=_SCOPE, handle=stream_events,
+        summary="Stream events",
+        text="Server-sent events, named by their type: from now on, after a cursor, or after the last event received.",
+        parameters=(TYPE, CURSOR, LAST_EVENT_ID),
+        responses={200: ResponseSpec("Events, until the reader disconnects.", content=EVENT_STREAM)},
     ),
     ApiOperation(
         "GET", "/v1/events/{event_id}", id="readEvent", tag=Tag.EVENTS, scope=_SCOPE, run=get_event,

@@ -16,7 +16,7 @@ from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpe
 from service.api.contract.parameters import text
 from service.api.v1.uploads import open_upload
 from service.kit.clock import rfc3339
-from service.kit.errors import not_found
+from service.kit.errors import existing
 from service.media.erase import find_media, note_deleted, readable_media
 from service.media.ingest import Taken, take_in
 from service.media.models import Media
@@ -78,10 +78,7 @@ def _answer(taken: Taken) -> Answer:
 
 def get_media(session: Session, call: Call) -> dict[str, Any]:
     """Return the media. Raise `CallerError` 404, also once it is erased."""
-    media = readable_media(session, *call.owner, call.path["media_id"])
-    if media is None:
-        raise not_found("media")
-    return shown(media)
+    return shown(existing(readable_media(session, *call.target), "media"))
 
 
 async def erase_media(call: Call) -> Response:
@@ -95,9 +92,7 @@ async def erase_media(call: Call) -> Response:
 
 def _erase(session: Session, call: Call) -> bool:
     """Return True if there are bytes to delete now."""
-    media, now = find_media(session, *call.owner, call.path["media_id"]), call.now
-    if media is None:
-        raise not_found("media")
+    media, now = existing(find_media(session, *call.target), "media"), call.now
     if media.erased_at is None:
         erase_row(session, media, now)
         note(session, call.caller, "media.erased", media.id, now)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
-from service.kit.clock import milliseconds_between, rfc3339
+from service.kit.clock import milliseconds_between, rfc3339, rfc3339_or_none
 from service.kit.db.columns import table_of
 from service.webhooks.models import Attempt, Delivery, Endpoint
 from service.webhooks.queries import STATUSES
@@ -35,9 +35,9 @@ def stats_of(session: Session, endpoint: Endpoint, now: datetime) -> dict[str, A
         "success_rate": round(succeeded / len(attempts), 4) if attempts else None,
         "latency_ms": {"p50": percentile(totals, 50), "p95": percentile(totals, 95)},
         "backlog": {status: count for status, (count, _) in waiting.items()},
-        "oldest_waiting_at": rfc3339(oldest) if oldest else None,
+        "oldest_waiting_at": rfc3339_or_none(oldest),
         "oldest_waiting_ms": max(0, milliseconds_between(oldest, now)) if oldest else None,
-        "failing_since": rfc3339(endpoint.failing_since) if endpoint.failing_since else None,
+        "failing_since": rfc3339_or_none(endpoint.failing_since),
         "failures": endpoint.failures,
     }
 

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from service.accounts.api_keys import create
 from service.accounts.register import account_named
-from service.api.v1 import certificates, detection_actions, detections, events
+from service.api.v1 import certificates, detections, events
 from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent
 from service.kit.db.database import Database
@@ -65,7 +65,7 @@ async def opened(database: Database, folder: Path, vendor: Certifying, **plan: A
     await here.dispatch()
     here.clock.turn(50)
     await here.poll()
-    routes = [*detections.ROUTES, *detection_actions.ROUTES, *certificates.ROUTES, *events.ROUTES]
+    routes = [*detections.ROUTES, *certificates.ROUTES, *events.ROUTES]
     async with client_of(app_of(routes, context)) as client:
         yield Door(client, here, vendor, key, detection_id)
 

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from service.accounts.api_keys import create
 from service.accounts.models import Audit
 from service.accounts.register import account_named
-from service.api.v1 import detection_actions, detections, media
+from service.api.v1 import detections, media
 from service.kit.db.database import Database
 from service.media.models import Media, MediaChunk
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
@@ -56,7 +56,7 @@ async def door(database: Database, tmp_path: Path) -> AsyncIterator[Door]:
         account = account_named(session, "Acme", NOW).id
         media_id = add_media(session, account=account).id
     detection_id = here.submit("asc", account_id=account, source_url=None, media_id=media_id)
-    async with client_of(app_of([*detections.ROUTES, *detection_actions.ROUTES, *media.ROUTES], context)) as client:
+    async with client_of(app_of([*detections.ROUTES, *media.ROUTES], context)) as client:
         yield Door(client, here, key, detection_id, media_id)
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.api.contract.document import document
-from service.api.v1.detectors import ROUTES
+from service.api.v1.detections import ROUTES
 from service.detectors.catalogue import Catalogue, ConfiguredVendor, Limits
 from service.detectors.port import Capabilities, Needs
 from service.kit.db.database import Database

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from service.accounts.models import Audit
 from service.accounts.register import account_named
-from service.api.v1 import endpoint_actions, endpoints
+from service.api.v1 import endpoints
 from service.events.models import Event
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy
@@ -73,7 +73,7 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
         clock=clock,
         policy=replace(policy_of(), outbox=outbox()),
     )
-    async with client_of(app_of([*endpoints.ROUTES, *endpoint_actions.ROUTES], context)) as client:
+    async with client_of(app_of(endpoints.ROUTES, context)) as client:
         client.headers.update(bearer(database))
         yield Desk(database, client, account_id, endpoint_id, secret, clock)
 
