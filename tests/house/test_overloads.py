@@ -83,18 +83,14 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "reprocess",
         "runs",
         "vendor_calls",
-        "vendors",
         "webhooks",
         "worker.py",
     }
 )
-CLASS_NAMES = {
-    "AscAccount": "the adapter's and the twin's: the twin is written from the vendor's documents alone",
-}
+CLASS_NAMES: dict[str, str] = {}
 """Class names that two files use, and why. A schema of the API may be named after the table or value that it shows."""
 CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
     {
-        "Answer",
         "Answered",
         "Asked",
         "Certificate",
@@ -112,7 +108,6 @@ CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
         "Size",
         "Submitted",
         "Taken",
-        "Tokens",
         "Wanted",
         "Worker",
     }

@@ -14,7 +14,7 @@ from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
 from service.vendors.aippim import envelope
 from service.vendors.aippim import results as aippim_results
-from service.vendors.aippim.roles import ROLES
+from service.vendors.aippim.ensemble import ROLES
 from service.vendors.asc import results as asc_results
 from service.vendors.modulate import results as modulate_results
 from service.vendors.pex import results as pex_results

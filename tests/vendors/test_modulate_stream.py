@@ -145,7 +145,7 @@ async def test_however_much_a_stream_says_it_is_told_in_few_parts() -> None:
 async def test_a_listener_that_fails_or_never_returns_does_not_lose_the_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.vendors.modulate.partial_results._GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("service.vendors.modulate.stream._GRACE_SECONDS", 0.05)
     calls = 0
 
     async def fail(_: Raw, __: Reading) -> None:

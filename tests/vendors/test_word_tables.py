@@ -7,8 +7,8 @@ import pytest
 
 from service.detectors.enums import ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Reading
+from service.vendors.aippim.ensemble import ROLES
 from service.vendors.aippim.results import SOURCES
-from service.vendors.aippim.roles import ROLES
 from service.vendors.asc.results import STATES as ASC_STATES
 from service.vendors.asc.results import VERDICTS as ASC_VERDICTS
 from service.vendors.pex.results import FAMILIES, REFUSALS

@@ -3,8 +3,8 @@
 Documents: https://docs.mippia.com/ (API reference: AI detection, upload music; guides: webhooks; quick start), as
 read on 2026-08-12, and the same reference page of 2026-02-09, when the host was platform.aippim.shop.
 
-`adapter` talks; `envelope` reads what surrounds a result, `results` the result, `ensemble` its models, `roles`
-what pro-v2 hears of each part of the music; `callbacks` checks what the vendor pushes.
+`adapter` talks and checks what the vendor pushes; `envelope` reads what surrounds a result, `results` the result,
+`ensemble` its models, `disagreement` what these say against it.
 """
 
 from service.detectors.vendor import Vendor

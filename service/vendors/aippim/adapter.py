@@ -1,5 +1,11 @@
-"""The three requests AIPPIM takes, and what their answers achieved. The meaning of a result is in `results`."""
+"""The requests AIPPIM takes, what their answers achieved, and whether a callback is the vendor's.
 
+The meaning of a result is in `results`.
+"""
+
+import hashlib
+import hmac
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -19,7 +25,6 @@ from service.detectors.judged import Judged
 from service.detectors.objections import stated_refusal
 from service.detectors.port import Accepted, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.vendors.aippim import callbacks
 from service.vendors.aippim.envelope import read_envelope, result_of
 from service.vendors.aippim.results import unheard_in
 from service.vendors.aippim.settings import AippimSettings
@@ -27,6 +32,10 @@ from service.vendors.aippim.settings import AippimSettings
 _NOT_FOUND = 404
 _NO_TASK = "00000000-0000-0000-0000-000000000000"
 _ID_CHARACTERS = 2000
+_WINDOW_SECONDS = 300
+_CHALLENGE_CHARACTERS = 1000
+_TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _CAPABILITIES = Capabilities(
     # The upload page's list. No limit of size or duration is documented (under 50 MB was once the advice).
     formats=frozenset({"mp3", "wav", "flac", "m4a", "aac", "ogg"}),
@@ -149,16 +158,41 @@ class Aippim(Judged):
     def verify(
         self, headers: Mapping[str, str], body: Mapping[str, object], secrets: Sequence[str], now: datetime
     ) -> Authenticity | None:
-        """Return `PARTIAL_HMAC` if the vendor signed this task's id within five minutes of `now`, else `None`."""
-        return callbacks.verify(headers, body, secrets, now)
+        """Return `PARTIAL_HMAC` if one of `secrets` signed the task's id within 300 s of `now`; else `None`.
+
+        The documented verifier needs a `task_id`; where a body has only the quick start's `taskId`, that is taken.
+        The vendor signs `{timestamp}:{task_id}` and nothing else: a valid signature says nothing about the status or
+        the verdict beside it. The older scheme, one header over the raw body, ended on 2025-12-15 and is not accepted.
+        Source: https://docs.mippia.com/guides/webhooks.html
+        """
+        timestamp = headers.get("x-mippia-timestamp", "")
+        signature = headers.get("x-mippia-signature", "")
+        named = self.refs(body)
+        if named is None or named.job_id is None:
+            return None
+        if not _TIMESTAMP.fullmatch(timestamp) or not _DIGEST.fullmatch(signature):
+            return None
+        if abs(now.timestamp() - int(timestamp)) > _WINDOW_SECONDS:
+            return None
+        # Half a surrogate pair has no UTF-8; such an id was never signed, and must not stop us.
+        signed = f"{timestamp}:{named.job_id}".encode(errors="replace")
+        claimed = bytes.fromhex(signature)
+        matches = [hmac.compare_digest(_mac(secret, signed), claimed) for secret in secrets if secret]
+        return Authenticity.PARTIAL_HMAC if any(matches) else None
 
     def challenge(self, body: Mapping[str, object]) -> dict[str, object] | None:
-        """Return the echo that completes the registration of our address, if the body asks for it."""
-        return callbacks.challenge(body)
+        """Return `{"challenge": …}` for the dashboard's check of our address, which is not signed; else `None`."""
+        code = body.get("challenge")
+        if body.get("type") != "url_verification" or not isinstance(code, str):
+            return None
+        return {"challenge": code} if len(code) <= _CHALLENGE_CHARACTERS and _encodable(code) else None
 
     def refs(self, body: Mapping[str, object]) -> CallbackRefs | None:
-        """Return the task a callback speaks of; `None` if it names two."""
-        return callbacks.refs(body)
+        """Return the task a callback speaks of, under either spelling; `None` if the two name different tasks."""
+        named = [body[key] for key in ("task_id", "taskId") if body.get(key) is not None]
+        if any(name != named[0] for name in named):
+            return None
+        return CallbackRefs(text_of(named[0]) if named else None)
 
     def _refused_at_the_door(self, raw: Raw) -> Refused:
         if raw.status == _NOT_FOUND:
@@ -179,3 +213,15 @@ def _usable(value: object) -> str | None:
     if name is None or len(name) > _ID_CHARACTERS or not name.isprintable() or not name.strip("."):
         return None
     return name
+
+
+def _mac(secret: str, signed: bytes) -> bytes:
+    return hmac.digest(secret.encode(), signed, hashlib.sha256)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

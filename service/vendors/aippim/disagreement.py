@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from service.detectors.answers import folded
 from service.detectors.enums import ConflictKind, Verdict
 from service.detectors.reading import Conflict
-from service.vendors.aippim.ensemble import AI_COVER, Member
-from service.vendors.aippim.roles import hears_roles, tells_roles
+from service.vendors.aippim.ensemble import AI_COVER, Member, has_readable_roles, is_role_model
 
 _REAL, _FAKE = "real", "fake"
 
@@ -29,19 +28,34 @@ def own_models_against(members: Sequence[Member], verdict: Verdict | None, *, fi
     Where it is theirs, a three-class model that hears `fake` is one against all of them: reported, and no more.
     """
     if verdict is Verdict.AI_GENERATED:
-        heard = {each.label for each in members if each.label in (_REAL, _FAKE, AI_COVER) and not _is_source(each)}
-        return Against([_conflict(f"{_FAKE}, but all its models hear {_REAL}")] if heard == {_REAL} else [])
-    if verdict is not Verdict.NO_AI_DETECTED:
-        return Against([])
-    covers = [each for each in members if each.label == AI_COVER]
-    fakes = [each for each in members if each.label == _FAKE and each.sub_model.votes_in_final is False]
-    binary = [each for each in members if each.label in (_REAL, _FAKE) and each.sub_model.votes_in_final is not False]
-    outvoted = bool(binary) and all(each.label == _FAKE for each in binary)
-    grave = [*_heard(covers, AI_COVER), *(_heard(fakes, _FAKE) if final else ())]
-    grave += [f"all its real-or-fake models hear {_FAKE}"] if outvoted else []
-    slight = [*(() if final else _heard(fakes, _FAKE)), *_named(members)]
-    parsed = [*grave, *slight]
-    return Against([_conflict(f"{_REAL}, but {'; '.join(parsed)}")] if parsed else [], doubts_it=bool(grave))
+        return _against_fake(members)
+    if verdict is Verdict.NO_AI_DETECTED:
+        return _against_real(members, final=final)
+    return Against([])
+
+
+def _against_fake(members: Sequence[Member]) -> Against:
+    words = {each.label for each in members if each.label in (_REAL, _FAKE, AI_COVER) and not _is_source(each)}
+    return Against([_conflict(f"{_FAKE}, but all its models hear {_REAL}")] if words == {_REAL} else [])
+
+
+def _against_real(members: Sequence[Member], *, final: bool) -> Against:
+    covers = list(_findings([each for each in members if each.label == AI_COVER], AI_COVER))
+    fakes = list(_findings([each for each in members if each.label == _FAKE and not _may_vote(each)], _FAKE))
+    outvoted = [f"all its real-or-fake models hear {_FAKE}"] if _binary_words(members) == {_FAKE} else []
+    grave = [*covers, *(fakes if final else ()), *outvoted]
+    found = [*grave, *(() if final else fakes), *_named(members)]
+    return Against([_conflict(f"{_REAL}, but {'; '.join(found)}")] if found else [], doubts_it=bool(grave))
+
+
+def _binary_words(members: Sequence[Member]) -> set[str | None]:
+    """Return what the models say of the whole that answer `real` or `fake` and count for the final result."""
+    return {each.label for each in members if each.label in (_REAL, _FAKE) and _may_vote(each)}
+
+
+def _may_vote(member: Member) -> bool:
+    """Return True unless the model is described as one that does not count for the final result."""
+    return member.sub_model.votes_in_final is not False
 
 
 def unheard(members: Sequence[Member]) -> str | None:
@@ -51,19 +65,19 @@ def unheard(members: Sequence[Member]) -> str | None:
     Where none does, a real-or-fake one that hears `real` in some segment is enough: `lite` has one model only.
     """
     for index, each in enumerate(members):
-        if each.wordless and not (_is_source(each) or tells_roles(each)):
+        if each.wordless and not (_is_source(each) or is_role_model(each)):
             return f"model_results[{index}].overall_analysis.prediction"
-    spoken = any(each.label or hears_roles(each) or _hears_real(each) for each in members)
+    spoken = any(each.label or has_readable_roles(each) or _finds_real(each) for each in members)
     return None if spoken else "model_results"
 
 
-def _hears_real(member: Member) -> bool:
+def _finds_real(member: Member) -> bool:
     """Return True if a real-or-fake model says `real` of a segment."""
     words = {folded(word) for part in member.sub_model.segments for word in part.labels}
-    return _REAL in words and member.sub_model.votes_in_final is not False
+    return _REAL in words and _may_vote(member)
 
 
-def _heard(members: Sequence[Member], word: str) -> Iterator[str]:
+def _findings(members: Sequence[Member], word: str) -> Iterator[str]:
     if members:
         yield f"{', '.join(each.sub_model.id or '?' for each in members)} hears {word}"
 

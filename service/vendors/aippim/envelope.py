@@ -54,7 +54,7 @@ def read_envelope(
     """Return what the vendor says of the task. Never raise."""
     inner = _inner(body)
     layers = (body, inner)
-    ids = {name for layer in layers for key in _ID_KEYS if (name := name_of(layer.get(key)))}
+    ids = _task_ids(layers)
     if len(ids) > 1:
         return mismatch("the answer names two tasks", retryable=True)
     word = _state_word(body, inner)
@@ -64,14 +64,23 @@ def read_envelope(
         noted = {**base.extras, "unknown_status": word}
         return base.model_copy(update={"status": RunStatus.RUNNING, "extras": noted})
     if status is RunStatus.FAILED:
-        text = error_text(inner) or error_text(body) or "the vendor reports a failure without a reason"
-        if (result := body.get("result")) and isinstance(result, Mapping) and not inner:
-            base = base.model_copy(update={"extras": base.extras | {"result": result}})
-        failed = {"reason_code": ReasonCode.VENDOR_ERROR, "reason_text": reason(text, hide=hide)}
-        return base.model_copy(update={"status": status, **failed})
+        return _failed(base, body, inner, hide)
     if status is RunStatus.SUCCEEDED:
         return read_result(result_of(body), base, doubt_real_on_ai_cover=doubt_real_on_ai_cover)
     return base.model_copy(update={"status": status})
+
+
+def _task_ids(layers: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {name for layer in layers for key in _ID_KEYS if (name := name_of(layer.get(key)))}
+
+
+def _failed(base: Reading, body: Mapping[str, Any], inner: Mapping[str, Any], hide: Sequence[str]) -> Reading:
+    result = body.get("result")
+    if result and isinstance(result, Mapping) and not inner:
+        base = base.model_copy(update={"extras": base.extras | {"result": result}})
+    text = error_text(inner) or error_text(body) or "the vendor reports a failure without a reason"
+    failed = {"reason_code": ReasonCode.VENDOR_ERROR, "reason_text": reason(text, hide=hide)}
+    return base.model_copy(update={"status": RunStatus.FAILED, **failed})
 
 
 def result_of(body: Mapping[str, Any]) -> object:
@@ -120,7 +129,7 @@ def _base(layers: Sequence[Mapping[str, Any]], job_id: str | None, tier: str | N
 
 
 def _unread(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Known fields whose value we could not use."""
+    """Return the known fields whose value could not be used."""
     unread: dict[str, Any] = {}
     for layer in layers:
         for key in _TIME_KEYS:

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 from service.detectors.answers import folded, leftovers, meaning_of, number_of, object_of, reason, text_of, unused
 from service.detectors.enums import Kind, ReasonCode, RunStatus, Verdict
-from service.detectors.reading import Alternative, Attribution, Component, Reading, Score
+from service.detectors.reading import Alternative, Attribution, Component, Conflict, Reading, Score
 from service.vendors.aippim.disagreement import own_models_against, unheard
-from service.vendors.aippim.ensemble import AI_COVER, Member, member
-from service.vendors.aippim.roles import components_of, role_conflicts
+from service.vendors.aippim.ensemble import AI_COVER, Member, components_of, member, role_conflicts
 
 VERDICTS: Final[Mapping[str, Verdict]] = {"fake": Verdict.AI_GENERATED, "real": Verdict.NO_AI_DETECTED}
 """`final_result.prediction` in our words. Any other word is `unknown_verdict`."""
@@ -68,14 +67,10 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
         text = "the task succeeded, but its result has none of the documented shapes"
         return base.model_copy(update=_failed(ReasonCode.SCHEMA_MISMATCH, text))
     decision = _decide(shape)
-    covers = [each for each in shape.members if each.label == AI_COVER]
-    conflicts = [conflict for each in shape.members for conflict in each.conflicts]
-    conflicts += role_conflicts(shape.members, decision.verdict)
-    against = own_models_against(shape.members, decision.verdict, final=shape.final is not None)
-    conflicts += against.conflicts
-    if against.doubts_it and doubt_real_on_ai_cover:
+    conflicts, doubted = _conflicts(shape, decision.verdict)
+    if doubted and doubt_real_on_ai_cover:
         decision = _Decision(Verdict.INCONCLUSIVE, decision.raw, derived=True)
-    is_cover = bool(covers) and decision.verdict in (Verdict.AI_GENERATED, Verdict.INCONCLUSIVE)
+    is_cover = _is_cover(shape.members, decision.verdict)
     score, extras = _score_and_extras(shape)
     filename = {} if shape.filename is None else {"filename": shape.filename}
     refs = base.refs.model_copy(update={"other": base.refs.other | filename})
@@ -90,6 +85,18 @@ def read_result(result: object, base: Reading, *, doubt_real_on_ai_cover: bool) 
         "extras": base.extras | extras,
     }
     return base.model_copy(update=found | _outcome(decision))
+
+
+def _conflicts(shape: _Shape, verdict: Verdict | None) -> tuple[list[Conflict], bool]:
+    """Return what in the result contradicts itself, and True if "no AI" is in doubt for that."""
+    own = [conflict for each in shape.members for conflict in each.conflicts]
+    against = own_models_against(shape.members, verdict, final=shape.final is not None)
+    return [*own, *role_conflicts(shape.members, verdict), *against.conflicts], against.doubts_it
+
+
+def _is_cover(members: Sequence[Member], verdict: Verdict | None) -> bool:
+    covered = any(each.label == AI_COVER for each in members)
+    return covered and verdict in (Verdict.AI_GENERATED, Verdict.INCONCLUSIVE)
 
 
 def unheard_in(result: object) -> str | None:
@@ -244,7 +251,7 @@ def _listed(filename: str | None, entries: Sequence[object]) -> _Shape:
 
 
 def _named(filename: str, content: Mapping[str, Any]) -> _Shape | None:
-    """`{model_0: …, model_0_config: …}`, with or without the configurations."""
+    """Return the shape of `{model_0: …, model_0_config: …}`, with or without the configurations."""
     models = _models_in(content)
     if not models:
         return None

@@ -5,8 +5,8 @@ most action names open, so the names are settings and bodies are read leniently;
 run and never becomes a verdict. A guide on the same site describes another API (paths, bearer keys); it is not
 followed.
 
-`adapter` talks; `results` reads what an analysis says; `account` and `certificates` are what ASC offers beside, and
-`client` is how all of them ask.
+`adapter` talks; `results` reads what an analysis says; `extensions` is what ASC offers beside, and `client` is how both
+send requests.
 """
 
 from service.detectors.vendor import Vendor

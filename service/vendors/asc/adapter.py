@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from service.detectors.answers import mismatch, number_of, text_of, wants_money
 from service.detectors.enums import Authenticity, ReasonCode, RunStatus
@@ -13,9 +13,8 @@ from service.detectors.judged import Judged
 from service.detectors.objections import failure
 from service.detectors.port import Accepted, CallbackRefs, Capabilities, Needs, Prepared, Raw, Refused, RunContext
 from service.detectors.reading import Reading
-from service.vendors.asc.account import AscAccount
-from service.vendors.asc.certificates import AscCertificates
 from service.vendors.asc.client import believing
+from service.vendors.asc.extensions import AscExtensions
 from service.vendors.asc.results import read_body
 
 _NOT_FOUND = 404
@@ -32,7 +31,7 @@ _AT_ONCE = replace(_AS_JOB, callbacks=None)
 _ENCODED = replace(_AT_ONCE, needs=Needs.UPLOAD, takes_link=True)
 
 
-class Asc(AscAccount, AscCertificates, Judged):
+class Asc(AscExtensions, Judged):
     """The adapter for ASC: `asc` is a job made from a link, `asc/sync` an analysis answered at once."""
 
     vendor: str = "asc"
@@ -88,14 +87,10 @@ class Asc(AscAccount, AscCertificates, Judged):
         if isinstance(parsed, Refused):
             return replace(parsed, retryable=False)
         job_id = parsed.refs.job_id
-        if job_id is None and parsed.status is RunStatus.FAILED and wants_money(parsed.reason_text or ""):
+        failed = job_id is None and parsed.status is RunStatus.FAILED
+        if failed and wants_money(parsed.reason_text or ""):
             return failure(parsed.reason_text or "", retryable=False)
-        if parsed.verdict is not None or (job_id is None and parsed.status is RunStatus.FAILED):
-            return parsed
-        if job_id is None or len(job_id) > _ID_CHARACTERS or not job_id.isprintable():
-            return mismatch("the answer to the submission has neither a job nor a result", retryable=False)
-        estimate = number_of(body.get("estimated_time_sec"), 0, _DAY_SECONDS)
-        return Accepted(job_id, None if estimate is None else round(estimate))
+        return parsed if failed or parsed.verdict is not None else _accepted(job_id, body)
 
     async def fetch(self, context: RunContext) -> Raw:
         """Fetch the job's state and, at the end, its result. Raise `NotSent` or `OutcomeUnknown`."""
@@ -163,6 +158,13 @@ class Asc(AscAccount, AscCertificates, Judged):
         word = context.name.rpartition(".")[2].lower()
         known = {"format": word} if word in _AS_JOB.formats else {}
         return {**known, **({"include_features": True} if self._settings.include_features else {})}
+
+
+def _accepted(job_id: str | None, body: Mapping[str, Any]) -> Accepted | Refused:
+    if job_id is None or len(job_id) > _ID_CHARACTERS or not job_id.isprintable():
+        return mismatch("the answer to the submission has neither a job nor a result", retryable=False)
+    estimate = number_of(body.get("estimated_time_sec"), 0, _DAY_SECONDS)
+    return Accepted(job_id, None if estimate is None else round(estimate))
 
 
 class _AudioJson:

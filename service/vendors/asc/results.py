@@ -66,32 +66,41 @@ def read_body(body: Mapping[str, Any], hide: Sequence[str]) -> Reading | Refused
     """Return what the vendor says of the job. `hide` are secrets that its words must not show. Never raise."""
     nests = {key: object_of(body[key]) for key in _NESTS if isinstance(body.get(key), Mapping)}
     layers = [body, *nests.values()]
-    jobs = {name for layer in layers if (name := name_of(layer.get("job_id")))}
-    if len(jobs) > 1 or _contradict(layers):
+    if _contradict(layers):
         return mismatch("the answer contradicts itself", retryable=True)
     # The outer layer's word wins, and of two nests the first's; what it leaves out is taken from the others.
     fields = {key: value for layer in reversed(layers) for key, value in layer.items() if value is not None}
-    extras = leftovers(body, _KNOWN | set(nests))
-    for key, nest in nests.items():
-        extras |= leftovers(nest, _KNOWN, f"{key}.")
-    base = _base(fields, extras)
+    base = _base(fields, _leftovers(body, nests))
     status, unknown = _state(layers)
     if unknown is not None:
         base = base.model_copy(update={"extras": base.extras | {"unknown_status": unknown}})
     if status is RunStatus.FAILED:
-        text = reason(_failure_text([fields, *layers]), hide=hide)
-        if (word := text_of(fields.get("prediction"))) is not None:
-            base = base.model_copy(update={"verdict_raw": reason(word)})
-        return _failed(base, code_by_words(text, CONTENT) or ReasonCode.VENDOR_ERROR, text)
-    if status is not RunStatus.SUCCEEDED:
-        return base.model_copy(update={"status": status})
-    return _decided(base, fields.get("prediction"))
+        return _stated_failure(base, [fields, *layers], hide)
+    if status is RunStatus.SUCCEEDED:
+        return _decided(base, fields.get("prediction"))
+    return base.model_copy(update={"status": status})
 
 
 def _contradict(layers: Sequence[Mapping[str, Any]]) -> bool:
-    """Return True if two layers have predictions that differ, be it in kind."""
+    """Return True if two layers name different jobs, or have predictions that differ, be it in kind."""
+    jobs = {name for layer in layers if (name := name_of(layer.get("job_id")))}
     found = [layer["prediction"] for layer in layers if layer.get("prediction") is not None]
-    return len({folded(word) if isinstance(word, str) else repr(word) for word in found}) > 1
+    words = {folded(word) if isinstance(word, str) else repr(word) for word in found}
+    return len(jobs) > 1 or len(words) > 1
+
+
+def _leftovers(body: Mapping[str, Any], nests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    extras = leftovers(body, _KNOWN | set(nests))
+    for key, nest in nests.items():
+        extras |= leftovers(nest, _KNOWN, f"{key}.")
+    return extras
+
+
+def _stated_failure(base: Reading, layers: Sequence[Mapping[str, Any]], hide: Sequence[str]) -> Reading:
+    text = reason(_failure_text(layers), hide=hide)
+    if (word := text_of(layers[0].get("prediction"))) is not None:
+        base = base.model_copy(update={"verdict_raw": reason(word)})
+    return _failed(base, code_by_words(text, CONTENT) or ReasonCode.VENDOR_ERROR, text)
 
 
 def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
@@ -100,21 +109,26 @@ def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
     A wrapper may say `success` of the request while the job inside is queued: any failure wins, then any known
     state that is no end, then the innermost word.
     """
-    body, *nests = layers
-    words = [*(nest.get("status") for nest in nests), body.get("status"), body.get("event")]
-    # A number is the error envelope's HTTP status said again; only a good one is no state of the job.
-    parsed = [folded(str(word)) for word in words if word is not None and word not in _HTTP_GOOD]
-    known = [STATES[word] for word in parsed if word in STATES]
+    words = _state_words(layers)
+    known = [STATES[word] for word in words if word in STATES]
     for status in (RunStatus.FAILED, RunStatus.RUNNING, RunStatus.PENDING):
         if status in known:
             return status, None
-    if parsed:
-        return (STATES[parsed[0]], None) if parsed[0] in STATES else (RunStatus.RUNNING, reason(parsed[0]))
-    if "certificate_id" in body:
+    if words:
+        return (STATES[words[0]], None) if words[0] in STATES else (RunStatus.RUNNING, reason(words[0]))
+    if "certificate_id" in layers[0]:
         return RunStatus.RUNNING, None  # speaks of a certificate, not of a job
     # The documented analysis has no status at all: there, a prediction is the end.
     predicted = any(layer.get("prediction") is not None for layer in layers)
     return (RunStatus.SUCCEEDED, None) if predicted else (RunStatus.RUNNING, "(none)")
+
+
+def _state_words(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the words for the job's state, the innermost first."""
+    body, *nests = layers
+    words = [*(nest.get("status") for nest in nests), body.get("status"), body.get("event")]
+    # A number is the error envelope's HTTP status said again; only a good one is no state of the job.
+    return [folded(str(word)) for word in words if word is not None and word not in _HTTP_GOOD]
 
 
 def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
@@ -133,11 +147,6 @@ def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
         "reasons": reasons or None,
         "engine": engine,
     }
-    unread = {key: fields[key] for key, value in read.items() if value is None and fields.get(key)}
-    unread |= unused(fields, ("job_id", *_NAMED, *_CERTIFICATE), _reference)
-    unread |= unused(fields, ("error", "message"), text_of)
-    odd = [each for each in list_of(fields.get("reasons")) if not isinstance(each, str)]
-    unread |= {"reasons": odd} if reasons and odd else {}
     return Reading(
         status=RunStatus.RUNNING,
         engine=Engine(version=engine),
@@ -149,8 +158,17 @@ def _base(fields: Mapping[str, Any], extras: dict[str, Any]) -> Reading:
         refs=Refs(job_id=name_of(fields.get("job_id")), other=_other(fields)),
         vendor_completed_at=completed_at,
         vendor_ms=None if milliseconds is None else round(milliseconds),
-        extras=extras | unread,
+        extras=extras | _unread(fields, read),
     )
+
+
+def _unread(fields: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known fields, or parts of them, whose value could not be used. `read` is what was made of them."""
+    unread = {key: fields[key] for key, value in read.items() if value is None and fields.get(key)}
+    unread |= unused(fields, ("job_id", *_NAMED, *_CERTIFICATE), _reference)
+    unread |= unused(fields, ("error", "message"), text_of)
+    odd = [each for each in list_of(fields.get("reasons")) if not isinstance(each, str)]
+    return unread | ({"reasons": odd} if read["reasons"] and odd else {})
 
 
 def _other(fields: Mapping[str, Any]) -> dict[str, str]:

@@ -3,8 +3,8 @@
 Documents: docs.modulate.ai/get-started/ai-music-detection, the endpoints' OpenAPI and AsyncAPI descriptions, and
 the vendor's showcase, which shows the windows' newer shape (August 2026). There are no jobs and no callbacks.
 
-`adapter` talks; `stream` holds the WebSocket, `partial_results` passes on what comes meanwhile. `results` and
-`windows` read an answer, `messages` a stream's; `refusals` says why there is none.
+`adapter` talks; `stream` is the WebSocket, and passes on what comes meanwhile. `results` reads an answer, `messages` a
+stream's, `schema` their members; `refusals` says why there is none.
 """
 
 from service.detectors.vendor import Vendor

@@ -15,12 +15,11 @@ from service.detectors.synchronous import SynchronousAdapter
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.vendors.modulate.messages import CONTENT_TYPE, GOING_ON, is_streamed, is_window, read_stream
-from service.vendors.modulate.partial_results import PartialResults
 from service.vendors.modulate.refusals import declined, refused
 from service.vendors.modulate.results import read_batch
 from service.vendors.modulate.schema import lacking
 from service.vendors.modulate.settings import ModulateSettings
-from service.vendors.modulate.stream import converse
+from service.vendors.modulate.stream import PartialResults, converse
 
 _BATCH, _STREAM = "modulate", "modulate/streaming"
 _BATCH_PATH = "/api/velma-2-ai-music-detection-batch"

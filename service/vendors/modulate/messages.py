@@ -13,8 +13,8 @@ from service.detectors.port import Raw, Refused
 from service.detectors.reading import Engine, Reading, Segment
 from service.vendors.modulate.refusals import closed, turns_away
 from service.vendors.modulate.results import read_done
+from service.vendors.modulate.schema import read_windows
 from service.vendors.modulate.settings import ENGINE, ModulateSettings
-from service.vendors.modulate.windows import read_windows
 
 CONTENT_TYPE: Final = "application/x-ndjson"
 GOING_ON: Final = 101

@@ -10,8 +10,8 @@ from typing import Any, Final
 from service.detectors.answers import error_text, folded, leftovers, list_of, name_of, reason, text_of, unused
 from service.detectors.enums import ConflictKind, Kind, ReasonCode, RunStatus, Verdict
 from service.detectors.reading import Component, Conflict, Content, Engine, Number, Reading, Refs, Segment
+from service.vendors.modulate.schema import LONGEST_MS, MEASURES, PATHS, picked, read_windows
 from service.vendors.modulate.settings import ENGINE, ModulateSettings
-from service.vendors.modulate.windows import LONGEST_MS, MEASURES, PATHS, picked, read_windows
 
 VERDICTS: Final[Mapping[str, tuple[Verdict, Kind | None]]] = {
     # Also said of synthetic vocals over anything: it does not mean that people play the rest.

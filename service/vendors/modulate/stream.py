@@ -1,15 +1,18 @@
-"""One WebSocket: audio goes up as it is read, messages come down meanwhile, and it is known what left.
+"""One WebSocket: audio goes up as it is read, messages come down and are passed on, and it is known what left.
 
 The key is part of the address, because the vendor takes it nowhere else. So no error of the library comes out of
-here: some carry the address. What the messages mean is in `messages` and `closes`.
+here: some carry the address. What the messages mean is in `messages` and `refusals`.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import aiohttp
+import structlog
 from yarl import URL
 
 from service.detectors.exchange import Failure, NotSent, OutcomeUnknown, VendorError
@@ -29,7 +32,7 @@ _LOST = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # aiohttp find
 
 
 @dataclass
-class Answer:
+class StreamAnswer:
     """What came: messages as lines and the close code, or the HTTP answer to the handshake."""
 
     status: int = ABNORMAL
@@ -41,7 +44,7 @@ class Answer:
 class _Progress:
     """The progress of a stream."""
 
-    answer: Answer = field(default_factory=Answer)
+    answer: StreamAnswer = field(default_factory=StreamAnswer)
     begun: bool = False  # some of the audio may have left
     complete: bool = False  # the vendor has said its last word
     oversized: bool = False
@@ -51,7 +54,7 @@ class _Progress:
 class _Declined(Exception):  # noqa: N818 - says what the peer did
     """The handshake was answered, but not with a WebSocket."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: StreamAnswer) -> None:
         super().__init__(f"HTTP {answer.status}")
         self.answer = answer
 
@@ -63,7 +66,7 @@ async def converse(
     *,
     timeout_seconds: float,
     connect_seconds: float,
-) -> Answer:
+) -> StreamAnswer:
     """Return the vendor's whole answer to `audio`. `heard` gets each message as it comes, and must not block.
 
     `timeout_seconds` spans everything. Raise `NotSent` if nothing of the audio left, `OutcomeUnknown` if some did
@@ -127,7 +130,7 @@ async def _only_websockets(request: aiohttp.ClientRequest, send: aiohttp.ClientH
         body = await read_at_most(response, _REFUSAL_BYTES)
     # No other header says anything here, and a redirect's address could repeat ours.
     headers = {name: response.headers[name] for name in _TELLING_HEADERS if name in response.headers}
-    raise _Declined(Answer(response.status, [body], headers))
+    raise _Declined(StreamAnswer(response.status, [body], headers))
 
 
 async def _send(socket: aiohttp.ClientWebSocketResponse, audio: AsyncIterator[bytes], progress: _Progress) -> None:
@@ -170,7 +173,7 @@ async def _receive(
                     patience.reschedule(asyncio.get_running_loop().time() + _GOODBYE_SECONDS)
 
 
-async def _message(socket: aiohttp.ClientWebSocketResponse, answer: Answer) -> bytes | None:
+async def _message(socket: aiohttp.ClientWebSocketResponse, answer: StreamAnswer) -> bytes | None:
     """Return the next message on one line, or `None` at the end, whose code is kept.
 
     A line break within JSON is white space (RFC 8259 §2). aiohttp's own record of the code calls a connection that
@@ -221,3 +224,73 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
     ((aiohttp.ServerDisconnectedError,), Failure.DROPPED),
     ((Exception,), Failure.UNREACHABLE),
 )
+
+
+log = structlog.get_logger()
+
+PassOn = Callable[[list[bytes], int], Awaitable[None]]
+"""Called with messages, and the number in the stream of the first of them."""
+
+_GRACE_SECONDS = 2.0
+_APART_SECONDS = 1.0
+
+
+class PartialResults:
+    """What passes messages on in order while its block runs. At the end the rest has a moment, unless cancelled."""
+
+    def __init__(self, pass_on: PassOn | None, run_id: str) -> None:
+        self._pass_on = pass_on
+        self._run_id = run_id
+        self._new: list[bytes] = []
+        self._passed_on = 0
+        self._over = asyncio.Event()
+        self._stirred = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, line: bytes) -> None:
+        """Pass the message on later, with others if there are more. Return at once."""
+        self._new.append(line)
+        self._stirred.set()
+
+    async def __aenter__(self) -> Self:
+        if self._pass_on is not None:
+            self._task = asyncio.create_task(self._run(self._pass_on))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is None:
+            return
+        self._over.set()
+        self._stirred.set()
+        try:
+            if error is None or isinstance(error, Exception):
+                await asyncio.wait({self._task}, timeout=_GRACE_SECONDS)
+        finally:
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, pass_on: PassOn) -> None:
+        while self._new or not self._over.is_set():
+            await self._stirred.wait()
+            self._stirred.clear()
+            lines, self._new = self._new, []
+            if lines:
+                await self._try(pass_on, lines)
+                await self._rest()
+            self._passed_on += len(lines)
+            if self._over.is_set() or self._new:
+                self._stirred.set()
+
+    async def _rest(self) -> None:
+        """Wait a moment, or until the stream is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_APART_SECONDS):
+                await self._over.wait()
+
+    async def _try(self, pass_on: PassOn, lines: list[bytes]) -> None:
+        try:
+            await pass_on(lines, self._passed_on)
+        except Exception as error:  # noqa: BLE001 - whatever happens to the receiver, the stream goes on
+            log.warning("run.telling_failed", run_id=self._run_id, reason=type(error).__name__)

@@ -18,7 +18,7 @@ from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
 from service.vendors.pex.results import ERROR, failure_text, read_body, status_of
 from service.vendors.pex.settings import PexSettings
-from service.vendors.pex.token import Tokens, basic_of, without
+from service.vendors.pex.token import PexTokens, basic_of, without
 
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
 _OF_AUDIO = (400, 413, 415, 422)
@@ -47,7 +47,7 @@ class Pex(SynchronousAdapter):
         self._secrets = (settings.secret, basic)
         # An eighth of a request's time, twice, an early 401 and a whole request are within any run's lease.
         self._early_seconds = exchange.timeout_seconds / 4
-        self._tokens = Tokens(f"{self._base}/oauth2/token", basic, exchange, clock, self._early_seconds / 2)
+        self._tokens = PexTokens(f"{self._base}/oauth2/token", basic, exchange, clock, self._early_seconds / 2)
 
     @property
     def secrets(self) -> Sequence[str]:

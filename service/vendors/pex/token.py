@@ -36,8 +36,8 @@ class Token:
     expires_at: datetime
 
 
-class Tokens:
-    """The one token of one adapter. Whoever needs it while it is being asked for waits for the same answer."""
+class PexTokens:
+    """The one token of one adapter. All that need it while it is being asked for wait for the same answer."""
 
     def __init__(self, url: str, basic: str, exchange: Exchange, clock: Clock, timeout_seconds: float) -> None:
         self._url = url
@@ -59,18 +59,18 @@ class Tokens:
             return self._held.text
         if self._asking is None:
             self._asking = asyncio.create_task(self._renew())
-            self._asking.add_done_callback(self._asked)
+            self._asking.add_done_callback(self._renewed)
         # Shielded: a caller that gives up waiting does not take the token from the others.
         found = await asyncio.shield(self._asking)
         if isinstance(found, Failure):
             raise NotSent(f"the vendor gave no access token ({found})", found)
         return found.text if isinstance(found, Token) else found
 
-    def _asked(self, _task: asyncio.Task[Token | Raw | Failure]) -> None:
+    def _renewed(self, _task: asyncio.Task[Token | Raw | Failure]) -> None:
         self._asking = None
 
     async def _renew(self) -> Token | Raw | Failure:
-        found = await self._ask()
+        found = await self._request_token()
         if isinstance(found, Token):
             self._held = found
         elif self._held is not None and (now := self._clock()) < self._held.expires_at:
@@ -78,7 +78,7 @@ class Tokens:
             return self._held  # it still opens the door
         return found
 
-    async def _ask(self) -> Token | Raw | Failure:
+    async def _request_token(self) -> Token | Raw | Failure:
         asked_at = self._clock()
         headers = {"authorization": f"Basic {self._basic}", "content-type": "application/x-www-form-urlencoded"}
         form = b"grant_type=client_credentials"

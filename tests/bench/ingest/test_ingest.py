@@ -15,7 +15,7 @@ from service.bench.ingest import BODY_BYTES, Round, Size, ingest_reached, ingest
 from service.cli.operate.bench import serve
 from service.detectors.enums import Authenticity
 from service.kit.system_clock import system_clock
-from service.vendors.aippim.callbacks import verify
+from tests.vendors.aippim_answers import adapter
 
 _SECRET = "a made-up webhook secret"
 
@@ -25,7 +25,7 @@ async def test_what_is_sent_is_signed_and_of_the_size_that_is_told() -> None:
 
     async def take(request: Request) -> Response:
         body = await request.body()
-        seen.append((body, verify(request.headers, json.loads(body), [_SECRET], system_clock())))
+        seen.append((body, adapter().verify(request.headers, json.loads(body), [_SECRET], system_clock())))
         return Response(status_code=200)
 
     async with serve(lambda _: Starlette(routes=[Route("/", take, methods=["POST"])])) as url:
