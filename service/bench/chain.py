@@ -4,7 +4,7 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,12 +158,17 @@ def _summary(rounds: Sequence[Round]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for each in rounds for name in each.cpu_ms))
     return {
         "per_second": median(each.rate for each in rounds),
-        "p50_ms": median(quantile_ms([one.whole for one in each.passages], 50) for each in rounds),
-        "p99_ms": median(quantile_ms([one.whole for one in each.passages], 99) for each in rounds),
-        "upload_p50_ms": median(quantile_ms([one.upload for one in each.passages], 50) for each in rounds),
-        "ask_p50_ms": median(quantile_ms([one.ask for one in each.passages], 50) for each in rounds),
+        "p50_ms": _percentile(rounds, lambda one: one.whole, 50),
+        "p99_ms": _percentile(rounds, lambda one: one.whole, 99),
+        "upload_p50_ms": _percentile(rounds, lambda one: one.upload, 50),
+        "ask_p50_ms": _percentile(rounds, lambda one: one.ask, 50),
         "cpu_ms": {name: median(each.cpu_ms[name] for each in rounds if name in each.cpu_ms) for name in names},
     }
+
+
+def _percentile(rounds: Sequence[Round], duration: Callable[[Passage], float], percent: int) -> float:
+    """Return the median over the rounds of this percentile of one duration of all passages, in milliseconds."""
+    return median(quantile_ms([duration(one) for one in each.passages], percent) for each in rounds)
 
 
 def _stage(stage: Stage, detections: int) -> dict[str, Any]:

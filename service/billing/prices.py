@@ -19,6 +19,8 @@ from service.kit.errors import SettingsError
 MICROS = 1_000_000
 _MOST = 1_000_000_000  # units: so that a sum of thousands of the largest still fits a BIGINT
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until", "source"}
+_UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
 
 
 def micros(text: str) -> int:
@@ -45,7 +47,6 @@ def checked_currency(code: str) -> str:
 
 
 OURS = Path(__file__).with_name("prices.toml")
-_FIELDS = {"detector", "amount", "currency", "basis", "valid_from", "valid_until", "source"}
 
 
 class Basis(StrEnum):
@@ -159,9 +160,6 @@ def _time(row: Mapping[str, Any], name: str) -> datetime | None:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     raise ValueError(f"{name} is a date, without quotes: 2026-03-01")
-
-
-_UNKNOWN = "The price of this detector is not known, so no budget can be held; the operator's price list can name it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ So `relay --help` is quick: it imports none of them, and takes their help from t
 """
 
 import sys
+import tomllib
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -19,25 +21,28 @@ from service.cli.serve.lean import for_a_server
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
+_PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
 
 class Listed(NamedTuple):
-    """A command: its module below this package, which has a function `command` or a Typer `group`, and its help.
+    """A command: where its function or Typer group is, as `module:name` below this package, and its help.
 
-    `serves`: its process is for serving, and loads nothing that only a person at a terminal needs.
+    Without a name it is the module's `command`. `serves`: its process is for serving, and loads nothing that only a
+    person at a terminal needs.
     """
 
-    module: str
+    target: str
     help: str
     serves: bool = False
 
 
 COMMANDS = {
     "demo": Listed(
-        "local.demo",
+        "serve.demo",
         "Run one detection from upload to verified webhook, with sandbox vendors on this machine and no account.",
     ),
     "dev": Listed(
-        "local.dev",
+        "serve.dev",
         "Run a whole service to integrate with: database, worker and sandbox in one process; print an API key and curl"
         " commands.",
     ),
@@ -61,20 +66,22 @@ COMMANDS = {
         "Check the web process or the worker in this container. Exit status 0: healthy; 1: not. For Docker.",
     ),
     "migrate": Listed(
-        "serve.migrate", "Migrate the database to this version. Safe when several instances start at once."
+        "operate.database:migrate", "Migrate the database to this version. Safe when several instances start at once."
     ),
     "sandbox": Listed("serve.sandbox", "Serve only the sandbox's stand-ins for the vendors, on loopback."),
-    "callback-url": Listed("operate.callback_url", "Print the signed URL to paste into the vendor's dashboard."),
+    "callback-url": Listed(
+        "operate.vendor_accounts:print_callback_url", "Print the signed URL to paste into the vendor's dashboard."
+    ),
     "register-callback": Listed(
-        "operate.register_callback",
+        "operate.vendor_accounts:register_callback",
         "Register our account-level callback URL through the vendor's API. Safe to repeat.",
     ),
     "quota": Listed(
-        "operate.quota",
+        "operate.vendor_accounts:print_quota",
         "Print the remaining quota and the usage that live vendors report. Sends a few counted requests to each.",
     ),
     "rotate-keys": Listed(
-        "operate.rotate_keys",
+        "operate.database:rotate_keys",
         "Re-encrypt everything stored with the newest of SECRET_KEYS. Safe to repeat; older keys may be removed"
         " afterwards.",
     ),
@@ -87,12 +94,14 @@ COMMANDS = {
         "Check settings, database, vendors and queues; print one line for each check, with advice. Exit status 1 if any"
         " check fails.",
     ),
-    "keys": Listed("operate.keys", "API keys: create, list, revoke."),
-    "bench": Listed("operate.bench", "Measure throughput, latency and memory on this machine."),
-    "budgets": Listed("operate.budgets", "Monthly budgets of accounts: set, list, remove."),
-    "endpoints": Listed("client.endpoints", "Webhook endpoints, through the API of a running service."),
-    "deliveries": Listed("client.deliveries", "Deliveries of webhooks, through the API of a running service."),
-    "detections": Listed("client.detections", "Detections, through the API of a running service."),
+    "keys": Listed("operate.accounts:keys_group", "API keys: create, list, revoke."),
+    "bench": Listed("operate.bench:group", "Measure throughput, latency and memory on this machine."),
+    "budgets": Listed("operate.accounts:budgets_group", "Monthly budgets of accounts: set, list, remove."),
+    "endpoints": Listed("client.webhooks:endpoints_group", "Webhook endpoints, through the API of a running service."),
+    "deliveries": Listed(
+        "client.webhooks:deliveries_group", "Deliveries of webhooks, through the API of a running service."
+    ),
+    "detections": Listed("client.detections:group", "Detections, through the API of a running service."),
 }
 
 
@@ -120,15 +129,21 @@ def load(name: str) -> "Command":
     """Import the command of this name, and build it."""
     listed = COMMANDS[name]
     with for_a_server() if listed.serves else nullcontext():
-        module = import_module(f"service.cli.{listed.module}")
-    if hasattr(module, "group"):
-        command = get_command(module.group)
-    else:
+        found = _load_target(listed.target)
+    if not isinstance(found, typer.Typer):
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(name, help=listed.help)(_exiting(module.command))
-        command = get_command(single)
+        single.command(name, help=listed.help)(_exiting(found))
+        found = single
+    command = get_command(found)
     command.name, command.help = name, listed.help
     return command
+
+
+def _load_target(target: str) -> Any:
+    """Import the module of this target, and return its function or group."""
+    path, _, name = target.partition(":")
+    module = import_module(f"service.cli.{path}")
+    return getattr(module, name) if name else module.command
 
 
 def _exiting(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -141,11 +156,19 @@ def _exiting(function: Callable[..., int | None]) -> Callable[..., None]:
     return run
 
 
+def _version() -> str:
+    """Return the version that `pyproject.toml` has; as installed, where the package is not in a checkout."""
+    from importlib import metadata  # noqa: PLC0415 - `relay --help` is quick
+
+    if not _PROJECT.is_file():
+        return metadata.version("verdict-relay")
+    found: str = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    return found
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from service.cli.version import version  # noqa: PLC0415 - reads a file
-
-        sys.stdout.write(f"relay {version()}\n")
+        sys.stdout.write(f"relay {_version()}\n")
         raise typer.Exit
 
 

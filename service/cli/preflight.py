@@ -37,7 +37,7 @@ _KEY_IS_GONE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class StartProblem:
     """A line for the operator. `passes`: it may be over by itself, while another process migrates or starts."""
 
     line: str
@@ -100,12 +100,12 @@ def operator_message(error: BaseException) -> str | None:
     return told
 
 
-def _refuse(faults: list[Obstacle]) -> None:
+def _refuse(faults: list[StartProblem]) -> None:
     if faults:
         raise SettingsError("\n".join(fault.line for fault in faults))
 
 
-def _of_database(settings: Settings, *, seals: bool) -> list[Obstacle]:
+def _of_database(settings: Settings, *, seals: bool) -> list[StartProblem]:
     """Return what is wrong with the database. A SQLite file that is not there is not made by looking."""
     url = normalise_url(settings.database_url)
     if settings.is_sqlite and (fault := _of_file(Path(url.database or ""))):
@@ -117,30 +117,30 @@ def _of_database(settings: Settings, *, seals: bool) -> list[Obstacle]:
                 return faults if faults or not seals else list(_of_seals(session, settings))
         except DBAPIError as error:
             line = f"DATABASE_URL: {_first_line(error)}; check {'the file' if settings.is_sqlite else _PARTS}"
-            return [Obstacle(line, passes=not settings.is_sqlite)]
+            return [StartProblem(line, passes=not settings.is_sqlite)]
 
 
-def _of_file(path: Path) -> Obstacle | None:
+def _of_file(path: Path) -> StartProblem | None:
     if not path.exists():
-        return Obstacle(f"DATABASE_URL: there is no {path}; run: relay migrate")
+        return StartProblem(f"DATABASE_URL: there is no {path}; run: relay migrate")
     if not os.access(path, os.W_OK) or not os.access(path.resolve().parent, os.W_OK):
-        return Obstacle(
+        return StartProblem(
             f"DATABASE_URL: {path} and its folder cannot be written to; give them to the user that runs relay"
         )
     return None
 
 
-def _of_schema(session: Session) -> Iterator[Obstacle]:
+def _of_schema(session: Session) -> Iterator[StartProblem]:
     """Yield a fault where the tables are older than this code. Newer ones are served, as `/readyz` says."""
     revision = revision_in(session.connection())
     if revision is None or (is_known(revision)[0] and revision != head_revision()):
         have = f"is at {revision}" if revision else "has no tables of ours"
-        yield Obstacle(
+        yield StartProblem(
             f"DATABASE_URL: the database {have}, this code needs {head_revision()}; run: relay migrate", True
         )
 
 
-def _of_seals(session: Session, settings: Settings) -> Iterator[Obstacle]:
+def _of_seals(session: Session, settings: Settings) -> Iterator[StartProblem]:
     """Yield a fault where our own addresses for the twins were sealed with a key that we do not have."""
     sealer = Sealer(settings.secret_keys)
     ours = select(CallbackAddress).where(CallbackAddress.mode == "test", col(CallbackAddress.valid_until).is_(None))
@@ -148,29 +148,29 @@ def _of_seals(session: Session, settings: Settings) -> Iterator[Obstacle]:
         for row in session.exec(ours):
             sealer.open(PURPOSE, row.id, row.sealed_token)
     except SealBroken:
-        yield Obstacle(_KEY_IS_GONE)
+        yield StartProblem(_KEY_IS_GONE)
 
 
-def _of_folders(settings: Settings) -> Iterator[Obstacle]:
+def _of_folders(settings: Settings) -> Iterator[StartProblem]:
     setting = settings.store
     if not setting.startswith("file:"):
         return
     whole = Path(setting.removeprefix("file:")).resolve()
     there = next(place for place in (whole, *whole.parents) if place.exists())
     if not there.is_dir():
-        yield Obstacle(f"MEDIA_STORE: {there} is not a folder; name a folder that can be written to")
+        yield StartProblem(f"MEDIA_STORE: {there} is not a folder; name a folder that can be written to")
     elif not os.access(there, os.W_OK | os.X_OK):
-        yield Obstacle(f"MEDIA_STORE: {there} cannot be written to; give it to the user that runs relay")
+        yield StartProblem(f"MEDIA_STORE: {there} cannot be written to; give it to the user that runs relay")
 
 
-def _of_prices(settings: Settings) -> Iterator[Obstacle]:
+def _of_prices(settings: Settings) -> Iterator[StartProblem]:
     try:
         load_prices(settings.prices_file)
     except SettingsError as error:
-        yield from (Obstacle(line) for line in str(error).splitlines())
+        yield from (StartProblem(line) for line in str(error).splitlines())
 
 
-def _of_address(host: str, port: int) -> Iterator[Obstacle]:
+def _of_address(host: str, port: int) -> Iterator[StartProblem]:
     """Yield a fault where we cannot listen. The server reports a port that is taken in the meantime."""
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -181,18 +181,20 @@ def _of_address(host: str, port: int) -> Iterator[Obstacle]:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind(place)
     except socket.gaierror as error:
-        yield Obstacle(f"HOST: {host} is not an address ({error.strerror}); for example 127.0.0.1")
+        yield StartProblem(f"HOST: {host} is not an address ({error.strerror}); for example 127.0.0.1")
     except OSError as error:
         yield _of_bind(host, port, error)
 
 
-def _of_bind(host: str, port: int, error: OSError) -> Obstacle:
+def _of_bind(host: str, port: int, error: OSError) -> StartProblem:
     match error.errno:
         case errno.EADDRINUSE:
-            return Obstacle(f"PORT: {port} at {host} is taken; end the process that listens there, or set another PORT")
+            return StartProblem(
+                f"PORT: {port} at {host} is taken; end the process that listens there, or set another PORT"
+            )
         case errno.EACCES:
-            return Obstacle(f"PORT: {port} is not for this user ({error.strerror}); set a PORT above 1023")
-    return Obstacle(f"HOST: nothing can listen at {host} ({error.strerror}); for example 127.0.0.1")
+            return StartProblem(f"PORT: {port} is not for this user ({error.strerror}); set a PORT above 1023")
+    return StartProblem(f"HOST: nothing can listen at {host} ({error.strerror}); for example 127.0.0.1")
 
 
 def _first_line(error: BaseException) -> str:

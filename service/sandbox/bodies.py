@@ -18,6 +18,11 @@ _MOST_BYTES: Final = 1_048_576
 _MOST_FORM_BYTES: Final = 16_384  # a link of a few thousand characters, each written as three
 _MOST_FORM_FIELDS: Final = 50
 _FORM: Final = b"application/x-www-form-urlencoded"
+_FMT: Final = b"fmt "
+_CHUNK_HEAD_BYTES: Final = 8
+_FMT_BYTES: Final = 16
+_USUAL: Final = {"flac": 88_000, "aiff": 176_400, "ogg": 16_000, "opus": 12_000, "webm": 12_000}
+_USUAL_ELSE: Final = 16_000  # 128 kbit/s
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:
@@ -132,13 +137,6 @@ class _FormReader:
 
     def _end(self) -> None:
         self.complete = True
-
-
-_FMT: Final = b"fmt "
-_CHUNK_HEAD_BYTES: Final = 8
-_FMT_BYTES: Final = 16
-_USUAL: Final = {"flac": 88_000, "aiff": 176_400, "ogg": 16_000, "opus": 12_000, "webm": 12_000}
-_USUAL_ELSE: Final = 16_000  # 128 kbit/s
 
 
 def bytes_per_second(head: bytes, audio_format: str) -> float:

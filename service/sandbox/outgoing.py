@@ -17,6 +17,8 @@ from service.kit.http.resolver import NameResolver
 
 _POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _CHUNK_BYTES: Final = 64 * 1024
+_OK: Final = range(200, 300)
+_REFUSED: Final = range(400, 500)
 
 
 class Outgoing:
@@ -78,10 +80,6 @@ async def _read_out(content: aiohttp.StreamReader, max_bytes: int) -> str:
         if size > max_bytes:
             return "file_too_large"
     return "" if size else "empty_file"
-
-
-_OK: Final = range(200, 300)
-_REFUSED: Final = range(400, 500)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,29 @@ from service.sandbox.twin import NAME_LENGTH, TwinBase, TwinContext
 CLIENT_ID: Final = "sandbox"
 _GRANT: Final = "pex-token"
 _DOWNLOADS: Final = {"download_failed": "not_found", "empty_file": "invalid_file"}
+_FIRST_ID: Final = 10**18
+_UNHEARD_OF: Final = "hibernating"
+_SCORES: Final = {Truth.AI: (0.95, 0.9999), Truth.HUMAN: (0.004, 0.06), Truth.COVER: (0.8, 0.95)}
+_MODELS: Final = ("suno", "udio", "mureka", "elevenlabs")
+_MODEL_SCORES: Final = (0.82, 0.99)
+_FLAWS: Final = {
+    Flaw.TOO_SHORT: "too_short",
+    Flaw.TOO_LONG: "too_long",
+    Flaw.NOT_ENOUGH_MUSIC: "not_enough_music",
+    Flaw.NO_AUDIO: "no_audio",
+    Flaw.INVALID: "invalid_file",
+    Flaw.SILENT: "not_enough_music",  # "files containing a lot of silence"
+}
+_MESSAGES: Final = {
+    "invalid_file": "The file is not recognized as a valid media file.",
+    "no_audio": "The file contains no audio track.",
+    "too_short": "The audio is too short.",
+    "too_long": "The audio is longer than 15 minutes.",
+    "not_enough_music": "The audio does not contain enough music.",
+    "not_found": "The file could not be retrieved.",
+    "error": "The file could not be processed.",
+    _UNHEARD_OF: "The detector is asleep.",
+}
 
 
 class PexTwin(TwinBase):
@@ -115,31 +138,6 @@ def _name_in(url: str) -> str:
 
 def _too_large() -> Response:
     return refusal(413, "too_large", "The file is larger than 100 MB.")
-
-
-_FIRST_ID: Final = 10**18
-_UNHEARD_OF: Final = "hibernating"
-_SCORES: Final = {Truth.AI: (0.95, 0.9999), Truth.HUMAN: (0.004, 0.06), Truth.COVER: (0.8, 0.95)}
-_MODELS: Final = ("suno", "udio", "mureka", "elevenlabs")
-_MODEL_SCORES: Final = (0.82, 0.99)
-_FLAWS: Final = {
-    Flaw.TOO_SHORT: "too_short",
-    Flaw.TOO_LONG: "too_long",
-    Flaw.NOT_ENOUGH_MUSIC: "not_enough_music",
-    Flaw.NO_AUDIO: "no_audio",
-    Flaw.INVALID: "invalid_file",
-    Flaw.SILENT: "not_enough_music",  # "files containing a lot of silence"
-}
-_MESSAGES: Final = {
-    "invalid_file": "The file is not recognized as a valid media file.",
-    "no_audio": "The file contains no audio track.",
-    "too_short": "The audio is too short.",
-    "too_long": "The audio is longer than 15 minutes.",
-    "not_enough_music": "The audio does not contain enough music.",
-    "not_found": "The file could not be retrieved.",
-    "error": "The file could not be processed.",
-    _UNHEARD_OF: "The detector is asleep.",
-}
 
 
 def new_request_id() -> int:

@@ -13,6 +13,7 @@ from service.detectors.reading import Conflict, Number
 from service.verdicts.votes import Part, Rule, Vote, cast, combine, disagree, vote_for
 
 COMPONENTS = ("vocals", "instrumental", "composition", "engineering")
+_SIDES = {Verdict.AI_GENERATED: True, Verdict.AI_PARTIAL: True, Verdict.NO_AI_DETECTED: False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,6 @@ def _only(words: Iterable[str | None]) -> tuple[str | None, int]:
         if word is not None:
             different.setdefault(word.casefold(), word)
     return (next(iter(different.values())) if len(different) == 1 else None), len(different)
-
-
-_SIDES = {Verdict.AI_GENERATED: True, Verdict.AI_PARTIAL: True, Verdict.NO_AI_DETECTED: False}
 
 
 def find_conflicts(

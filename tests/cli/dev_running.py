@@ -14,7 +14,7 @@ from pathlib import Path
 
 from typer.testing import Result
 
-from service.cli.local.dev import _ENDING
+from service.cli.serve.dev import _ENDING
 from tests.cli import standin
 from tests.journeys.processes import ROOT, Process, free_port
 from tests.waiting import until

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from service.callbacks.addresses import address_token
-from service.cli.local.dev_folder import DATABASE, kept_secret
+from service.cli.serve.dev_folder import DATABASE, kept_secret
 from service.kit.db.database import Database
 from service.kit.schema.migrate import downgrade, upgrade
 from service.kit.security.sealing import Sealer

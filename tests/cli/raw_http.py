@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from service.cli.http.limits import HttpLimits
+from service.cli.http.parsing import HttpLimits
 from service.cli.http.serving import free_socket, serving, within
 
 LARGE = 20_000_000

@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from service import __main__
-from service.cli.local import demo as command
-from service.cli.local.demo_service import Customer
+from service.cli.serve import demo as command
+from service.cli.serve.demo import DemoCustomer
 from service.sandbox.track import write_track
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def test_a_webhook_that_the_customer_cannot_verify_is_no_good_end(
 ) -> None:
     register = command._register
 
-    async def forgetful(customer: Customer) -> None:
+    async def forgetful(customer: DemoCustomer) -> None:
         await register(customer)
         customer.secrets[:] = ["whsec_" + "A" * 32]
 

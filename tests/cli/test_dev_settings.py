@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.local.dev_folder import kept_secret
-from service.cli.local.dev_settings import dev_settings, settings_found
+from service.cli.serve.dev_folder import dev_settings, kept_secret, settings_found
 from service.kit.errors import SettingsError
 from service.settings import Settings
 

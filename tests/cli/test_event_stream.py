@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cli.client.event_stream import EventStream, ServerEvent
+from service.cli.client.listen import EventStream, ServerEvent
 
 
 def fed(*chunks: bytes) -> tuple[EventStream, list[ServerEvent]]:

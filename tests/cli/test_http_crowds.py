@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.cli.http.limits import HttpLimits
+from service.cli.http.parsing import HttpLimits
 from tests.cli.raw_http import HOST, Line, ask, line_to, telling
 from tests.waiting import until
 

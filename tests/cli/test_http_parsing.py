@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.cli.http.limits import HttpLimits
+from service.cli.http.parsing import HttpLimits
 from service.cli.http.problems import REFUSED
 from tests.cli.raw_http import HOST, OFFER, ask, telling
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.cli.http.limits import HttpLimits
+from service.cli.http.parsing import HttpLimits
 from service.cli.http.serving import free_socket, serving
 from tests.cli.raw_http import HOST, OFFER, TELLING, line_to, telling
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.cli.http.limits import HttpLimits, most_connections
+from service.cli.http.parsing import HttpLimits, most_connections
 from tests.cli.raw_http import HOST, LARGE, Line, ask, line_to, telling
 
 pytestmark = pytest.mark.timeout(60)

@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from service.cli.screen.meanings import SHORT, notes, short_score
-from service.cli.screen.results import meanings
+from service.cli.screen.results import SHORT, meanings, notes, short_score
 from service.detectors.reading import Confidence, Reading, Score
 from tests.vendors.golden_answers import ANSWERS, golden
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from service.accounts.idempotency import Answer, Asked, answer_once, first_answer
 from service.callbacks.addresses import address_token
 from service.cli.commands import app
-from service.cli.operate.rotate_keys import EVERYTHING
+from service.cli.operate.database import EVERYTHING
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
 from service.kit.security.resealing import census, reseal

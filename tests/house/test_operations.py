@@ -8,8 +8,8 @@ from sqlmodel import Session
 from service import app, worker
 from service.api.operating.metrics import GAUGES
 from service.api.operating.waits import waits
-from service.cli.checks.table import CHECKS
 from service.cli.http import problems as http_problems
+from service.cli.operate.doctor import CHECKS
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.kit.telemetry.metrics import declared

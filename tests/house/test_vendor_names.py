@@ -21,8 +21,7 @@ EXAMPLES = {
     "api/contract/everywhere.py": "what the name in a callback's path looks like",
     "api/v1/detections.py": "what a detector's name looks like, to whoever wrote another",
     "bench/driving/vendor.py": "the one detector that every measurement asks, and whose twin signs the callbacks",
-    "cli/operate/callback_url.py": "what a command's argument looks like, in its help",
-    "cli/operate/register_callback.py": "the same",
+    "cli/operate/vendor_accounts.py": "what a command's argument looks like, in its help",
 }
 """Files where a vendor stands for any, and what of it is shown: another would do as well, and no more are needed."""
 

@@ -16,7 +16,7 @@ from service.__main__ import main
 from service.cli.serve.lean import for_a_server
 
 _OF_SERVERS = ("service.cli.serve.web", "service.cli.serve.worker", "service.kit.db.listen", "service.kit.db.postgres")
-_OF_PEOPLE = ("rich.markdown", "service.cli.local.dev", "service.cli.operate.doctor", "service.cli.client.listen")
+_OF_PEOPLE = ("rich.markdown", "service.cli.serve.dev", "service.cli.operate.doctor", "service.cli.client.listen")
 
 
 def serve(line: socket.socket) -> bool:

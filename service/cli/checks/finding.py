@@ -17,7 +17,7 @@ from service.settings import Settings
 FRESH = timedelta(seconds=60)
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """The severity of a finding. Only `fail` makes the command fail."""
 
     OK = "ok"
@@ -29,7 +29,7 @@ class Level(StrEnum):
 class Finding:
     """One sentence: how it is, or what to do."""
 
-    level: Level
+    level: Severity
     sentence: str
 
 
@@ -68,17 +68,17 @@ def many(count: int, one: str, more: str) -> str:
 
 def ok(sentence: str) -> Finding:
     """All is well."""
-    return Finding(Level.OK, sentence)
+    return Finding(Severity.OK, sentence)
 
 
 def warn(sentence: str) -> Finding:
     """Build a finding for what works, but needs an operator's attention."""
-    return Finding(Level.WARN, sentence)
+    return Finding(Severity.WARN, sentence)
 
 
 def fail(sentence: str) -> Finding:
     """Build a finding for what does not work, or soon will not."""
-    return Finding(Level.FAIL, sentence)
+    return Finding(Severity.FAIL, sentence)
 
 
 def latest_worker(session: Session) -> Worker | None:

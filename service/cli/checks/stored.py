@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from service.cli.checks.finding import Finding, World, at_work, fail, many, ok, warn
-from service.cli.operate.rotate_keys import EVERYTHING
+from service.cli.operate.database import EVERYTHING
 from service.events.backlog import beyond_the_server
 from service.kit.db.database import normalise_url
 from service.kit.db.listen import can_listen

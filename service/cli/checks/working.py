@@ -1,4 +1,4 @@
-"""The checks of a deployment at work: workers, queues, and the audio's store."""
+"""The checks of a deployment at work: workers, queues, the audio's store, the vendors' gates, accounts' budgets."""
 
 import shutil
 import tempfile
@@ -7,8 +7,14 @@ from pathlib import Path
 from sqlmodel import Session
 
 from service.api.operating.waits import waits
+from service.billing.budgets import budgets, unpriced_text
+from service.billing.prices import load_prices
 from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, latest_worker, many, ok, warn
 from service.kit.db.backlog import Backlog
+from service.quotas.circuit import Circuit
+from service.quotas.gate_store import read_gates
+from service.quotas.gates import OUT_OF_CREDIT, left_today
+from service.quotas.models import Gate
 
 _LATE_SECONDS = 300.0
 _MIB = 1024 * 1024
@@ -133,3 +139,50 @@ async def _waits(world: World) -> list[Backlog]:
 
 async def _named(world: World) -> dict[str, Backlog]:
     return {one.state: one for one in await _waits(world)}
+
+
+async def check_gates(world: World) -> Finding:
+    """Vendors answer, and their quotas are not used up."""
+    now = world.clock()
+    found = await world.database.read(_gates)
+    vendors = {key: configured for key in found if (configured := world.catalogue.configured(*key)) is not None}
+    away = sorted(f"{vendor} ({mode})" for mode, vendor in vendors if found[mode, vendor].circuit != Circuit.CLOSED)
+    if away:
+        return fail(
+            f"left alone after failures or a refused key: {', '.join(away)}; the log says vendor.circuit_opened."
+            " Mend the key or wait for the vendor: one run at a time tries again"
+        )
+    unpaid = sorted(f"{vendor} ({mode})" for mode, vendor in vendors if found[mode, vendor].closed_for == OUT_OF_CREDIT)
+    if unpaid:
+        return fail(f"out of credit: {', '.join(unpaid)}. Pay there: runs wait, and one at a time tries again")
+    spent = sorted(
+        f"{vendor} ({mode})"
+        for (mode, vendor), configured in vendors.items()
+        if left_today(found[mode, vendor], configured.policy.limits, now) == 0
+    )
+    if spent:
+        return warn(f"the quota is used up at {', '.join(spent)}; runs wait for its reset")
+    return ok("every vendor that was asked answers, and has quota left")
+
+
+def _gates(session: Session) -> dict[tuple[str, str], Gate]:
+    found = read_gates(session)
+    session.expunge_all()
+    return found
+
+
+async def check_budgets(world: World) -> Finding:
+    """No detector that is asked escapes an account's budget because its price is not known."""
+    settings, now = world.settings, world.clock()
+
+    def modes(session: Session) -> set[str]:
+        return {one.mode for one in budgets(session, now)}
+
+    found = await world.database.read(modes)
+    if not found:
+        return ok("no account has a budget")
+    if not settings.unknown_price_passes:
+        return ok("budgets hold; what has no known price is refused where there is one")
+    asked = dict.fromkeys(name for mode in sorted(found) for name in world.catalogue.names(mode))
+    names = load_prices(settings.prices_file).unknown(asked, now)
+    return warn(unpriced_text(names)) if names else ok("budgets hold: every price is known")

@@ -1,4 +1,7 @@
-"""`relay doctor`: a line a check, `ok|warn|fail name: sentence`, and status 1 if anything fails."""
+"""`relay doctor`: a line a check, `ok|warn|fail name: sentence`, and status 1 if anything fails.
+
+`CHECKS` lists every check, in the order it is printed.
+"""
 
 import asyncio
 import json
@@ -11,15 +14,64 @@ from typing import Annotated
 
 import typer
 
-from service.cli.checks.finding import Check, Finding, Level, World, fail, warn
-from service.cli.checks.table import CHECKS
-from service.cli.local.dev_settings import settings_found
+from service.cli.checks import configured, outside, stored, working
+from service.cli.checks.finding import Check, Finding, Severity, World, fail, warn
 from service.cli.options import JsonFlag
+from service.cli.serve.dev_folder import settings_found
 from service.detectors.exchange import Exchange
 from service.kit.db.database import Database
 from service.kit.errors import SettingsError
 from service.resources import catalogue_of
 from service.settings import Settings, load_settings
+from service.vendors import VENDORS
+
+CHECKS: tuple[Check, ...] = (
+    Check("settings", configured.check_settings),
+    Check("secret keys", configured.check_secret_keys),
+    Check("database", stored.check_database),
+    Check("schema", stored.check_schema, needs_database=True),
+    Check("seals", stored.check_seals, needs_database=True),
+    Check("events", stored.check_feed, needs_database=True),
+    Check("SQLite disk", stored.check_sqlite_disk),
+    Check("PostgreSQL version", stored.check_postgres_version, needs_database=True),
+    Check("connections", stored.check_connections, needs_database=True),
+    Check("database encryption", stored.check_sslmode),
+    Check("listening", stored.check_listen, needs_database=True),
+    Check("clock", stored.check_clock, needs_database=True),
+    Check("web processes", configured.check_web_concurrency),
+    Check("leases", configured.check_leases),
+    Check("polling plan", configured.check_polling_plan),
+    Check("retry schedule", configured.check_retry_schedule),
+    Check("outbound networks", configured.check_outbound_allow),
+    Check("outbound https", configured.check_outbound_https),
+    Check("log format", configured.check_log_format),
+    Check("metrics", configured.check_metrics_token),
+    Check("proxies", configured.check_proxy_hops),
+    Check("public address", outside.check_public_url),
+    Check("round trip", outside.check_round_trip),
+    Check("live vendors", outside.check_live_vendors),
+    *(Check(name, outside.check_vendor(name)) for name in VENDORS),
+    *(
+        Check(f"{name} secrets", outside.check_secrets(name))
+        for name in VENDORS
+        if VENDORS[name].settings.callback_proofs
+    ),
+    *(
+        Check(f"{name} address", outside.check_address(name), needs_database=True)
+        for name in VENDORS
+        if VENDORS[name].account_callbacks
+    ),
+    Check("media store", working.check_media_store),
+    Check("media shared", working.check_media_shared),
+    Check("disk space", working.check_disk_space),
+    Check("gates", working.check_gates, needs_database=True),
+    Check("budgets", working.check_budgets, needs_database=True),
+    Check("worker", working.check_worker, needs_database=True),
+    Check("due work", working.check_waiting, needs_database=True),
+    Check("late detections", working.check_stuck, needs_database=True),
+    Check("callbacks", working.check_callbacks, needs_database=True),
+)
+
 
 _CHECK_SECONDS = 30.0
 
@@ -45,7 +97,7 @@ def command(
     found = asyncio.run(_examined(settings, dev, as_json=as_json))
     if as_json:
         _print_all(found, as_json=True)
-    return 1 if any(finding.level is Level.FAIL for _, finding in found) else 0
+    return 1 if any(finding.level is Severity.FAIL for _, finding in found) else 0
 
 
 async def examine(world: World) -> AsyncIterator[tuple[str, Finding]]:
@@ -57,8 +109,8 @@ async def examine(world: World) -> AsyncIterator[tuple[str, Finding]]:
             continue
         finding = await _tried(check, world)
         if check.name == "database":
-            answers = finding.level is not Level.FAIL
-        elif check.name == "schema" and finding.level is Level.FAIL:
+            answers = finding.level is not Severity.FAIL
+        elif check.name == "schema" and finding.level is Severity.FAIL:
             answers = False
         yield check.name, finding
 

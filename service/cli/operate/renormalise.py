@@ -102,8 +102,12 @@ def _as_json(tally: Tally, *, dry_run: bool) -> dict[str, Any]:
 
 def _summary(tally: Tally, *, dry_run: bool) -> str:
     lines = [f"{change.detection_id}  {change.before} → {change.after}\n" for change in tally.changes]
-    runs = ", ".join(f"{count} {why}" for why, count in sorted(tally.runs.items())) or "none"
     revised = "would be revised" if dry_run else "revised"
     broken = f", {tally.broken} failed (see the log)" if tally.broken else ""
-    end = f"{tally.detections} detections looked at, {len(tally.changes)} {revised}{broken}. Runs: {runs}.\n"
+    end = f"{tally.detections} detections looked at, {len(tally.changes)} {revised}{broken}. {_runs_text(tally)}\n"
     return "".join(lines) + end
+
+
+def _runs_text(tally: Tally) -> str:
+    counts = [f"{count} {why}" for why, count in sorted(tally.runs.items())]
+    return f"Runs: {', '.join(counts) or 'none'}."

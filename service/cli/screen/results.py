@@ -1,4 +1,4 @@
-"""Results on a terminal: a live line for each detector, then the verdict. Used by `demo`, `submit` and `detections`."""
+"""Results on a terminal: a line for each detector while they work, then the verdict, and what each number means."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +11,29 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.screen.meanings import notes
 from service.cli.screen.plain_text import printable
 
+SHORT = {
+    "ai_likelihood": "AI likelihood",
+    "predicted_class_confidence": "class confidence",
+    "ai_duration_share": "AI share of time",
+    "ai_window_share": "AI share of windows",
+}
+"""For a table."""
+
+_SCORES = {
+    "ai_likelihood": "how likely the vendor holds AI to be, on its own scale; not a probability",
+    "predicted_class_confidence": "how sure the vendor is of its own verdict; not a likelihood of AI",
+    "ai_duration_share": "the share of the time in which the vendor found AI",
+    "ai_window_share": "the share of the windows in which the vendor found AI",
+}
+_CONFIDENCES = {
+    "class": "how sure the vendor is of its own verdict",
+    "mean_window": "the mean over the windows that were judged",
+    "max_window": "the highest of all windows, so one window makes it",
+    "label": "the vendor's own word",
+}
+_POSITIVE = ("ai_generated", "ai_partial")
 _MARKS = {
     "pending": "[dim]…[/] waiting",
     "running": "[yellow]●[/] at the vendor",
@@ -23,9 +43,42 @@ _MARKS = {
     "timed_out": "[red]✗[/] timed out",
     "skipped": "[dim]-[/] skipped",
 }
-
 _OPEN = ("pending", "running")
 _UNTIL = (("next_look_at", "next look"), ("deadline_at", "at the latest"))
+
+
+def short_score(detector: Mapping[str, Any]) -> str:
+    """Return the score with its scale and its meaning, short; empty where the vendor gives none."""
+    score = detector["score"]
+    if score is None:
+        return ""
+    return f"{score['value']}/{score['max']} {SHORT.get(score['semantics'], score['semantics'])}"
+
+
+def notes(detector: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each number that one detector gave, and one for what its vendor warns of."""
+    if score := detector.get("score"):
+        yield f"{score['value']} of {score['max']} is {_meaning(_SCORES, score.get('semantics'))}"
+    confidence = detector.get("confidence")
+    if confidence and confidence["value"] is not None:
+        yield f"confidence {confidence['value']} is {_meaning(_CONFIDENCES, confidence['semantics'])}"
+    for name, part in detector.get("components", {}).items():
+        if part["confidence"] is not None:
+            yield f"{name}: confidence {part['confidence']} is {_meaning(_CONFIDENCES, part['confidence_semantics'])}"
+    if detector["verdict"] in _POSITIVE and (caveat := _caveat(detector.get("vendor", ""))):
+        yield caveat
+
+
+def _caveat(vendor: str) -> str:
+    from service.vendors import VENDORS  # noqa: PLC0415 - a client's command starts without the adapters
+
+    known = VENDORS.get(vendor)
+    return "" if known is None else known.caveat
+
+
+def _meaning(known: Mapping[str, str], semantics: str | None) -> str:
+    """Return the words for it; its own name where a newer service has one that we do not know."""
+    return known.get(semantics or "", semantics or "the vendor's own number")
 
 
 class ResultScreen:
@@ -117,7 +170,7 @@ def _wait(detector: Mapping[str, Any]) -> str:
 
 
 def _title(result: Mapping[str, Any], host: str | None) -> str:
-    return _plain(name_of(result, host)[:70])
+    return plain_markup(name_of(result, host)[:70])
 
 
 def name_of(result: Mapping[str, Any], host: str | None) -> str:
@@ -131,11 +184,11 @@ def name_of(result: Mapping[str, Any], host: str | None) -> str:
 def _row(detector: Mapping[str, Any]) -> list[str]:
     score, wall = detector["score"], detector["timing"]["wall_ms"]
     return [
-        _plain(detector["detector"]),
-        _MARKS.get(detector["status"]) or _plain(detector["status"]),
-        _plain(detector["verdict"] or detector["reason_code"]),
+        plain_markup(detector["detector"]),
+        _MARKS.get(detector["status"]) or plain_markup(detector["status"]),
+        plain_markup(detector["verdict"] or detector["reason_code"]),
         f"[dim]{score['value']} of {score['max']}[/]" if score else "",
-        _plain(detector["obtained"]["via"]),
+        plain_markup(detector["obtained"]["via"]),
         "" if wall is None else f"{wall / 1000:.1f}",
     ]
 
@@ -143,15 +196,15 @@ def _row(detector: Mapping[str, Any]) -> list[str]:
 def _verdict(result: Mapping[str, Any], host: str | None) -> Panel:
     found = result["verdict"] or ("no verdict yet" if result["completed_at"] is None else "no verdict")
     agreed = [result["agreement"]] if result["verdict"] else []
-    lines = [f"[bold]{_plain(found)}[/]  ({_plain(', '.join([result['status'], *agreed]))})"]
+    lines = [f"[bold]{plain_markup(found)}[/]  ({plain_markup(', '.join([result['status'], *agreed]))})"]
     if result["display"]:
-        lines.append(_plain(result["display"]))
+        lines.append(plain_markup(result["display"]))
     digest = result["track"]["audio_sha256"]
     known = [result["id"], f"revision {result['revision']}", *([f"sha256 {digest}"] if digest else [])]
     lines.append(f"[dim]{'  '.join(known)}[/]")
     return Panel("\n".join(lines), title=f"verdict: {_title(result, host)}", title_align="left", expand=False)
 
 
-def _plain(text: str | None) -> str:
-    """Text of others: no markup of rich's, no control codes of the terminal's."""
+def plain_markup(text: str | None) -> str:
+    """Return the text of others without markup of rich's or control codes of the terminal's."""
     return escape(printable(text or ""))

@@ -43,6 +43,8 @@ from service.sandbox.twin import NAME_LENGTH, Handler, TwinBase, TwinContext
 
 FORMATS: Final = frozenset({".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg"})
 _MUSIC: Final = "aippim-music"
+_VENDOR: Final = "aippim"
+_TRIES: Final = 3
 
 
 class AippimTwin(TwinBase):
@@ -143,10 +145,6 @@ async def passes_challenge(outgoing: Outgoing, url: str) -> bool:
 def _refusal(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
     details = {} if field is None else {"details": {"field": field, "issue": message}}
     return JSONResponse({"error": {"code": code, "message": message, **details}}, status_code=status)
-
-
-_VENDOR: Final = "aippim"
-_TRIES: Final = 3
 
 
 class AippimCallbacks:

@@ -36,6 +36,10 @@ _REASONS: Final = {
     "ai": ["32kHz resampling artifacts detected", "Harmonic instability pattern recognized"],
     "human": ["Natural micro-timing variation", "No resampling artifacts detected"],
 }
+_ANALYSIS: Final = "asc-analysis"
+_CERTIFICATE: Final = "asc-certificate"
+_LIFE: Final = timedelta(days=365)
+_SITE: Final = "https://aisongchecker.example"
 
 
 def submissions(records: Records, latency_seconds: float) -> Submissions:
@@ -158,12 +162,6 @@ def _verdict(record: Record, truth: Truth) -> dict[str, Any]:
         "ai_score": score,
         "confidence_level": "very_high" if sure else "high",
     }
-
-
-_ANALYSIS: Final = "asc-analysis"
-_CERTIFICATE: Final = "asc-certificate"
-_LIFE: Final = timedelta(days=365)
-_SITE: Final = "https://aisongchecker.example"
 
 
 def analysis_id(records: Records, record: Record) -> str:

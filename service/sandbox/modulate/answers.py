@@ -22,6 +22,12 @@ _SUNG: Final = 30  # percent of a window, from which on it counts as vocal
 _VOCALS_EVERY: Final = 3  # two windows of three are sung
 _AI: Final = (0.9, 0.99)
 _HUMAN: Final = (0.01, 0.1)
+CREDITS: Final = "Insufficient credits."
+BUSY: Final = "Too many concurrent requests."
+NOT_PERMITTED: Final = "This request is not permitted."
+BROKEN: Final = "Internal server error"
+UNREADABLE: Final = "The audio could not be processed. It may be corrupted or in an unsupported format."
+_UNHEARD_OF: Final = "hibernating"
 
 
 @dataclass(frozen=True)
@@ -175,14 +181,6 @@ def _drawn(noise: Iterator[int], between: tuple[float, float]) -> float:
 def _steps(noise: Iterator[int], low: int, high: int) -> int:
     """Return a percentage in steps of 5: twenty parts of a window, each with sound or without."""
     return low + next(noise) % ((high - low) // 5 + 1) * 5
-
-
-CREDITS: Final = "Insufficient credits."
-BUSY: Final = "Too many concurrent requests."
-NOT_PERMITTED: Final = "This request is not permitted."
-BROKEN: Final = "Internal server error"
-UNREADABLE: Final = "The audio could not be processed. It may be corrupted or in an unsupported format."
-_UNHEARD_OF: Final = "hibernating"
 
 
 def detail(status: int, text: str) -> JSONResponse:

@@ -19,6 +19,10 @@ _BINARY_LABELS = {"real", "fake"}
 _CONFIG_KEYS = frozenset({"model_id", "analysis_focus", "task", "num_classes", "labels"})
 _OVERALL_KEYS = frozenset({"prediction", "confidence", "all_probs"})
 _PARTS = ("overall_analysis", "segment_analysis", "config")
+ROLES: Final[Mapping[str, str]] = {"vocalist": "vocals", "composer": "composition", "engineer": "engineering"}
+"""The vendor's roles, as layers of ours."""
+_REAL = "real"
+_NO_ROLE = [_REAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +152,6 @@ def _is_binary(labels: list[str], task: str | None) -> bool | None:
     if labels:
         return {folded(label) for label in labels} == _BINARY_LABELS
     return None if task is None else "binary" in task.lower()
-
-
-ROLES: Final[Mapping[str, str]] = {"vocalist": "vocals", "composer": "composition", "engineer": "engineering"}
-"""The vendor's roles, as layers of ours."""
-
-_REAL = "real"
-_NO_ROLE = [_REAL]
 
 
 def components_of(members: Iterable[Member]) -> dict[str, Component]:

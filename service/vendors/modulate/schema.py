@@ -18,9 +18,10 @@ PATHS: Final[Mapping[str, str]] = {"vocal": "vocals", "instrumental": "instrumen
 """The vendor's two detection paths, and our names for what they listen to."""
 
 LONGEST_MS: Final = 2**31 - 1
+Ranges = Mapping[str, tuple[float, float]]
 PERCENT = (0.0, 100.0)
 SHARE = (0.0, 1.0)
-MEASURES: Final[Mapping[str, tuple[float, float]]] = {
+MEASURES: Final[Ranges] = {
     "vocal_percentage": PERCENT,
     "vocal_ai_percentage": PERCENT,
     "vocal_ai_confidence": SHARE,
@@ -32,14 +33,17 @@ MEASURES: Final[Mapping[str, tuple[float, float]]] = {
 """What is measured of a window and, by the same names, of the clip; from, to."""
 
 _OF_WINDOW = {**MEASURES, "vocal_ai_probability": SHARE, "instrumental_ai_probability": SHARE}
-TIMES = {"start_time_ms": (0.0, float(LONGEST_MS)), "end_time_ms": (0.0, float(LONGEST_MS))}
+_LONGEST: Final = float(LONGEST_MS)
+TIMES = {"start_time_ms": (0.0, _LONGEST), "end_time_ms": (0.0, _LONGEST)}
 # The vendor's own yes and no: no threshold of ours.
 _DECIDED: Final[Mapping[Number, Verdict]] = {100: Verdict.AI_GENERATED, 0: Verdict.NO_AI_DETECTED}
+_VOCAL, _INSTRUMENTAL = PATHS
+_BATCH: Final[Ranges] = {**MEASURES, "duration_s": (0.0, _LONGEST / 1000), "latency_ms": (0.0, _LONGEST)}
+_DONE: Final[Ranges] = {**MEASURES, "duration_ms": (0.0, _LONGEST), "window_count": (0.0, _LONGEST)}
+_HEARD: Final[Ranges] = {**TIMES, **{f"{what}_percentage": PERCENT for what in (*PATHS, "silence")}}
 
 
-def picked(
-    found: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]], prefix: str = ""
-) -> tuple[dict[str, Number], dict[str, Any]]:
+def picked(found: Mapping[str, Any], ranges: Ranges, prefix: str = "") -> tuple[dict[str, Number], dict[str, Any]]:
     """Return the numbers within their ranges, by name; and by dotted path what stands there instead."""
     numbers = {name: value for name, span in ranges.items() if (value := number_of(found.get(name), *span)) is not None}
     odd = {f"{prefix}{name}": found[name] for name in ranges if found.get(name) is not None and name not in numbers}
@@ -87,14 +91,6 @@ def _was_judged(path: str, numbers: Mapping[str, Number]) -> bool:
 
 def _whole(number: Number | None) -> int | None:
     return None if number is None else round(number)
-
-
-Ranges = Mapping[str, tuple[float, float]]
-_VOCAL, _INSTRUMENTAL = PATHS
-_LONGEST: Final = float(LONGEST_MS)
-_BATCH: Final[Ranges] = {**MEASURES, "duration_s": (0.0, _LONGEST / 1000), "latency_ms": (0.0, _LONGEST)}
-_DONE: Final[Ranges] = {**MEASURES, "duration_ms": (0.0, _LONGEST), "window_count": (0.0, _LONGEST)}
-_HEARD: Final[Ranges] = {**TIMES, **{f"{what}_percentage": PERCENT for what in (*PATHS, "silence")}}
 
 
 def lacking(bodies: Sequence[Mapping[str, Any]]) -> str | None:

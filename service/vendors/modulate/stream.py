@@ -29,6 +29,19 @@ _MOST_MESSAGE_BYTES = 1024 * 1024
 _REFUSAL_BYTES = 64 * 1024
 _TELLING_HEADERS = ("content-type", "retry-after")
 _LOST = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # aiohttp finds some addresses invalid by the last
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
+    ((aiohttp.ClientConnectorDNSError,), Failure.NO_SUCH_HOST),
+    ((aiohttp.ClientSSLError,), Failure.TLS),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError), Failure.BAD_REQUEST),
+    ((aiohttp.WSServerHandshakeError, aiohttp.ClientPayloadError), Failure.UNREADABLE),
+    ((ConnectionResetError, BrokenPipeError), Failure.RESET),
+    ((aiohttp.ServerDisconnectedError,), Failure.DROPPED),
+    ((Exception,), Failure.UNREACHABLE),
+)
+PassOn = Callable[[list[bytes], int], Awaitable[None]]
+"""Called with messages, and the number in the stream of the first of them."""
+_GRACE_SECONDS = 2.0
+_APART_SECONDS = 1.0
 
 
 @dataclass
@@ -215,24 +228,7 @@ def _failure(error: Exception | None, progress: _Progress) -> Failure:
     return next(failure for kinds, failure in _FAILURES if isinstance(error, kinds))
 
 
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], Failure], ...] = (
-    ((aiohttp.ClientConnectorDNSError,), Failure.NO_SUCH_HOST),
-    ((aiohttp.ClientSSLError,), Failure.TLS),
-    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError), Failure.BAD_REQUEST),
-    ((aiohttp.WSServerHandshakeError, aiohttp.ClientPayloadError), Failure.UNREADABLE),
-    ((ConnectionResetError, BrokenPipeError), Failure.RESET),
-    ((aiohttp.ServerDisconnectedError,), Failure.DROPPED),
-    ((Exception,), Failure.UNREACHABLE),
-)
-
-
 log = structlog.get_logger()
-
-PassOn = Callable[[list[bytes], int], Awaitable[None]]
-"""Called with messages, and the number in the stream of the first of them."""
-
-_GRACE_SECONDS = 2.0
-_APART_SECONDS = 1.0
 
 
 class PartialResults:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.cli.checks import configured
-from service.cli.checks.finding import Level
+from service.cli.checks.finding import Severity
 from service.detectors.catalogue import VendorPolicy
 from service.kit.clock import seconds
 from service.kit.db.database import Database
@@ -56,7 +56,7 @@ async def test_the_doctor_finds_it(
 async def test_a_plain_deployment_passes(nowhere: Database, check: str) -> None:
     async with deployment(nowhere, **LIVE) as world:
         finding = await getattr(configured, check)(world)
-    assert finding.level is Level.OK, finding
+    assert finding.level is Severity.OK, finding
     nowhere.close()
 
 
@@ -66,9 +66,9 @@ async def test_a_lease_that_ends_before_its_request_is_found(
     async with deployment(nowhere) as world:
         monkeypatch.setattr(VendorPolicy, "lease", property(lambda policy: policy.timeout))
         finding = await configured.check_leases(world)
-        assert (finding.level, "TIMEOUT_SECONDS" in finding.sentence) == (Level.FAIL, True)
+        assert (finding.level, "TIMEOUT_SECONDS" in finding.sentence) == (Severity.FAIL, True)
         monkeypatch.undo()
         monkeypatch.setattr(DeliveryPolicy, "lease", property(lambda _policy: seconds(15)))
         finding = await configured.check_leases(world)
-        assert (finding.level, "WEBHOOK_TIMEOUT_SECONDS" in finding.sentence) == (Level.FAIL, True)
+        assert (finding.level, "WEBHOOK_TIMEOUT_SECONDS" in finding.sentence) == (Severity.FAIL, True)
     nowhere.close()

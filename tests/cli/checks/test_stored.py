@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from service.accounts.models import Account
 from service.cli.checks import stored
-from service.cli.checks.finding import Finding, Level
+from service.cli.checks.finding import Finding, Severity
 from service.events.draft import Draft
 from service.events.outbox import Outbox
 from service.events.types import EventType
@@ -36,7 +36,7 @@ async def test_a_healthy_database_passes(database: Database) -> None:
                 stored.check_sslmode,
             )
         ]  # fmt: skip
-    assert [finding for finding in found if finding.level is not Level.OK] == []
+    assert [finding for finding in found if finding.level is not Severity.OK] == []
 
 
 async def test_a_file_that_is_not_there_is_found_and_not_made(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.callbacks.models import Callback
 from service.cli.checks import working
-from service.cli.checks.finding import Finding, Level
+from service.cli.checks.finding import Finding, Severity
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import beat
 from tests.cli.checks.rooms import NOW, deployment
@@ -33,7 +33,7 @@ async def test_a_deployment_at_rest_passes(database: Database, tmp_path: Path) -
                 working.check_waiting, working.check_stuck, working.check_callbacks,
             )
         ]  # fmt: skip
-    assert [finding for finding in found if finding.level is not Level.OK] == []
+    assert [finding for finding in found if finding.level is not Severity.OK] == []
 
 
 async def test_a_store_that_cannot_be_written_to_is_found(database: Database, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""What `relay dev` keeps in its folder: secret, API key, port, a tune to try with; beside the database and the audio.
+"""The folder of `relay dev`: secret, API key, port and a tune, beside database and audio; and the settings made of it.
 
-Both secrets are files that only their owner can read.
+Both secrets are files that only their owner can read. Fixed here: the database, the audio, the address and the secret,
+all in the folder or on loopback. What the environment says of the rest holds; `_defaults` are for what it does not say.
 """
 
 import os
@@ -8,13 +9,16 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session
 
 from service.accounts import api_keys
 from service.accounts.register import account_named
+from service.detectors.vendor import VendorSettings
 from service.kit.errors import SettingsError
 from service.sandbox.track import write_track
+from service.settings import Settings, load_settings
 
 DATABASE = "relay.db"
 DEFAULT_PORT = 8000
@@ -22,6 +26,7 @@ TUNE = "tune.ai.wav"
 _PORT = "port"
 _PRIVATE = 0o600
 _ACCOUNT = "dev"
+_QUICK = {"first_poll_seconds": 6.0, "poll_seconds": 3.0}  # a lost callback should not cost a developer a minute
 
 
 def open_folder(folder: Path) -> None:
@@ -78,3 +83,51 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="ascii") as file:
         file.write(f"{text}\n")
     return text
+
+
+def dev_settings(folder: Path, port: int) -> Settings:
+    """Return the settings of the service in `folder`. Raise `SettingsError` for faults of the environment."""
+    url = f"http://127.0.0.1:{port}"
+    fixed: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / DATABASE}",
+        "media_store": f"file:{folder / 'media'}",
+        "host": "127.0.0.1",
+        "port": port,
+        "web_concurrency": 1,
+        "sandbox_url": url,
+        "secret_keys": (kept_secret(folder),),
+    }
+    given = fixed | _defaults(url)
+    settings = load_settings(**given)
+    return load_settings(**given, vendors={name: _quicker(vendor) for name, vendor in settings.vendors.items()})
+
+
+def settings_found(folder: Path) -> Settings:
+    """Return the settings of the service in `folder`, at its last port. Create nothing.
+
+    Raise `SettingsError` if there is none, and for faults of the environment.
+    """
+    if not (folder / DATABASE).exists():
+        raise SettingsError(f"--data: no relay dev lives in {folder}; name the folder it was started with")
+    try:
+        return dev_settings(folder, kept_port(folder))
+    except OSError as error:
+        raise SettingsError(f"--data: {error.filename} cannot be read ({error.strerror})") from error
+
+
+def _defaults(url: str) -> dict[str, Any]:
+    """Return the defaults for settings that the environment does not have."""
+    unsaid = {
+        "public_url": url,
+        "outbound_allow": "127.0.0.0/8,::1/128",
+        "outbound_https_only": False,
+        "log_format": "console",
+    }
+    said = {name.lower().removesuffix("_file") for name, value in os.environ.items() if value}
+    return {name: value for name, value in unsaid.items() if name not in said}
+
+
+def _quicker(vendor: VendorSettings) -> VendorSettings:
+    return vendor.model_copy(
+        update={name: wait for name, wait in _QUICK.items() if name not in vendor.model_fields_set}
+    )

@@ -6,8 +6,8 @@ import pytest
 
 from service.accounts.register import account_named
 from service.billing.budgets import set_budget
-from service.cli.checks.finding import Level
-from service.cli.checks.money import check_budgets
+from service.cli.checks.finding import Severity
+from service.cli.checks.working import check_budgets
 from service.kit.db.database import Database
 from tests.cli.checks.rooms import NOW, PUBLIC, deployment
 
@@ -15,15 +15,15 @@ from tests.cli.checks.rooms import NOW, PUBLIC, deployment
 @pytest.mark.parametrize(
     ("mode", "given", "level", "words"),
     [
-        (None, {}, Level.OK, "no account has a budget"),
-        ("test", {}, Level.WARN, "No budget holds aippim/pro-v2, pex, modulate, modulate/streaming"),
-        ("live", {"pex": {"client_id": "x", "client_secret": "y"}}, Level.WARN, "No budget holds pex: "),
-        ("live", {"asc": {"api_key": "x"}}, Level.OK, "every price is known"),
-        ("test", {"unknown_price_passes": False}, Level.OK, "refused"),
+        (None, {}, Severity.OK, "no account has a budget"),
+        ("test", {}, Severity.WARN, "No budget holds aippim/pro-v2, pex, modulate, modulate/streaming"),
+        ("live", {"pex": {"client_id": "x", "client_secret": "y"}}, Severity.WARN, "No budget holds pex: "),
+        ("live", {"asc": {"api_key": "x"}}, Severity.OK, "every price is known"),
+        ("test", {"unknown_price_passes": False}, Severity.OK, "refused"),
     ],
 )
 async def test_the_doctor_says_what_no_budget_holds(
-    database: Database, mode: str | None, given: dict[str, Any], level: Level, words: str
+    database: Database, mode: str | None, given: dict[str, Any], level: Severity, words: str
 ) -> None:
     if mode is not None:
         with database.writing() as session:

@@ -16,9 +16,8 @@ import typer
 
 from service.app import create
 from service.cli.http.serving import free_socket, serving, url_of
-from service.cli.local.dev_folder import keep_port, kept_key, open_folder, tune
-from service.cli.local.dev_settings import dev_settings
 from service.cli.preflight import ready_to_serve
+from service.cli.serve.dev_folder import dev_settings, keep_port, kept_key, open_folder, tune
 from service.cli.serve.web import lock_sqlite
 from service.kit.db.database import Database
 from service.kit.errors import SettingsError

@@ -1,4 +1,4 @@
-"""`relay rotate-keys`: what older secret keys sealed is sealed with the newest, so that the old ones may go."""
+"""What a new version or a new secret key does to the database: `relay migrate` and `relay rotate-keys`."""
 
 import json
 import sys
@@ -10,16 +10,27 @@ from service.callbacks.sealed import SEALED as CALLBACKS
 from service.cli.options import JsonFlag
 from service.cli.preflight import open_database
 from service.kit.db.database import Database
+from service.kit.schema.migrate import current_revision, upgrade
 from service.kit.security.resealing import Sealed, reseal
 from service.kit.security.sealing import Sealer
 from service.settings import load_settings
 from service.webhooks.models import SEALED as WEBHOOKS
 
+
+def migrate() -> None:
+    """Bring the database to the newest revision, and print which it had and has."""
+    settings = load_settings(secrets_needed=False)
+    before = current_revision(settings.database_url)
+    upgrade(settings.database_url)
+    after = current_revision(settings.database_url)
+    sys.stdout.write(f"at {after}\n" if before == after else f"from {before or 'nothing'} to {after}\n")
+
+
 EVERYTHING: tuple[Sealed, ...] = (*ACCOUNTS, *CALLBACKS, *WEBHOOKS)
 _SLICE = 500
 
 
-def command(as_json: JsonFlag = False) -> int:
+def rotate_keys(as_json: JsonFlag = False) -> int:
     """Seal everything that can be opened with the newest key. Return 1 if something cannot: then keep every key.
 
     Safe to repeat, and beside running processes, once all of them know the newest key.
@@ -31,7 +42,7 @@ def command(as_json: JsonFlag = False) -> int:
     finally:
         database.close()
     broken = sum(counted["broken"] for counted in counts.values())
-    sys.stdout.write(json.dumps(counts) + "\n" if as_json else _summary(counts, broken))
+    sys.stdout.write(json.dumps(counts) + "\n" if as_json else _resealed_text(counts, broken))
     return 1 if broken else 0
 
 
@@ -46,7 +57,7 @@ def _all_of(database: Database, sealed: Sealed, sealer: Sealer) -> dict[str, int
             return dict(counted)
 
 
-def _summary(counts: dict[str, dict[str, int]], broken: int) -> str:
+def _resealed_text(counts: dict[str, dict[str, int]], broken: int) -> str:
     lines = [
         f"{name}: {counted['resealed']} sealed again, {counted['fresh']} were already, {counted['broken']} unreadable\n"
         for name, counted in counts.items()

@@ -1,5 +1,6 @@
-"""`relay endpoints …`: webhook endpoints, through the API."""
+"""`relay endpoints …` and `relay deliveries …`: a customer's webhook endpoints, and each event on its way to one."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from service.cli.client.requests import call_api, exit_on_failure, print_done, print_object, print_page
 from service.cli.options import Cursor, JsonFlag, Limit, headers_in, present, words_in
 
-group = typer.Typer(no_args_is_help=True)
+endpoints_group = typer.Typer(no_args_is_help=True)
 
 EndpointId = Annotated[str, typer.Argument(metavar="ID", help="The endpoint's id, we_….")]
 Events = Annotated[list[str] | None, typer.Option(help="Types, or families such as detection.*; commas between.")]
@@ -16,7 +17,7 @@ Description = Annotated[str | None, typer.Option(help="A note of yours.")]
 RateLimit = Annotated[int | None, typer.Option(min=1, help="Webhooks a second, at most.")]
 
 _PATH = "webhook-endpoints"
-_COLUMNS = (
+_ENDPOINT_COLUMNS = (
     ("id", "id"),
     ("status", "status"),
     ("health", "health"),
@@ -25,10 +26,27 @@ _COLUMNS = (
     ("description", "description"),
 )
 _CLEARED = {"description": "description", "headers": "headers", "rate-limit": "rate_limit_per_second"}
+DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The delivery's id, dlv_….")]
+_DELIVERY_COLUMNS = (
+    ("id", "id"),
+    ("status", "status"),
+    ("event", "event_type"),
+    ("endpoint", "endpoint_id"),
+    ("detection", "detection_id"),
+    ("next attempt", "next_attempt_at"),
+)
+_ATTEMPT_COLUMNS = (
+    ("attempt", "n"),
+    ("started", "started_at"),
+    ("status", "status_code"),
+    ("error", "error_class"),
+    ("ms", "phases_ms.total"),
+    ("explanation", "explanation"),
+)
 
 
-@group.command("create")
-def create(
+@endpoints_group.command("create")
+def create_endpoint(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where webhooks are to go.")],
     events: Events = None,
     description: Description = None,
@@ -42,23 +60,23 @@ def create(
     print_object(call_api("POST", _PATH, body=body | present(disabled=disabled or None)), as_json=as_json)
 
 
-@group.command("list")
-def index(limit: Limit = None, cursor: Cursor = None, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("list")
+def list_endpoints(limit: Limit = None, cursor: Cursor = None, as_json: JsonFlag = False) -> None:
     """List the endpoints, newest first, and how each did in the last 24 hours."""
     page = call_api("GET", _PATH, params=present(limit=limit, cursor=cursor))
     if not as_json:
         page = {**page, "data": _with_health(page["data"])}
-    print_page(page, _COLUMNS, as_json=as_json)
+    print_page(page, _ENDPOINT_COLUMNS, as_json=as_json)
 
 
-@group.command("get")
-def get(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("get")
+def get_endpoint(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show one endpoint."""
     print_object(call_api("GET", _PATH, endpoint_id), as_json=as_json)
 
 
-@group.command("update")
-def update(
+@endpoints_group.command("update")
+def update_endpoint(
     endpoint_id: EndpointId,
     url: Annotated[str | None, typer.Option(help="Where webhooks are to go from now on.")] = None,
     events: Events = None,
@@ -76,15 +94,15 @@ def update(
     print_object(call_api("PATCH", _PATH, endpoint_id, body=body), as_json=as_json)
 
 
-@group.command("delete")
-def delete(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("delete")
+def delete_endpoint(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Delete an endpoint: what was not delivered to it never will be."""
     body = call_api("DELETE", _PATH, endpoint_id)
     print_done(f"{endpoint_id} is deleted.", body, as_json=as_json, id=endpoint_id, deleted=True)
 
 
-@group.command("enable")
-def enable(
+@endpoints_group.command("enable")
+def enable_endpoint(
     endpoint_id: EndpointId,
     release: Annotated[str, typer.Option(help="What was held: all, newest (one a detection) or none of it.")] = "all",
     as_json: JsonFlag = False,
@@ -93,19 +111,19 @@ def enable(
     print_object(_act(endpoint_id, "enable", {"release": release}), as_json=as_json)
 
 
-@group.command("disable")
-def disable(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("disable")
+def disable_endpoint(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Hold everything until it is enabled."""
     print_object(_act(endpoint_id, "disable"), as_json=as_json)
 
 
-@group.command("ping")
-def ping(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("ping")
+def ping_endpoint(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Send it a webhook_endpoint.ping."""
     print_object(_act(endpoint_id, "ping"), as_json=as_json)
 
 
-@group.command("rotate-secret")
+@endpoints_group.command("rotate-secret")
 def rotate_secret(
     endpoint_id: EndpointId,
     overlap_seconds: Annotated[int | None, typer.Option(min=0, help="How long the old secret signs too.")] = None,
@@ -115,14 +133,14 @@ def rotate_secret(
     print_object(_act(endpoint_id, "rotate-secret", present(overlap_seconds=overlap_seconds)), as_json=as_json)
 
 
-@group.command("secret")
-def secret(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("secret")
+def show_secret(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show the signing secret. That it was shown is written down."""
     print_object(call_api("GET", _PATH, endpoint_id, "secret"), as_json=as_json)
 
 
-@group.command("recover")
-def recover(
+@endpoints_group.command("recover")
+def recover_endpoint(
     endpoint_id: EndpointId,
     since: Annotated[str, typer.Option(help="From when on, for example 2026-11-20T00:00:00Z.")],
     until: Annotated[str | None, typer.Option(help="Until when; until now else.")] = None,
@@ -136,8 +154,8 @@ def recover(
     print_object(_act(endpoint_id, "recover", present(since=since, until=until)), as_json=as_json)
 
 
-@group.command("stats")
-def stats(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@endpoints_group.command("stats")
+def show_stats(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Show its success rate, latency and backlog."""
     print_object(call_api("GET", _PATH, endpoint_id, "stats"), as_json=as_json)
 
@@ -195,3 +213,42 @@ def _health(stats: dict[str, Any]) -> str:
         health = f"{'failing' if failed == tried else 'unsteady'}, {failed} of {tried} failed"
     since = f" since {stats['failing_since']}" if stats["failing_since"] else ""
     return f"{health}{since}{f'; {held} held' if held else ''}"
+
+
+deliveries_group = typer.Typer(no_args_is_help=True)
+
+
+@deliveries_group.command("list")
+def list_deliveries(
+    endpoint: Annotated[str | None, typer.Option(help="Only to this endpoint.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only in this state, for example exhausted.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only of this event.")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List deliveries, newest first."""
+    params = present(endpoint=endpoint, status=status, event=event, limit=limit, cursor=cursor)
+    print_page(call_api("GET", "deliveries", params=params), _DELIVERY_COLUMNS, as_json=as_json)
+
+
+@deliveries_group.command("get")
+def get_delivery(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
+    """Show one delivery and its attempts."""
+    _show_delivery(call_api("GET", "deliveries", delivery_id), as_json=as_json)
+
+
+@deliveries_group.command("resend")
+def resend_delivery(delivery_id: DeliveryId, as_json: JsonFlag = False) -> None:
+    """Try once more, now."""
+    _show_delivery(call_api("POST", "deliveries", delivery_id, "resend"), as_json=as_json)
+
+
+def _show_delivery(delivery: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the delivery, and below it a line for each of its attempts."""
+    if as_json:
+        print_object(delivery, as_json=True)
+        return
+    print_object({name: value for name, value in delivery.items() if name != "attempts"}, as_json=False)
+    if attempts := delivery.get("attempts"):
+        print_page({"data": attempts}, _ATTEMPT_COLUMNS, as_json=False)

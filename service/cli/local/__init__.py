@@ -1,1 +1,0 @@
-"""The commands that run a whole service on this machine: demo and dev."""
