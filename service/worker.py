@@ -24,7 +24,7 @@ from service.kit.ids import new_id
 from service.kit.process.heartbeat import beat
 from service.kit.system_clock import system_clock
 from service.kit.telemetry.failing import Failing
-from service.kit.telemetry.metrics import Count, counted, process_name
+from service.kit.telemetry.metrics import Count, counted, figures, process_name
 from service.loops import Loop, Loops
 from service.resources import Resources, open_resources
 from service.settings import Settings
@@ -201,7 +201,7 @@ class Worker:
     async def _beat(self) -> bool:
         await self._look_at_clock()
         database, now = self._resources.database, self._resources.clock()
-        await database.write(beat, self.id, process_name(), counted(), now)
+        await database.write(beat, self.id, process_name(), figures(), now)
         if not database.is_sqlite and (dead := await database.read(dead_workers, self._dead | {self.id}, now)):
             freed = await database.write(free_leases_of, dead, now)
             self._dead.update(dead)

@@ -6,6 +6,7 @@ and after three misses it gets a batch of its own that waits.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +15,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from service.kit.clock import Clock
-from service.kit.db.database import Database
+from service.kit.db.database import Database, after_commit
 from service.kit.db.group_commit import GroupCommit
 from service.kit.faults import is_lost
+from service.kit.telemetry.metrics import Histogram
 from service.quotas.gate_store import GateUpdate
 from service.runs.inputs import Input
 from service.runs.policy import DetectionPolicy
 from service.runs.step import Done, Missed, Work, step
+
+DECISIONS = Histogram("relay_decision_seconds", "Batches of decisions: load, decide, save, commit.")
 
 MOST_AT_ONCE = 50
 _MISSES = 3
@@ -75,8 +79,16 @@ class Runner:
                 return done.result()
 
     def _step(self, session: Session, work: Sequence[Work]) -> list[Done | Missed]:
+        _measure(session)
         return step(session, work, self.policy, self.clock(), wait=False)
 
     def _step_alone(self, session: Session, work: Work) -> Done | Missed:
+        _measure(session)
         (done,) = step(session, [work], self.policy, self.clock(), wait=True)
         return done
+
+
+def _measure(session: Session) -> None:
+    """Observe how long this transaction takes from now on, once it has committed."""
+    started = time.monotonic()
+    after_commit(session, lambda: DECISIONS.observe(time.monotonic() - started))

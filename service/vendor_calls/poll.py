@@ -30,7 +30,7 @@ from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
 from service.runs.topics import TOPIC_POLLS
 from service.vendor_calls.admission import ClaimedPoll, claim_polls
-from service.vendor_calls.run_context import RunContextBuilder
+from service.vendor_calls.run_context import VENDOR_REQUESTS, RunContextBuilder
 
 log = structlog.get_logger()
 
@@ -138,10 +138,12 @@ class Poller:
         )
 
     async def _fetch(self, one: ClaimedPoll, configured: ConfiguredVendor) -> Raw | None:
-        claim = one.claim
+        claim, run = one.claim, one.run
         context = self._contexts.build(claim.run, claim.media, configured, claim.source_url, claim.source_name)
         try:
-            return await self._pool.run(configured.adapter.fetch(context))
+            return await VENDOR_REQUESTS.timed(
+                self._pool.run(configured.adapter.fetch(context)), run.vendor, run.mode, "poll"
+            )
         except VendorError:
             return None  # a question may be asked again whatever became of it
 

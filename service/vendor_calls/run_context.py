@@ -7,8 +7,17 @@ from typing import Protocol
 
 from service.detectors.catalogue import ConfiguredVendor, sandbox_name
 from service.detectors.port import Needs, RunContext
+from service.kit.telemetry.metrics import Histogram
 from service.media.store import Store
 from service.runs.state.rows import MediaRow, RunRow
+
+VENDOR_REQUESTS = Histogram(
+    "relay_vendor_request_seconds",
+    "Requests to a vendor, until its whole answer came or none.",
+    "vendor",
+    "mode",
+    "step",
+)
 
 _CALLBACK_GRACE = timedelta(hours=6)
 

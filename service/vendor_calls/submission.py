@@ -5,9 +5,10 @@ learn what the answer tells them.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.billing.budgets import over_budget
 from service.detectors.answers import is_success
@@ -44,7 +45,7 @@ from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
 from service.runs.takes import objection
 from service.vendor_calls.claimed_runs import ClaimedRun
-from service.vendor_calls.run_context import RunContextBuilder
+from service.vendor_calls.run_context import VENDOR_REQUESTS, RunContextBuilder
 
 _HTTP_REFUSALS = range(400, 600)
 _ITS_WORKER_DIED = "The process that sent the submission ended before it could record an answer."
@@ -160,7 +161,7 @@ class Sender:
             return context, None
         left_at = self._clock()
         try:
-            raw = await self._pool.run(configured.adapter.prepare(context))
+            raw = await self._request(one, SubmissionStep.PREPARE, configured.adapter.prepare(context))
         except (NotSent, NoAnswer) as error:
             outcome = SubmissionOutcome.NOT_SENT if isinstance(error, NotSent) else SubmissionOutcome.UNKNOWN
             attempt = SubmissionAttempt(outcome, left_at, SubmissionStep.PREPARE)
@@ -181,7 +182,7 @@ class Sender:
         """Let the submission leave, and put on record what became of it."""
         run_id, token = one.run.id, one.token
         try:
-            raw = await self._pool.run(configured.adapter.submit(context))
+            raw = await self._request(one, SubmissionStep.SUBMIT, configured.adapter.submit(context))
         except NotSent as error:
             attempt = SubmissionAttempt(SubmissionOutcome.NOT_SENT, begun.left_at)
             happened = Deferred(run_id, token, _unreachable(error), attempt, begun.charge_id)
@@ -195,6 +196,10 @@ class Sender:
             await self._runner.put(OutcomeUnknown(run_id, token, _OURS_ENDED))
             return Came("cut_while_submitting")
         return await self._submitted(one, configured, raw, begun)
+
+    async def _request(self, one: ClaimedRun, step: SubmissionStep, request: Coroutine[Any, Any, Raw]) -> Raw:
+        """Return the vendor's answer, and measure how long it took."""
+        return await VENDOR_REQUESTS.timed(self._pool.run(request), one.run.vendor, one.run.mode, step.value)
 
     async def _submitted(self, one: ClaimedRun, configured: ConfiguredVendor, raw: Raw, begun: Begun) -> Came:
         parsed = configured.adapter.parse_submit(raw)

@@ -38,6 +38,7 @@ _NEVER = {
     "service.kit.schema.migrate": "migrates",
     "service.api.schemas": "what that document is made of",
     "service.bench": "measures",
+    "prometheus_client": "writes /metrics, for the few processes that are asked",
     "standardwebhooks": "verifies, as a customer does",
 }
 _OTHERS = {

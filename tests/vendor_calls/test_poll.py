@@ -8,9 +8,11 @@ import pytest
 
 from service.detectors.port import Raw, RunContext
 from service.kit.db.database import Database
+from service.runs.runner import DECISIONS
 from service.vendor_calls.admission import claim_polls
+from service.vendor_calls.run_context import VENDOR_REQUESTS
 from tests.detections.rows import World, alter, world
-from tests.detections.scripted import NOW, Answer, Scripted, asc, job, lost, not_sent, raw, said
+from tests.detections.scripted import NOW, Answer, Scripted, aippim, asc, job, lost, not_sent, raw, said
 
 
 async def _waiting(database: Database, fetches: Sequence[Answer], **plan: Any) -> tuple[World, Scripted, str]:
@@ -49,6 +51,23 @@ async def test_an_answer_ends_the_run_and_says_it_was_fetched(database: Database
     obtained = result["detectors"][0]["obtained"]
     assert (result["verdict"], obtained["via"], obtained["authenticity"]) == ("no_ai_detected", "poll", "tls_fetch")
     assert vendor.asked[-1][1].vendor_job_id == "j1"
+
+
+async def test_each_request_is_measured_by_its_step_and_each_decision(database: Database) -> None:
+    steps = ("prepare", "submit", "poll")
+    before = [VENDOR_REQUESTS.count("aippim", "live", step) for step in steps]
+    decided = DECISIONS.count()
+    vendor = aippim(prepares=[raw({"ref": "m"})], submits=[job("t1")], fetches=[lost(), said("ai")])
+    here = world(database, vendor)
+    here.submit("aippim/standard")
+    await here.dispatch()
+    for _ in range(2):
+        here.clock.turn(60)
+        await here.poll()
+    assert here.run().state == "succeeded"
+    after = [VENDOR_REQUESTS.count("aippim", "live", step) for step in steps]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 2]
+    assert DECISIONS.count() > decided + 3
 
 
 @pytest.mark.parametrize("trouble", [not_sent(), lost(), raw({}, 503), said("running")])

@@ -27,11 +27,14 @@ from service.kit.clock import milliseconds_between
 from service.kit.errors import CallerError, not_found
 from service.kit.security.tokens import BadToken
 from service.kit.telemetry.failing import Failing
-from service.kit.telemetry.metrics import Count
+from service.kit.telemetry.metrics import Count, Histogram
 
 log = structlog.get_logger()
 
 CALLBACKS = Count("relay_callbacks_total", "Callbacks, by what became of them at the door.", "vendor", "outcome")
+ACKNOWLEDGED = Histogram(
+    "relay_callback_acknowledged_seconds", "From a callback's request to the commit before its 200.", "vendor"
+)
 
 _LONGEST_REF_BYTES = 2000  # PostgreSQL indexes no text of more than 2,700 bytes
 _RETRY_SECONDS = "10"
@@ -123,6 +126,8 @@ async def _receive(request: Request, context: Context, vendor: str, kind: str) -
         received_at=now,
     )
     is_new = await context.intake.add(arrived)
+    stored_at = context.clock()
+    ACKNOWLEDGED.observe((stored_at - now).total_seconds(), vendor)
     CALLBACKS.add(vendor, "taken" if is_new else "duplicate")
     log.info(
         "callback.taken",
@@ -135,7 +140,7 @@ async def _receive(request: Request, context: Context, vendor: str, kind: str) -
         outcome="taken" if is_new else "duplicate",
         new=is_new,
         bytes=len(body),
-        took_ms=milliseconds_between(now, context.clock()),
+        took_ms=milliseconds_between(now, stored_at),
     )
     return JSONResponse({"received": True})
 

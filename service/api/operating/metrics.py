@@ -1,8 +1,9 @@
-"""`GET /metrics`: Prometheus text. Counters of every process that beats, and what waits in the database, and how long.
+"""`GET /metrics`: what every process with a heartbeat counts, what waits in the database, and how long.
 
 The counters are in memory and cost nothing; the database is asked once in so many seconds, however many requests come.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -21,16 +22,7 @@ from service.api.contract.operation import ApiOperation, ResponseSpec, Tag
 from service.kit.db.backlog import Backlog
 from service.kit.errors import CallerError
 from service.kit.process.heartbeat import Worker
-from service.kit.telemetry.metrics import (
-    CONTENT_TYPE,
-    Count,
-    Family,
-    counted,
-    counter_families,
-    process_name,
-    rendered,
-    series,
-)
+from service.kit.telemetry.metrics import Count, Figures, Gauge, figures, process_name
 
 REQUESTS = Count("relay_http_requests_total", "Requests answered.", "method", "route", "status")
 SECONDS = Count("relay_http_request_seconds_total", "Seconds from a request to the end of its answer.", "route")
@@ -40,10 +32,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 WAITING, OLDEST = "relay_waiting", "relay_waiting_oldest_seconds"
 HEARTBEAT = "relay_worker_heartbeat_age_seconds"
 GAUGES = {
-    WAITING: "How much waits in this state, counted up to 10000.",
-    OLDEST: "How long the first of them has waited.",
-    HEARTBEAT: "Seconds since this process last showed that it works.",
+    WAITING: ("How much waits in this state, counted up to 10000.", ("state",)),
+    OLDEST: ("How long the first of them has waited.", ("state",)),
+    HEARTBEAT: ("Seconds since this process last showed that it works.", ("worker", "process")),
 }
+"""What each gauge is, and its labels."""
 
 
 class Measured:
@@ -83,8 +76,18 @@ async def get_metrics(request: Request) -> Response:
     _check(request, context.metrics_token)
     now = context.clock()
     found, alive = await context.gauges.read(context.database, context.policy.catalogue.vendors(), now)
-    families = [*counter_families(_counts(alive, now)), *_gauge_families(found, alive, now)]
-    return Response(rendered(families), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+    text, media_type = await asyncio.to_thread(_written, _figures(alive, now), _gauges(found, alive, now))
+    return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+
+def _written(by_process: Mapping[str, Figures], gauges: Sequence[Gauge]) -> tuple[bytes, str]:
+    """Return the text and its media type."""
+    from service.kit.telemetry.exposition import (  # noqa: PLC0415 - its library takes 4 MB, and few processes are asked
+        CONTENT_TYPE,
+        written,
+    )
+
+    return written(by_process, gauges), CONTENT_TYPE
 
 
 def _check(request: Request, token: str | None) -> None:
@@ -110,28 +113,23 @@ def _is_this_machine(request: Request) -> bool:
         return False
 
 
-def _counts(alive: Sequence[Worker], now: datetime) -> dict[str, Mapping[str, float]]:
-    """Return the counters of every process with a recent heartbeat, and our own as they are now."""
+def _figures(alive: Sequence[Worker], now: datetime) -> dict[str, Figures]:
+    """Return what every process with a recent heartbeat has counted, and our own figures as they are now."""
     others = {
         worker.kind: json.loads(worker.counts_json)
         for worker in reversed(alive)
         if (now - worker.heartbeat_at).total_seconds() < _STALE_SECONDS
     }
-    return others | {process_name(): counted()}
+    return others | {process_name(): figures()}
 
 
-def _gauge_families(found: Sequence[Backlog], alive: Sequence[Worker], now: datetime) -> list[Family]:
-    values: dict[str, dict[str, float]] = {
-        WAITING: {series(WAITING, {"state": one.state}): one.count for one in found},
-        OLDEST: {series(OLDEST, {"state": one.state}): one.age_seconds(now) for one in found},
-        HEARTBEAT: {
-            series(HEARTBEAT, {"worker": worker.id, "process": worker.kind}): (
-                now - worker.heartbeat_at
-            ).total_seconds()
-            for worker in alive
-        },
+def _gauges(found: Sequence[Backlog], alive: Sequence[Worker], now: datetime) -> list[Gauge]:
+    values: dict[str, dict[tuple[str, ...], float]] = {
+        WAITING: {(one.state,): one.count for one in found},
+        OLDEST: {(one.state,): one.age_seconds(now) for one in found},
+        HEARTBEAT: {(worker.id, worker.kind): (now - worker.heartbeat_at).total_seconds() for worker in alive},
     }
-    return [Family(name, "gauge", about, values[name]) for name, about in GAUGES.items()]
+    return [Gauge(name, about, labels, values[name]) for name, (about, labels) in GAUGES.items()]
 
 
 def _pattern(scope: Scope, root_path: str) -> str:

@@ -1,7 +1,6 @@
 """A process that works shows that it lives: a row a process, beaten every few seconds, so a dead one is seen."""
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
 from service.kit.db.columns import UtcTime, table_of
+from service.kit.telemetry.metrics import Figures
 
 
 class Worker(SQLModel, table=True):
@@ -23,7 +23,7 @@ class Worker(SQLModel, table=True):
     counts_json: str = "{}"
 
 
-def beat(session: Session, worker_id: str, kind: str, counts: Mapping[str, float], now: datetime) -> None:
+def beat(session: Session, worker_id: str, kind: str, counts: Figures, now: datetime) -> None:
     """Let the process's row show `now`; make it at the first beat."""
     counts_json = json.dumps(dict(counts), sort_keys=True)
     beaten = session.connection().execute(_BEAT, {"row_id": worker_id, "now": now, "counts": counts_json})

@@ -6,12 +6,15 @@ import structlog
 
 from service.kit.backoff import Random
 from service.kit.clock import milliseconds_between
+from service.kit.telemetry.metrics import Histogram
 from service.webhooks.queue.claimed import ClaimedDelivery
 from service.webhooks.queue.record import FinishedAttempt
 from service.webhooks.sending.attempt import Outcome
 from service.webhooks.sending.retry import RetryPolicy, next_attempt_at
 
 log = structlog.get_logger()
+
+ATTEMPT_SECONDS = Histogram("relay_attempt_seconds", "Tries to deliver an event, to the end of the answer.", "outcome")
 
 
 def judge(
@@ -48,8 +51,10 @@ def _next(
 
 
 def log_attempt(finished: FinishedAttempt, *, recorded: bool) -> None:
-    """Log one line with every id."""
+    """Log one line with every id, and measure how long the attempt took."""
     claim = finished.claim
+    took = finished.ended_at - finished.started_at
+    ATTEMPT_SECONDS.observe(took.total_seconds(), "failed" if finished.error_class else "taken")
     log.info(
         "delivery.attempted",
         delivery_id=claim.delivery_id,

@@ -14,7 +14,7 @@ import pytest
 from sqlmodel import Session, col, select
 from structlog.testing import capture_logs
 
-from service.api.from_vendors.callbacks import CALLBACKS, ROUTES, callback_kind
+from service.api.from_vendors.callbacks import ACKNOWLEDGED, CALLBACKS, ROUTES, callback_kind
 from service.callbacks.addresses import RunAddress, address_token, sign_address
 from service.callbacks.intake import Arrived, store_callbacks
 from service.callbacks.models import Callback
@@ -334,6 +334,7 @@ async def test_a_run_reads_back_what_it_was_sent(door: Door) -> None:
 
 async def test_a_callback_is_one_wide_line_and_counted_by_what_became_of_it(door: Door) -> None:
     outcomes = ("taken", "duplicate", "rejected")
+    measured = ACKNOWLEDGED.count("aippim")
     before = [CALLBACKS.value("asc", "taken"), *(CALLBACKS.value("aippim", outcome) for outcome in outcomes)]
     with capture_logs() as logs:
         await door.told({"job_id": "j1", "prediction": "ai"})
@@ -342,6 +343,7 @@ async def test_a_callback_is_one_wide_line_and_counted_by_what_became_of_it(door
         await door.said({"task_id": "t1"}, **signed("t1", secret="wrong"))
     after = [CALLBACKS.value("asc", "taken"), *(CALLBACKS.value("aippim", outcome) for outcome in outcomes)]
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1, 1]
+    assert ACKNOWLEDGED.count("aippim") == measured + 2
     told, said, _, rejected = [line for line in logs if line["event"].startswith("callback.")]
     assert told.items() >= {"run_id": door.run_id, "job_id": "j1", "vendor": "asc", "mode": "live"}.items()
     assert said.items() >= {"subject": "t1", "job_id": "t1", "authenticity": "partial_hmac", "took_ms": 0}.items()

@@ -1,6 +1,7 @@
 """`/metrics`: who may look, what is there, and that the database is not asked each time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,11 +23,12 @@ from service.api.operating.waits import waits
 from service.callbacks.models import Callback
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import beat
-from service.kit.telemetry.metrics import declared
+from service.kit.telemetry.metrics import declared, figures, process_name
+from service.webhooks.sending.finish import ATTEMPT_SECONDS
 from tests.api.doors import app_of, context_on
 from tests.detections.rows import World, alter, policy_of
 from tests.detections.scripted import NOW, asc
-from tests.kit.telemetry.test_metrics import LINE
+from tests.kit.telemetry.test_metrics import LINE, Sample, parsed, sample
 from tests.webhooks.rows import deliveries, draft, put, put_endpoint
 
 TOKEN = "a token for the scraper"
@@ -44,12 +46,12 @@ async def scraper(
         yield client
 
 
-async def numbers(client: httpx.AsyncClient) -> dict[str, float]:
+async def numbers(client: httpx.AsyncClient) -> dict[Sample, float]:
     answer = await client.get("/metrics")
     assert answer.status_code == 200, answer.text
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     assert [line for line in lines if not LINE.fullmatch(line)] == []
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+    return parsed(answer.text)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ async def test_every_declared_metric_is_there_with_its_type(database: Database, 
     async with scraper(database, tmp_path) as client:
         text = (await client.get("/metrics")).text
     for count in declared():
-        assert f"# TYPE {count.name} counter\n" in text
+        assert f"# TYPE {count.name} {count.kind}\n" in text
     for name in GAUGES:
         assert f"# TYPE {name} gauge\n" in text
 
@@ -145,10 +147,33 @@ async def test_another_processs_counters_come_with_its_heartbeat(database: Datab
     await database.write(beat, "wrk_2", "dead:8", {"relay_polls_total": 9}, NOW - timedelta(seconds=90))
     async with scraper(database, tmp_path) as client:
         found = await numbers(client)
-    assert found['relay_polls_total{process="far:7",detector="asc",outcome="answered"}'] == 5
-    assert found['relay_worker_heartbeat_age_seconds{worker="wrk_1",process="far:7"}'] == 0
-    assert found['relay_worker_heartbeat_age_seconds{worker="wrk_2",process="dead:8"}'] == 90
-    assert not [name for name in found if name.startswith("relay_polls_total") and "dead:8" in name]
+    assert found[sample("relay_polls_total", process="far:7", detector="asc", outcome="answered")] == 5
+    assert found[sample("relay_worker_heartbeat_age_seconds", worker="wrk_1", process="far:7")] == 0
+    assert found[sample("relay_worker_heartbeat_age_seconds", worker="wrk_2", process="dead:8")] == 90
+    assert not [name for name, labels in found if name == "relay_polls_total" and ("process", "dead:8") in labels]
+
+
+async def test_a_histogram_of_several_processes_is_summed_over_them(database: Database, tmp_path: Path) -> None:
+    ATTEMPT_SECONDS.observe(0.2, "taken")
+    ours = figures()['relay_attempt_seconds{outcome="taken"}']
+    await database.write(beat, "wrk_1", "far:7", figures(), NOW)
+    async with scraper(database, tmp_path) as client:
+        found = await numbers(client)
+    buckets: Counter[str] = Counter()
+    counts = Counter(
+        {dict(labels)["process"]: value for (name, labels), value in found.items() if _is(name, labels, "count")}
+    )
+    for (name, labels), value in found.items():
+        if _is(name, labels, "bucket"):
+            buckets[dict(labels)["le"]] += int(value)
+    assert isinstance(ours, list)
+    assert counts == {"far:7": sum(ours[:-1]), process_name(): sum(ours[:-1])}
+    assert buckets["+Inf"] == counts.total()
+    assert list(buckets.values()) == sorted(buckets.values())
+
+
+def _is(name: str, labels: frozenset[tuple[str, str]], part: str) -> bool:
+    return name == f"relay_attempt_seconds_{part}" and ("outcome", "taken") in labels
 
 
 async def test_the_database_is_asked_once_in_five_seconds(

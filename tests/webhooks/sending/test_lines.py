@@ -4,6 +4,7 @@ from structlog.testing import capture_logs
 
 from service.kit.db.database import Database
 from service.webhooks.sending.deliver import ATTEMPTS
+from service.webhooks.sending.finish import ATTEMPT_SECONDS
 from tests.loopback import answer
 from tests.webhooks.desk import customer, desk
 from tests.webhooks.rows import ACCOUNT, deliveries, draft, put_endpoint
@@ -11,6 +12,7 @@ from tests.webhooks.rows import ACCOUNT, deliveries, draft, put_endpoint
 
 async def test_an_attempt_is_one_wide_line_with_every_id(database: Database) -> None:
     before = ATTEMPTS.value("http_5xx"), ATTEMPTS.value("taken")
+    measured = ATTEMPT_SECONDS.count("failed"), ATTEMPT_SECONDS.count("taken")
     answers = [answer(b"", status="500 X"), answer(b"")]
     async with customer(lambda n: answers[n - 1]) as receiver, desk(database) as sender:
         endpoint_id, _ = put_endpoint(database, url=receiver.url)
@@ -32,3 +34,4 @@ async def test_an_attempt_is_one_wide_line_with_every_id(database: Database) -> 
     assert taken.items() >= (ids | {"n": 2, "status_code": 200, "error_class": None, "state": "succeeded"}).items()
     assert taken["took_ms"] >= 0
     assert (ATTEMPTS.value("http_5xx"), ATTEMPTS.value("taken")) == (before[0] + 1, before[1] + 1)
+    assert (ATTEMPT_SECONDS.count("failed"), ATTEMPT_SECONDS.count("taken")) == (measured[0] + 1, measured[1] + 1)
