@@ -39,10 +39,20 @@ settings.register_profile("short", max_examples=30)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
+_IN_MEMORY, _PLENTY = Path("/dev/shm"), 4 << 30  # noqa: S108 - a file system, and no file of ours by a known name
+
+
+def _keep_files_in_memory() -> None:
+    """Let the tests' files stand in memory where there is plenty of it: a commit then waits for no disk."""
+    if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free >= _PLENTY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The place of the server is settled; it is empty until a test wants it. Ctrl-C means what it means to a person."""
     # Started in the background of a script, a process has SIGINT ignored, and so would those that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_files_in_memory()
     share_compiled_statements()
     share_trusted_roots()
     write_plain_logs()
