@@ -13,14 +13,14 @@ from service.api.addresses import without_redirects
 from service.api.context import Context
 from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
 from service.api.headers import RequestIds, secured
-from service.api.limits import Limits
+from service.api.limits import RequestLimits
 from service.api.middleware import PassingFaults, Straight
 from service.api.operating.metrics import Measured
 from service.api.problems import HANDLERS, handlers_beside_postgres
 from service.api.routes import ROUTES
 from service.kit.clock import Clock
 from service.kit.system_clock import system_clock
-from service.media.leftovers import drop_staged
+from service.media.erase import drop_staged
 from service.resources import Resources, open_resources
 from service.sandbox.app import create as create_sandbox
 from service.settings import Settings
@@ -80,7 +80,7 @@ def context_from(resources: Resources) -> Context:
         intake=resources.intake,
         shutdown=resources.shutdown,
         rooms=resources.rooms,
-        limits=Limits(resources.settings.api_per_minute),
+        limits=RequestLimits(resources.settings.api_per_minute),
         trusted_proxy_hops=resources.settings.trusted_proxy_hops,
         sandbox_base=resources.settings.sandbox_base,
         metrics_token=resources.settings.metrics_token,

@@ -22,7 +22,7 @@ from service.detections.changes import emit_delayed, expire_overdue, overdue_run
 from service.kit.db.alone import Alone
 from service.kit.db.columns import table_of
 from service.kit.db.due import at_once_where, first_due
-from service.media.leftovers import Leftovers
+from service.media.erase import Leftovers
 from service.quotas.models import Gate
 from service.resources import Resources
 from service.retention.prune import Pruner, Retention
@@ -44,11 +44,10 @@ from service.vendor_calls.ask_quotas import QuotaAsker
 from service.vendor_calls.dispatch import Dispatcher
 from service.vendor_calls.fetch_source import SourceFetcher
 from service.vendor_calls.poll import Poller
-from service.webhooks.endpoints.health import DisablePolicy
-from service.webhooks.endpoints.health_store import endpoints_to_judge, judge
+from service.webhooks.endpoints.health import DisablePolicy, endpoints_to_judge, judge
 from service.webhooks.fanout import TOPIC as DELIVERIES
 from service.webhooks.models import DELIVERY_WAITING, Delivery
-from service.webhooks.queue.hold import hold_deliveries, stopped_endpoints
+from service.webhooks.queue.bulk_moves import hold_deliveries, stopped_endpoints
 from service.webhooks.queue.requeue import endpoints_to_release, release_held
 from service.webhooks.sending.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.sending.retry import RetryPolicy

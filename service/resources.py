@@ -46,7 +46,7 @@ from service.settings import Settings
 from service.vendor_calls.run_context import RunContextBuilder
 from service.vendors import VENDORS
 from service.webhooks.fanout import LocalDeliverer, fan_out
-from service.webhooks.queue.turn import Done, Step, turns
+from service.webhooks.queue.record import Done, Step, turns
 
 _CONNECT_SECONDS = 5.0
 _DOOR_SECONDS = 10.0  # a vendor that calls back hears from us by then

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, delete, select
 from service.accounts.models import Idempotency
 from service.kit.db.database import try_advisory_lock
 from service.kit.errors import CallerError
+from service.kit.security.resealing import Sealed
 from service.kit.security.sealing import Sealer
 
 KEPT = timedelta(hours=24)
@@ -23,7 +24,7 @@ PURPOSE = "idempotency"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What a request is answered with. `body` is what JSON can carry; `None`: no body at all."""
 
     status: int
@@ -32,7 +33,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestIdentity:
     """A POST that may come again: whose it is, where it went, its key, and a digest of all it said."""
 
     account_id: str
@@ -43,16 +44,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class IdempotentAnswer:
     """The answer; `replayed` says that it is the first one again, and that nothing was done."""
 
-    answer: Answer
+    answer: ApiAnswer
     replayed: bool
 
 
 def answer_once(
-    session: Session, asked: Asked, work: Callable[[Session], Answer], sealer: Sealer, now: datetime
-) -> Answered:
+    session: Session, asked: RequestIdentity, work: Callable[[Session], ApiAnswer], sealer: Sealer, now: datetime
+) -> IdempotentAnswer:
     """Return what `work(session)` answered, now or at the first request.
 
     Raises `CallerError`: 409 while another transaction is at it, 422 where the key came with another request before;
@@ -63,7 +64,7 @@ def answer_once(
         raise CallerError("idempotency_key_in_use", detail, status=409, headers={"Retry-After": "1"})
     first = first_answer(session, asked, sealer, now)
     if first is not None:
-        return Answered(first, replayed=True)
+        return IdempotentAnswer(first, replayed=True)
     session.exec(delete(Idempotency).where(*_same(asked)))  # one that has expired
     answer = work(session)
     kept = json.dumps({"body": answer.body, "headers": dict(answer.headers)}).encode()
@@ -79,10 +80,10 @@ def answer_once(
             expires_at=now + KEPT,
         )
     )
-    return Answered(answer, replayed=False)
+    return IdempotentAnswer(answer, replayed=False)
 
 
-def first_answer(session: Session, asked: Asked, sealer: Sealer, now: datetime) -> Answer | None:
+def first_answer(session: Session, asked: RequestIdentity, sealer: Sealer, now: datetime) -> ApiAnswer | None:
     """Return the answer to the first request with this key; `None` where there was none within a day.
 
     Raise `CallerError` 422 where the key came with another request, and `SealBroken` where no key opens the answer
@@ -95,18 +96,21 @@ def first_answer(session: Session, asked: Asked, sealer: Sealer, now: datetime) 
         detail = "This Idempotency-Key was used with a different request before. Use a new key for each new request."
         raise CallerError("idempotency_key_reused", detail)
     kept = json.loads(sealer.open(PURPOSE, owner_of(record), record.answer))
-    return Answer(record.status, kept["body"], kept["headers"])
+    return ApiAnswer(record.status, kept["body"], kept["headers"])
 
 
-def owner_of(record: Asked | Idempotency) -> str:
+def owner_of(record: RequestIdentity | Idempotency) -> str:
     """Return what a sealed answer is bound to. The key comes last: only it may contain any character."""
     return f"{record.account_id}\n{record.mode}\n{record.route}\n{record.key}"
 
 
-def _same(asked: Asked) -> tuple[Any, ...]:
+def _same(asked: RequestIdentity) -> tuple[Any, ...]:
     return (
         col(Idempotency.account_id) == asked.account_id,
         col(Idempotency.mode) == asked.mode,
         col(Idempotency.route) == asked.route,
         col(Idempotency.key) == asked.key,
     )
+
+
+SEALED = (Sealed(Idempotency, "id", "answer", PURPOSE, owner_of),)

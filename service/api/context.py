@@ -9,7 +9,7 @@ from typing import cast
 from sqlmodel import Session
 from starlette.requests import Request
 
-from service.api.limits import Limits, OpenResponses
+from service.api.limits import OpenResponses, RequestLimits
 from service.api.operating.waits import Gauges
 from service.api.operating.writable import Writable
 from service.callbacks.addresses import KnownAddresses
@@ -51,7 +51,7 @@ class Context:
     max_media_bytes: int = MAX_BYTES
     addresses: KnownAddresses = field(default_factory=KnownAddresses)
     strangers: Strangers = field(default_factory=Strangers)
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     open_responses: OpenResponses = field(default_factory=OpenResponses)
     rooms: Rooms = field(default_factory=Rooms)
     trusted_proxy_hops: int = 0

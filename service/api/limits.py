@@ -119,7 +119,7 @@ class Limiter:
         )
 
 
-class Limits:
+class RequestLimits:
     """The two kinds of callers, apart: strangers, however many, push no key's bucket out.
 
     An address that has tried too often may have its keys looked up no more, but for those that were good before, and

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlmodel import Session
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.bench.counting.inside import settings_inside
 from service.bench.driving.generator import BenchError
 from service.bench.driving.processes import fresh_database
@@ -40,9 +40,8 @@ from service.bench.driving.vendor import DETECTOR
 from service.bench.reach import Reach
 from service.bench.report import heading, machine, quantile_ms, screen, table_with
 from service.detections.submit import Question, submit
-from service.events.draft import Draft
 from service.events.models import Event
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.concurrency.shares import Shares
 from service.kit.db.columns import table_of
 from service.kit.ids import new_id

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, or_, select
 from service.callbacks.models import CallbackAddress
 from service.kit.db.database import Database, advisory_lock
 from service.kit.ids import new_id
+from service.kit.security.resealing import Sealed
 from service.kit.security.sealing import Sealer
 from service.kit.security.tokens import BadToken, Tokens
 
@@ -131,3 +132,6 @@ def read_address(tokens: Tokens, token: str, now: datetime) -> RunAddress:
         case [str(mode), str(vendor), str(run_id)]:
             return RunAddress(mode, vendor, run_id)
     raise BadToken("signed by us, but no callback address")
+
+
+SEALED = (Sealed(CallbackAddress, "id", "sealed_token", PURPOSE, lambda row: str(row.id)),)

@@ -16,8 +16,7 @@ from service.detectors import extensions
 from service.detectors.catalogue import ConfiguredVendor
 from service.detectors.extensions import IssuesCertificates
 from service.detectors.reading import Reading, Refs
-from service.events.draft import Draft
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.clock import seconds
 from service.kit.db.database import notify_on_commit
 from service.kit.errors import CallerError, Problem
@@ -34,7 +33,7 @@ _IN_PROGRESS_SECONDS = "5"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CertificateRequest:
     """A certificate to be asked for: the row that stands for it, who holds that, and of what it is to be."""
 
     row_id: str
@@ -51,7 +50,7 @@ def want_certificate(
     file_format: str,
     policy: DetectionPolicy,
     now: datetime,
-) -> Wanted | Certificate:
+) -> CertificateRequest | Certificate:
     """Return the certificate the detection has, or the right to ask for it now. The caller holds the detection locked.
 
     Raises `CallerError`: 422 for a detector that was not asked; 409 where none that certifies has answered, where
@@ -77,11 +76,11 @@ def want_certificate(
     row.analysis_id, row.lease_token = analysis_id, secrets.token_hex(8)
     session.add(row)
     session.flush()
-    return Wanted(row.id, row.lease_token, configured, run.vendor, analysis_id)
+    return CertificateRequest(row.id, row.lease_token, configured, run.vendor, analysis_id)
 
 
 def record_certificate(
-    session: Session, wanted: Wanted, issued: extensions.Certificate, policy: DetectionPolicy, now: datetime
+    session: Session, wanted: CertificateRequest, issued: extensions.Certificate, policy: DetectionPolicy, now: datetime
 ) -> Certificate:
     """Record the certificate and emit its one event. Raise `CallerError` 409 where the detection was erased."""
     row = _hold(session, wanted.row_id, wanted.token)
@@ -103,7 +102,7 @@ def record_certificate(
     return row
 
 
-def give_up_certificate(session: Session, wanted: Wanted) -> None:
+def give_up_certificate(session: Session, wanted: CertificateRequest) -> None:
     """Nobody asks for it any more: the next request may."""
     row = _hold(session, wanted.row_id, wanted.token)
     if row is not None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
-from sqlmodel import Session
+from sqlalchemy import func, text
+from sqlalchemy import select as core_select
+from sqlmodel import Session, col, select
 
-from service.events.draft import Draft
 from service.events.models import Event
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.clock import rfc3339
 from service.kit.db.bulk import InsertMany
 from service.kit.db.columns import table_of
@@ -133,8 +133,15 @@ _INSERT = InsertMany(
     "created_at",
     "transaction_id",
 )
-_NEWEST = select(func.max(table_of(Event).c.position))
+_NEWEST = core_select(func.max(table_of(Event).c.position))
 _DRAW = text(
     "SELECT nextval(pg_get_serial_sequence('event', 'position')), pg_current_xact_id()::text::bigint"
     " FROM generate_series(1, :count)"
 )
+
+
+def erase_events_of(session: Session, detection_id: str, now: datetime) -> None:
+    """Replace the `data` of the detection's events by what was erased, and when. Id, type, time and position stay."""
+    for event in session.exec(select(Event).where(col(Event.detection_id) == detection_id)):
+        data = {"id": detection_id, "revision": event.revision, "erased_at": rfc3339(now)}
+        event.body = event_body(event.type, data, event.created_at)

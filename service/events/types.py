@@ -1,7 +1,10 @@
-"""The types of events, and which filters take them."""
+"""The types of events, which filters take them, and a fact that is about to be written."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import Any
 
 
 class EventType(StrEnum):
@@ -44,3 +47,23 @@ def takes(pattern: str, event_type: str) -> bool:
         return True
     family, star, rest = pattern.partition("*")
     return bool(star) and not rest and family.endswith(".") and event_type.startswith(family)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A fact about to be written. `final` marks the one last word on a revision.
+
+    `not_to` is an endpoint that is not told: the fact is about it, and meant for the account's others. `only_to` is
+    the one endpoint that is told, whatever its filters.
+    """
+
+    account_id: str
+    mode: str
+    type: EventType
+    data: Mapping[str, Any]
+    detection_id: str | None = None
+    run_id: str | None = None
+    revision: int | None = None
+    final: bool = False
+    not_to: str | None = None
+    only_to: str | None = None

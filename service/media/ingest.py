@@ -22,9 +22,8 @@ from service.kit.clock import Clock
 from service.kit.db.database import Database, insert_ignoring_conflicts
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
-from service.media.duration import duration_ms
 from service.media.models import Media
-from service.media.probe import HEAD_BYTES, Format, sniff
+from service.media.probe import HEAD_BYTES, Format, duration_ms, sniff
 from service.media.room import Room
 from service.media.store import Finish, Store
 
@@ -36,14 +35,14 @@ _MAX_NAME_CHARACTERS = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StoredMedia:
     """The media that holds these bytes; `created` is false when we had them already."""
 
     media: Media
     created: bool
 
 
-Beside = Callable[[Session, Taken], None]
+Beside = Callable[[Session, StoredMedia], None]
 """Called in the transaction that enters the media, or finds it. What it raises rolls that back."""
 
 
@@ -60,7 +59,7 @@ async def take_in(
     staging: Path | None = None,
     beside: Beside | None = None,
     room: Room | None = None,
-) -> Taken:
+) -> StoredMedia:
     """Store the bytes and enter them, once for each account and mode (in test mode: and name).
 
     Raises `CallerError` 413, 415 or 422 as soon as the bytes show that they are too many, no audio, or none; 429 as
@@ -170,7 +169,7 @@ def _temporary_file(staging: Path | None) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-async def _keep(media: Media, path: Path, database: Database, store: Store, beside: Beside) -> Taken:
+async def _keep(media: Media, path: Path, database: Database, store: Store, beside: Beside) -> StoredMedia:
     """Store the bytes before or as their row is entered: a reader that finds the row finds the bytes."""
     if await database.read(_is_known, media) and (known := await database.write(_find, media, beside)) is not None:
         return known
@@ -185,7 +184,7 @@ async def _keep(media: Media, path: Path, database: Database, store: Store, besi
     return taken
 
 
-def _nothing(_session: Session, _taken: Taken) -> None:
+def _nothing(_session: Session, _taken: StoredMedia) -> None:
     """Write nothing beside the new object."""
 
 
@@ -195,11 +194,11 @@ def _is_known(session: Session, media: Media) -> bool:
     return session.exec(alive).first() is not None
 
 
-def _find(session: Session, media: Media, beside: Beside) -> Taken | None:
+def _find(session: Session, media: Media, beside: Beside) -> StoredMedia | None:
     known = _known(session, media)
     if known is None:
         return None
-    taken = Taken(known, created=False)
+    taken = StoredMedia(known, created=False)
     beside(session, taken)
     return taken
 
@@ -213,7 +212,7 @@ def _known(session: Session, media: Media) -> Media | None:
     return None if known is None else session.get(Media, known)
 
 
-def _enter(session: Session, media: Media, beside: Beside, finish: Finish) -> Taken:
+def _enter(session: Session, media: Media, beside: Beside, finish: Finish) -> StoredMedia:
     """Return the row of these bytes: ours, or that of a faster upload."""
     created = _insert(session, media)
     entered = media if created else _known(session, media)
@@ -226,7 +225,7 @@ def _enter(session: Session, media: Media, beside: Beside, finish: Finish) -> Ta
         raise RuntimeError("the same media came and went at once")
     if created:
         finish(session)
-    taken = Taken(entered, created)
+    taken = StoredMedia(entered, created)
     beside(session, taken)
     return taken
 

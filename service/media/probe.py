@@ -1,8 +1,16 @@
 """What bytes are, by what they say themselves. No name and no claimed type is taken for it."""
 
+import asyncio
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import NamedTuple
 
-from service.media.frames import HEADER_BYTES, ReadFrame, adts_frame, is_chained, mp3_frame
+from service.media.frames import HEADER_BYTES, ReadFrame, adts_frame, adts_seconds, is_chained, mp3_frame, mp3_seconds
+from service.media.lengths.bytes import Bytes
+from service.media.lengths.chunks import aiff_seconds, wav_seconds
+from service.media.lengths.mp4 import mp4_seconds
+from service.media.lengths.xiph import flac_seconds, ogg_seconds
 
 HEAD_BYTES = 64 * 1024  # enough to judge by; an ID3 tag with a picture is longer, and is believed
 
@@ -150,3 +158,39 @@ def _chained(data: bytes, read: ReadFrame) -> bool:
         return False
     following = data[frame.length :]
     return not following or read(following[:HEADER_BYTES]) is not None or following.startswith((b"TAG", b"APETAGEX"))
+
+
+_LONGEST_MS = 2**31 - 1  # 24 days, and what the column holds
+
+
+def _flac(data: Bytes) -> float | None:
+    """Measure a stream that may stand behind a tag that is not its own."""
+    return flac_seconds(data, max(0, data.find(b"fLaC")))
+
+
+_COUNTING: dict[Format, Callable[[Bytes], float | None]] = {
+    MP3: mp3_seconds,
+    AAC: adts_seconds,
+    WAV: wav_seconds,
+    AIFF: aiff_seconds,
+    FLAC: _flac,
+    OGG: ogg_seconds,
+    M4A: mp4_seconds,
+}
+
+
+async def duration_ms(path: Path, kind: Format) -> int | None:
+    """Return how long the audio at `path` plays, by the bytes that are there; `None` where they do not say."""
+    return await asyncio.to_thread(_duration_ms, path, kind)
+
+
+def _duration_ms(path: Path, kind: Format) -> int | None:
+    count = _COUNTING.get(kind)
+    if count is None:
+        return None
+    try:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            milliseconds = round((count(Bytes(data)) or 0) * 1000)
+    except Exception:  # noqa: BLE001 - a reader before a stranger's bytes may fail in any way
+        return None
+    return milliseconds if 0 < milliseconds <= _LONGEST_MS else None

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, or_, select
 
 from service.kit.clock import Clock
 from service.kit.db.database import Database
-from service.reprocess.reread import Left, Reread, answer_of, facts_today, reread
+from service.reprocess.reread import Left, RereadAnswer, answer_of, facts_today, reread
 from service.runs import inputs
 from service.runs.inputs import ReadAgain
 from service.runs.load.load_facts import detection_facts, run_facts, runs_of
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AnswerFilter:
     """Which answers: of a detector or a vendor, of detections created since, in bytes that came since."""
 
     kept_since: datetime
@@ -71,7 +71,7 @@ class _Looked:
 async def renormalise(
     database: Database,
     policy: DetectionPolicy,
-    wanted: Wanted,
+    wanted: AnswerFilter,
     clock: Clock,
     *,
     dry_run: bool = False,
@@ -100,7 +100,7 @@ async def renormalise(
     return tally
 
 
-def find(session: Session, wanted: Wanted, after: str, limit: int) -> list[str]:
+def find(session: Session, wanted: AnswerFilter, after: str, limit: int) -> list[str]:
     """Return the next ended detections with a run that the filter selects, by id."""
     found = select(Detection.id).where(
         col(Detection.id) > after,
@@ -116,18 +116,18 @@ def find(session: Session, wanted: Wanted, after: str, limit: int) -> list[str]:
     return list(session.exec(found.order_by(col(Detection.id)).limit(limit)))
 
 
-def look(session: Session, detection_id: str, wanted: Wanted, policy: DetectionPolicy) -> _Looked:
+def look(session: Session, detection_id: str, wanted: AnswerFilter, policy: DetectionPolicy) -> _Looked:
     """Return what its answers mean today, beside what they meant. Nothing is written."""
     detection = session.get_one(Detection, detection_id)
     runs = runs_of(session, detection.id)
     counts: Counter[str] = Counter()
-    again: dict[str, Reread] = {}
+    again: dict[str, RereadAnswer] = {}
     for run in runs:
         if wanted.detector not in (None, run.detector, run.vendor):
             continue
         found = reread(session, run, policy.catalogue, wanted.kept_since)
         counts[found.value if isinstance(found, Left) else "read"] += 1
-        if isinstance(found, Reread):
+        if isinstance(found, RereadAnswer):
             again[run.id] = found
     before = run_facts(session, runs, policy)
     after = [facts_today(facts, again[facts.run_id]) if facts.run_id in again else facts for facts in before]
@@ -142,7 +142,7 @@ def look(session: Session, detection_id: str, wanted: Wanted, policy: DetectionP
 
 
 def revise_reread(
-    session: Session, detection_id: str, wanted: Wanted, policy: DetectionPolicy, now: datetime
+    session: Session, detection_id: str, wanted: AnswerFilter, policy: DetectionPolicy, now: datetime
 ) -> _Looked:
     """Give the detection a further revision with one event, if its answer is another one also under its lock."""
     detection = lock_detection(session, detection_id)

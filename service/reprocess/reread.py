@@ -43,7 +43,7 @@ class Left(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reread:
+class RereadAnswer:
     """An answer and what is made of it today. `seen` is the look it came with."""
 
     seen: Observation
@@ -55,7 +55,7 @@ class Reread:
         return self.said.status if isinstance(self.said, Reading) else RunStatus.FAILED
 
 
-def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetime) -> Reread | Left:
+def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetime) -> RereadAnswer | Left:
     """Today's reading of the run's answer, from bytes that came at `kept_since` or later; or why there is none."""
     seen = _deciding(session, run)
     way = _way(session, run, seen) if seen is not None else None
@@ -72,10 +72,10 @@ def reread(session: Session, run: Run, catalogue: Catalogue, kept_since: datetim
     said = adapter.parse_submit(raw) if via == Via.SYNC.value else adapter.read(raw, run.detector)
     if not isinstance(said, Accepted):
         said = as_asked(run.vendor, run.detector, said, adapter.detectors)
-    return Reread(seen, said) if not isinstance(said, Accepted) and _ends(said) else Left.NO_END
+    return RereadAnswer(seen, said) if not isinstance(said, Accepted) and _ends(said) else Left.NO_END
 
 
-def facts_today(facts: RunFacts, again: Reread) -> RunFacts:
+def facts_today(facts: RunFacts, again: RereadAnswer) -> RunFacts:
     """Return the run as it would be if its answer had been read today."""
     said = again.said
     return replace(

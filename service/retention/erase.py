@@ -6,12 +6,12 @@ from sqlmodel import Session, col, select
 
 from service.callbacks.queries import erase_callbacks_of
 from service.detections.erase import erase_detection_rows
-from service.events.erase import erase_events_of
+from service.events.outbox import erase_events_of
 from service.kit.errors import CallerError
 from service.media.erase import mark_erased
 from service.media.models import Media
 from service.runs.state.models import Detection
-from service.webhooks.queue.hold import drop_deliveries_of
+from service.webhooks.queue.bulk_moves import drop_deliveries_of
 
 
 def erase_detection(session: Session, detection: Detection, now: datetime) -> None:

@@ -14,8 +14,7 @@ from service.kit.db.alone import Alone
 from service.kit.db.database import Database
 from service.kit.faults import Fault, fault_of
 from service.kit.telemetry.failing import Failing
-from service.media.erase import mark_erased, note_deleted
-from service.media.leftovers import Leftovers
+from service.media.erase import Leftovers, mark_erased, note_deleted
 from service.media.models import Media
 from service.media.store import Store
 from service.retention import rows

@@ -137,6 +137,10 @@ class Delivery(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
+PHASES = ("dns", "connect", "tls", "first_byte", "total")
+"""The phases of an attempt, as `Attempt.phases_json` has them."""
+
+
 class Attempt(SQLModel, table=True):
     """One HTTP try of a delivery."""
 

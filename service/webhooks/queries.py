@@ -1,19 +1,30 @@
-"""Reading deliveries and their attempts, as their owner sees them."""
+"""Reads of deliveries: with their attempts, as their owner sees them; and what waits, for metrics and `doctor`."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import TextClause, text, union_all
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from service.events.models import Event
 from service.kit.clock import rfc3339, rfc3339_or_none
+from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
-from service.webhooks.models import Attempt, Delivery, Endpoint
-from service.webhooks.sending.phases import PHASES
+from service.webhooks.models import (
+    DELIVERY_BLOCKED,
+    DELIVERY_HELD,
+    DELIVERY_WAITING,
+    PHASES,
+    Attempt,
+    Delivery,
+    Endpoint,
+)
 from service.webhooks.states import DeliveryState
 
 STATUSES = {"pending" if state is DeliveryState.DUE else state.value: state.value for state in DeliveryState}
@@ -125,3 +136,39 @@ def attempt_shown(attempt: Attempt) -> dict[str, Any]:
 def _text(excerpt: bytes | None) -> str | None:
     """Decode UTF-8. Invalid bytes, and U+0000, which many stores refuse, become U+FFFD."""
     return None if excerpt is None else excerpt.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def deliveries_waiting(session: Session, now: datetime) -> list[Backlog]:
+    """Count deliveries that are due, blocked or held, and final events that are not delivered; each with its oldest."""
+    delivery = table_of(Delivery)
+    due = [
+        backlog_of(session, f"deliveries_{lane}", delivery.c.due_at, _due_in(lane), delivery.c.due_at <= now)
+        for lane in ("fresh", "retry")
+    ]
+    return [
+        *due,
+        backlog_of(session, "deliveries_blocked", delivery.c.created_at, text(DELIVERY_BLOCKED)),
+        backlog_of_rows(
+            session, "deliveries_held", core_select(delivery.c.created_at.label("since")).where(text(DELIVERY_HELD))
+        ),
+        _undelivered(session),
+    ]
+
+
+def _undelivered(session: Session) -> Backlog:
+    """Count final events on their way to an enabled endpoint, also between two attempts of the schedule."""
+    delivery, event = table_of(Delivery), table_of(Event)
+    ways = (_due_in("fresh"), _due_in("retry"), text(DELIVERY_BLOCKED))
+    rows = [core_select(delivery.c.event_id).where(way).limit(MOST).subquery() for way in ways]
+    under_way = union_all(*(core_select(each.c.event_id) for each in rows)).subquery()
+    final = (
+        core_select(event.c.created_at.label("since"))
+        .where(event.c.id.in_(core_select(under_way.c.event_id)), event.c.final_revision.is_not(None))
+        .order_by(event.c.created_at)
+    )
+    return backlog_of_rows(session, "final_events_undelivered", final)
+
+
+def _due_in(lane: str) -> TextClause:
+    """Return the condition as a literal, like the index's: PostgreSQL's generic plan cannot use it with parameters."""
+    return text(f"{DELIVERY_WAITING} AND lane = '{lane}'")

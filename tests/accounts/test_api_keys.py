@@ -7,9 +7,17 @@ from hashlib import sha256
 import pytest
 from sqlmodel import Session, select
 
-from service.accounts.api_keys import DEFAULT_SCOPES, Caller, authenticate, create, list_keys, note_use, revoke
+from service.accounts.api_keys import (
+    DEFAULT_SCOPES,
+    Caller,
+    account_named,
+    authenticate,
+    create,
+    list_keys,
+    note_use,
+    revoke,
+)
 from service.accounts.models import ApiKey, Audit
-from service.accounts.register import account_named
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
 

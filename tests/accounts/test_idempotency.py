@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, func, select
 
-from service.accounts.idempotency import KEPT, Answer, Answered, Asked, answer_once, first_answer
+from service.accounts.idempotency import KEPT, ApiAnswer, IdempotentAnswer, RequestIdentity, answer_once, first_answer
 from service.accounts.models import Audit, Idempotency
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
@@ -19,21 +19,21 @@ from service.kit.security.sealing import SealBroken, Sealer
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SEALER = Sealer(["secret " * 6])
-ASKED = Asked("acc_1", "live", "POST /v1/things", "key 1", "digest 1")
+ASKED = RequestIdentity("acc_1", "live", "POST /v1/things", "key 1", "digest 1")
 DEADLINE_SECONDS = 20
 
 
-def work(session: Session) -> Answer:
+def work(session: Session) -> ApiAnswer:
     """Something is made: a line that can be counted."""
     session.add(Audit(actor="key_1", action="thing.created", subject="thing_1", at=NOW))
-    return Answer(
+    return ApiAnswer(
         201, {"id": "thing_1", "secret": "whsec_canary", "ratio": 0.1, "name": "ü"}, {"Location": "/things/1"}
     )
 
 
 def ask(
-    database: Database, asked: Asked = ASKED, now: datetime = NOW, work: Callable[[Session], Answer] = work
-) -> Answered:
+    database: Database, asked: RequestIdentity = ASKED, now: datetime = NOW, work: Callable[[Session], ApiAnswer] = work
+) -> IdempotentAnswer:
     with database.writing() as session:
         return answer_once(session, asked, work, SEALER, now)
 
@@ -58,8 +58,8 @@ def test_a_repeated_request_gets_the_first_answer_and_does_nothing(database: Dat
 
 
 def test_an_answer_without_a_body_is_kept_too(database: Database) -> None:
-    ask(database, work=lambda _: Answer(204, None))
-    assert ask(database).answer == Answer(204, None)
+    ask(database, work=lambda _: ApiAnswer(204, None))
+    assert ask(database).answer == ApiAnswer(204, None)
 
 
 def test_the_same_key_with_another_request_is_refused(database: Database) -> None:
@@ -79,7 +79,7 @@ def test_the_same_key_with_another_request_is_refused(database: Database) -> Non
         replace(ASKED, key="key 2"),
     ],
 )
-def test_another_account_mode_route_or_key_is_another_request(database: Database, other: Asked) -> None:
+def test_another_account_mode_route_or_key_is_another_request(database: Database, other: RequestIdentity) -> None:
     assert [ask(database).replayed, ask(database, replace(other, fingerprint="digest 2")).replayed] == [False, False]
     assert made(database) == 2
 
@@ -93,7 +93,7 @@ def test_after_a_day_the_key_is_free_for_any_request(database: Database) -> None
 
 
 def test_work_that_fails_leaves_neither_what_it_made_nor_a_record(database: Database) -> None:
-    def refuse(session: Session) -> Answer:
+    def refuse(session: Session) -> ApiAnswer:
         work(session)
         raise CallerError("no", "No.")
 
@@ -104,7 +104,7 @@ def test_work_that_fails_leaves_neither_what_it_made_nor_a_record(database: Data
 
 
 def test_a_crash_in_the_middle_leaves_no_lock_behind(database: Database) -> None:
-    def die(session: Session) -> Answer:
+    def die(session: Session) -> ApiAnswer:
         work(session)
         session.flush()
         if database.is_sqlite:
@@ -121,7 +121,7 @@ def test_a_crash_in_the_middle_leaves_no_lock_behind(database: Database) -> None
 def test_a_twin_is_told_to_wait_or_waits_itself_and_then_gets_the_first_answer(database: Database) -> None:
     begun, release = threading.Event(), threading.Event()
 
-    def slow(session: Session) -> Answer:
+    def slow(session: Session) -> ApiAnswer:
         begun.set()
         assert release.wait(DEADLINE_SECONDS)
         return work(session)

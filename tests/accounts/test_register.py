@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlmodel import Session, select
 
+from service.accounts.api_keys import account_named
 from service.accounts.models import Account, Audit
-from service.accounts.register import account_named
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id

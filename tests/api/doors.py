@@ -16,8 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from service.accounts.api_keys import DEFAULT_SCOPES, create
-from service.accounts.register import account_named
+from service.accounts.api_keys import DEFAULT_SCOPES, account_named, create
 from service.api.addresses import without_redirects
 from service.api.context import Context, OpenLink
 from service.api.from_vendors.callbacks import ROUTE as CALLBACKS

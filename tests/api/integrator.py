@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.accounts.api_keys import DEFAULT_SCOPES, create
-from service.accounts.register import account_named
+from service.accounts.api_keys import DEFAULT_SCOPES, account_named, create
 from service.kit.db.database import Database
 from service.kit.system_clock import system_clock
 from service.sandbox.track import write_track

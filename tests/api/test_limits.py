@@ -18,7 +18,7 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from service.api.auth import require
-from service.api.limits import Limiter, Limits
+from service.api.limits import Limiter, RequestLimits
 from service.app import create
 from service.kit.db.database import Database
 from service.settings import load_settings
@@ -81,7 +81,9 @@ async def fail(request: Request) -> Response:
 
 @asynccontextmanager
 async def door(database: Database, clock: Hands, quota: int = 3, hops: int = 0) -> AsyncIterator[httpx.AsyncClient]:
-    context = replace(context_on(database, Path("unused")), limits=Limits(quota), clock=clock, trusted_proxy_hops=hops)
+    context = replace(
+        context_on(database, Path("unused")), limits=RequestLimits(quota), clock=clock, trusted_proxy_hops=hops
+    )
     async with client_of(app_of([Route("/v1/me", whoami), Route("/v1/fail", fail)], context)) as client:
         yield client
 

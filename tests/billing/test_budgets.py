@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlmodel import Session
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.billing.budgets import budgets, month_of, over_budget, remove_budget, set_budget, usage_of
 from service.billing.ledger import Spender, open_charge, settle_charge
 from service.billing.prices import Basis, BudgetUsage, Price, exceeds

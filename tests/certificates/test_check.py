@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import select
 
 from service.certificates.check import CertificateChecker
-from service.certificates.issue import Wanted, record_certificate, want_certificate
+from service.certificates.issue import CertificateRequest, record_certificate, want_certificate
 from service.detectors.catalogue import Limits
 from service.detectors.extensions import Certificate as Issued
 from service.kit.db.database import Database
@@ -41,15 +41,15 @@ async def _check(here: World) -> None:
     await CertificateChecker(here.database, here.policy, here.clock).step()
 
 
-def _want(here: World) -> Wanted:
+def _want(here: World) -> CertificateRequest:
     with here.database.writing() as session:
         detection = lock_detection(session, here.run().detection_id)
         wanted = want_certificate(session, detection, None, "pdf", here.policy, here.clock())
-    assert isinstance(wanted, Wanted)
+    assert isinstance(wanted, CertificateRequest)
     return wanted
 
 
-def _record(here: World, wanted: Wanted) -> Certificate:
+def _record(here: World, wanted: CertificateRequest) -> Certificate:
     with here.database.writing() as session:
         issued = Issued("cert_1", verification_url=ISSUED["verification_url"])
         return record_certificate(session, wanted, issued, here.policy, here.clock())

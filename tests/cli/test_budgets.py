@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.cli.commands import app
 from service.kit.db.database import Database
 

@@ -11,8 +11,7 @@ from sqlmodel import select
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 
-from service.accounts.api_keys import DEFAULT_SCOPES, create
-from service.accounts.register import account_named
+from service.accounts.api_keys import DEFAULT_SCOPES, account_named, create
 from service.api import bodies
 from service.app import create as create_app
 from service.callbacks.models import Callback

@@ -7,7 +7,7 @@ from sqlalchemy import LargeBinary
 from sqlmodel import SQLModel, select
 from typer.testing import CliRunner
 
-from service.accounts.idempotency import Answer, Asked, answer_once, first_answer
+from service.accounts.idempotency import ApiAnswer, RequestIdentity, answer_once, first_answer
 from service.callbacks.addresses import address_token
 from service.cli.commands import app
 from service.cli.operate.database import EVERYTHING
@@ -22,7 +22,7 @@ from tests.webhooks.rows import NOW
 
 OLD_KEY, NEW_KEY = "an older secret key of enough characters", "a newer secret key of enough characters"
 OLD, NEW = Sealer([OLD_KEY]), Sealer([NEW_KEY])
-ASKED = Asked("acc_1", "live", "/v1/media", "k", "f")
+ASKED = RequestIdentity("acc_1", "live", "/v1/media", "k", "f")
 _NOT_SEALED = {
     "attempt.response_excerpt",
     "callback.body",
@@ -38,7 +38,7 @@ def fill(database: Database, count: int = 3) -> list[str]:
     asked = NewEndpoint("acc_1", "live", "https://customer.example/in", ["*"], headers={"x-key": "v"})
     with database.writing() as session:
         secrets = [create_endpoint(session, asked, OLD, NOW)[1] for _ in range(count)]
-        answer_once(session, ASKED, lambda _session: Answer(201, {"id": "med_1"}), OLD, NOW)
+        answer_once(session, ASKED, lambda _session: ApiAnswer(201, {"id": "med_1"}), OLD, NOW)
         address_token(session, "live", "aippim", OLD, NOW)
         private = OLD.seal(SIGNING_KEY_PURPOSE, "kid_1", b"private")
         session.add(
@@ -73,7 +73,7 @@ def test_after_a_rotation_the_old_key_may_go(
         assert sorted(open_secrets(NEW, boxes)) == sorted(secrets)
         endpoints = session.exec(select(Endpoint)).all()
         assert [open_headers(NEW, row.id, row.sealed_headers) for row in endpoints] == [{"x-key": "v"}] * 3
-        assert first_answer(session, ASKED, NEW, NOW) == Answer(201, {"id": "med_1"})
+        assert first_answer(session, ASKED, NEW, NOW) == ApiAnswer(201, {"id": "med_1"})
         assert address_token(session, "live", "aippim", NEW, NOW)
         private = session.get_one(SigningKey, "kid_1").sealed_private
         assert NEW.open(SIGNING_KEY_PURPOSE, "kid_1", private or b"") == b"private"

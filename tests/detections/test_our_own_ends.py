@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.billing.budgets import set_budget
 from service.billing.prices import load_prices
 from service.detections.changes import cancel

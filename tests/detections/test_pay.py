@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.billing.budgets import set_budget
 from service.billing.models import Entry
 from service.billing.prices import load_prices

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from service.events.draft import Draft
 from service.events.feed import BEGINNING, Mark, event_object, find_event, mark_of, newest_mark, next_mark, read_feed
 from service.events.models import Event
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from tests.detections.scripted import NOW
 from tests.events.settling import settle

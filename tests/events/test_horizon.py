@@ -13,10 +13,9 @@ from sqlmodel import Session
 
 from service.events import feed
 from service.events.backlog import events_waiting
-from service.events.draft import Draft
 from service.events.feed import BEGINNING, Mark, find_event, mark_of, newest_mark, next_mark, read_feed, read_page
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from tests import postgres
 from tests.detections.scripted import NOW

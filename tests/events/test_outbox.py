@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from service.events.draft import Draft
 from service.events.models import Event
 from service.events.outbox import TOPIC, Outbox, Recorded, event_body
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from tests.waiting import until
 

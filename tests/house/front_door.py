@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message
 
+from service.accounts.api_keys import account_named
 from service.accounts.api_keys import create as create_key
-from service.accounts.register import account_named
 from service.api.context import Context
 from service.api.routes import ROUTES
 from service.app import create

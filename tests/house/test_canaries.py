@@ -22,8 +22,8 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from service.accounts.api_keys import account_named
 from service.accounts.api_keys import create as create_key
-from service.accounts.register import account_named
 from service.app import create
 from service.callbacks.addresses import address_token
 from service.cli.http.serving import free_socket, serving, url_of

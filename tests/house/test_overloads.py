@@ -91,21 +91,15 @@ CLASS_NAMES: dict[str, str] = {}
 """Class names that two files use, and why. A schema of the API may be named after the table or value that it shows."""
 CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
     {
-        "Answered",
         "Asked",
         "Certificate",
         "Failure",
-        "Limits",
         "Links",
         "Measured",
         "OutcomeUnknown",
-        "Reread",
         "Round",
-        "Sender",
         "Size",
         "Submitted",
-        "Taken",
-        "Wanted",
         "Worker",
     }
 )

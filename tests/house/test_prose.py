@@ -20,7 +20,6 @@ ROOMS_NOT_DONE: frozenset[str] = frozenset(
         "certificates",
         "detections",
         "detectors",
-        "events",
         "kit",
         "reprocess",
         "runs",

@@ -16,8 +16,7 @@ from pathlib import Path
 import httpx
 from sqlmodel import Session
 
-from service.accounts.api_keys import create
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named, create
 from service.callbacks.addresses import address_token
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer

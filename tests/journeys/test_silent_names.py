@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session
 
-from service.accounts.api_keys import create
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named, create
 from service.kit.system_clock import system_clock
 from tests.journeys.customer import Customer, customer
 from tests.journeys.outside import Inbox, inbox

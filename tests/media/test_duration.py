@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.media.duration import duration_ms
 from service.media.lengths.bytes import Bytes
 from service.media.lengths.chunks import wav_seconds
-from service.media.probe import AAC, AIFF, FLAC, HEAD_BYTES, M4A, MP3, OGG, WAV, WEBM, Format, sniff
+from service.media.probe import AAC, AIFF, FLAC, HEAD_BYTES, M4A, MP3, OGG, WAV, WEBM, Format, duration_ms, sniff
 from tests.media import sounds
 
 RECORDINGS = Path(__file__).with_name("recordings")

@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 from service.kit.db.database import Database
 from service.kit.errors import CallerError
 from service.kit.ids import is_id
-from service.media.ingest import UNUSED, Taken, clean_name, take_in
+from service.media.ingest import UNUSED, StoredMedia, clean_name, take_in
 from service.media.models import Media
 from service.media.probe import HEAD_BYTES
 from service.media.store import FileStore
@@ -37,7 +37,7 @@ class Place:
     def __post_init__(self) -> None:
         self.store = FileStore(self.folder / "store")
 
-    async def take(self, chunks: bytes | AsyncIterator[bytes], **changes: Any) -> Taken:
+    async def take(self, chunks: bytes | AsyncIterator[bytes], **changes: Any) -> StoredMedia:
         keywords: dict[str, Any] = {"name": "song.wav", "account_id": "acc_1", "mode": "live", "max_bytes": CAP}
         return await take_in(
             sounds.pieces(chunks) if isinstance(chunks, bytes) else chunks,

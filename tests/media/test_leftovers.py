@@ -10,8 +10,8 @@ from sqlmodel import select
 
 from service.kit.db.database import Database
 from service.kit.ids import created_at, new_id
+from service.media.erase import Leftovers
 from service.media.ingest import STAGED
-from service.media.leftovers import Leftovers
 from service.media.models import Media, MediaChunk
 from service.media.store import DatabaseStore, FileStore, MediaMissing, Store
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.media.duration import duration_ms
+from service.media.frames import adts_seconds, mp3_seconds
 from service.media.lengths.bytes import MOST_STEPS, Bytes, TooManyParts
 from service.media.lengths.chunks import aiff_seconds, wav_seconds
-from service.media.lengths.flac import flac_seconds
 from service.media.lengths.mp4 import mp4_seconds
-from service.media.lengths.ogg import ogg_seconds
-from service.media.lengths.streams import adts_seconds, mp3_seconds
-from service.media.probe import M4A
+from service.media.lengths.xiph import flac_seconds, ogg_seconds
+from service.media.probe import M4A, duration_ms
 
 RECORDINGS = Path(__file__).with_name("recordings")
 READERS = {

@@ -14,7 +14,7 @@ from service.detectors.port import Accepted, Raw, Refused
 from service.detectors.reading import Attribution, Reading
 from service.events.models import Event
 from service.kit.db.database import Database
-from service.reprocess.renormalise import Tally, Wanted, renormalise
+from service.reprocess.renormalise import AnswerFilter, Tally, renormalise
 from service.reprocess.reread import ANSWER, DETECTOR_ANSWER
 from service.retention.erase import erase_detection
 from service.runs.load.lock import lock_detection
@@ -66,7 +66,7 @@ async def _asked(database: Database, first: Reading | Refused = _UNKNOWN) -> tup
 
 
 async def _again(here: World, **more: Any) -> Tally:
-    wanted = Wanted(kept_since=more.pop("kept_since", _LONG_AGO), **more)
+    wanted = AnswerFilter(kept_since=more.pop("kept_since", _LONG_AGO), **more)
     return await renormalise(here.database, here.policy, wanted, here.clock)
 
 
@@ -177,7 +177,7 @@ async def test_a_trial_tells_what_would_change_and_writes_nothing(database: Data
     here, vendor, detection_id = await _asked(database)
     told = here.events()
     vendor.synthetic = _AI
-    tally = await renormalise(database, here.policy, Wanted(_LONG_AGO), here.clock, dry_run=True)
+    tally = await renormalise(database, here.policy, AnswerFilter(_LONG_AGO), here.clock, dry_run=True)
     assert [change.after for change in tally.changes] == ["ai_generated"]
     assert (here.events(), len(here.results(detection_id)), here.run().state) == (told, 1, "failed")
 

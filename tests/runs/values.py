@@ -11,7 +11,7 @@ from typing import Any
 
 from service.detectors.enums import Authenticity, Via
 from service.detectors.port import Raw
-from service.events.draft import Draft
+from service.events.types import Draft
 from service.kit.errors import CallerError
 from service.runs.decide import decide
 from service.runs.decide.workbench import Decision

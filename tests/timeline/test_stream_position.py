@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.timeline.fact import Fact
-from service.timeline.stream_position import StreamPosition
+from service.timeline.fact import Fact, StreamPosition
 from tests.detections.scripted import NOW
 
 

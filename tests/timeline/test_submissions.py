@@ -16,7 +16,7 @@ from service.runs.load.lock import lock_detection
 from service.runs.state.models import Observation, RawBody
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
-from service.timeline.stream_position import StreamPosition
+from service.timeline.fact import StreamPosition
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, Answer, aippim, asc, job, lost, not_sent, raw, said
 

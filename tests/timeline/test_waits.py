@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.timeline.waits import Course, waits
+from service.timeline.assemble import Course, waits
 from tests.detections.scripted import NOW
 
 

@@ -10,15 +10,15 @@ from ipaddress import ip_network
 
 import aiohttp
 
-from service.events.draft import Draft
 from service.events.outbox import Outbox
+from service.events.types import Draft
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import guarded_session
 from service.kit.security.sealing import Sealer
 from service.webhooks.fanout import fan_out
-from service.webhooks.queue.turn import turns
+from service.webhooks.queue.record import turns
 from service.webhooks.sending.deliver import Deliverer, DeliveryPolicy
 from service.webhooks.sending.retry import RetryPolicy
 from tests.loopback import Peer, answer, peer, read_request

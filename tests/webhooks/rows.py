@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from service.events.draft import Draft
 from service.events.outbox import Outbox, Recorded
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
 from service.webhooks.endpoints.registry import NewEndpoint, create_endpoint

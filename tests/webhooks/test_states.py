@@ -18,13 +18,18 @@ from service.kit.machine import InvalidTransitionError
 from service.webhooks import models, states
 from service.webhooks.endpoints.registry import delete_endpoint
 from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.queue.bulk_moves import (
+    bring_forward,
+    drop_deliveries_of,
+    hold_deliveries,
+    postpone,
+    spread_out,
+    unblock,
+)
 from service.webhooks.queue.claim import claim_deliveries, hold_claimed, release_claims
 from service.webhooks.queue.claimed import ClaimedDelivery
-from service.webhooks.queue.defer import bring_forward, postpone, spread_out
-from service.webhooks.queue.hold import drop_deliveries_of, hold_deliveries
 from service.webhooks.queue.record import record_attempts
 from service.webhooks.queue.requeue import recover, release_held, resend
-from service.webhooks.queue.unblock import unblock
 from service.webhooks.states import (
     DELIVERY,
     ENDED,

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.api.auth import require
 from service.api.bodies import check_media_type, invalid, read_body, validated
 from service.api.contract.idempotent import answer_once, first_answer, response_of
@@ -68,15 +68,15 @@ async def dispatch(operation: ApiOperation, request: Request) -> Response:
     return response_of(answer)
 
 
-def declared(operation: ApiOperation, found: Found) -> Answer:
+def declared(operation: ApiOperation, found: Found) -> ApiAnswer:
     """Return what was found as an answer. Raise `LookupError` for a status that the operation does not declare."""
-    answer = found if isinstance(found, Answer) else Answer(next(iter(operation.responses)), found)
+    answer = found if isinstance(found, ApiAnswer) else ApiAnswer(next(iter(operation.responses)), found)
     if answer.status not in operation.responses:
         raise LookupError(f"{operation.id} does not declare an answer with status {answer.status}")
     return answer
 
 
-def _answer(session: Session, call: Call) -> Answer:
+def _answer(session: Session, call: Call) -> ApiAnswer:
     assert call.operation.run is not None  # noqa: S101 - a declaration has one of the functions
     return declared(call.operation, call.operation.run(session, call))
 

@@ -1,6 +1,6 @@
 """`Idempotency-Key` on the operations that create: the same request again gets the first answer again.
 
-An operation gives its work as `work(session) -> Answer`; the record is written in the same transaction.
+An operation gives its work as `work(session) -> ApiAnswer`; the record is written in the same transaction.
 """
 
 import json
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.accounts import idempotency
-from service.accounts.idempotency import Answer, Answered, Asked
+from service.accounts.idempotency import ApiAnswer, IdempotentAnswer, RequestIdentity
 from service.api.contract.operation import Call
 from service.kit.errors import CallerError
 
@@ -22,7 +22,7 @@ HEADER = "idempotency-key"
 _KEY = re.compile(r"[ -~]{1,255}")
 
 
-async def answer_once(call: Call, work: Callable[[Session], Answer]) -> Response:
+async def answer_once(call: Call, work: Callable[[Session], ApiAnswer]) -> Response:
     """Return the answer of `work(session)`, called in a transaction of its own; the first answer to a repeated request.
 
     Raise `CallerError`: 400 for an unusable key, 422 for one that came with another request, 409 while the same
@@ -41,10 +41,10 @@ async def first_answer(call: Call) -> Response | None:
     if asked is None:
         return None
     first = await context.database.read(idempotency.first_answer, asked, context.sealer, context.clock())
-    return None if first is None else again_or_new(Answered(first, replayed=True))
+    return None if first is None else again_or_new(IdempotentAnswer(first, replayed=True))
 
 
-def asked_of(call: Call, body: bytes) -> Asked | None:
+def asked_of(call: Call, body: bytes) -> RequestIdentity | None:
     """Return what identifies the request: its path, query and body; `None` without the header."""
     key = key_of(call.request)
     if key is None:
@@ -53,7 +53,7 @@ def asked_of(call: Call, body: bytes) -> Asked | None:
     scope = call.request.scope
     said = json.dumps([scope["path"], scope["query_string"].decode("latin-1"), _canonical(body)])
     route = f"{call.request.method} {call.operation.path}"
-    return Asked(*call.owner, route, key, sha256(said.encode()).hexdigest())
+    return RequestIdentity(*call.owner, route, key, sha256(said.encode()).hexdigest())
 
 
 def key_of(request: Request) -> str | None:
@@ -67,7 +67,7 @@ def key_of(request: Request) -> str | None:
     return given[0]
 
 
-def again_or_new(answered: Answered) -> Response:
+def again_or_new(answered: IdempotentAnswer) -> Response:
     """Return the answer as a response, marked if it is the first one again."""
     response = response_of(answered.answer)
     if answered.replayed:
@@ -75,7 +75,7 @@ def again_or_new(answered: Answered) -> Response:
     return response
 
 
-def response_of(answer: Answer) -> Response:
+def response_of(answer: ApiAnswer) -> Response:
     """Return the answer as it leaves."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.accounts.api_keys import Caller
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.api.context import Context, context_of
 
 T = TypeVar("T")
@@ -139,7 +139,7 @@ class Call:
         return self.context.clock()
 
 
-Found = Answer | dict[str, Any] | None
+Found = ApiAnswer | dict[str, Any] | None
 """An answer; or the body of the first declared response; or none, for a response without a body."""
 
 

@@ -14,7 +14,7 @@ from service.events.backlog import events_waiting
 from service.kit.db.backlog import Backlog
 from service.kit.db.database import Database
 from service.kit.process.heartbeat import Worker
-from service.webhooks.backlog import deliveries_waiting
+from service.webhooks.queries import deliveries_waiting
 
 _REMEMBERED = timedelta(hours=1)
 _CACHED_SECONDS = 5.0

@@ -8,8 +8,7 @@ from pathlib import Path
 from service.api.problems import FAULTS
 from service.kit.db.database import Database
 from service.kit.faults import Fault, fault_of
-from service.media.store import Store
-from service.media.writable import try_to_write
+from service.media.store import Store, try_to_write
 
 _GOOD_SECONDS, _BAD_SECONDS = 10.0, 1.0
 

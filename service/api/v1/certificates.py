@@ -15,13 +15,13 @@ from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
 from service.accounts.audit import note
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.api.context import Context
 from service.api.contract.dispatch import routes_of
 from service.api.contract.idempotent import answer_once
 from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
 from service.api.v1.detections import lock_owned
-from service.certificates.issue import Wanted, give_up_certificate, record_certificate, want_certificate
+from service.certificates.issue import CertificateRequest, give_up_certificate, record_certificate, want_certificate
 from service.certificates.listing import newest_certificate, shown
 from service.detections.queries import find_detection
 from service.detectors import extensions
@@ -57,7 +57,7 @@ async def create_certificate(call: Call) -> Response:
     found = await context.database.write(_want, call)
     if isinstance(found, Certificate):
         known = shown(found)
-        return await answer_once(call, lambda _session: Answer(200, known))
+        return await answer_once(call, lambda _session: ApiAnswer(200, known))
     issued = await _request_certificate(found, call.caller.mode, context)
     return await answer_once(call, partial(_issued, call=call, wanted=found, issued=issued))
 
@@ -77,7 +77,7 @@ async def get_certificate(call: Call) -> Response:
     return JSONResponse({**shown(row), **state})
 
 
-async def _request_certificate(wanted: Wanted, mode: str, context: Context) -> extensions.Certificate:
+async def _request_certificate(wanted: CertificateRequest, mode: str, context: Context) -> extensions.Certificate:
     """Return the vendor's certificate. Raise `CallerError` 424; then the next request may try."""
     adapter = wanted.configured.adapter
     assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
@@ -134,16 +134,16 @@ async def _send_through_gate(
     return parsed
 
 
-def _want(session: Session, call: Call) -> Wanted | Certificate:
+def _want(session: Session, call: Call) -> CertificateRequest | Certificate:
     detection, fields = lock_owned(session, call), call.body
     return want_certificate(session, detection, fields.detector, fields.format, call.context.policy, call.now)
 
 
-def _issued(session: Session, *, call: Call, wanted: Wanted, issued: extensions.Certificate) -> Answer:
+def _issued(session: Session, *, call: Call, wanted: CertificateRequest, issued: extensions.Certificate) -> ApiAnswer:
     now = call.now
     row = record_certificate(session, wanted, issued, call.context.policy, now)
     note(session, call.caller, "certificate.issued", row.detection_id, now)
-    return Answer(201, shown(row), {"Location": f"/v1/detections/{row.detection_id}/certificate"})
+    return ApiAnswer(201, shown(row), {"Location": f"/v1/detections/{row.detection_id}/certificate"})
 
 
 def _newest(session: Session, call: Call) -> Certificate:

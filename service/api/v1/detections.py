@@ -12,7 +12,7 @@ from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
 from service.accounts.audit import note
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.api.bodies import invalid
 from service.api.contract.dispatch import routes_of
 from service.api.contract.everywhere import EXAMPLE_BASE
@@ -81,7 +81,7 @@ async def create_detection(call: Call) -> Response:
     return await answer_once(call, partial(_submit, call=call, judged=judged))
 
 
-def _submit(session: Session, *, call: Call, judged: JudgedDetection) -> Answer:
+def _submit(session: Session, *, call: Call, judged: JudgedDetection) -> ApiAnswer:
     policy = call.context.policy
     try:
         submitted = submit(session, question_of(call, judged.fields), policy, call.now)
@@ -90,7 +90,7 @@ def _submit(session: Session, *, call: Call, judged: JudgedDetection) -> Answer:
     if judged.problems:
         raise invalid(judged.problems)  # and nothing of it is kept
     result = first_result(session, submitted, policy)
-    return Answer(202, result, {"Location": f"/v1/detections/{submitted.id}"})
+    return ApiAnswer(202, result, {"Location": f"/v1/detections/{submitted.id}"})
 
 
 def list_detections(session: Session, call: Call) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from service.kit.errors import CallerError, Problem
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import RefusedUrl, check_url
 from service.webhooks.endpoints.rotate import LONGEST_OVERLAP, USUAL_OVERLAP
-from service.webhooks.queue.requeue_plan import Choice
+from service.webhooks.queue.requeue import Choice
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from service.accounts.audit import note
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import NO_FIELDS, ApiOperation, Body, Call, ResponseSpec, Tag
 from service.api.contract.parameters import Listing
@@ -35,14 +35,14 @@ _ONE = "/v1/webhook-endpoints/{endpoint_id}"
 LISTING = Listing("endpoints")
 
 
-def create_endpoint(session: Session, call: Call) -> Answer:
+def create_endpoint(session: Session, call: Call) -> ApiAnswer:
     """Answer 201 with the endpoint and its secret, which is shown this once."""
     sealer, now = call.context.sealer, call.now
     new = NewEndpoint(*call.owner, **call.body.model_dump())
     endpoint, secret = registry.create_endpoint(session, new, sealer, now)
     note(session, call.caller, "endpoint.created", endpoint.id, now)
     body = {**shown(endpoint, sealer), "secret": secret}
-    return Answer(201, body, {"Location": f"/v1/webhook-endpoints/{endpoint.id}"})
+    return ApiAnswer(201, body, {"Location": f"/v1/webhook-endpoints/{endpoint.id}"})
 
 
 def list_endpoints(session: Session, call: Call) -> dict[str, Any]:

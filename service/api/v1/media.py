@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.accounts import idempotency
 from service.accounts.audit import note
-from service.accounts.idempotency import Answer, Answered
+from service.accounts.idempotency import ApiAnswer, IdempotentAnswer
 from service.api.contract.dispatch import routes_of
 from service.api.contract.idempotent import again_or_new, asked_of, key_of, response_of
 from service.api.contract.operation import ApiOperation, Body, Call, ResponseSpec, Tag
@@ -18,7 +18,7 @@ from service.api.v1.uploads import open_upload
 from service.kit.clock import rfc3339
 from service.kit.errors import existing
 from service.media.erase import find_media, note_deleted, readable_media
-from service.media.ingest import Taken, take_in
+from service.media.ingest import StoredMedia, take_in
 from service.media.models import Media
 from service.retention.erase import erase_media as erase_row
 
@@ -33,7 +33,7 @@ FILENAME = text(
 class _AnsweredBeforeError(Exception):
     """This upload came before. Raised inside the transaction, so that nothing of the second one stays."""
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, answered: IdempotentAnswer) -> None:
         self.answered = answered
 
 
@@ -62,7 +62,7 @@ async def upload_media(call: Call) -> Response:
     return response_of(_answer(taken))
 
 
-def _record(session: Session, taken: Taken, *, call: Call, filename: str | None) -> None:
+def _record(session: Session, taken: StoredMedia, *, call: Call, filename: str | None) -> None:
     """Keep the answer with the media's row, under the fields and the bytes: boundaries differ at every attempt."""
     asked = asked_of(call, json.dumps([filename, taken.media.sha256]).encode())
     if asked is None:
@@ -72,8 +72,8 @@ def _record(session: Session, taken: Taken, *, call: Call, filename: str | None)
         raise _AnsweredBeforeError(answered)
 
 
-def _answer(taken: Taken) -> Answer:
-    return Answer(201 if taken.created else 200, shown(taken.media))
+def _answer(taken: StoredMedia) -> ApiAnswer:
+    return ApiAnswer(201 if taken.created else 200, shown(taken.media))
 
 
 def get_media(session: Session, call: Call) -> dict[str, Any]:

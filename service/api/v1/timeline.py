@@ -14,7 +14,7 @@ from service.detections.queries import find_detection
 from service.kit.errors import existing
 from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
-from service.timeline.stream_position import StreamPosition
+from service.timeline.fact import StreamPosition
 
 _SCOPE = "detections:read"
 

@@ -27,7 +27,7 @@ _ESCAPED = re.compile(r"%(0[0-9A-F]|1[0-9A-F]|22|7F)")  # what `kit/http/multipa
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class IncomingUpload:
     """An upload that has begun. `chunks` can be read once; they raise `CallerError` where the form turns out bad."""
 
     filename: str | None
@@ -115,7 +115,7 @@ class _Form:
         self.ended = True
 
 
-async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> Upload:
+async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> IncomingUpload:
     """Return the upload as soon as its name is known. Raise `CallerError` 400, 413, 415 or 422.
 
     Only the announced length is compared with `max_bytes` here; the reader of the chunks counts them.
@@ -128,7 +128,7 @@ async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> 
     if kind == "multipart/form-data":
         return await _open_form(request, options.get(b"boundary", b""))
     if kind.startswith("audio/") or kind in _RAW_TYPES:
-        return Upload(name, request.stream())
+        return IncomingUpload(name, request.stream())
     raise CallerError(
         "unsupported_media_type",
         "Send multipart/form-data with a field `file`, or the audio as the raw body: audio/* with ?filename=.",
@@ -136,7 +136,7 @@ async def open_upload(request: Request, *, name: str | None, max_bytes: int) -> 
     )
 
 
-async def _open_form(request: Request, boundary: bytes) -> Upload:
+async def _open_form(request: Request, boundary: bytes) -> IncomingUpload:
     form, stream = _Form(boundary), request.stream()
     async for chunk in stream:
         form.feed(chunk)
@@ -144,7 +144,7 @@ async def _open_form(request: Request, boundary: bytes) -> Upload:
             break
     else:
         form.close()
-    return Upload(form.filename, _rest(form, stream))
+    return IncomingUpload(form.filename, _rest(form, stream))
 
 
 async def _rest(form: _Form, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

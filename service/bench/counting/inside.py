@@ -15,7 +15,7 @@ import aiohttp
 from starlette.types import ASGIApp
 
 from service.accounts import api_keys
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.app import create
 from service.bench.counting.stages import ATTEMPT_RECORDED
 from service.bench.counting.statements import Counts, counting

@@ -13,13 +13,12 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.bench.driving.generator import BenchError
 from service.bench.driving.processes import Deployment, Version, deployed, fresh_database
 from service.bench.driving.vendor import Secrets
-from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from service.kit.security.sealing import Sealer
 from service.kit.system_clock import system_clock

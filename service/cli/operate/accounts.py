@@ -13,8 +13,8 @@ import typer
 from sqlmodel import Session, select
 
 from service.accounts import api_keys
+from service.accounts.api_keys import account_named
 from service.accounts.models import Account, ApiKey, Audit
-from service.accounts.register import account_named
 from service.billing.budgets import budgets, remove_budget, set_budget, unpriced_text
 from service.billing.prices import amount_text, checked_currency, load_prices, micros
 from service.cli.options import JsonFlag, words_in

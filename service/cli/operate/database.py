@@ -5,8 +5,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-from service.accounts.sealed import SEALED as ACCOUNTS
-from service.callbacks.sealed import SEALED as CALLBACKS
+from service.accounts.idempotency import SEALED as ACCOUNTS
+from service.callbacks.addresses import SEALED as CALLBACKS
 from service.cli.options import JsonFlag
 from service.cli.preflight import open_database
 from service.kit.db.database import Database

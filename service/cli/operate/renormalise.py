@@ -15,7 +15,7 @@ from service.kit.clock import seconds
 from service.kit.ids import is_id
 from service.kit.system_clock import system_clock
 from service.kit.telemetry.logs import set_up_logs
-from service.reprocess.renormalise import Tally, Wanted, renormalise
+from service.reprocess.renormalise import AnswerFilter, Tally, renormalise
 from service.resources import open_resources
 from service.settings import Settings, load_settings
 from service.vendors import VENDORS
@@ -66,21 +66,21 @@ def command(
     return 1 if course.tally.broken else 0
 
 
-async def _renormalised(settings: Settings, wanted: Wanted, course: _Course, *, dry_run: bool) -> Tally:
+async def _renormalised(settings: Settings, wanted: AnswerFilter, course: _Course, *, dry_run: bool) -> Tally:
     async with open_resources(settings) as opened:
         return await renormalise(
             opened.database, opened.policy, wanted, opened.clock, dry_run=dry_run, tell=course.report
         )
 
 
-def _filter(settings: Settings, detector: str | None, since: datetime | None, after: str | None) -> Wanted:
+def _filter(settings: Settings, detector: str | None, since: datetime | None, after: str | None) -> AnswerFilter:
     vendor = detector.partition("/")[0] if detector is not None else None
     if vendor is not None and vendor not in VENDORS:
         known = ", ".join(VENDORS)
         raise typer.BadParameter(f"none of ours; vendors are {known}", param_hint="--detector")
     if after is not None and not is_id(after, "det"):
         raise typer.BadParameter("must be a detection's id, det_…", param_hint="--after")
-    return Wanted(
+    return AnswerFilter(
         kept_since=system_clock() - seconds(settings.raw_retention_days * _DAY),
         detector=detector,
         since=since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since,

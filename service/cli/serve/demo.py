@@ -22,7 +22,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from service.accounts import api_keys
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.app import create
 from service.cli.http.serving import free_socket, serving, url_of
 from service.cli.options import words_in

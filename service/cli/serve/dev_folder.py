@@ -14,7 +14,7 @@ from typing import Any
 from sqlmodel import Session
 
 from service.accounts import api_keys
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.detectors.vendor import VendorSettings
 from service.kit.errors import SettingsError
 from service.sandbox.track import write_track

@@ -2,5 +2,5 @@
 
 What a header claims is believed only as far as the bytes bear it out: a recorder that writes into a pipe does not
 know the length when it writes the header, and a file may have been cut. Each function gets the whole file and says
-the seconds, or `None`. They may raise on hostile bytes; `duration` catches that.
+the seconds, or `None`. They may raise on hostile bytes; `probe` catches that.
 """

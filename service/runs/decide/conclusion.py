@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from service.detectors.enums import ReasonCode
-from service.events.draft import Draft
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.runs.decide.coalescing import join, transfer_leadership
 from service.runs.decide.moves import end_run, is_ended
 from service.runs.decide.workbench import Workbench

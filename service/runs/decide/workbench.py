@@ -13,7 +13,7 @@ from service.billing.prices import Basis, BudgetUsage, Charge, Prices
 from service.detectors.catalogue import Catalogue
 from service.detectors.extensions import AnnouncedCertificate
 from service.detectors.port import Raw
-from service.events.draft import Draft
+from service.events.types import Draft
 from service.kit.backoff import Random
 from service.runs.load.snapshot import Facts, FactsNeededError, Snapshot
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow

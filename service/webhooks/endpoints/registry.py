@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlmodel import Session, col, func, select, update
 
-from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.clock import rfc3339
 from service.kit.db.columns import table_of
 from service.kit.db.database import advisory_lock
@@ -18,12 +17,11 @@ from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
 from service.kit.paging import Page, comes_after
 from service.kit.security.sealing import Sealer
-from service.webhooks.endpoints.health_store import reset_failures, switch_off
+from service.webhooks.endpoints.health import reset_failures, switch_off
 from service.webhooks.endpoints.rotate import add_secret
 from service.webhooks.models import Delivery, Endpoint, in_states
-from service.webhooks.queue.hold import hold_deliveries
-from service.webhooks.queue.requeue import check_enabled, release_held
-from service.webhooks.queue.requeue_plan import Choice
+from service.webhooks.queue.bulk_moves import hold_deliveries
+from service.webhooks.queue.requeue import Choice, check_enabled, release_held
 from service.webhooks.sending.signing import HEADERS_PURPOSE, open_headers
 from service.webhooks.states import ENDPOINT, UNFINISHED, DeliveryState, DisabledReason, EndpointInput, EndpointState
 

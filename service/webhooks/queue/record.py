@@ -1,4 +1,8 @@
-"""The record of attempts, many in one transaction, and what follows for the deliveries and their endpoints."""
+"""The record of attempts, many in one transaction, and what follows for the deliveries and their endpoints.
+
+In a transaction of a deliverer attempts are recorded, and due deliveries are claimed with them. Under a backlog the two
+come together, so that a claim costs no commit of its own.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +13,17 @@ from sqlalchemy import select, text
 from sqlmodel import Session
 
 from service.events.outbox import Outbox
+from service.kit.concurrency.shares import Shares
 from service.kit.db.among import among
 from service.kit.db.bulk import InsertMany, UpdateMany
 from service.kit.db.columns import table_of
 from service.kit.ids import new_id
-from service.webhooks.endpoints.health_store import apply_outcomes, in_order, lock_endpoints, switch_off
+from service.webhooks.endpoints.health import apply_outcomes, in_order, lock_endpoints, switch_off
 from service.webhooks.fanout import UNORDERED_AFTER_TRIES
 from service.webhooks.models import DELIVERY_WAITING, Attempt, Delivery, Endpoint
+from service.webhooks.queue.bulk_moves import unblock
+from service.webhooks.queue.claim import claim_deliveries
 from service.webhooks.queue.claimed import ClaimedDelivery
-from service.webhooks.queue.unblock import unblock
 from service.webhooks.states import DELIVERY, ENDED, DeliveryInput, DeliveryState, EndpointInput, EndpointState
 
 GONE = 410
@@ -169,3 +175,44 @@ _TOKENS = (
     .order_by(_TABLE.c.event_position, _TABLE.c.id)
     .with_for_update()
 )
+
+
+class ClaimRequest(NamedTuple):
+    """A claim: at most `limit` deliveries, leased until `lease_until`, in the shares that are free."""
+
+    now: datetime
+    lease_until: datetime
+    limit: int
+    shares: Shares
+
+
+class ClaimResult(NamedTuple):
+    """The deliveries that were claimed, and the accounts that had more due than their share."""
+
+    claims: Sequence[ClaimedDelivery]
+    refused: frozenset[str]
+
+
+Step = FinishedAttempt | ClaimRequest
+Done = bool | ClaimResult
+
+
+def turns(outbox: Outbox) -> Callable[[Session, Sequence[Step]], Sequence[Done]]:
+    """Return a flush for `GroupCommit`: True for each attempt that was recorded, the result of each claim."""
+    record = record_attempts(outbox)
+
+    def flush(session: Session, batch: Sequence[Step]) -> Sequence[Done]:
+        tries = [step for step in batch if isinstance(step, FinishedAttempt)]
+        recorded = iter(record(session, tries) if tries else ())
+        # Claims come last: they pass over rows that are locked, so nothing of ours waits for another here.
+        return [next(recorded) if isinstance(step, FinishedAttempt) else _claimed(session, step) for step in batch]
+
+    return flush
+
+
+def _claimed(session: Session, request: ClaimRequest) -> ClaimResult:
+    shares = request.shares.copy()  # a transaction that is repeated begins with the same
+    claims = claim_deliveries(
+        session, now=request.now, lease_until=request.lease_until, limit=request.limit, shares=shares
+    )
+    return ClaimResult(claims, frozenset(shares.refused))

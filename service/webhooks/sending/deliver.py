@@ -24,19 +24,17 @@ from service.kit.http.resolver import on_behalf_of
 from service.kit.ids import new_id
 from service.kit.security.sealing import Sealer
 from service.kit.telemetry.metrics import Count
+from service.webhooks.models import PHASES
+from service.webhooks.queue.bulk_moves import bring_forward, due_deliveries, postpone, spread_out
 from service.webhooks.queue.claim import hold_claimed, release_claim, release_claims
 from service.webhooks.queue.claimed import ClaimedDelivery, Leased, load_claimed
-from service.webhooks.queue.defer import bring_forward, due_deliveries, postpone, spread_out
-from service.webhooks.queue.record import FinishedAttempt
-from service.webhooks.queue.turn import ClaimRequest, ClaimResult, Done, Step
-from service.webhooks.sending.admission import Admission, Release
+from service.webhooks.queue.record import ClaimRequest, ClaimResult, Done, FinishedAttempt, Step
 from service.webhooks.sending.attempt import Outcome, attempt
 from service.webhooks.sending.finish import judge, log_attempt
-from service.webhooks.sending.phases import PHASES
 from service.webhooks.sending.retry import RetryPolicy
 from service.webhooks.sending.senders import Senders
 from service.webhooks.sending.signing import own_headers
-from service.webhooks.sending.throttle import Throttle
+from service.webhooks.sending.throttle import Admission, Release, Throttle
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from service.webhooks.sending.signing import FIXED_HEADERS, open_headers, open_s
 _KEPT = timedelta(minutes=1)
 
 
-class Sender(NamedTuple):
+class EndpointSender(NamedTuple):
     """What is the same for all webhooks to one endpoint. `keys` sign, the newest first."""
 
     url: URL | str
@@ -32,9 +32,9 @@ class Senders:
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
-        self._kept: dict[str, tuple[Target, Sender, datetime]] = {}
+        self._kept: dict[str, tuple[Target, EndpointSender, datetime]] = {}
 
-    def of(self, target: Target, now: datetime) -> Sender:
+    def of(self, target: Target, now: datetime) -> EndpointSender:
         """Return how to send to this endpoint. Raise `RelayError` without a key: nothing goes out unsigned."""
         kept = self._kept.get(target.endpoint_id)
         if kept is not None and kept[0] == target and now < kept[2]:
@@ -47,12 +47,12 @@ class Senders:
         """Forget all that was kept for its time."""
         self._kept = {endpoint_id: kept for endpoint_id, kept in self._kept.items() if now < kept[2]}
 
-    def _opened(self, target: Target) -> Sender:
+    def _opened(self, target: Target) -> EndpointSender:
         secrets = open_secrets(self._sealer, target.sealed_secrets)
         if not secrets:
             raise RelayError("the endpoint has no valid secret")
         headers = open_headers(self._sealer, target.endpoint_id, target.sealed_headers) | FIXED_HEADERS
-        return Sender(_read(target.url), headers, tuple(key_of(secret) for secret in secrets))
+        return EndpointSender(_read(target.url), headers, tuple(key_of(secret) for secret in secrets))
 
 
 def _read(url: str) -> URL | str:

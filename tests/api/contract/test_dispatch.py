@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.accounts.idempotency import Answer
+from service.accounts.idempotency import ApiAnswer
 from service.accounts.models import Account
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import NO_FIELDS, ApiOperation, Body, Call, Found, ResponseSpec, Tag
@@ -40,7 +40,7 @@ def write(session: Session, call: Call) -> Found:
 
 def write_and_answer_otherwise(session: Session, call: Call) -> Found:
     write(session, call)
-    return Answer(418, {})
+    return ApiAnswer(418, {})
 
 
 def operation(run: Callable[[Session, Call], Found], **changes: Any) -> ApiOperation:

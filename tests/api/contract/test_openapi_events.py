@@ -11,8 +11,7 @@ from service.api.routes import ROUTES
 from service.detections.changes import emit_delayed
 from service.events.models import Event
 from service.kit.db.database import Database
-from service.webhooks.endpoints.health import DisablePolicy
-from service.webhooks.endpoints.health_store import judge
+from service.webhooks.endpoints.health import DisablePolicy, judge
 from tests.api.promise import Promise
 from tests.detections.rows import world
 from tests.detections.scripted import aippim, asc, job, raw, said

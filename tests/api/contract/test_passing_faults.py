@@ -254,7 +254,7 @@ def _other_song(folder: Path) -> bytes:
 async def test_a_folder_that_takes_nothing_makes_a_process_unready(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     context = replace(door.context, store=FileStore(door.folder / "media"))
     async with client_of(app_of(ROUTES, context)) as client:
-        monkeypatch.setattr("service.media.writable._write_and_drop", no_room)
+        monkeypatch.setattr("service.media.store._write_and_drop", no_room)
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["database"]) == (503, "full")
 

@@ -16,8 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.accounts.api_keys import SCOPES, create
-from service.accounts.register import account_named
+from service.accounts.api_keys import SCOPES, account_named, create
 from service.api.contract.document import operations
 from service.api.routes import ROUTES
 from service.app import create as create_app

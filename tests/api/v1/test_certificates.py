@@ -10,8 +10,7 @@ import httpx
 import pytest
 from sqlmodel import select
 
-from service.accounts.api_keys import create
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named, create
 from service.api.v1 import certificates, detections, events
 from service.detectors.catalogue import Limits
 from service.detectors.exchange import Failure, NotSent

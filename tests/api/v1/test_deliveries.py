@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlmodel import col, select
 
+from service.accounts.api_keys import account_named
 from service.accounts.models import Audit
-from service.accounts.register import account_named
 from service.api.v1.deliveries import ROUTES
 from service.events.types import EventType
 from service.kit.db.database import Database

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.accounts.api_keys import create
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named, create
 from service.api.v1.detections import ROUTES
 from service.detectors.enums import Authenticity, Via
 from service.kit.db.database import Database

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.api.v1.detections import ROUTES
 from service.kit.db.database import Database
 from service.runs.state.models import Detection

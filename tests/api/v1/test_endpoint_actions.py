@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlmodel import col, select
 
+from service.accounts.api_keys import account_named
 from service.accounts.models import Audit
-from service.accounts.register import account_named
 from service.api.v1 import endpoints
 from service.events.models import Event
 from service.kit.db.database import Database

@@ -10,9 +10,8 @@ import httpx
 import pytest
 from sqlmodel import col, select
 
-from service.accounts.api_keys import create
+from service.accounts.api_keys import account_named, create
 from service.accounts.models import Audit
-from service.accounts.register import account_named
 from service.api.v1.endpoints import ROUTES
 from service.kit.db.database import Database
 from service.kit.http.guard import GuardPolicy

@@ -8,11 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.api.routes import ROUTES
-from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from tests.api.doors import NOW, app_of, bearer, client_of, context_on
 from tests.events.settling import settle

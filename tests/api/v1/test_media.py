@@ -12,8 +12,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from service.accounts.api_keys import create
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named, create
 from service.api.v1.media import ROUTES
 from service.kit.db.database import Database
 from service.kit.ids import is_id

@@ -11,15 +11,13 @@ import httpx
 import pytest
 from sqlmodel import select
 
-from service.accounts.api_keys import revoke
+from service.accounts.api_keys import account_named, revoke
 from service.accounts.models import ApiKey
-from service.accounts.register import account_named
 from service.api import sse
 from service.api.context import Context
 from service.api.routes import ROUTES
-from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.concurrency.wake import Sleeper
 from service.kit.db.database import Database
 from service.kit.errors import Overdue

@@ -10,9 +10,8 @@ from sqlalchemy import text
 from service.accounts.models import Account
 from service.cli.checks import stored
 from service.cli.checks.finding import Finding, Severity
-from service.events.draft import Draft
 from service.events.outbox import Outbox
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.db.database import Database
 from service.kit.db.server import connections_allowed
 from service.kit.process.heartbeat import beat

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.accounts.register import account_named
+from service.accounts.api_keys import account_named
 from service.billing.budgets import set_budget
 from service.cli.checks.finding import Severity
 from service.cli.checks.working import check_budgets

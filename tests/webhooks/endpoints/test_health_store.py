@@ -9,8 +9,7 @@ from sqlmodel import col, select
 
 from service.events.models import Event
 from service.kit.db.database import Database
-from service.webhooks.endpoints.health import DisablePolicy
-from service.webhooks.endpoints.health_store import endpoints_to_judge, judge
+from service.webhooks.endpoints.health import DisablePolicy, endpoints_to_judge, judge
 from service.webhooks.endpoints.registry import disable, enable
 from service.webhooks.models import Endpoint
 from service.webhooks.queue.record import FinishedAttempt, record_attempts

@@ -6,8 +6,8 @@ import pytest
 
 from service.kit.db.database import Database
 from service.webhooks.models import Delivery
-from service.webhooks.queue import defer
-from service.webhooks.queue.defer import bring_forward, due_deliveries, postpone, spread_out
+from service.webhooks.queue import bulk_moves
+from service.webhooks.queue.bulk_moves import bring_forward, due_deliveries, postpone, spread_out
 from service.webhooks.sending.throttle import OPENS_AFTER_FAILURES
 from tests.loopback import answer
 from tests.waiting import until
@@ -88,7 +88,7 @@ def test_rows_line_up_unless_somebody_has_them_by_now(database: Database) -> Non
 def test_only_that_endpoints_due_rows_are_deferred_a_slice_at_most(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(defer, "SLICE", 3)
+    monkeypatch.setattr(bulk_moves, "SLICE", 3)
     endpoint_id = many(database, 2)
     put_endpoint(database)
     put(database, draft("det_8"), draft("det_9"))

@@ -6,8 +6,8 @@ import pytest
 
 from service.kit.db.database import Database
 from service.webhooks.models import Endpoint
-from service.webhooks.queue import hold
-from service.webhooks.queue.hold import hold_deliveries, stopped_endpoints
+from service.webhooks.queue import bulk_moves
+from service.webhooks.queue.bulk_moves import hold_deliveries, stopped_endpoints
 from tests.webhooks.rows import LEASE, NOW, claimed, deliveries, draft, put, put_endpoint, set_endpoint, states
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_held_of_an_endpoint_that_was_enabled_meanwhile(database: Dat
 
 
 def test_a_slice_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hold, "SLICE", 2)
+    monkeypatch.setattr(bulk_moves, "SLICE", 2)
     endpoint_id, _ = put_endpoint(database)
     put(database, *(draft(f"det_{n}") for n in range(5)))
     assert [held(database, endpoint_id) for _ in range(4)] == [2, 2, 1, 0]

@@ -11,8 +11,8 @@ from sqlmodel import Session
 from service.kit.db.database import Database
 from service.webhooks.endpoints.registry import delete_endpoint, disable, enable
 from service.webhooks.models import Delivery, Endpoint
+from service.webhooks.queue.bulk_moves import hold_deliveries
 from service.webhooks.queue.claim import claim_deliveries
-from service.webhooks.queue.hold import hold_deliveries
 from service.webhooks.queue.record import FinishedAttempt, record_attempts
 from service.webhooks.queue.requeue import release_held
 from tests.waiting import until

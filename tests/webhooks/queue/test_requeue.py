@@ -11,8 +11,7 @@ from service.webhooks.endpoints.registry import disable, enable
 from service.webhooks.models import Delivery, Endpoint
 from service.webhooks.queue import requeue
 from service.webhooks.queue.record import record_attempts
-from service.webhooks.queue.requeue import endpoints_to_release, recover, release_held, resend
-from service.webhooks.queue.requeue_plan import Choice
+from service.webhooks.queue.requeue import Choice, endpoints_to_release, recover, release_held, resend
 from tests.webhooks.rows import (
     NOW,
     attempts,

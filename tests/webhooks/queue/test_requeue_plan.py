@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.webhooks.queue.requeue_plan import Choice, QueuedDelivery, plan_requeue
+from service.webhooks.queue.requeue import Choice, QueuedDelivery, plan_requeue
 from service.webhooks.states import DeliveryState
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from service.kit.concurrency.shares import Shares
 from service.kit.db.database import Database
-from service.webhooks.queue.turn import ClaimRequest, ClaimResult, Done, Step, turns
+from service.webhooks.queue.record import ClaimRequest, ClaimResult, Done, Step, turns
 from service.webhooks.sending import deliver
 from tests.webhooks.desk import customer, desk
 from tests.webhooks.rows import LEASE, NOW, claimed, draft, finished, outbox, put, put_endpoint, states

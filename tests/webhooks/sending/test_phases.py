@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.webhooks.sending.phases import PHASES, Stopwatch
+from service.webhooks.models import PHASES
+from service.webhooks.sending.attempt import Stopwatch
 
 
 def test_marks_become_milliseconds() -> None:

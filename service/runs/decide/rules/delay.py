@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.events.draft import Draft
-from service.events.types import EventType
+from service.events.types import Draft, EventType
 from service.kit.clock import rfc3339
 from service.runs.decide.moves import is_due, is_ended
 from service.runs.decide.workbench import Workbench
