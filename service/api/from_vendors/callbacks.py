@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -66,6 +67,60 @@ class Rejected:
     job_id: str | None = None
 
 
+@dataclass(slots=True)
+class Incoming:
+    """A callback on its way in, as far as it is known."""
+
+    context: Context
+    vendor: str
+    headers: Mapping[str, str]
+    received_at: datetime
+    mode: str = "live"
+    body: bytes = b""
+
+    async def store(self, *, outcome: str, **judged: Any) -> bool:
+        """Store the callback and count the outcome, `duplicate` if it was stored before. Return True if it is new."""
+        is_new = await self.context.intake.add(
+            Arrived(
+                mode=self.mode,
+                vendor=self.vendor,
+                body=self.body,
+                headers=self.headers,
+                received_at=self.received_at,
+                **judged,
+            )
+        )
+        CALLBACKS.add(self.vendor, outcome if is_new or outcome == "rejected" else "duplicate")
+        return is_new
+
+    async def reject(self, note: str, job_id: str | None = None, run_id: str | None = None) -> CallerError:
+        """Keep the callback in quarantine, log it, and return its 401. It has no effect on any run.
+
+        A leaked or rotated secret looks like this. `run_id` is whose address it came to.
+        """
+        is_new = await self.store(
+            outcome="rejected",
+            subject="",  # no vendor's job has this name
+            job_id=job_id,  # the run it claims to be about: shown on that run's timeline, and used for nothing else
+            authenticity=Authenticity.NONE.value,
+            quarantined=True,
+            note=note,
+            run_id=run_id,
+        )
+        log.warning(
+            "callback.rejected",
+            vendor=self.vendor,
+            mode=self.mode,
+            run_id=run_id,
+            job_id=job_id,
+            outcome="rejected",
+            note=note,
+            new=is_new,
+            bytes=len(self.body),
+        )
+        return _rejected()
+
+
 async def take_callback(request: Request) -> Response:
     """Answer 200 once the callback is stored durably; echo a challenge."""
     context, vendor = context_of(request), request.path_params["vendor"]
@@ -104,60 +159,59 @@ async def _receive(request: Request, context: Context, vendor: str, kind: str) -
     5. The callback is stored, and only then acknowledged.
     """
     now = context.clock()
-    addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
     headers = {name.lower(): value for name, value in request.headers.items()}
+    incoming = Incoming(context, vendor, headers, now)
+    addressed = await _addressed(context, vendor, kind, request.path_params["token"], now)
     configured = context.policy.catalogue.configured(addressed.mode, vendor) if addressed else None
     if addressed is None or configured is None:
-        raise await _turned_away(request, context, vendor, headers, now)
-    body, document = await _read(request, context, vendor, addressed, headers, now)
+        raise await _turned_away(request, incoming)
+    incoming.mode = addressed.mode
+    document = await _read(request, incoming, addressed)
     if addressed.run_id is None and (echo := configured.adapter.challenge(document)) is not None:
         return JSONResponse(echo)
     judged = _judge(configured, addressed, headers, document, now)
     if isinstance(judged, Rejected):
-        raise await _quarantine(context, vendor, addressed.mode, body, headers, now, judged.note, judged.job_id)
-    arrived = Arrived(
-        mode=addressed.mode,
-        vendor=vendor,
-        subject=judged.subject,
-        job_id=judged.job_id,
-        body=body,
-        headers=headers,
-        authenticity=judged.authenticity.value,
-        received_at=now,
+        raise await incoming.reject(judged.note, judged.job_id)
+    is_new = await incoming.store(
+        outcome="taken", subject=judged.subject, job_id=judged.job_id, authenticity=judged.authenticity.value
     )
-    is_new = await context.intake.add(arrived)
     stored_at = context.clock()
     ACKNOWLEDGED.observe((stored_at - now).total_seconds(), vendor)
-    CALLBACKS.add(vendor, "taken" if is_new else "duplicate")
     log.info(
         "callback.taken",
         vendor=vendor,
-        mode=arrived.mode,
+        mode=incoming.mode,
         subject=judged.subject,
         run_id=addressed.run_id,
         job_id=judged.job_id,
         authenticity=judged.authenticity.value,
         outcome="taken" if is_new else "duplicate",
         new=is_new,
-        bytes=len(body),
+        bytes=len(incoming.body),
         took_ms=milliseconds_between(now, stored_at),
     )
     return JSONResponse({"received": True})
 
 
-async def _read(
-    request: Request, context: Context, vendor: str, addressed: Addressed, headers: Mapping[str, str], now: datetime
-) -> tuple[bytes, dict[str, object]]:
-    """Return the body, and the JSON object in it. Raise `CallerError` after an unreadable one was kept."""
-    body = b""
+async def _read(request: Request, incoming: Incoming, addressed: Addressed) -> dict[str, object]:
+    """Read the body and return the JSON object in it. Raise `CallerError` after an unreadable one was kept."""
     try:
-        body = await read_body(request)
+        incoming.body = await read_body(request)
         check_media_type(request)
-        return body, _parsed(body)
+        return _parsed(incoming.body)
     except CallerError as error:
         # A vendor that changes its format must not go unnoticed.
-        await _set_aside(context, vendor, addressed, body, headers, now, f"unreadable: {error.detail}")
+        await incoming.reject(f"unreadable: {error.detail}", run_id=addressed.run_id)
         raise
+
+
+async def _turned_away(request: Request, incoming: Incoming) -> CallerError:
+    """Return the 401 for a stranger. Read little of the body, and write nothing once there were many."""
+    incoming.body = await read_beginning(request, max_bytes=QUARANTINED_BYTES)
+    if incoming.context.strangers.may_be_kept(incoming.vendor, incoming.received_at):
+        return await incoming.reject(STRANGER)
+    CALLBACKS.add(incoming.vendor, "rejected")
+    return _rejected()
 
 
 def _judge(
@@ -166,7 +220,7 @@ def _judge(
     headers: Mapping[str, str],
     document: Mapping[str, object],
     now: datetime,
-) -> "Authentic | Rejected":
+) -> Authentic | Rejected:
     refs = configured.adapter.refs(document)
     if refs is None:
         return Rejected("the body contradicts itself")
@@ -178,17 +232,6 @@ def _judge(
     if not _keepable(subject, refs.job_id):
         return Rejected("the name of its job is too long", job_id)
     return Authentic(subject, refs.job_id, authenticity)
-
-
-async def _turned_away(
-    request: Request, context: Context, vendor: str, headers: Mapping[str, str], now: datetime
-) -> CallerError:
-    """Return the 401 for a stranger. Read little of the body, and write nothing once there were many."""
-    body = await read_beginning(request, max_bytes=QUARANTINED_BYTES)
-    if context.strangers.may_be_kept(vendor, now):
-        return await _quarantine(context, vendor, "live", body, headers, now, STRANGER)
-    CALLBACKS.add(vendor, "rejected")
-    return _rejected()
 
 
 async def _addressed(context: Context, vendor: str, kind: str, token: str, now: datetime) -> Addressed | None:
@@ -212,62 +255,8 @@ def _parsed(body: bytes) -> dict[str, object]:
         raise CallerError("malformed_json", error.detail, status=400) from error
 
 
-async def _quarantine(
-    context: Context,
-    vendor: str,
-    mode: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    now: datetime,
-    note: str,
-    job_id: str | None = None,
-) -> CallerError:
-    """Keep the callback for an operator, and return its 401: a leaked or rotated secret looks like this."""
-    await _set_aside(context, vendor, Addressed(mode, None), body, headers, now, note, job_id)
-    return _rejected()
-
-
 def _rejected() -> CallerError:
     return CallerError("callback_rejected", "Invalid callback token or signature.", status=401)
-
-
-async def _set_aside(
-    context: Context,
-    vendor: str,
-    addressed: Addressed,
-    body: bytes,
-    headers: Mapping[str, str],
-    now: datetime,
-    note: str,
-    job_id: str | None = None,
-) -> None:
-    """Keep the callback in quarantine, count and log it. It has no effect on any run."""
-    arrived = Arrived(
-        mode=addressed.mode,
-        vendor=vendor,
-        subject="",  # no vendor's job has this name
-        job_id=job_id,  # the run it claims to be about: shown on that run's timeline, and used for nothing else
-        body=body,
-        headers=headers,
-        authenticity=Authenticity.NONE.value,
-        received_at=now,
-        quarantined=True,
-        note=note,
-        run_id=addressed.run_id,
-    )
-    is_new = await context.intake.add(arrived)
-    CALLBACKS.add(vendor, "rejected")
-    log.warning(
-        "callback.rejected",
-        vendor=vendor,
-        mode=addressed.mode,
-        run_id=addressed.run_id,
-        job_id=job_id,
-        outcome="rejected",
-        note=note,
-        new=is_new,
-        bytes=len(body),
-    )
 
 
 _OBJECT = {"type": "object"}
