@@ -17,6 +17,8 @@ from starlette.requests import Request
 
 from service.api.problems import MAX_PROBLEMS, pointer, problems_of
 from service.kit.errors import CallerError, Problem
+from service.kit.http.guard import GuardPolicy
+from service.kit.http.guarded import MAX_URL_CHARACTERS, RefusedUrl, check_url
 
 M = TypeVar("M", bound=BaseModel)
 _Path = tuple[()] | tuple["_Path", str | int]
@@ -43,6 +45,17 @@ def invalid(problems: Sequence[Problem]) -> CallerError:
     return CallerError(
         "invalid_request", "The request is invalid. `errors` lists every problem.", problems=tuple(problems)
     )
+
+
+def url_problems(url: object, at: str, guard: GuardPolicy) -> list[Problem]:
+    """Return what the guard finds wrong with the URL at this pointer. Its type and size are for the model to judge."""
+    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL_CHARACTERS:
+        return []
+    try:
+        check_url(url, guard)
+    except RefusedUrl as refused:
+        return [Problem(at, refused.reason)]
+    return []
 
 
 async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.accounts.api_keys import authenticate
-from service.api.context import Context, context_of
+from service.api.contract.operation import Call
 from service.api.contract.parameters import header
 from service.api.problems import FAULTS
 from service.kit.concurrency.wake import Sleeper
@@ -40,14 +40,6 @@ class StreamChunk:
     text: bytes = b""
     more: bool = False
     over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WakeRule:
-    """The topic that wakes a stream. `often`: it reads every second all the same."""
-
-    topic: str
-    often: bool
 
 
 class _Stream(StreamingResponse):
@@ -78,8 +70,7 @@ def sse_event(event: str, data: Any, event_id: str | None = None) -> bytes:
 
 
 def stream(
-    request: Request,
-    scope: str,
+    call: Call,
     topic: str,
     read_chunk: Callable[[], Awaitable[StreamChunk]],
     opening: bytes = b"",
@@ -88,16 +79,14 @@ def stream(
 ) -> Response:
     """Return a stream that calls `read_chunk` at each wake of `topic`, and now and then without one, until it is over.
 
-    It also ends when this process does, when the reader goes, or when its key is no longer good for `scope`. Raise
+    It also ends when this process does, when the reader goes, or when its key is no longer good for this. Raise
     `CallerError` 429 where the key has too many open. `often`: read every second, because not everything wakes it.
     """
-    if request.method == "HEAD":
+    if call.request.method == "HEAD":
         return Response(headers=_HEADERS)
-    open_responses, key_id = context_of(request).open_responses, request.state.caller.key_id
+    open_responses, key_id = call.context.open_responses, call.caller.key_id
     open_responses.begin(key_id)
-    return _Stream(
-        _flow(request, scope, WakeRule(topic, often), read_chunk, opening), partial(open_responses.end, key_id)
-    )
+    return _Stream(_flow(call, topic, read_chunk, opening, often=often), partial(open_responses.end, key_id))
 
 
 def reader_mark(request: Request) -> str | None:
@@ -111,11 +100,10 @@ def unknown_mark(expected: str) -> CallerError:
 
 
 async def _flow(
-    request: Request, scope: str, wake_rule: WakeRule, read_chunk: Callable[[], Awaitable[StreamChunk]], opening: bytes
+    call: Call, topic: str, read_chunk: Callable[[], Awaitable[StreamChunk]], opening: bytes, *, often: bool
 ) -> AsyncGenerator[bytes, None]:
-    context: Context = context_of(request)
-    loop = asyncio.get_running_loop()
-    sleeper = Sleeper(context.database.wake, wake_rule.topic, often=wake_rule.often)
+    context, loop = call.context, asyncio.get_running_loop()
+    sleeper = Sleeper(context.database.wake, topic, often=often)
     try:
         yield b"retry: 1000\n" + opening + b"\n"
         quiet_until = loop.time() + context.heartbeat_seconds
@@ -123,7 +111,7 @@ async def _flow(
         while not context.shutdown.begun:
             try:
                 is_quiet = loop.time() >= quiet_until
-                if is_quiet and not await _may_go_on(request, scope):
+                if is_quiet and not await _may_go_on(call):
                     return
                 # The last that can fail: what it brought does not come a second time.
                 chunk = await _chunk(sleeper, read_chunk) if reads else StreamChunk()
@@ -152,14 +140,14 @@ async def _chunk(sleeper: Sleeper, read_chunk: Callable[[], Awaitable[StreamChun
     return await read_chunk()
 
 
-async def _may_go_on(request: Request, scope: str) -> bool:
+async def _may_go_on(call: Call) -> bool:
     """Return True if the key is still good: a stream outlives many changes. One check serves all streams of a key."""
-    context, key_id = context_of(request), request.state.caller.key_id
+    context, key_id = call.context, call.caller.key_id
     if context.open_responses.is_good(key_id):
         return True
-    key = request.headers.get("authorization", "").strip().partition(" ")[2].strip()
+    key = call.request.headers.get("authorization", "").strip().partition(" ")[2].strip()
     caller = await context.database.read(authenticate, key, context.clock())
-    if caller is None or not caller.may(scope):
+    if caller is None or not caller.may(call.operation.scope or ""):
         return False
     context.open_responses.found_good(key_id, context.heartbeat_seconds / 2)
     return True

@@ -10,7 +10,8 @@ VERSION = "1.0"
 ABOUT = """Ask external detectors whether a track was made by AI, and get one result: as a signed webhook, or with GET.
 
 Every error is `application/problem+json` (RFC 9457), also for a path or a method that does not exist; `errors` lists
-every problem at once. Requests are validated strictly: an unknown member or parameter is refused by name. Responses and
+every problem at once. Requests are validated strictly: an unknown member of a body is refused by name, and so is an
+unknown parameter by each operation that describes a 422; the others take no parameters and ignore them. Responses and
 enums may grow, so ignore what you do not know. Times are RFC 3339 in UTC, durations are whole milliseconds, and a
 missing value is null, never 0. With a **test** key the same code calls a sandbox, and no vendor is paid.
 """

@@ -18,12 +18,11 @@ from pydantic import (
 from pydantic.config import JsonDict
 from yarl import URL
 
-from service.api.bodies import invalid, parse_object, validated
+from service.api.bodies import invalid, parse_object, url_problems, validated
 from service.api.context import Context
 from service.api.contract.operation import Call
 from service.detections.submit import Question, unknown_names
 from service.kit.errors import CallerError, Problem
-from service.kit.http.guarded import MAX_URL_CHARACTERS, RefusedUrl, check_url
 from service.media.fetch import file_name
 from service.verdicts.votes import Rule
 
@@ -147,13 +146,7 @@ def _name_in(url: str) -> str | None:
 def _source_problems(document: Mapping[str, Any], context: Context) -> list[Problem]:
     source = document.get("source")
     url = source.get("url") if isinstance(source, dict) else None
-    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL_CHARACTERS:
-        return []
-    try:
-        check_url(url, context.guard)
-    except RefusedUrl as refused:
-        return [Problem("/source/url", refused.reason)]
-    return []
+    return url_problems(url, "/source/url", context.guard)
 
 
 def _name_problems(document: Mapping[str, Any], mode: str, context: Context) -> list[Problem]:

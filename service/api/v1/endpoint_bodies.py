@@ -6,12 +6,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, WithJsonSchema
 
-from service.api.bodies import invalid, parse_object, validated
+from service.api.bodies import invalid, parse_object, url_problems, validated
 from service.api.contract.operation import Call
 from service.events.types import FAMILIES, EventType, is_filter, why_no_filter
 from service.kit.errors import CallerError, Problem
-from service.kit.http.guard import GuardPolicy
-from service.kit.http.guarded import RefusedUrl, check_url
 from service.webhooks.endpoints.rotate import LONGEST_OVERLAP, USUAL_OVERLAP
 from service.webhooks.queue.requeue import Choice
 
@@ -103,7 +101,7 @@ class EndpointChanges(BaseModel):
 
 def judge_endpoint(model: type[M], raw: bytes, call: Call) -> M:
     """Return the body as `model`. Raise `CallerError` with every fault, also those the guard finds in the URL."""
-    refused = _refusal(parse_object(raw).get("url"), call.context.guard)
+    refused = url_problems(parse_object(raw).get("url"), "/url", call.context.guard)
     try:
         fields = validated(raw, model)
     except CallerError as error:
@@ -112,16 +110,6 @@ def judge_endpoint(model: type[M], raw: bytes, call: Call) -> M:
     if refused:
         raise invalid(refused)
     return fields
-
-
-def _refusal(url: object, guard: GuardPolicy) -> list[Problem]:
-    if not isinstance(url, str):
-        return []  # the model says so
-    try:
-        check_url(url, guard)
-    except RefusedUrl as refused:
-        return [Problem("/url", refused.reason)]
-    return []
 
 
 def _in_utc(at: datetime) -> datetime:

@@ -27,7 +27,6 @@ from service.events.types import is_filter, takes, why_no_filter
 from service.kit.errors import existing
 from service.kit.security.tokens import BadToken, Tokens
 
-_SCOPE = "detections:read"
 _LONGEST_CURSOR = 2000
 _AT_ONCE = 100
 
@@ -88,7 +87,7 @@ async def stream_events(call: Call) -> Response:
 
     # A reader that loses the connection before the first event comes back to the same position.
     opening = f"id: {write_mark(after, context.tokens, call.caller)}\n".encode()
-    return stream(call.request, _SCOPE, topic_of_feed(*call.owner), read_chunk, opening)
+    return stream(call, topic_of_feed(*call.owner), read_chunk, opening)
 
 
 def _begin(session: Session, call: Call) -> Mark:
@@ -123,22 +122,22 @@ def _purpose(caller: Caller) -> str:
 
 ROUTES = routes_of([
     ApiOperation(
-        "GET", "/v1/events", id="listEvents", tag=Tag.EVENTS, scope=_SCOPE, run=list_events,
+        "GET", "/v1/events", id="listEvents", tag=Tag.EVENTS, scope="detections:read", run=list_events,
         summary="List events",
         text="The facts that webhooks carry, oldest first, without gaps. `next_cursor` is always set: keep it, and "
         "send it with your next request.",
         parameters=(TYPE, LIMIT, CURSOR),
         responses={200: ResponseSpec("A page of events.", "events.EventPage")},
     ),
-    ApiOperation(  # before the next: there, `stream` would be an id
-        "GET", "/v1/events/stream", id="streamEvents", tag=Tag.EVENTS, scope=_SCOPE, handle=stream_events,
+    ApiOperation(
+        "GET", "/v1/events/stream", id="streamEvents", tag=Tag.EVENTS, scope="detections:read", handle=stream_events,
         summary="Stream events",
         text="Server-sent events, named by their type: from now on, after a cursor, or after the last event received.",
         parameters=(TYPE, CURSOR, LAST_EVENT_ID),
         responses={200: ResponseSpec("Events, until the reader disconnects.", content=EVENT_STREAM)},
     ),
     ApiOperation(
-        "GET", "/v1/events/{event_id}", id="readEvent", tag=Tag.EVENTS, scope=_SCOPE, run=get_event,
+        "GET", "/v1/events/{event_id}", id="readEvent", tag=Tag.EVENTS, scope="detections:read", run=get_event,
         summary="Get an event",
         responses={200: ResponseSpec("The event.", "events.Event")},
         errors=(422,),

@@ -16,8 +16,6 @@ from service.runs.topics import topic_of
 from service.timeline.assemble import Timeline, assemble
 from service.timeline.fact import StreamPosition
 
-_SCOPE = "detections:read"
-
 
 def get_timeline(session: Session, call: Call) -> dict[str, Any]:
     """Return the story so far."""
@@ -55,7 +53,7 @@ async def stream_timeline(call: Call) -> Response:
     first = await story()
     if mark is not None and first.is_over and not position.unseen(first.facts):
         return Response(status_code=204)
-    return stream(call.request, _SCOPE, topic_of(detection_id), read_chunk, often=True)
+    return stream(call, topic_of(detection_id), read_chunk, often=True)
 
 
 ROUTES = routes_of([
@@ -68,7 +66,7 @@ ROUTES = routes_of([
         errors=(422,),
     ),
     ApiOperation(
-        "GET", "/v1/detections/{detection_id}/stream", id="streamTimeline", tag=Tag.DETECTIONS, scope=_SCOPE,
+        "GET", "/v1/detections/{detection_id}/stream", id="streamTimeline", tag=Tag.DETECTIONS, scope="detections:read",
         handle=stream_timeline,
         summary="Stream the timeline of a detection",
         text="The facts of the timeline as server-sent events, each once, named by their kind. `end` comes last.",

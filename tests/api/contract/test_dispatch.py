@@ -86,6 +86,12 @@ async def test_a_fault_of_the_query_alone_is_a_fault_of_parameters(database: Dat
     assert fault == {"pointer": "colour", "detail": "unknown query parameter; allowed: size, loud"}
 
 
+async def test_an_operation_that_describes_no_422_ignores_parameters(database: Database) -> None:
+    declared = operation(write, method="DELETE", body=None)
+    assert 422 not in declared.error_statuses
+    assert (await call(database, declared, url="/v1/things?colour=red")).status_code == 200
+
+
 async def test_the_key_comes_before_the_body_and_the_media_type_before_its_content(database: Database) -> None:
     stranger = await call(database, ECHO, content=b"{", headers={"Authorization": "Bearer none"})
     typed = await call(database, ECHO, content=b"{", headers={"Content-Type": "text/plain"})

@@ -130,7 +130,7 @@ async def test_what_was_accepted_is_answered_although_it_would_be_refused_now(
 ) -> None:
     first = await client.post("/v1/detections", json=DETECTION, headers=KEY)
     monkeypatch.setattr("service.api.v1.detection_bodies.unknown_names", _refuse_all)
-    monkeypatch.setattr("service.api.v1.detection_bodies.check_url", _refuse_all)
+    monkeypatch.setattr("service.api.bodies.check_url", _refuse_all)
     assert seen(await client.post("/v1/detections", json=DETECTION, headers=KEY)) == seen(first)
 
 
