@@ -71,7 +71,6 @@ EXCEPTIONS = {
 """Names that keep one of these words, and why."""
 ROOMS_NOT_DONE: frozenset[str] = frozenset(
     {
-        "accounts",
         "api",
         "bench",
         "callbacks",
