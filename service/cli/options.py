@@ -21,7 +21,7 @@ def present(**named: object) -> dict[str, object]:
 
 
 def headers_in(given: list[str] | None) -> dict[str, str]:
-    """`Name: value`, as curl takes it, by name. Raises `BadParameter` for a text without a colon, or a name twice."""
+    """Return headers by name from `Name: value` texts. Raise `BadParameter` without a colon, or for a name twice."""
     pairs = [text.partition(":") for text in given or []]
     if wrong := next((name for name, colon, _ in pairs if not colon or not name.strip()), None):
         raise typer.BadParameter(f"{wrong!r} is not a header; write it as 'Name: value'", param_hint="--header")

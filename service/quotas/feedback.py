@@ -51,12 +51,12 @@ class GateFeedback:
     taken: bool = False  # a submission was taken, so it is paid for
     closed_for: WaitingFor | None = None  # a 429, or credit that is used up
     pause: int = 0  # seconds, where `closed_for`
-    said: ReportedLimit | None = None
+    reported: ReportedLimit | None = None
 
     @property
     def plain(self) -> bool:
         """Return True if it says only that the vendor answers."""
-        return not (self.failed or self.key_refused or self.denied or self.closed_for or self.said)
+        return not (self.failed or self.key_refused or self.denied or self.closed_for or self.reported)
 
 
 def reported_limit(raw: Raw) -> ReportedLimit | None:
@@ -81,17 +81,19 @@ def feedback_from(raw: Raw | None, parsed: object = None) -> GateFeedback:
     if raw is None:
         return GateFeedback(failed=True)
     if raw.status in _FAILING or _broke_off(raw, parsed):
-        return GateFeedback(failed=True, said=reported_limit(raw))
+        return GateFeedback(failed=True, reported=reported_limit(raw))
     reason = parsed.reason_code if isinstance(parsed, Refused | Reading) else None
     if reason is ReasonCode.QUOTA_EXCEEDED:
         pause = retry_after_seconds(raw) or _NO_CREDIT_PAUSE
-        return GateFeedback(closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, said=reported_limit(raw), unpaid=True)
+        return GateFeedback(
+            closed_for=WaitingFor.QUOTA_EXCEEDED, pause=pause, reported=reported_limit(raw), unpaid=True
+        )
     refused = reason if isinstance(parsed, Refused) else None
     if refused is ReasonCode.AUTH_FAILED:
         return GateFeedback(key_refused=True)
     if raw.status == _TOO_MANY or (raw.status in _CLOSE_CODES and reason is ReasonCode.RATE_LIMITED):
         return _throttled(raw)
-    return GateFeedback(denied=refused is ReasonCode.ACCESS_DENIED, said=reported_limit(raw))
+    return GateFeedback(denied=refused is ReasonCode.ACCESS_DENIED, reported=reported_limit(raw))
 
 
 def quota_feedback(raw: Raw, quota: Quota | Refused) -> GateFeedback:
@@ -100,45 +102,45 @@ def quota_feedback(raw: Raw, quota: Quota | Refused) -> GateFeedback:
     The action's name may be wrong (ASC documents none): a refusal is not counted as the vendor's failure, but a 429 is.
     """
     if isinstance(quota, Refused):
-        return feedback_from(raw, quota) if raw.status == _TOO_MANY else GateFeedback(said=reported_limit(raw))
+        return feedback_from(raw, quota) if raw.status == _TOO_MANY else GateFeedback(reported=reported_limit(raw))
     midnight = raw.received_at.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
     resets_at = quota.resets_at if quota.resets_at is not None else midnight
     if quota.remaining is None or not raw.received_at < resets_at <= raw.received_at + _DAY:
-        return GateFeedback(said=reported_limit(raw))
-    return GateFeedback(said=ReportedLimit(quota.remaining, resets_at, quota.limit))
+        return GateFeedback(reported=reported_limit(raw))
+    return GateFeedback(reported=ReportedLimit(quota.remaining, resets_at, quota.limit))
 
 
-def apply_feedback(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> bool:
+def apply_feedback(gate: Gate, limits: Limits, feedback: GateFeedback, now: datetime) -> bool:
     """Apply one answer's feedback to its gate. Return True if that opened the circuit."""
-    if told.said is not None:
-        _take_count(gate, told.said)
-    if told.failed or told.key_refused:
-        return circuit.note_failure(gate, now, at_once=told.key_refused)
+    if feedback.reported is not None:
+        _take_count(gate, feedback.reported)
+    if feedback.failed or feedback.key_refused:
+        return circuit.note_failure(gate, now, at_once=feedback.key_refused)
     since = gate.failing_since if gate.last_error == ReasonCode.ACCESS_DENIED else None
     circuit.note_answer(gate)
-    if told.denied:
+    if feedback.denied:
         gate.failing_since, gate.last_error = since or now, ReasonCode.ACCESS_DENIED.value
-    _take_pause(gate, limits, told, now)
+    _take_pause(gate, limits, feedback, now)
     return False
 
 
-def news_of(gate: Gate, told: GateFeedback, now: datetime) -> str | None:
+def news_of(gate: Gate, feedback: GateFeedback, now: datetime) -> str | None:
     """Return the word for trouble that the gate does not know of yet and that no waiting ends, or `None`.
 
-    Submissions that were under way together are refused together: that is told once for each pause.
+    Submissions that were under way together are refused together: that is reported once for each pause.
     """
-    if told.denied and gate.last_error != ReasonCode.ACCESS_DENIED:
+    if feedback.denied and gate.last_error != ReasonCode.ACCESS_DENIED:
         return ReasonCode.ACCESS_DENIED.value
-    until = now + seconds(told.pause - _SAME_PAUSE)
+    until = now + seconds(feedback.pause - _SAME_PAUSE)
     known = gate.closed_for == OUT_OF_CREDIT and gate.closed_until is not None and gate.closed_until > until
-    return OUT_OF_CREDIT if told.unpaid and not known else None
+    return OUT_OF_CREDIT if feedback.unpaid and not known else None
 
 
 def _throttled(raw: Raw) -> GateFeedback:
     named = retry_after_seconds(raw)
     pause = _PAUSE if named is None else named
     word = WaitingFor.QUOTA_EXCEEDED if pause > _A_WHILE else WaitingFor.RATE_LIMITED
-    return GateFeedback(closed_for=word, pause=pause, said=reported_limit(raw))
+    return GateFeedback(closed_for=word, pause=pause, reported=reported_limit(raw))
 
 
 def _broke_off(raw: Raw, parsed: object) -> bool:
@@ -147,27 +149,27 @@ def _broke_off(raw: Raw, parsed: object) -> bool:
     return passes and raw.status in _CLOSE_CODES
 
 
-def _take_pause(gate: Gate, limits: Limits, told: GateFeedback, now: datetime) -> None:
-    if told.taken and gate.closed_for == OUT_OF_CREDIT:
+def _take_pause(gate: Gate, limits: Limits, feedback: GateFeedback, now: datetime) -> None:
+    if feedback.taken and gate.closed_for == OUT_OF_CREDIT:
         gate.closed_until = gate.closed_for = None
-    throttled = told.closed_for is WaitingFor.RATE_LIMITED
-    if told.closed_for is not None and not (throttled and limits.keep_pressure):
-        until = now + seconds(told.pause)
-        word = OUT_OF_CREDIT if told.unpaid else told.closed_for.value
+    throttled = feedback.closed_for is WaitingFor.RATE_LIMITED
+    if feedback.closed_for is not None and not (throttled and limits.keep_pressure):
+        until = now + seconds(feedback.pause)
+        word = OUT_OF_CREDIT if feedback.unpaid else feedback.closed_for.value
         if gate.closed_until is None or gate.closed_until < until:
             gate.closed_until, gate.closed_for = until, word
-        elif told.unpaid:
+        elif feedback.unpaid:
             gate.closed_for = word
 
 
-def _take_count(gate: Gate, said: ReportedLimit) -> None:
+def _take_count(gate: Gate, reported: ReportedLimit) -> None:
     """Of one window the lower count holds: answers overtake one another, and others may use the same key."""
-    same = gate.resets_at is not None and abs(gate.resets_at - said.resets_at) < seconds(1)
-    left = gate.quota_left if same and gate.quota_left is not None else said.remaining
-    if gate.resets_at is None or gate.resets_at <= said.resets_at or same:
-        gate.quota_left, gate.resets_at = min(left, said.remaining), said.resets_at
-        if said.limit is not None or not same or gate.quota_limit is None:
-            gate.quota_limit = said.remaining if said.limit is None else said.limit
+    same = gate.resets_at is not None and abs(gate.resets_at - reported.resets_at) < seconds(1)
+    left = gate.quota_left if same and gate.quota_left is not None else reported.remaining
+    if gate.resets_at is None or gate.resets_at <= reported.resets_at or same:
+        gate.quota_left, gate.resets_at = min(left, reported.remaining), reported.resets_at
+        if reported.limit is not None or not same or gate.quota_limit is None:
+            gate.quota_limit = reported.remaining if reported.limit is None else reported.limit
 
 
 def _count(raw: Raw, header: str) -> int | None:

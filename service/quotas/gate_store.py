@@ -82,9 +82,9 @@ def record_updates(session: Session, feedback: Sequence[GateUpdate], now: dateti
     return any(each.key in gates and gates[each.key].queue_until is not None for each in feedback)
 
 
-def record_feedback(session: Session, key: GateKey, limits: Limits, told: GateFeedback, now: datetime) -> bool:
+def record_feedback(session: Session, key: GateKey, limits: Limits, feedback: GateFeedback, now: datetime) -> bool:
     """Apply one answer's feedback; see `record_updates`."""
-    return record_updates(session, [GateUpdate(key, limits, told)], now)
+    return record_updates(session, [GateUpdate(key, limits, feedback)], now)
 
 
 def _apply(session: Session, gate: Gate, each: GateUpdate, now: datetime) -> None:
@@ -109,20 +109,20 @@ def _make(session: Session, missing: Sequence[GateKey]) -> None:
 
 
 def _locked(session: Session, keys: Collection[GateKey]) -> dict[GateKey, Gate]:
-    wanted = select(Gate).where(tuple_(col(Gate.mode), col(Gate.vendor)).in_(sorted(keys)))
-    ordered = wanted.order_by(col(Gate.mode), col(Gate.vendor)).with_for_update()
+    query = select(Gate).where(tuple_(col(Gate.mode), col(Gate.vendor)).in_(sorted(keys)))
+    ordered = query.order_by(col(Gate.mode), col(Gate.vendor)).with_for_update()
     found = session.exec(ordered.execution_options(populate_existing=True))
     return {(gate.mode, gate.vendor): gate for gate in found}
 
 
-def _would_change(gate: Gate | None, told: GateFeedback) -> bool:
+def _would_change(gate: Gate | None, feedback: GateFeedback) -> bool:
     """Return True if the answer is news to this gate: also a plain one is, where there was trouble."""
-    if not told.plain:
+    if not feedback.plain:
         return True
     if gate is None:
         return False
     troubled = gate.circuit != Circuit.CLOSED or gate.failures > 0 or gate.last_error is not None
-    return troubled or (told.taken and gate.closed_for == OUT_OF_CREDIT)
+    return troubled or (feedback.taken and gate.closed_for == OUT_OF_CREDIT)
 
 
 def _report_trouble(key: GateKey, news: str) -> None:
@@ -134,10 +134,10 @@ def _report_trouble(key: GateKey, news: str) -> None:
     log.error("vendor.out_of_credit", vendor=vendor, mode=mode)
 
 
-def _report_opened(key: GateKey, told: GateFeedback, gate: Gate) -> None:
+def _report_opened(key: GateKey, feedback: GateFeedback, gate: Gate) -> None:
     mode, vendor = key
     CIRCUITS_OPENED.add(vendor, mode)
-    reason = "key_refused" if told.key_refused else "failures"
+    reason = "key_refused" if feedback.key_refused else "failures"
     log.error(
         "vendor.circuit_opened", vendor=vendor, mode=mode, reason=reason, opened=gate.opened, until=gate.circuit_until
     )

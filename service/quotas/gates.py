@@ -106,9 +106,9 @@ def leave_later(gate: Gate, charged_at: datetime, now: datetime) -> None:
 
 def step(gate: Gate, limits: Limits, now: datetime, requests: int = 1) -> float:
     """Return the seconds from one submission to the next that can be expected while many wait."""
-    said = _reported_limit(gate, now)
-    of_a_minute = said is not None and gate.resets_at is not None and gate.resets_at - now <= seconds(_MINUTE)
-    per_minute = _smaller(limits.per_minute, said if of_a_minute else None)
+    reported = _reported_limit(gate, now)
+    of_a_minute = reported is not None and gate.resets_at is not None and gate.resets_at - now <= seconds(_MINUTE)
+    per_minute = _smaller(limits.per_minute, reported if of_a_minute else None)
     by_minute = requests * _MINUTE / (per_minute - per_minute // _KEPT) if per_minute else 0.0
     by_places = _TYPICAL_RUN / limits.concurrency if limits.concurrency else 0.0
     return max(by_minute, by_places, _SHORTEST_STEP)
@@ -117,8 +117,10 @@ def step(gate: Gate, limits: Limits, now: datetime, requests: int = 1) -> float:
 def left_today(gate: Gate | None, limits: Limits, now: datetime) -> int | None:
     """Return how many requests are left until the quota resets, by our count and the vendor's; `None` if unknown."""
     own = None if limits.daily_quota is None else limits.daily_quota - (_used(gate, now) if gate else 0)
-    said = None if gate is None or (limit := _reported_limit(gate, now)) is None else _smaller(limit, gate.quota_left)
-    left = _smaller(own, said)
+    reported = (
+        None if gate is None or (limit := _reported_limit(gate, now)) is None else _smaller(limit, gate.quota_left)
+    )
+    left = _smaller(own, reported)
     return None if left is None else max(0, left)
 
 

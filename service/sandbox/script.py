@@ -76,7 +76,7 @@ class Script:
     reordered: bool = False
     """`processing` follows the terminal callback, where a twin sends both."""
     forged: bool = False
-    """While the work is under way, somebody else claims that it has ended, and otherwise than it will."""
+    """While the work is under way, a stranger claims that it has ended, and otherwise than it will."""
     unheard_of: bool = False
     """The state is, from beginning to end, a word that the vendor's documents do not have."""
     garbled: bool = False

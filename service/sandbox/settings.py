@@ -1,4 +1,4 @@
-"""The sandbox's knobs. Where a vendor's documents are silent, the default is our guess and stands here."""
+"""The sandbox's settings. Where a vendor's documents are silent, the default is our guess and stands here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

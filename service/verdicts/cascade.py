@@ -57,9 +57,9 @@ def _settled(parts: Sequence[Part], quorum: int) -> bool:
 def _useful(parts: Sequence[Part], pending: Sequence[Part], quorum: int) -> Sequence[Part]:
     """Return the pending runs, in order, whose vote could change an unsettled verdict."""
     votes = cast(parts)
-    heard = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
+    answered = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
     # Too few for the quorum even if all the rest voted: nothing to be had for the money.
-    if heard and len(votes) + len(pending) < quorum:
+    if answered and len(votes) + len(pending) < quorum:
         return ()
     if not votes:
         return pending

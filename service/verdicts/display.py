@@ -30,33 +30,33 @@ def without_promise(display: str | None) -> str | None:
 def display_text(decided: Decided, *, reviewed: bool = False) -> str | None:
     """Return one English sentence for the outcome; `None` before the end. `reviewed`: a person has decided."""
     votes = decided.votes
-    asked = votes.cast + votes.abstained + votes.no_answer
+    total = votes.cast + votes.abstained + votes.no_answer
     match decided.verdict:
         case None:
             return None
         case Verdict.AI_GENERATED:
-            return f"{_report(votes.ai, asked)} AI-generated music"
+            return f"{_report(votes.ai, total)} AI-generated music"
         case Verdict.AI_PARTIAL:
-            return f"{_report(votes.ai, asked)} partly AI-generated music"
+            return f"{_report(votes.ai, total)} partly AI-generated music"
         case Verdict.NO_AI_DETECTED:
-            return f"no AI detected by {votes.no_ai} of {asked} (not proof of human authorship)"
+            return f"no AI detected by {votes.no_ai} of {total} (not proof of human authorship)"
         case Verdict.INCONCLUSIVE:
-            return f"{_doubt(decided, asked)}{', reviewed' if reviewed else _PROMISE}"
+            return f"{_doubt(decided, total)}{', reviewed' if reviewed else _PROMISE}"
         case Verdict.NOT_ANALYZED:
             return f"not scanned: {_why_not(decided)}"
 
 
-def _report(count: int, asked: int) -> str:
-    noun = "detector" if asked == 1 else "detectors"
-    return f"{count} of {asked} {noun} {'reports' if count == 1 else 'report'}"
+def _report(count: int, total: int) -> str:
+    noun = "detector" if total == 1 else "detectors"
+    return f"{count} of {total} {noun} {'reports' if count == 1 else 'report'}"
 
 
-def _doubt(decided: Decided, asked: int) -> str:
+def _doubt(decided: Decided, total: int) -> str:
     match decided.outcome_reason:
         case OutcomeReason.ABSTAINED:
             return "no detector could tell"
         case OutcomeReason.QUORUM_NOT_MET:
-            return f"only {decided.votes.cast} of {asked} gave a vote, not enough to decide"
+            return f"only {decided.votes.cast} of {total} gave a vote, not enough to decide"
         case _:
             return "detectors disagree"
 

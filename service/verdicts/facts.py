@@ -44,9 +44,9 @@ class DetectionFacts:
 
     @property
     def declared_ai(self) -> bool | None:
-        """What the uploader said of it; `None` where nothing was said."""
-        said = self.declared.get("ai") if self.declared is not None else None
-        return said if isinstance(said, bool) else None
+        """What the uploader declared of it; `None` where nothing was declared."""
+        claim = self.declared.get("ai") if self.declared is not None else None
+        return claim if isinstance(claim, bool) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,63 +141,63 @@ _ANSWERED = (RunStatus.SUCCEEDED, RunStatus.NOT_APPLICABLE, RunStatus.FAILED)
 def compose_detector(run: RunFacts) -> dict[str, Any]:
     """Return what this detector contributed, or why it did not. A verdict stands only beside `succeeded`."""
     # Before the end, and after a timeout, a reading is a claim that was never accepted.
-    said = run.reading if run.reading is not None and run.status in _ANSWERED else _NOTHING
+    reading = run.reading if run.reading is not None and run.status in _ANSWERED else _NOTHING
     return {
         "run_id": run.run_id,
         "detector": run.detector,
         "vendor": run.vendor,
-        "tier": run.tier or said.tier,
-        "engine": _plain(said.engine),
+        "tier": run.tier or reading.tier,
+        "engine": _plain(reading.engine),
         "status": run.status.value,
-        **_reason(run, said),
-        **_finding(run, said),
-        "score": _plain(said.score),
-        "confidence": _plain(said.confidence),
-        "components": {name: _plain(component) for name, component in said.components.items()},
-        "content": _plain(said.content),
-        "attribution": _plain(said.attribution),
-        "segments": _plain_list(said.segments),
-        "sub_models": _plain_list(said.sub_models),
-        "reasons": list(said.reasons),
-        "refs": _refs(run.refs, said.refs),
+        **_reason(run, reading),
+        **_finding(run, reading),
+        "score": _plain(reading.score),
+        "confidence": _plain(reading.confidence),
+        "components": {name: _plain(component) for name, component in reading.components.items()},
+        "content": _plain(reading.content),
+        "attribution": _plain(reading.attribution),
+        "segments": _plain_list(reading.segments),
+        "sub_models": _plain_list(reading.sub_models),
+        "reasons": list(reading.reasons),
+        "refs": _refs(run.refs, reading.refs),
         "obtained": _obtained(run),
-        "timing": _timing(run, said),
+        "timing": _timing(run, reading),
         "cost": run_cost(run),
         "waiting_for": run.waiting_for,
         "next_look_at": rfc3339_or_none(run.next_look_at),
         "deadline_at": rfc3339_or_none(run.deadline_at),
         "possible_duplicate_charge": run.possible_duplicate_charge,
         **_raw(run),
-        "extras": said.model_dump(mode="json", include={"extras"})["extras"],
+        "extras": reading.model_dump(mode="json", include={"extras"})["extras"],
     }
 
 
-def _reason(run: RunFacts, said: Reading) -> dict[str, Any]:
-    code: ReasonCode | None = run.reason_code or said.reason_code
+def _reason(run: RunFacts, reading: Reading) -> dict[str, Any]:
+    code: ReasonCode | None = run.reason_code or reading.reason_code
     return {
         "reason_code": code.value if code is not None else None,
-        "reason_text": run.reason_text or said.reason_text,
+        "reason_text": run.reason_text or reading.reason_text,
         "retryable": run.retryable,
     }
 
 
-def _finding(run: RunFacts, said: Reading) -> dict[str, Any]:
-    verdict = said.verdict if run.status is RunStatus.SUCCEEDED else None
+def _finding(run: RunFacts, reading: Reading) -> dict[str, Any]:
+    verdict = reading.verdict if run.status is RunStatus.SUCCEEDED else None
     known = verdict is not None
     return {
         "verdict": verdict.value if verdict is not None else None,
-        "verdict_raw": said.verdict_raw,
-        "verdict_derived": known and said.verdict_derived,
-        "kind": said.kind.value if known and said.kind is not None else None,
+        "verdict_raw": reading.verdict_raw,
+        "verdict_derived": known and reading.verdict_derived,
+        "kind": reading.kind.value if known and reading.kind is not None else None,
     }
 
 
-def _refs(recorded: Refs, said: Refs) -> dict[str, Any]:
+def _refs(recorded: Refs, reading: Refs) -> dict[str, Any]:
     """Return the references; what we recorded wins for the job's id, since it is the one we asked about."""
     return {
-        "job_id": recorded.job_id or said.job_id,
-        "request_id": said.request_id or recorded.request_id,
-        "other": {**recorded.other, **said.other},
+        "job_id": recorded.job_id or reading.job_id,
+        "request_id": reading.request_id or recorded.request_id,
+        "other": {**recorded.other, **reading.other},
     }
 
 
@@ -211,17 +211,17 @@ def _obtained(run: RunFacts) -> dict[str, Any]:
     }
 
 
-def _timing(run: RunFacts, said: Reading) -> dict[str, Any]:
+def _timing(run: RunFacts, reading: Reading) -> dict[str, Any]:
     """Our own clock, and the vendor's beside it. `wall_ms` runs from the first submission that counts to the answer."""
     left_at, until = run.submitted_at, run.received_at
     wall = milliseconds_between(left_at, until) if left_at and until else None
     return {
         "submitted_at": rfc3339_or_none(run.submitted_at),
-        "vendor_submitted_at": rfc3339_or_none(said.vendor_submitted_at or run.vendor_submitted_at),
-        "vendor_completed_at": rfc3339_or_none(said.vendor_completed_at or run.vendor_completed_at),
+        "vendor_submitted_at": rfc3339_or_none(reading.vendor_submitted_at or run.vendor_submitted_at),
+        "vendor_completed_at": rfc3339_or_none(reading.vendor_completed_at or run.vendor_completed_at),
         "received_at": rfc3339_or_none(run.received_at),
         "ended_at": rfc3339_or_none(run.ended_at),
-        "vendor_ms": said.vendor_ms,
+        "vendor_ms": reading.vendor_ms,
         "wall_ms": wall,
     }
 

@@ -140,9 +140,9 @@ def _all_are(status: RunStatus, parts: Sequence[Part]) -> bool:
 
 def _review_reasons(parts: Sequence[Part], rule: Rule, quorum: int) -> tuple[str, ...]:
     votes = cast(parts)
-    heard = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
+    answered = bool(votes) or any(part.verdict is Verdict.INCONCLUSIVE for part in parts)
     found = {
-        "quorum_not_met": heard and short_of_quorum(votes, rule=rule, quorum=quorum),
+        "quorum_not_met": answered and short_of_quorum(votes, rule=rule, quorum=quorum),
         "detector_disagreement": disagree(votes),
         "vendor_internal": any(_contradicts_itself(part) for part in parts),
         # An unconfirmed callback is no answer, but what it claims is worth a look.

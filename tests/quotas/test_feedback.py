@@ -183,7 +183,7 @@ def test_a_429_is_an_answer_and_no_failure() -> None:
 
 def test_of_one_window_the_lower_count_holds_and_a_new_window_begins_anew() -> None:
     def said(remaining: int, resets_at: datetime) -> GateFeedback:
-        return GateFeedback(said=ReportedLimit(remaining, resets_at))
+        return GateFeedback(reported=ReportedLimit(remaining, resets_at))
 
     assert after(said(50, RESET), said(60, RESET)).quota_left == 50
     assert after(said(50, RESET), said(40, RESET)).quota_left == 40
@@ -200,7 +200,7 @@ def test_times_are_utc() -> None:
 
 def test_the_vendors_own_limit_is_kept_beside_what_is_left() -> None:
     def said(remaining: int, limit: int | None, resets_at: datetime = RESET) -> GateFeedback:
-        return GateFeedback(said=ReportedLimit(remaining, resets_at, limit))
+        return GateFeedback(reported=ReportedLimit(remaining, resets_at, limit))
 
     assert after(said(50, 100)).quota_limit == 100
     assert after(said(50, 100), said(49, None)).quota_limit == 100

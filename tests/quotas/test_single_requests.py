@@ -90,11 +90,11 @@ def test_nobody_looks_through_a_closed_gate_or_a_circuit_that_is_tried_out(datab
 
 def test_what_the_quota_says_is_what_the_gate_hears() -> None:
     quota = Quota("pro", 10_000, 342, 9658, MIDNIGHT)
-    assert quota_feedback(answer(), quota) == GateFeedback(said=ReportedLimit(9658, MIDNIGHT, 10_000))
+    assert quota_feedback(answer(), quota) == GateFeedback(reported=ReportedLimit(9658, MIDNIGHT, 10_000))
 
 
 def test_a_quota_without_a_reset_is_of_the_day() -> None:
-    assert quota_feedback(answer(), Quota(remaining=5)) == GateFeedback(said=ReportedLimit(5, MIDNIGHT, None))
+    assert quota_feedback(answer(), Quota(remaining=5)) == GateFeedback(reported=ReportedLimit(5, MIDNIGHT, None))
 
 
 @pytest.mark.parametrize("resets_at", [NOW, datetime(2024, 4, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)])
@@ -113,5 +113,5 @@ def test_a_refused_look_is_no_failure_of_the_vendor_but_a_429_counts() -> None:
 def test_the_headers_of_an_unreadable_answer_still_tell() -> None:
     raw = answer(x_ratelimit_remaining="7", x_ratelimit_reset=str(int(MIDNIGHT.timestamp())))
     assert quota_feedback(raw, Refused(ReasonCode.SCHEMA_MISMATCH, "?", retryable=True)) == GateFeedback(
-        said=ReportedLimit(7, MIDNIGHT, None)
+        reported=ReportedLimit(7, MIDNIGHT, None)
     )

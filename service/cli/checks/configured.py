@@ -23,7 +23,7 @@ async def check_settings(world: World) -> Finding:
 
 
 async def check_secret_keys(world: World) -> Finding:
-    """Several, none twice, none that can be guessed."""
+    """Check that no secret key is listed twice or can be guessed, and that older ones are not kept."""
     keys = world.settings.secret_keys
     if len(set(keys)) < len(keys):
         return fail("SECRET_KEYS names a key twice; keep each once, the newest first")
@@ -52,7 +52,7 @@ async def check_retry_schedule(world: World) -> Finding:
 
 
 async def check_log_format(world: World) -> Finding:
-    """JSON where a machine reads. Who reads `relay dev` cannot be seen from here; it is a person."""
+    """Check that logs are JSON where a program reads them. The log of `relay dev` is read by a person."""
     if world.settings.log_format == "console" and world.dev is None and not sys.stderr.isatty():
         return warn("LOG_FORMAT is console although no person reads here; json is what log collectors understand")
     return ok(f"LOG_FORMAT is {world.settings.log_format}")
@@ -71,7 +71,7 @@ async def check_outbound_allow(world: World) -> Finding:
 
 
 async def check_outbound_https(world: World) -> Finding:
-    """Webhooks hold results: they go by TLS."""
+    """Check that webhooks, which hold results, go by TLS."""
     if world.settings.outbound_https_only:
         return ok("webhooks and sources go by https only")
     return warn("OUTBOUND_HTTPS_ONLY is false: results cross the network in clear; set it to true in production")
@@ -104,7 +104,7 @@ async def check_polling_plan(world: World) -> Finding:
 
 
 async def check_web_concurrency(world: World) -> Finding:
-    """SQLite is one process."""
+    """Check that SQLite is used by one process."""
     count = world.settings.web_concurrency
     if world.settings.is_sqlite and count > 1:
         return fail(f"WEB_CONCURRENCY is {count}, but SQLite is one process; use 1, or a PostgreSQL DATABASE_URL")
@@ -120,7 +120,7 @@ async def check_metrics_token(world: World) -> Finding:
 
 
 async def check_proxy_hops(world: World) -> Finding:
-    """Behind a platform's router the peer is always the router."""
+    """Check the hops: behind a platform's router the peer is always the router."""
     platform = next((name for name in ("DYNO", "RENDER") if name in world.environment), None)
     if platform and world.settings.trusted_proxy_hops == 0:
         return warn("TRUSTED_PROXY_HOPS is 0 behind a router; set it to 1, or all strangers share one limit")

@@ -62,12 +62,12 @@ class Check:
 
 
 def many(count: int, one: str, more: str) -> str:
-    """So many, in words that fit the number: `1 callback was`, `2 callbacks were`."""
+    """Return the count with the words that fit the number: `1 callback was`, `2 callbacks were`."""
     return f"{count} {one if count == 1 else more}"
 
 
 def ok(sentence: str) -> Finding:
-    """All is well."""
+    """Build a finding that all is well."""
     return Finding(Severity.OK, sentence)
 
 

@@ -70,7 +70,7 @@ async def check_postgres_version(world: World) -> Finding:
 
 
 async def check_connections(world: World) -> Finding:
-    """All processes together stay below what the server allows this role."""
+    """Check that all processes together stay below the number of connections that the server allows this role."""
     if world.database.is_sqlite:
         return ok("not PostgreSQL")
     allowed = await world.database.read(connections_allowed)
@@ -100,7 +100,7 @@ async def check_listen(world: World) -> Finding:
 
 
 async def check_clock(world: World) -> Finding:
-    """Leases and due times of several machines are compared: their clocks must agree."""
+    """Check that the clocks agree: leases and due times of several machines are compared."""
     if world.database.is_sqlite:
         return ok("one machine, one clock")
     skew = await clock_skew(world.database, world.clock)
@@ -110,7 +110,7 @@ async def check_clock(world: World) -> Finding:
 
 
 async def check_feed(world: World) -> Finding:
-    """Every event can be read in the feed; after a restore into another server some may be out of its sight."""
+    """Check that the feed shows every event; after a restore into another server it may miss some."""
     if count := await world.database.read(beyond_the_server):
         return fail(
             f"{many(count, 'event has', 'events have')} a transaction number that this server has not reached,"
@@ -120,7 +120,7 @@ async def check_feed(world: World) -> Finding:
 
 
 async def check_seals(world: World) -> Finding:
-    """Every key that sealed something stored is still listed."""
+    """Check that every key that sealed something stored is still listed."""
     known = set(Sealer(world.settings.secret_keys).key_ids)
     lost = {}
     for sealed in EVERYTHING:

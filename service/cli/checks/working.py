@@ -23,7 +23,7 @@ _PAST_DUE = ("sources_due", "runs_queued", "runs_unknown", "runs_waiting", "call
 
 
 async def check_media_store(world: World) -> Finding:
-    """Audio can be written where it is to be kept."""
+    """Check that audio can be written where it is to be stored."""
     folder = media_folder(world)
     if folder is None:
         return ok("audio is kept in the database")
@@ -38,7 +38,7 @@ async def check_media_store(world: World) -> Finding:
 
 
 async def check_media_shared(world: World) -> Finding:
-    """Web and worker see the same audio."""
+    """Check that web and worker see the same audio."""
     folder = media_folder(world)
     if folder is not None and not world.settings.is_sqlite:
         return fail(
@@ -49,7 +49,7 @@ async def check_media_shared(world: World) -> Finding:
 
 
 async def check_disk_space(world: World) -> Finding:
-    """There is room for what comes."""
+    """Check that the disk has room for new audio and commits."""
     free = {folder: shutil.disk_usage(_there(folder)).free for folder in _folders(world)}
     if not free:
         return ok("nothing is kept on this disk")
@@ -99,7 +99,7 @@ async def check_stuck(world: World) -> Finding:
 
 
 async def check_callbacks(world: World) -> Finding:
-    """No callback was rejected or given up."""
+    """Check that no callback was rejected or given up."""
     found = await _named(world)
     if count := found["callbacks_stuck"].count:
         which = many(count, "callback", "callbacks")
@@ -142,7 +142,7 @@ async def _named(world: World) -> dict[str, Backlog]:
 
 
 async def check_gates(world: World) -> Finding:
-    """Vendors answer, and their quotas are not used up."""
+    """Check that vendors answer, and that their quotas are not used up."""
     now = world.clock()
     found = await world.database.read(_gates)
     vendors = {key: configured for key in found if (configured := world.catalogue.configured(*key)) is not None}
@@ -172,7 +172,7 @@ def _gates(session: Session) -> dict[tuple[str, str], Gate]:
 
 
 async def check_budgets(world: World) -> Finding:
-    """No detector that is asked escapes an account's budget because its price is not known."""
+    """Check that budgets limit every detector: one whose price is not known may escape them."""
     settings, now = world.settings, world.clock()
 
     def modes(session: Session) -> set[str]:

@@ -54,7 +54,7 @@ class Address:
 
 
 def address() -> Address:
-    """From the environment. Raises `SettingsError` naming what is missing or malformed."""
+    """Return the address from the environment. Raise `SettingsError` that names what is missing or malformed."""
     url = (os.environ.get("RELAY_URL") or DEFAULT_URL).rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -77,7 +77,7 @@ def _key_in_file(path: str | None) -> str | None:
 
 
 def path_of(*parts: str) -> str:
-    """`/v1/…` from its parts; a part cannot leave its place whatever it holds."""
+    """Return `/v1/…` with these parts, each escaped, so that none can lead to another path."""
     return "/".join(["/v1", *(quote(part, safe="") for part in parts)])
 
 
@@ -93,11 +93,11 @@ class Client:
         )
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Its connections are closed."""
+        """Close its connections."""
         self._http.close()
 
     def call(
@@ -192,6 +192,6 @@ def _sentences(response: httpx.Response, body: object) -> str:
 
 
 def _wait_of(response: httpx.Response) -> float | None:
-    """`Retry-After` in its form of seconds (RFC 9110 §10.2.3)."""
+    """Return `Retry-After` in its form of seconds (RFC 9110 §10.2.3), or `None`."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else None

@@ -99,7 +99,7 @@ def run_listen(forward: Forward | None, types: Sequence[str], after: str | None,
 def events(
     client: Client, after: str | None, connected: Callable[[], None], pause: Pause = time.sleep
 ) -> Iterator[dict[str, Any]]:
-    """Every event from now on, or after the one named; none is missed while the connection is made anew.
+    """Yield every event from now on, or after the one named; none is missed while the connection is made anew.
 
     `connected` is called each time the stream stands.
 

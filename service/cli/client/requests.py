@@ -50,7 +50,7 @@ def print_page(page: Mapping[str, Any], columns: Columns, *, as_json: bool) -> N
 
 
 def print_object(body: Mapping[str, Any], *, as_json: bool) -> None:
-    """One object is printed, a line a member, whatever members it has."""
+    """Print an object, a line for each member."""
     if as_json:
         print_json(body)
         return
@@ -68,5 +68,5 @@ def print_done(sentence: str, body: Mapping[str, Any] | None, *, as_json: bool, 
 
 
 def print_json(body: object) -> None:
-    """One line of JSON, safe on any terminal: all that is not ASCII is escaped."""
+    """Print one line of JSON, safe on any terminal: all that is not ASCII is escaped."""
     sys.stdout.write(json.dumps(body) + "\n")

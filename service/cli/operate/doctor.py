@@ -101,7 +101,7 @@ def command(
 
 
 async def examine(world: World) -> AsyncIterator[tuple[str, Finding]]:
-    """Every check's name and finding. A check that breaks has failed, and stops no other."""
+    """Yield the name and finding of every check. A check that raises has failed, and stops no other."""
     answers = True
     for check in CHECKS:
         if check.needs_database and not answers:

@@ -6,7 +6,7 @@ _STRANGE = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: object) -> str:
-    """One line without control codes, line breaks, or marks that turn the direction of writing."""
+    """Return one line without control codes, line breaks, or marks that turn the direction of writing."""
     return "".join(_shown(letter) for letter in str(text))
 
 

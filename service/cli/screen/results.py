@@ -85,7 +85,7 @@ class ResultScreen:
     """A terminal, or a pipe: then nothing moves and only what is shown at the end is printed."""
 
     def __init__(self, *, stderr: bool = False, hosts: Mapping[str, str] | None = None) -> None:
-        """`hosts` tells by detection where audio without a name comes from."""
+        """Take `hosts`: by detection, where audio without a name comes from."""
         self.hosts = hosts or {}
         self.console = Console(highlight=False, stderr=stderr)
         self._results: dict[str, Mapping[str, Any]] = {}
@@ -112,11 +112,11 @@ class ResultScreen:
             self._live.update(self._tables())
 
     def say(self, text: str) -> None:
-        """One line, as it is."""
+        """Print one line, as it is."""
         self.console.print(text, markup=False)
 
     def show_results(self, results: Sequence[Mapping[str, Any]]) -> None:
-        """Every line, then each track's verdict."""
+        """Print every line, then each track's verdict."""
         for result in results:
             self.update(result)
         self.show_lines()

@@ -117,7 +117,7 @@ class DemoCustomer:
 
 @contextlib.asynccontextmanager
 async def running_service(folder: Path) -> AsyncIterator[DemoCustomer]:
-    """Everything runs while inside; the database and the media are in `folder`."""
+    """Run everything for as long as the context lasts; the database and the media are in `folder`."""
     web, inbox = free_socket(), free_socket()
     settings = _settings(folder, url_of(web), web.getsockname()[1])
     await asyncio.to_thread(upgrade, settings.database_url)

@@ -146,7 +146,7 @@ class AscCallbacks:
             self._callbacks.plan(now, lambda: [PlannedCallback(url, body)])
 
     def _addresses(self, job: Submission) -> list[str]:
-        """Return the job's own address, and the account's where the knob says so."""
+        """Return the job's own address, and the account's where the setting says so."""
         account = self._account
         also = self._settings.asc_account_callbacks and "analysis.complete" in account.events
         urls = (job.record.callback_url, account.callback_url if also else None)

@@ -109,7 +109,7 @@ def unheard_of(job: Submission) -> dict[str, Any]:
 
 
 def failure(job: Submission) -> dict[str, Any]:
-    """Return the callback's body when the analysis failed. Not documented; sent only where a knob says so."""
+    """Return the callback's body when the analysis failed. Not documented; sent only where a setting says so."""
     return {
         "event": "analysis.failed",
         "job_id": job.id,

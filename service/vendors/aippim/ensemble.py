@@ -111,7 +111,7 @@ def _extras(entry: Mapping[str, Any], config: Mapping[str, Any], labels: list[st
 
 
 def _unread(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Documented members whose value is of another kind, by their path; empty ones say nothing."""
+    """Yield the documented members whose value is of another kind, by their path; empty ones say nothing."""
     for name in ("model_id", "analysis_focus", "task"):
         if config.get(name) not in (None, "") and text_of(config[name]) is None:
             yield f"config.{name}", config[name]
@@ -155,7 +155,7 @@ def _is_binary(labels: list[str], task: str | None) -> bool | None:
 
 
 def components_of(members: Iterable[Member]) -> dict[str, Component]:
-    """Each layer the role model judged, with its probability of being AI; nothing where no such model answered."""
+    """Return each layer that the role model judged, with its probability of being AI; empty without such a model."""
     found: dict[str, Component] = {}
     for each in members:
         numbers = {folded(role): number for role, number in object_of(each.sub_model.score).items()}

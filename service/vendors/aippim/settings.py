@@ -1,4 +1,4 @@
-"""The knobs of AIPPIM."""
+"""The settings of AIPPIM."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""The knobs of ASC. What the vendor's document leaves open has a name here."""
+"""The settings of ASC. What the vendor's document leaves open has a name here."""
 
 from typing import Annotated, Any, Literal
 

@@ -85,7 +85,7 @@ def _base(clip: Mapping[str, Any], segments: list[Segment], extras: dict[str, An
 def _components(
     clip: Mapping[str, Any], numbers: Mapping[str, Number], segments: Sequence[Segment]
 ) -> dict[str, Component]:
-    """Each layer the clip's answer speaks of, be it with `null`."""
+    """Return each layer that the clip's answer has members for, be they `null`."""
     vocals = Component(share_base="clip_duration", confidence_semantics="mean_window")
     instrumental = Component(share_base="eligible_windows", confidence_semantics="max_window")
     return {
@@ -158,7 +158,7 @@ def _judged(components: Mapping[str, Component], verdicts: Mapping[str, Verdict]
 
 
 def _partial(reading: Reading) -> Reading:
-    """AI vocals alone, if the instruments were judged and not one of them was AI; else as it was."""
+    """Return AI vocals alone, if the instruments were judged and not one of them was AI; else as it was."""
     heard = reading.components.get("instrumental", Component(evaluated=False))
     if not heard.evaluated or heard.ai_share_pct != 0:
         return reading
@@ -169,7 +169,10 @@ def _partial(reading: Reading) -> Reading:
 
 
 def _doubt(base: Reading, settings: ModulateSettings) -> str | None:
-    """Why there was too little music for "no AI" to mean anything: Modulate has no word for that, and says it too."""
+    """Return why there was too little music for "no AI" to mean anything, or `None`.
+
+    Modulate has no word for that, and answers `not-ai-music` then too.
+    """
     content = base.content or Content()
     if not settings.doubt_low_music:
         return None

@@ -1,4 +1,4 @@
-"""The knobs of Modulate."""
+"""The settings of Modulate."""
 
 from typing import Annotated, Final
 

@@ -147,7 +147,7 @@ async def _only_websockets(request: aiohttp.ClientRequest, send: aiohttp.ClientH
 
 
 async def _send(socket: aiohttp.ClientWebSocketResponse, audio: AsyncIterator[bytes], progress: _Progress) -> None:
-    """All of the audio has left, and the empty text that ends it; or the connection is gone, as the receiver sees."""
+    """Send all of the audio, and the empty text that ends it, unless the connection is gone, as the receiver sees."""
     try:
         async for chunk in audio:
             progress.begun = True
@@ -170,7 +170,7 @@ async def _sent(frame: Awaitable[None]) -> bool:
 async def _receive(
     socket: aiohttp.ClientWebSocketResponse, heard: Callable[[bytes], None], progress: _Progress
 ) -> None:
-    """Every message until the connection closes, or until a moment after the last one."""
+    """Receive every message until the connection closes, or until a moment after the last one."""
     answer, left = progress.answer, _MOST_BYTES
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None) as patience:

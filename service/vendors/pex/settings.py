@@ -1,4 +1,4 @@
-"""The knobs of Pex."""
+"""The settings of Pex."""
 
 from typing import Any, ClassVar
 
