@@ -31,7 +31,7 @@ from service.runs.state.lifecycle import CallbackState
 TOPIC = "callbacks"
 MAX_PER_SUBJECT = 20
 _HANDED_BYTES = 64 * 1024  # a larger body is not kept in memory until its turn comes
-# Whoever signs says when, each in a header of its own name. A stranger may send any number of those.
+# Each vendor's signature names its time in a header of its own. A stranger may send any number of those.
 _KEPT_HEADERS = re.compile("content-type|user-agent|x-request-id|x-[a-z]{1,24}-timestamp")
 _MOST_HEADERS = 8
 
@@ -77,7 +77,7 @@ class Arrived:
 
     @property
     def about(self) -> Subject:
-        """Whom it speaks of."""
+        """The id of what it is about."""
         return (self.mode, self.vendor, self.subject)
 
 

@@ -94,7 +94,7 @@ class CallbackProcessor:
         for miss in range(_MISSES + 1):
             if not waiting:
                 return
-            if miss:  # somebody else has their rows: they come again a little later, and at last alone
+            if miss:  # another transaction has their rows: they come again a little later, and at last alone
                 await asyncio.sleep(pause)
                 pause *= 2
             if miss == _MISSES:
@@ -117,7 +117,7 @@ class CallbackProcessor:
         try:
             ready = await self.database.read(read_callbacks, [one], self.policy)
             ends = await self.database.write(process_callbacks, ready, self.policy, self.clock(), wait=True)
-        except Exception as error:  # noqa: BLE001 - a poison row harms nobody else
+        except Exception as error:  # noqa: BLE001 - a poison row harms no other
             if not self._is_the_databases(error):
                 await self._failed(one, error)
         else:

@@ -93,7 +93,7 @@ def process_callbacks(
 ) -> list[str | Exception | None]:
     """Let the callbacks have their effect; return the state that each is in now.
 
-    `merged`: one that said the same came before. `None`: somebody else has its run's rows now.
+    `merged`: one that said the same came before. `None`: another transaction has its run's rows now.
     """
     known, strangers = _told_apart(ready, policy)
     inputs = [_input(each) for each in known]

@@ -80,7 +80,7 @@ class CertificateChecker:
 
 
 def claim_announced(session: Session, *, now: datetime, lease_until: datetime) -> list[Certificate]:
-    """At most a batch of announced certificates that are due, leased to us."""
+    """Lease announced certificates that are due, at most a batch, and return them."""
     table = table_of(Certificate)
     rows = claim(session, table, CERTIFICATE_ANNOUNCED, now=now, lease_until=lease_until, limit=_BATCH)
     return [session.get_one(Certificate, row["id"], populate_existing=True) for row in rows]
@@ -125,7 +125,7 @@ def _put_off(held: Certificate, until: datetime) -> None:
 
 
 def _is_of(session: Session, row: Certificate, said: CheckedCertificate) -> bool:
-    """Whether the certificate says what the run's answer said, where it says anything."""
+    """Return True if the certificate says what the run's answer said, where it says anything."""
     run = session.get_one(Run, row.run_id)
     deciding = select(Observation.reading).where(Observation.run_id == run.id, Observation.n == run.observation_n)
     reading = session.exec(deciding).first()

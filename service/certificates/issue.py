@@ -103,7 +103,7 @@ def record_certificate(
 
 
 def give_up_certificate(session: Session, wanted: CertificateRequest) -> None:
-    """Nobody asks for it any more: the next request may."""
+    """Drop the claim on a certificate that was not issued: the next request may ask for it."""
     row = _hold(session, wanted.row_id, wanted.token)
     if row is not None:
         session.delete(row)

@@ -37,7 +37,7 @@ def with_certificates(session: Session, detection_id: str, result: dict[str, Any
 
 
 def drop_certificates_of(session: Session, detection_id: str) -> None:
-    """Nothing is kept of the detection's certificates. At the vendor they stay what they are."""
+    """Delete the detection's certificates here. At the vendor they stay what they are."""
     session.exec(delete(Certificate).where(col(Certificate.detection_id) == detection_id))
 
 

@@ -84,7 +84,7 @@ def _bare(entry: dict[str, Any]) -> dict[str, Any]:
 def erase_runs(session: Session, detection_id: str) -> list[str]:
     """Erase all runs of the detection, of every round; return their ids. The caller holds the detection locked.
 
-    No late answer is looked for any more, and nobody takes over an answer of theirs.
+    No late answer is looked for any more, and no other run takes over an answer of theirs.
     """
     connection = session.connection()
     locked = select(RUN.c.id).where(RUN.c.detection_id == detection_id).order_by(RUN.c.id)

@@ -49,7 +49,7 @@ def find_detection(session: Session, account_id: str, mode: str, detection_id: s
 
 
 def has_ended(detection: Detection) -> bool:
-    """Whether the detection has a final answer."""
+    """Return True if the detection has a final answer."""
     return DetectionStatus(detection.status).ended
 
 

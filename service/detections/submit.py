@@ -168,7 +168,7 @@ def _media(session: Session, question: Question) -> Media | None:
     if not question.force and can_share(media.mode, question.source_name or media.name):
         lock_audio(session, media.account_id, media.mode, media.sha256)  # before the row: see `lock`
     if session.connection().dialect.name == "postgresql":
-        # Locked, so that nobody erases it meanwhile. On SQLite there is one writer at a time.
+        # Locked, so that it is not erased meanwhile. On SQLite there is one writer at a time.
         media = session.get_one(Media, media.id, with_for_update=True, populate_existing=True)
     return None if media.erased_at else media
 

@@ -134,7 +134,7 @@ def _way(session: Session, run: Run, seen: Observation) -> tuple[str, int] | Non
 
 
 def _adapter(catalogue: Catalogue, run: Run) -> Adapter | None:
-    """Whoever reads this detector's answers; also where it is not configured any more."""
+    """Return the adapter that reads this detector's answers, also where it is not configured any more."""
     found = (
         configured.adapter for configured, _ in catalogue.known(run.mode) if configured.adapter.vendor == run.vendor
     )

@@ -119,7 +119,7 @@ class VendorAccepted(LeasedInput):
 class AnsweredAtOnce(LeasedInput):
     """Apply an answer to the submission: a verdict, a refusal of the track, or a final failure.
 
-    `taken`: the vendor took it, so it is paid for; `None`: nobody can know.
+    `taken`: the vendor took it, so it is paid for; `None`: that cannot be known.
     """
 
     answer: VendorAnswer
@@ -132,7 +132,7 @@ class AnsweredAtOnce(LeasedInput):
 class Deferred(LeasedInput):
     """Nothing was taken, as far as the vendor says; the same request leaves again later.
 
-    `taken`: what the ledger is to say of it; `None`: nobody can know.
+    `taken`: what the ledger is to say of it; `None`: that cannot be known.
     """
 
     refused: Refused

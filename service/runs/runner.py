@@ -1,8 +1,8 @@
 """The runner: gathers inputs, and steps through many detections in one transaction.
 
 Batching is natural: the next batch gathers while the last commits. A caller is told of its own input after the commit
-that held it. A batch never waits for rows that somebody else has: what could not be had comes again a little later,
-and after three misses it gets a batch of its own that waits.
+that held it. A batch never waits for rows that another transaction has: what could not be had comes again a
+little later, and after three misses it gets a batch of its own that waits.
 """
 
 import asyncio

@@ -56,7 +56,7 @@ _LATEST_CHARGE = select(func.max(LEDGER.c.id)).where(LEDGER.c.run_id == bindpara
 
 
 class Missed:
-    """The input was not decided on: somebody else has its rows. It comes again."""
+    """The input was not decided on: another transaction has its rows. It comes again."""
 
 
 def step(

@@ -88,7 +88,7 @@ class Script:
     flaw: Flaw | None = None
     """What is wrong with the recording, for the twins whose documents have a word for it."""
     instrumental: bool = False
-    """Nobody sings."""
+    """There is no voice."""
     nameless: bool = False
     """The generator stays unknown, though the music is its."""
     disputed: bool = False

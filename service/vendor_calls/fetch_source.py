@@ -202,7 +202,7 @@ def claim_sources(
 def hand_back_source(
     session: Session, detection_id: str, token: str, policy: DetectionPolicy, due_at: datetime
 ) -> None:
-    """Make the download due again, and nobody's; it was no try: its process ended before it did."""
+    """Make the download due again and without a lease; it was no try: its process ended before it did."""
     step_one(session, SourceReleased(detection_id, token, due_at), policy, due_at)
 
 

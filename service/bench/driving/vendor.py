@@ -22,7 +22,7 @@ class Secrets:
 
 
 class Submitted:
-    """Submissions that the twin knows, though nobody made them."""
+    """Submissions that the twin knows, though no client made them."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._submissions = submissions(Records(secrets.twin), 0.0)

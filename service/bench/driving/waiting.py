@@ -50,7 +50,7 @@ class Pattern:
         return made
 
     def media(self, wanted: int) -> list[str]:
-        """Write so many recordings that nobody has asked about, and return their ids."""
+        """Write so many recordings without a detection, and return their ids."""
         copies = [renamed(self.spare.names, number) for number in self._next(wanted)]
         self._write(self.spare, self.spare_id, copies)
         return [each[self.spare_id] for each in copies]

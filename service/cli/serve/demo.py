@@ -42,7 +42,7 @@ _TRACK = "demo-tune.ai.wav"
 _PATIENCE_SECONDS = 110.0
 _WARNING = 30
 _CLIENT_SECONDS = 40
-# Nobody wants to sit through the waits that spare a real vendor. A vendor takes its own of these, and no other's.
+# A demo is too short for the waits that spare a real vendor. A vendor takes its own of these, and no other's.
 _QUICK: dict[str, Any] = {
     "first_poll_seconds": 6,
     "poll_seconds": 3,

@@ -71,7 +71,7 @@ class Database:
         # Several statements of a reader see one moment: always so on SQLite, on PostgreSQL only if asked for.
         self._readers = self.engine if self.is_sqlite else self.engine.execution_options(**_ONE_MOMENT)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
-        # SQLite has one writer. Writers that wait for it in turn, in one thread, hold up no reader and overtake nobody.
+        # SQLite has one writer. Writers that wait in turn, in one thread, hold up no reader and keep their order.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writer") if self.is_sqlite else self._threads
         self._most_seconds = FOREVER if self.is_sqlite else self.patience.answer
         self._calls: dict[Future[Any], Deadline] = {}

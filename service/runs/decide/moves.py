@@ -42,7 +42,7 @@ def end_run(bench: Workbench, run: RunRow, happening: RunTransition) -> None:
 def tell_followers(bench: Workbench, run: RunRow) -> None:
     """Make it due that the run's followers, if it has any, learn what became of it."""
     if run.id in bench.snapshot.led and run.successor_run_id is None:
-        # A time of its own each time: whoever tells of the last news must not take this for it.
+        # A time of its own each time, so that it is not taken for the last news.
         last = run.followers_due_at
         run.followers_due_at = bench.now if last is None else max(bench.now, last + timedelta(microseconds=1))
         bench.topics.add(TOPIC_FOLLOWERS)
@@ -84,7 +84,7 @@ def drop_late_polls(runs: list[RunRow]) -> None:
 def held(bench: Workbench, run_id: str, lease_token: str, *, late: bool = False) -> RunRow | None:
     """Return the run if the lease is still the caller's; else `None`, and nothing may be written.
 
-    An ended run is nobody's; only a look at it that may come `late` holds one whose late answer would count.
+    An ended run has no lease; only a look at it that may come `late` holds one whose late answer would count.
     """
     run = bench.run(resolved(bench, run_id))
     open_ = not is_ended(run) or (late and accepts_late_answer(bench.detection(run.detection_id), run))

@@ -46,7 +46,7 @@ def keep_late_answer(bench: Workbench, run_id: str, answer: VendorAnswer, attemp
 
 
 def keep_late_look(bench: Workbench, run_id: str, answer: VendorAnswer) -> None:
-    """Keep an end that a poll brought too late. It moves nothing: whoever holds the run asks its vendor again."""
+    """Keep an end that a poll brought too late. It moves nothing: the run's holder asks its vendor again."""
     run = bench.run(resolved(bench, run_id))
     if transition_by(answer) is None or _is_erased(bench, run):
         return

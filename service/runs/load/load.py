@@ -39,8 +39,8 @@ _BY_DETECTION = (
     .outerjoin(MEDIA, MEDIA.c.id == DETECTION.c.media_id)
     .where(DETECTION.c.id.in_(_IDS))
 )
-# FOR NO KEY UPDATE: nobody deletes a detection or changes its id. PostgreSQL looks at a run's foreign key again where
-# one transaction writes the run twice, as a claim does, and that look must not wait for us.
+# FOR NO KEY UPDATE: no statement deletes a detection or changes its id. PostgreSQL looks at a run's foreign key again
+# where one transaction writes the run twice, as a claim does, and that look must not wait for us.
 _DETECTIONS = (
     select(*DETECTION_COLUMNS).where(DETECTION.c.id.in_(_IDS)).order_by(DETECTION.c.id).with_for_update(key_share=True)
 )
@@ -50,7 +50,7 @@ _FREE_DETECTIONS = (
     .order_by(DETECTION.c.id)
     .with_for_update(key_share=True, skip_locked=True)
 )
-# A run gets a look only from whoever has its detection, so this subquery sees the last one.
+# A run gets a look only from the transaction that has its detection, so this subquery sees the last one.
 _LAST_N = select(func.max(OBSERVATION.c.n)).where(OBSERVATION.c.run_id == RUN.c.id).scalar_subquery()
 _RUNS = (
     select(*RUN_COLUMNS, _LAST_N.label("last_n"))
@@ -104,7 +104,7 @@ def load(
 ) -> Snapshot:
     """Return what these inputs are decided on, locked until the transaction ends.
 
-    Without `wait`, rows that somebody else has locked are left out: their inputs find no detection in the snapshot.
+    Without `wait`, rows that another transaction has locked are left out: their inputs find no detection there.
     """
     session.flush()
     connection = session.connection()
@@ -254,7 +254,7 @@ def _lock_detections(connection: Connection, targets: Sequence[_Target], *, wait
     if not targets:
         return {}
     if connection.dialect.name == "sqlite":
-        return {target.row.id: target.row for target in targets}  # whoever writes there writes alone: it is as it was
+        return {target.row.id: target.row for target in targets}  # a writer there is alone: it is as it was
     seen = {target.row.id: target.row.media_id for target in targets}
     statement = _DETECTIONS if wait else _FREE_DETECTIONS
     found = [DetectionRow(*row) for row in connection.execute(statement, {"ids": sorted(seen)})]
@@ -276,7 +276,7 @@ def _lock_runs(connection: Connection, detections: Collection[str]) -> tuple[dic
 def _locked_media(
     connection: Connection, happened: Sequence[Input], detections: dict[str, DetectionRow]
 ) -> dict[str, MediaRow]:
-    """Return audio that is about to be needed: whoever erases it has committed, or sees that it is needed."""
+    """Return audio that is about to be needed: its erasure has committed, or sees that it is needed."""
     ids = {each.media_id for each in happened if isinstance(each, SourceReady)}
     again = {each.detection_id for each in happened if isinstance(each, inputs.AskedAgain)}
     ids |= {row.media_id for key, row in detections.items() if key in again and row.media_id is not None}

@@ -10,12 +10,12 @@ from service.runs.state.models import Detection
 
 
 def lock_audio(session: Session, account_id: str, mode: str, sha256: str) -> None:
-    """Until this transaction ends nobody else moves runs that share answers about these bytes."""
+    """Let no other transaction move runs that share answers about these bytes, until this one ends."""
     advisory_lock(session, audio_key(account_id, mode, sha256))
 
 
 def lock_detection(session: Session, detection_id: str) -> Detection:
-    """Return the detection as it is now; nobody else changes it until we have committed, nor the runs it shares."""
+    """Return the detection as it is now; until we commit nothing else changes it, nor the runs it shares."""
     wanted = select(Detection, Media.sha256).outerjoin(Media, col(Media.id) == Detection.media_id)
     known, sha256 = session.exec(wanted.where(Detection.id == detection_id)).one()
     if known.force or not can_share(known.mode, known.source_name):

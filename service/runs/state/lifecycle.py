@@ -22,7 +22,7 @@ class RunState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nobody waits for it any more. A late answer, or its answer read again, may still move it."""
+        """Return True if nothing waits for it any more. A late answer, or its answer read again, may still move it."""
         return self in _ENDED
 
     @property

@@ -1,6 +1,6 @@
 """What the last runs of a detector have shown: how long it takes, and how many of its callbacks never came.
 
-Only counts and quantiles leave this file, over all accounts of a mode: never one run, and nobody's own figures.
+Only counts and quantiles leave this file, over all accounts of a mode: never one run, and no account's own figures.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From rows to the facts a result is composed of. Pure: whoever reads the rows hands them in (`load_facts`)."""
+"""From rows to the facts a result is composed of. Pure: the rows are read elsewhere and handed in (`load_facts`)."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

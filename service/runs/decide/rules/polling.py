@@ -44,7 +44,7 @@ def polled(bench: Workbench, happened: Polled) -> str:
 
 
 def poll_released(bench: Workbench, happened: PollReleased) -> str:
-    """Make the run due now and nobody's, as if it had not been claimed."""
+    """Make the run due now and without a lease, as if it had not been claimed."""
     run = held(bench, happened.run_id, happened.lease_token, late=True)
     if run is None:
         return "lease_lost"

@@ -74,7 +74,7 @@ def source_failed(bench: Workbench, happened: SourceFailed) -> str:
 
 
 def source_released(bench: Workbench, happened: SourceReleased) -> str:
-    """Make the download due again, and nobody's; it was no try."""
+    """Make the download due again and without a lease; it was no try."""
     detection = bench.detection(happened.detection_id)
     if detection.lease_token != happened.lease_token or not is_due(detection):
         return "lease_lost"

@@ -1,4 +1,4 @@
-"""How far a submission came: what is about to leave, what the vendor took, what it answered, what nobody knows."""
+"""How far a submission came: what is about to leave, what the vendor took, what it answered, what cannot be known."""
 
 import json
 from collections.abc import Mapping
@@ -198,7 +198,7 @@ def _is_refusal(attempt: SubmissionAttempt, refused: Refused) -> bool:
 def outcome_unknown(bench: Workbench, happened: OutcomeUnknown) -> str:
     """Whether the vendor took it is unknown. It is looked at again after `resubmit_after`, once; then never.
 
-    An answer that nobody can read is one of unknown outcome too; the second such answer ends the run.
+    An answer that cannot be read is one of unknown outcome too; the second such answer ends the run.
     """
     run = held(bench, happened.run_id, happened.lease_token)
     if run is None:
@@ -232,7 +232,7 @@ def partial_answer(bench: Workbench, happened: PartialAnswer) -> None:
 
 
 def released(bench: Workbench, happened: Released) -> bool:
-    """Make the run due now and nobody's: its submission had not begun. False if it was not the caller's any more."""
+    """Make the run due now and free: its submission had not begun. Return False if the caller's lease is over."""
     run = held(bench, happened.run_id, happened.lease_token)
     if run is None:
         return False
