@@ -23,7 +23,7 @@ from service.kit.schema.migrate import upgrade
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: detections and clients from outside, how often, and detections by stage."""
+    """The size of a measurement: detections and clients from outside, rounds, and detections by stage."""
 
     detections: int
     clients: int

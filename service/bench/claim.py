@@ -62,7 +62,7 @@ _NOBODY = "http://127.0.0.1:9"  # no vendor is asked here, and no webhook sent
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows wait of each kind, few and many, and how many claims are measured after the first few."""
+    """The size of a measurement: rows that wait of each kind, few and many, and claims after the first few."""
 
     few: int
     many: int

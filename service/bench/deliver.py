@@ -21,7 +21,7 @@ _HEADERS_BYTES = 200  # what a signature and its companions take
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many events go to each of the endpoints, and how many rounds there are."""
+    """The size of a measurement: events for each of the endpoints, and rounds."""
 
     events: int
     rounds: int

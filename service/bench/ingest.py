@@ -29,7 +29,7 @@ _NOBODY = "http://127.0.0.1:9"  # no vendor is asked here
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many callbacks a round sends to each, and how many rounds there are."""
+    """The size of a measurement: callbacks that a round sends to each, and rounds."""
 
     callbacks: int
     bare: int

@@ -21,7 +21,7 @@ _NOBODY = "http://127.0.0.1:9"  # no vendor is asked here
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many seconds after its start a process is looked at, and how often that is done."""
+    """The size of a measurement: seconds after its start at which a process is read, and rounds."""
 
     after_seconds: float
     rounds: int

@@ -27,7 +27,7 @@ WAYS = ("all work", "half refuse", "half are silent")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many events each endpoint is behind by, the pace of fresh ones, and how often all of it is measured.
+    """The size of a measurement: events that each endpoint is behind by, the pace of fresh ones, and rounds.
 
     `patience` is how many seconds an endpoint has for its answer; `None` leaves that to the product.
     """

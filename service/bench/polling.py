@@ -111,7 +111,7 @@ _BY_DEFAULT = VendorPolicy(first_poll=45, poll=15, poll_max=300, deadline=3600, 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many detections there are of each kind, and by what all times are divided."""
+    """The size of a measurement: detections of each kind, and the number that all times are divided by."""
 
     detections: int
     quicker: float

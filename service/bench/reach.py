@@ -23,7 +23,7 @@ class Reach:
 
     @property
     def sign(self) -> str:
-        """How the bound is written."""
+        """Return the sign before the bound."""
         return "≤"
 
     def as_json(self) -> dict[str, object]:
@@ -49,7 +49,7 @@ class AtLeast(Reach):
 
     @property
     def sign(self) -> str:
-        """How the bound is written."""
+        """Return the sign before the bound."""
         return "≥"
 
 

@@ -26,7 +26,7 @@ _WINDOW = timedelta(hours=1)
 
 
 class Strangers:
-    """How many callbacks without a good token this process has passed on, by vendor and hour. It stands in memory."""
+    """The count of callbacks without a good token that this process has passed on, by vendor and hour, in memory."""
 
     def __init__(self) -> None:
         self._begun: datetime | None = None

@@ -14,7 +14,7 @@ _POLL_FACTOR = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one vendor for all workers together, in one mode. `None` is no limit.
+    """The limits of one vendor for all workers together, in one mode. `None` stands for no limit.
 
     `per_minute` and `daily_quota` count every request: uploads, submissions, confirmations, polls, quota look-ups.
     """

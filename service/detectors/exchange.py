@@ -6,7 +6,7 @@ The tree of errors:
     ├── NotSent          nothing of the request was written: the same request may be sent again
     └── OutcomeUnknown   it may have been taken and billed: look for a callback before asking again
 
-A complete answer is no error, whatever its status, nor is a refusal (4xx, 5xx) whose body breaks off or never ends:
+A complete answer is not an error, whatever its status, nor is a refusal (4xx, 5xx) whose body breaks off or never ends:
 `answers.refusal` says what it means. What a request contains is the adapters' business.
 """
 

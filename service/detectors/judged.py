@@ -32,7 +32,7 @@ class Judged(ABC):
     """Members that hold raw measurements, whose own names say nothing of the answer: no error, no second verdict."""
 
     asked_again: ClassVar[bool] = True
-    """Return True if an answer that contradicts itself is worth another poll: not where a poll is a new, billed analysis."""
+    """An answer that contradicts itself is worth another poll. False where a poll is a new, billed analysis."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Raise `TypeError` for an adapter that would go past the judgement."""

@@ -52,7 +52,7 @@ class Change:
 
 @dataclass(slots=True)
 class Tally:
-    """How far it has come. `runs` counts those that were read, and those that were left by why."""
+    """The progress so far. `runs` counts those that were read, and those that were left by why."""
 
     detections: int = 0
     changes: list[Change] = field(default_factory=list)

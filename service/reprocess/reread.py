@@ -51,7 +51,7 @@ class RereadAnswer:
 
     @property
     def status(self) -> RunStatus:
-        """How the run has ended by it. What refuses the request is no answer of the track's."""
+        """Return how the run has ended by it. A refusal of the request says nothing of the track."""
         return self.said.status if isinstance(self.said, Reading) else RunStatus.FAILED
 
 
@@ -100,7 +100,7 @@ def answer_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ends(said: Reading | Refused) -> bool:
-    """Whether it can stand as an end: an ended run is never opened again."""
+    """Return True if it can stand as an end: an ended run is never opened again."""
     return said.status in _ENDS if isinstance(said, Reading) else not said.retryable
 
 
@@ -120,7 +120,7 @@ def _deciding(session: Session, run: Run) -> Observation | None:
 
 
 def _way(session: Session, run: Run, seen: Observation) -> tuple[str, int] | None:
-    """How the bytes came and with which status, also where another run had asked; `None`: they are no vendor's."""
+    """Return how the bytes came, also where another run had asked, and their status; `None`: not from a vendor."""
     for _ in range(100):  # a reused answer may have been reused before
         if seen.via != Via.REUSE.value:
             # Without a status it was a callback's; 0 is an objection of ours, before anything left.

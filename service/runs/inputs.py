@@ -24,7 +24,7 @@ class SubmissionStep(StrEnum):
 
 
 class SubmissionOutcome(StrEnum):
-    """How a try to submit went."""
+    """The course of one try to submit."""
 
     ACCEPTED = "accepted"
     ANSWERED = "answered"  # at once, with what was asked for
@@ -130,7 +130,7 @@ class AnsweredAtOnce(LeasedInput):
 
 @dataclass(frozen=True, slots=True)
 class Deferred(LeasedInput):
-    """Nothing was taken, as far as the vendor says; the same request leaves again later.
+    """A try that was not taken, as far as the vendor says; the same request leaves again later.
 
     `taken`: what the ledger is to say of it; `None`: that cannot be known.
     """

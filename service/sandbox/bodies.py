@@ -73,7 +73,7 @@ class ReceivedFile:
 async def discarded_upload(request: Request, field: str) -> ReceivedFile | None:
     """Return the file in the multipart form field `field`, its bytes read and dropped; None if there is none.
 
-    None also for a body that is cut short or is no multipart form (RFC 7578).
+    None also for a body that is cut short or is not a multipart form (RFC 7578).
     """
     reader = _FormReader(field)
     media_type, options = parse_options_header(request.headers.get("content-type"))

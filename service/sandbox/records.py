@@ -28,7 +28,7 @@ class Record:
     """One upload or submission: all a twin has to remember of it."""
 
     kind: str
-    """Which sort of id this is; an upload's is no use as a task's."""
+    """Which sort of id this is; an upload's does not serve as a task's."""
     name: str
     """The file name, with its script words."""
     at: datetime

@@ -80,7 +80,7 @@ class Script:
     unheard_of: bool = False
     """The state is, from beginning to end, a word that the vendor's documents do not have."""
     garbled: bool = False
-    """Whatever is said of the end is no clear JSON."""
+    """Every answer about the end is unclear JSON."""
     obstacles: tuple[Obstacle, ...] = ()
     """What submissions meet, one after the other."""
     stumbles: bool = False

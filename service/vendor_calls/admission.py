@@ -68,7 +68,7 @@ _AT_VENDOR = (
 
 @dataclass(frozen=True, slots=True)
 class GateContext:
-    """Where a run is to be let through: one configured vendor, and its gate, locked."""
+    """The gate by which a run leaves: one configured vendor, and its row, locked."""
 
     configured: ConfiguredVendor
     gate: Gate

@@ -106,7 +106,7 @@ class SourceFetcher:
             task.add_done_callback(partial(self._finish, detection.account_id))
 
     async def drain(self, within: float) -> None:
-        """Nothing new starts; what is under way has `within` seconds. What is cut then is handed back, due at once."""
+        """Start nothing new; give what is under way `within` seconds. Release the rest, due at once."""
         await self._pool.drain(self._under_way, within)
 
     async def _abandon(self) -> None:
@@ -189,7 +189,7 @@ def _note(detection: Detection, found: Media | Failure | None, took_ms: int) -> 
 def claim_sources(
     session: Session, *, now: datetime, lease_until: datetime, limit: int, shares: Shares | None = None
 ) -> list[Detection]:
-    """At most `limit` detections whose audio is to be fetched, leased to us; each try is counted at once."""
+    """Lease at most `limit` detections whose audio is to be fetched, and return them; each try is counted at once."""
     rows = claim(
         session, table_of(Detection), SOURCE_WAITING, now=now, lease_until=lease_until, limit=limit, shares=shares
     )

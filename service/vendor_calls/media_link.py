@@ -1,4 +1,4 @@
-"""Whether a media link still opens: it dies with its run, and after so many fetches."""
+"""Media links: one opens until its run ends, and for so many fetches."""
 
 from datetime import datetime
 

@@ -26,10 +26,10 @@ class Links(Protocol):
     """Addresses of ours that a vendor may use, by mode."""
 
     def media(self, run_id: str, mode: str, name: str, expires_at: datetime) -> str:
-        """Where the run's audio can be fetched until `expires_at`."""
+        """Return the address of the run's audio, good until `expires_at`."""
 
     def callback(self, run_id: str, mode: str, vendor: str, expires_at: datetime) -> str:
-        """Where the vendor may say how this run went, until `expires_at`."""
+        """Return the address for the vendor's callback of this run, good until `expires_at`."""
 
 
 @dataclass(frozen=True, slots=True)

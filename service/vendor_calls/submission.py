@@ -56,7 +56,7 @@ _UNREADABLE = "An answer came to the submission, and it cannot be read: {}"
 FirstStep = tuple[Uploaded, GateUpdate | None]
 """What an upload brought, for the run and for the vendor's gate.
 
-That it went well is no news for the gate: the submission that follows at once tells whether the vendor works.
+Its success says nothing to the gate: the submission that follows at once tells whether the vendor works.
 """
 
 
@@ -226,7 +226,7 @@ class Sender:
             await self._put(one, configured, OutcomeUnknown(run_id, token, why, attempt, parsed), told)
             return Came("outcome_unknown", raw.status)
         attempt = replace(attempt, outcome=SubmissionOutcome.REFUSED)
-        # A success that is no answer may have been taken; any other whole answer says that it was not.
+        # A success that is not an answer may have been taken; any other whole answer says that it was not.
         return await self._refused(
             one, configured, raw, parsed, attempt, charge_id, taken=None if is_success(raw) else False
         )

@@ -20,7 +20,7 @@ _OPEN_MAPS = frozenset({"components", "other"})  # mappings whose keys a vendor 
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """How much of a vendor's words is kept: the length of a text, entries of a list, the length of a reason.
+    """The bounds of a vendor's words in a summary: the length of a text, entries of a list, the length of a reason.
 
     Lengths are characters, or bytes as escaped in JSON where `escaped`: one character can take twelve.
     """

@@ -37,7 +37,7 @@ POSITIVE = (Verdict.AI_GENERATED, Verdict.AI_PARTIAL)
 
 
 class DetectionStatus(StrEnum):
-    """How far a detection has come. Distinct from its verdict."""
+    """The progress of a detection. Distinct from its verdict."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -94,7 +94,7 @@ def decide(parts: Sequence[Part], *, rule: Rule, quorum: int, declared_ai: bool 
 
 
 def decide_without_runs(reason: OutcomeReason, parts: Sequence[Part] = ()) -> Decided:
-    """Return the outcome of a source that could not be had or is no audio: failed, for this reason."""
+    """Return the outcome of a source that could not be had or is not audio: failed, for this reason."""
     return Decided(
         DetectionStatus.FAILED,
         Verdict.NOT_ANALYZED,
@@ -145,7 +145,7 @@ def _review_reasons(parts: Sequence[Part], rule: Rule, quorum: int) -> tuple[str
         "quorum_not_met": answered and short_of_quorum(votes, rule=rule, quorum=quorum),
         "detector_disagreement": disagree(votes),
         "vendor_internal": any(_contradicts_itself(part) for part in parts),
-        # An unconfirmed callback is no answer, but what it claims is worth a look.
+        # An unconfirmed callback is not an answer, but what it claims is worth a look.
         "unverified_callback": any(part.reason_code is ReasonCode.UNVERIFIED_CALLBACK for part in parts),
     }
     return tuple(reason for reason, applies in found.items() if applies)

@@ -15,7 +15,7 @@ RULE_VERSION = "1"
 
 
 class Rule(StrEnum):
-    """How a customer wants contradicting votes settled."""
+    """The customer's choice of how contradicting votes are settled."""
 
     CONSENSUS = "consensus"
     MAJORITY = "majority"
@@ -24,7 +24,7 @@ class Rule(StrEnum):
 
 
 class Agreement(StrEnum):
-    """How far the votes are on one side."""
+    """The degree to which the votes agree."""
 
     UNANIMOUS = "unanimous"
     MAJORITY = "majority"
@@ -98,7 +98,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class VoteCounts:
-    """How many detectors said what. Counts only."""
+    """The number of detectors that said each word. Counts only."""
 
     ai: int = 0
     no_ai: int = 0
@@ -107,7 +107,7 @@ class VoteCounts:
 
     @property
     def cast(self) -> int:
-        """How many voted."""
+        """Return the number of votes."""
         return self.ai + self.no_ai
 
 

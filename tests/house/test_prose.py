@@ -1,7 +1,6 @@
 """Prose that an engineer reads once: docstrings, and the texts that the service says. `test_docs` judges the pages.
 
-Refused are first words of docstrings that ruff's D401 lets pass, and turns that take a second reading. The list of
-rooms that are not done yet only shrinks: one that is clean and still listed fails.
+Refused are first words of docstrings that ruff's D401 lets pass, and turns that take a second reading.
 """
 
 import ast
@@ -11,24 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.house.measures import room_of, trees
-
-ROOMS_NOT_DONE: frozenset[str] = frozenset(
-    {
-        "api",
-        "bench",
-        "callbacks",
-        "certificates",
-        "detections",
-        "detectors",
-        "kit",
-        "reprocess",
-        "runs",
-        "sandbox",
-        "vendor_calls",
-        "vendors",
-        "verdicts",
-    }
-)
 
 _FIRST_WORDS = re.compile(r"(?:Whether|How|Where|Who|Nothing|At most)\b")
 _TURNS = re.compile(
@@ -65,12 +46,7 @@ def _refused_by_room() -> dict[str, list[str]]:
 
 
 def test_docstrings_and_texts_are_read_once() -> None:
-    refused = {room: found for room, found in _refused_by_room().items() if room not in ROOMS_NOT_DONE}
-    assert refused == {}
-
-
-def test_what_is_done_is_off_the_lists() -> None:
-    assert ROOMS_NOT_DONE - set(_refused_by_room()) == set()
+    assert _refused_by_room() == {}
 
 
 @pytest.mark.parametrize(

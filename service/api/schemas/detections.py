@@ -143,7 +143,7 @@ class _Detection(Shown):
     status: DetectionStatus
     """The status of the detection. `completed_partial`: some detectors gave no answer."""
     verdict: Verdict | None
-    """Null until the end. `not_analyzed` is never a pass, and `no_ai_detected` is no proof of human authorship."""
+    """Null until the end. `not_analyzed` is never a pass, and `no_ai_detected` does not prove human authorship."""
     outcome_reason: OutcomeReason | None
     display: str | None
     """One sentence for people; null until the end."""

@@ -75,7 +75,7 @@ class DetectorSummary(Shown):
     """True if the service inferred the verdict."""
     kind: Kind | None
     score: Score | None
-    """The vendor's own number with its range and meaning. It is no probability: do not compare it across detectors."""
+    """The vendor's own number with its range and meaning. Not a probability: do not compare it across detectors."""
     confidence: Confidence | None
     components: dict[str, Component]
     content: Content | None

@@ -60,7 +60,7 @@ class Alone:
     async def each(self, row_ids: Sequence[str], act: Callable[[str], Awaitable[object]], now: datetime) -> bool:
         """Act on each of these rows. Return True if one failed, or `act` returned something that is true.
 
-        A failure that is the database's own is raised: it is no row's fault, and the next row would meet it too. But
+        A failure that is the database's own is raised: the row is not at fault, and the next row would meet it too. But
         a row at which the database is too slow in two rounds running is left alone too: the next round gets past it.
         """
         more, traced = False, set[type[Exception]]()

@@ -86,7 +86,7 @@ class Count(_Metric[float]):
 
 
 class Histogram(_Metric[list[float]]):
-    """How long something took in this process, in seconds.
+    """The times that something took in this process, in seconds.
 
     A series is the number of observations in each bucket, not cumulated, then the sum of all their seconds.
     """

@@ -1,4 +1,4 @@
-"""Where one input is decided on: copies of the rows that it touches, and what follows from it.
+"""The workbench of one input: copies of the rows that it touches, and what follows from it.
 
 The snapshot stays as it was. If a rule raises, the workbench is thrown away, and nothing has happened.
 """
@@ -38,7 +38,7 @@ class Policy(Protocol):
 
     @property
     def media_retention(self) -> timedelta:
-        """How long audio is kept after the last detection that needed it."""
+        """The span for which audio is kept after the last detection that needed it."""
 
     @property
     def prices(self) -> Prices:

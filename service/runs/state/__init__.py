@@ -1,1 +1,1 @@
-"""Where the things of this room stand, as tables. What is not in one cannot happen."""
+"""The states of the things of this room, as tables. What is not in one cannot happen."""

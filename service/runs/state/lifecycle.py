@@ -7,7 +7,7 @@ from service.kit.machine import Machine
 
 
 class RunState(StrEnum):
-    """Where a run stands. Those that wait for a due time are `queued`, `unknown` and `waiting`."""
+    """The states of a run. Those that wait for a due time are `queued`, `unknown` and `waiting`."""
 
     SOURCING = "sourcing"  # the audio is still being fetched
     RESERVED = "reserved"  # a cascade has not come to it yet
@@ -27,7 +27,7 @@ class RunState(StrEnum):
 
     @property
     def has_answer(self) -> bool:
-        """Return True if others may take over what the run ended with. A failure is no answer: the next asks again."""
+        """Return True if others may take over what the run ended with. After a failure the next asks again."""
         return self in _WITH_ANSWER
 
     @property
@@ -115,7 +115,7 @@ advance = RUN.advance
 
 
 class SourceState(StrEnum):
-    """Where the audio is. It is born ready, where the audio was given, or due."""
+    """The states of a source. It is born ready, where the audio was given, or due."""
 
     DUE = "due"  # to be downloaded, or leased to a worker that does
     READY = "ready"
@@ -150,7 +150,7 @@ SOURCE: Machine[SourceState, SourceInput] = Machine(
 
 
 class CertificateState(StrEnum):
-    """Where a certificate stands. It is born asking or announced, and dropped where nothing comes of it."""
+    """The states of a certificate. It is born asking or announced, and dropped where nothing comes of it."""
 
     ASKING = "asking"  # a request for it is under way until `due_at`
     ANNOUNCED = "announced"  # a callback spoke of it; the vendor is to be asked whether it holds
@@ -179,7 +179,7 @@ CERTIFICATE: Machine[CertificateState, CertificateInput] = Machine(
 
 
 class CallbackState(StrEnum):
-    """Where a stored callback stands, born due or quarantined: `callbacks/states` is the table."""
+    """The states of a stored callback, born due or quarantined: `callbacks/states` is the table."""
 
     DUE = "due"
     PARKED = "parked"  # no run knows it yet

@@ -1,4 +1,4 @@
-"""One path, `?action=`, one header: how ASC is asked, and what is no answer to any question."""
+"""One path, `?action=`, one header: how ASC is asked, and what does not count as an answer."""
 
 from collections.abc import Mapping
 from dataclasses import replace

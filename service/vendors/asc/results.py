@@ -1,7 +1,7 @@
 """What a job's state and result mean, from a poll, a callback, or an analysis answered at once.
 
-The poll's body is not documented: fields are taken from the top or from `result` or `data`. So is no answer with an
-`analysis_id`; where one has it, it is kept for a certificate.
+The poll's body is not documented: fields are taken from the top or from `result` or `data`. Nor is an
+`analysis_id` documented there; where an answer has one, it is kept for a certificate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,7 +107,7 @@ def _state(layers: Sequence[Mapping[str, Any]]) -> tuple[RunStatus, str | None]:
     """Return the job's state, and a word for it that we do not know.
 
     A wrapper may say `success` of the request while the job inside is queued: any failure wins, then any known
-    state that is no end, then the innermost word.
+    state that is not an end, then the innermost word.
     """
     words = _state_words(layers)
     known = [STATES[word] for word in words if word in STATES]

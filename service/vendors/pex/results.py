@@ -1,6 +1,6 @@
 """What an answer of the detector means. HTTP 200 says only that it was processed; `status` says how that went.
 
-`is_ai` alone decides. `ai_score` is no calibrated probability and the vendor forbids to judge by it.
+`is_ai` alone decides. `ai_score` is not a calibrated probability and the vendor forbids to judge by it.
 """
 
 from collections.abc import Mapping, Sequence

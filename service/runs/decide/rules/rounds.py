@@ -96,7 +96,7 @@ def first_runs(
 
 
 def _first_state(detection: DetectionRow, position: int) -> RunState:
-    """Where a run begins: behind the download, behind the cascade, or in the queue."""
+    """Return the first state of a run: behind the download, behind the cascade, or in the queue."""
     if detection.rule == Rule.CASCADE.value and position > 0:
         return RunState.RESERVED
     return RunState.SOURCING if is_due(detection) else RunState.QUEUED

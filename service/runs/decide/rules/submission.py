@@ -1,4 +1,4 @@
-"""How far a submission came: what is about to leave, what the vendor took, what it answered, what cannot be known."""
+"""The steps of a submission: what is about to leave, what the vendor took, what it answered, what cannot be known."""
 
 import json
 from collections.abc import Mapping
@@ -153,7 +153,7 @@ def answered_at_once(bench: Workbench, happened: AnsweredAtOnce) -> str:
 
 
 def deferred(bench: Workbench, happened: Deferred) -> str:
-    """Nothing was taken; the same request leaves again later, unless the vendor has refused it often enough."""
+    """Let a request that was not taken leave again later, unless the vendor has refused it often enough."""
     refused, attempt = happened.refused, happened.attempt
     bench.settle(happened.charge_id, taken=happened.taken)
     run = held(bench, happened.run_id, happened.lease_token)
@@ -196,7 +196,7 @@ def _is_refusal(attempt: SubmissionAttempt, refused: Refused) -> bool:
 
 
 def outcome_unknown(bench: Workbench, happened: OutcomeUnknown) -> str:
-    """Whether the vendor took it is unknown. It is looked at again after `resubmit_after`, once; then never.
+    """Keep a run of which it is unknown if the vendor took it. It comes up again after `resubmit_after`, once.
 
     An answer that cannot be read is one of unknown outcome too; the second such answer ends the run.
     """
