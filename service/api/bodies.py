@@ -1,7 +1,7 @@
 """JSON bodies, read strictly: what two parsers could read differently is refused, and every fault is named at once.
 
-Python's parser lets through what RFC 8259 does not have or leaves open (doubled names, `NaN`, half of a surrogate
-pair), so those are looked for here. Then a pydantic model judges the members.
+The text is parsed by `kit/strict_json`; here half of a surrogate pair and too much depth are found, with their place.
+Then a pydantic model judges the members.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from service.api.problems import MAX_PROBLEMS, pointer, problems_of
 from service.kit.errors import CallerError, Problem
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import MAX_URL_CHARACTERS, RefusedUrl, check_url
+from service.kit.strict_json import MAX_DEPTH, NotStrictError, decode
 
 M = TypeVar("M", bound=BaseModel)
 _Path = tuple[()] | tuple["_Path", str | int]
@@ -27,7 +28,6 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 MAX_BODY_BYTES = 1_048_576
 BODY_SECONDS = 20
 STRANGERS_SECONDS = 5
-MAX_DEPTH = 64
 _UNKEEPABLE = "U+0000 or unpaired surrogates"
 
 
@@ -107,8 +107,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode()
         if text.startswith("\ufeff"):
-            raise _NotStrictError("it begins with a BOM")
-        document = _DECODER.decode(text)
+            raise NotStrictError("it begins with a BOM")
+        document = decode(text)
     except RecursionError as error:
         raise _malformed(f"it is nested more than {MAX_DEPTH} deep") from error
     except ValueError as error:
@@ -118,32 +118,6 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if faults := tuple(islice(_faults(document), MAX_PROBLEMS)):
         raise invalid(faults)
     return document
-
-
-class _NotStrictError(ValueError):
-    """What Python's parser would have let through; the text is for the caller."""
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _NotStrictError("a name occurs twice in one object")
-    return members
-
-
-def _refuse_constant(_word: str) -> NoReturn:
-    raise _NotStrictError("NaN and Infinity are not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise _NotStrictError("a number is too large")
-    return number
-
-
-# `json.loads` would make one for each body.
-_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _faults(document: dict[str, Any]) -> Iterator[Problem]:
@@ -187,7 +161,7 @@ def _reason(error: ValueError) -> str:
     match error:
         case UnicodeDecodeError():
             return "it is not UTF-8"
-        case json.JSONDecodeError() | _NotStrictError():
+        case json.JSONDecodeError() | NotStrictError():
             return str(error)
     return "a number is too large"  # Python converts at most 4,300 digits
 

@@ -10,17 +10,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from service.detectors.enums import ReasonCode
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Number
+from service.kit.strict_json import MAX_DEPTH, decode
 
 UNKNOWN_STATUS = "The vendor named a status that its documents do not."
 
 _TEXT_CHARACTERS = 500
 _DAY_SECONDS = 24 * 3600
-_DEPTH = 64
 _BAD = (400, 422)
 _PAYMENT_REQUIRED, _FORBIDDEN, _TOO_MANY_REQUESTS = 402, 403, 429
 # Control characters, line separators, and the marks that turn the direction of text.
@@ -144,8 +144,9 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     Refused: other JSON, doubled keys, `NaN` and infinities, nesting beyond 64 levels.
     """
     try:
-        value = json.loads(body, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
-        clean = _clean(value, _DEPTH)
+        # As `json.loads` does it: UTF-8 or another Unicode encoding, with a mark at its beginning or without.
+        value = decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        clean = _clean(value, MAX_DEPTH)
     except (ValueError, RecursionError):
         return None
     return clean if isinstance(clean, dict) else None
@@ -203,24 +204,6 @@ def unused(
 def leftovers(found: Mapping[str, Any], known: Collection[str], prefix: str = "") -> dict[str, Any]:
     """Return the fields of `found` that have no home yet, by dotted path."""
     return {f"{prefix}{key}": value for key, value in found.items() if key not in known}
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError("a number is too large")
-    return value
 
 
 def _clean(value: object, depth: int) -> object:

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.api.bodies import MAX_BODY_BYTES, MAX_DEPTH, check_media_type, parse_object, read_body, validated
+from service.api.bodies import MAX_BODY_BYTES, check_media_type, parse_object, read_body, validated
 from service.kit.errors import CallerError
+from service.kit.strict_json import MAX_DEPTH
 from tests.api.doors import app_of, client_of
 
 
