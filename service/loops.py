@@ -21,7 +21,7 @@ from service.certificates.issue import TOPIC as CERTIFICATES
 from service.detections.changes import emit_delayed, expire_overdue, overdue_runs, unannounced_delays
 from service.kit.db.alone import Alone
 from service.kit.db.columns import table_of
-from service.kit.db.due import at_once_where, first_due
+from service.kit.db.queues import at_once_where, first_due
 from service.media.erase import Leftovers
 from service.quotas.models import Gate
 from service.resources import Resources

@@ -23,6 +23,7 @@ from service.detectors.exchange import Exchange, redactor_for
 from service.detectors.vendor import Twin, Vendor, VendorSettings
 from service.events.outbox import Outbox
 from service.kit.clock import Clock
+from service.kit.concurrency.wake import Shutdown
 from service.kit.db.database import CONNECTIONS, Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.db.server import log_connections
@@ -30,7 +31,6 @@ from service.kit.errors import SettingsError
 from service.kit.http.guard import GuardPolicy
 from service.kit.http.guarded import guarded_session
 from service.kit.http.resolver import NameResolver
-from service.kit.process.shutdown import Shutdown
 from service.kit.process.watchdog import watched
 from service.kit.security.keys import derive
 from service.kit.security.sealing import SealBroken, Sealer

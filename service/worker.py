@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.dead_workers import dead_workers, free_every_lease, free_leases_of, holder_of
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from service.kit.db.database import normalise_url
-from service.kit.db.due import NextDue, due_now, seconds_until_next
+from service.kit.db.queues import NextDue, due_now, seconds_until_next
 from service.kit.db.server import MOST_SKEW_SECONDS, clock_skew
 from service.kit.ids import new_id
 from service.kit.process.heartbeat import beat

@@ -13,7 +13,7 @@ from service.callbacks.process import CallbackProcessor
 from service.kit.concurrency.wake import LISTENING_SWEEP_SECONDS
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
-from service.kit.db.due import NextDue
+from service.kit.db.queues import NextDue
 from service.quotas.models import Gate
 from service.runs.state.models import Certificate, Detection, Run
 from service.webhooks.models import Delivery, Endpoint

@@ -16,10 +16,10 @@ from service.callbacks.addresses import KnownAddresses
 from service.callbacks.intake import Arrived
 from service.callbacks.quarantine import Strangers
 from service.kit.clock import Clock
+from service.kit.concurrency.wake import Shutdown
 from service.kit.db.database import Database
 from service.kit.db.group_commit import GroupCommit
 from service.kit.http.guard import GuardPolicy
-from service.kit.process.shutdown import Shutdown
 from service.kit.security.sealing import Sealer
 from service.kit.security.tokens import Tokens
 from service.media.ingest import MAX_BYTES

@@ -8,8 +8,8 @@ from sqlalchemy import select, text, union_all
 from sqlmodel import Session, col, update
 
 from service.callbacks.models import CALLBACK_WAITING, Callback
-from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
+from service.kit.db.queues import MOST, Backlog, backlog_of, backlog_of_rows
 from service.runs.state.lifecycle import CallbackState
 
 _ASIDE = (CallbackState.PARKED, CallbackState.QUARANTINED, CallbackState.STUCK)

@@ -13,8 +13,8 @@ from sqlmodel import Session, col, select
 from service.certificates.listing import with_certificates
 from service.detections.submit import Submitted
 from service.detectors.enums import Verdict
-from service.kit.db.backlog import Backlog, backlog_of
 from service.kit.db.columns import table_of
+from service.kit.db.queues import Backlog, backlog_of
 from service.kit.errors import not_found
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within

@@ -5,8 +5,8 @@ from sqlmodel import Session
 
 from service.events.feed import horizon_of
 from service.events.models import Event
-from service.kit.db.backlog import MOST, Backlog
 from service.kit.db.columns import table_of
+from service.kit.db.queues import MOST, Backlog
 
 STATE = "events_not_shown"
 

@@ -11,8 +11,7 @@ from sqlmodel import Session
 
 from service.events.outbox import Recorded
 from service.events.types import EventType, takes
-from service.kit.db.among import among
-from service.kit.db.bulk import InsertMany
+from service.kit.db.bulk import InsertMany, among
 from service.kit.db.columns import table_of
 from service.kit.db.database import after_commit, notify_on_commit
 from service.kit.ids import new_id

@@ -12,8 +12,8 @@ from sqlmodel import Session, col, select
 
 from service.events.models import Event
 from service.kit.clock import rfc3339, rfc3339_or_none
-from service.kit.db.backlog import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.db.columns import table_of
+from service.kit.db.queues import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.ids import is_id
 from service.kit.paging import Page, windowed, within
 from service.webhooks.models import (

@@ -23,8 +23,8 @@ from service.api.from_vendors.callbacks import ROUTE as CALLBACKS
 from service.api.headers import RequestIds, secured
 from service.api.middleware import PassingFaults, Straight
 from service.api.problems import handlers_beside_postgres
+from service.kit.concurrency.wake import Shutdown
 from service.kit.db.database import Database
-from service.kit.process.shutdown import Shutdown
 from service.kit.security.tokens import Tokens
 from service.media.links import MediaGrant, MediaLinks
 from service.media.store import DatabaseStore

@@ -11,9 +11,8 @@ import pytest
 from service.api.routes import ROUTES
 from service.cli.http.serving import free_socket, serving, url_of
 from service.cli.serve.shutdown import closing_first
-from service.kit.concurrency.wake import Wake
+from service.kit.concurrency.wake import Shutdown, Wake
 from service.kit.db.database import Database
-from service.kit.process.shutdown import Shutdown
 from tests.api.doors import app_of, bearer, context_on
 from tests.api.listening import listening
 from tests.waiting import until

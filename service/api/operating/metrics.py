@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.context import context_of
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, ResponseSpec, Tag
-from service.kit.db.backlog import Backlog
+from service.kit.db.queues import Backlog
 from service.kit.errors import CallerError
 from service.kit.process.heartbeat import Worker
 from service.kit.telemetry.metrics import Count, Figures, Gauge, figures, process_name

@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 from service.callbacks.queries import callbacks_waiting
 from service.detections.queries import detections_waiting
 from service.events.backlog import events_waiting
-from service.kit.db.backlog import Backlog
 from service.kit.db.database import Database
+from service.kit.db.queues import Backlog
 from service.kit.process.heartbeat import Worker
 from service.webhooks.queries import deliveries_waiting
 

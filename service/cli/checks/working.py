@@ -10,7 +10,7 @@ from service.api.operating.waits import waits
 from service.billing.budgets import budgets, unpriced_text
 from service.billing.prices import load_prices
 from service.cli.checks.finding import FRESH, Finding, World, at_work, fail, latest_worker, many, ok, warn
-from service.kit.db.backlog import Backlog
+from service.kit.db.queues import Backlog
 from service.quotas.circuit import Circuit
 from service.quotas.gate_store import read_gates
 from service.quotas.gates import OUT_OF_CREDIT, left_today

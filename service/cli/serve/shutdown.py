@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from service.kit.process.shutdown import Shutdown
+from service.kit.concurrency.wake import Shutdown
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 from service.app import Beside, create
 from service.cli.http.serving import how_to_serve
 from service.cli.preflight import ready_to_serve
+from service.cli.serve.lean import settle_collector
 from service.cli.serve.shutdown import closing_first, end_well
 from service.kit.db.database import normalise_url
 from service.kit.errors import SettingsError
-from service.kit.process.garbage import settle_collector
 from service.kit.telemetry.logs import set_up_logs
 from service.resources import Resources
 from service.settings import Settings, load_settings

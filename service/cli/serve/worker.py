@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from service.cli.preflight import ready_to_serve, wait_for_schema
+from service.cli.serve.lean import settle_collector
 from service.cli.serve.shutdown import end_well
 from service.kit.errors import SettingsError
-from service.kit.process.garbage import settle_collector
 from service.kit.telemetry.logs import set_up_logs
 from service.settings import load_settings
 from service.worker import work

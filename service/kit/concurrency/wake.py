@@ -1,6 +1,7 @@
 """Waking sleepers: an in-process event per topic, and NOTIFY between processes on PostgreSQL.
 
-A wake is a hint, never the truth: a woken reader asks the database, and a sweep finds what a lost hint left.
+A wake is a hint, never the truth: a woken reader asks the database, and a sweep finds what a lost hint left. The
+shutdown of this process wakes all that sleep.
 """
 
 import asyncio
@@ -129,3 +130,16 @@ class Sleeper:
 def _set_all(events: list[asyncio.Event]) -> None:
     for event in events:
         event.set()
+
+
+class Shutdown:
+    """Says `begun` from the moment the process begins to shut down. Used from the event loop."""
+
+    def __init__(self, wake: Wake) -> None:
+        self._wake = wake
+        self.begun = False
+
+    def begin(self) -> None:
+        """Begin the shutdown, and wake all that wait for something, so that they see it."""
+        self.begun = True
+        self._wake.notify_all()

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, CursorResult, Row, RowMapping, Table, Text
 from sqlmodel import Session
 
 from service.kit.concurrency.shares import Shares
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 
 
 def claim(

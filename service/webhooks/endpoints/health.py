@@ -15,7 +15,7 @@ from sqlmodel import Session, col, or_, select
 from service.events.outbox import Outbox
 from service.events.types import Draft, EventType
 from service.kit.clock import rfc3339
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 from service.kit.db.columns import table_of
 from service.webhooks.models import Endpoint
 from service.webhooks.states import ENDPOINT, REASONS, EndpointInput, EndpointState

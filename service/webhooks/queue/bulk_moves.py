@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, select, text, update
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 from service.kit.db.columns import table_of
 from service.kit.db.database import notify_on_commit
 from service.webhooks.fanout import TOPIC, UNORDERED_AFTER_TRIES

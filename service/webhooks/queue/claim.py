@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, select, text, update
 from sqlmodel import Session
 
 from service.kit.concurrency.shares import Shares
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 from service.kit.db.claims import claim_these
 from service.kit.db.columns import table_of
 from service.kit.db.database import notify_on_commit

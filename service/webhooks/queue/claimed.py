@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, or_, select
 from sqlmodel import Session
 
 from service.events.models import Event
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 from service.kit.db.columns import table_of
 from service.webhooks.models import Delivery, Endpoint, EndpointSecret, in_states
 from service.webhooks.states import EndpointState

@@ -14,8 +14,7 @@ from sqlmodel import Session
 
 from service.events.outbox import Outbox
 from service.kit.concurrency.shares import Shares
-from service.kit.db.among import among
-from service.kit.db.bulk import InsertMany, UpdateMany
+from service.kit.db.bulk import InsertMany, UpdateMany, among
 from service.kit.db.columns import table_of
 from service.kit.ids import new_id
 from service.webhooks.endpoints.health import apply_outcomes, in_order, lock_endpoints, switch_off

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import event, select
 
-from service.kit.db.among import among
+from service.kit.db.bulk import among
 from service.kit.db.database import Database
 from tests.kit.things import THING, make_table, put
 

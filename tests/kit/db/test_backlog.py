@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlmodel import Session
 
-from service.kit.db import backlog as waits
-from service.kit.db.backlog import Backlog, backlog_of
+from service.kit.db import queues as waits
 from service.kit.db.columns import table_of
 from service.kit.db.database import Database
+from service.kit.db.queues import Backlog, backlog_of
 from service.kit.process.heartbeat import Worker, beat
 
 _NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

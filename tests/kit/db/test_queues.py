@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.bench.counting.statements import Counts, counting
 from service.kit.db.database import Database
-from service.kit.db.due import (
+from service.kit.db.queues import (
     AT_ONCE,
     LEAST_PAUSE_SECONDS,
     NextDue,

@@ -1,11 +1,15 @@
-"""When the rows of each queue are due next: one statement for all queues, each read through its partial index."""
+"""Two questions to a queue: when its first row is due, and how much waits in it since when.
+
+A partial index answers each. The first is asked of all queues in one statement.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, literal, select, text
+from sqlalchemy import Column, ColumnElement, Select, Table, TextClause, func, literal, select, text
 from sqlmodel import Session
 
 from service.kit.db.columns import UtcTime
@@ -14,6 +18,9 @@ from service.kit.db.database import Database
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 LEAST_PAUSE_SECONDS = 0.25
 """However many rows are due one shortly after the other: they are claimed together, and asking costs a statement."""
+
+MOST = 10_000
+"""Rows are counted up to this number: the question must stay cheap when the queue is long."""
 
 Due = Mapping[str, datetime | None]
 """By the name of each loop: when its first row is due; `None` where none waits."""
@@ -88,3 +95,30 @@ def seconds_until_next(due: Due, now: datetime, most: float) -> float:
 
 def _known(times: Iterable[datetime | None]) -> Iterable[datetime]:
     return (at for at in times if at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """`count` rows wait in this state (`MOST` means: that many or more), the first since `oldest_at`."""
+
+    state: str
+    count: int
+    oldest_at: datetime | None
+
+    def age_seconds(self, now: datetime) -> float:
+        """Return how many seconds the first has waited; 0 if none does."""
+        return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
+
+
+def backlog_of(
+    session: Session, state: str, since: Column[datetime], *where: ColumnElement[bool] | TextClause
+) -> Backlog:
+    """Measure the rows that `where` takes, by `since`. An index that begins with `since` should fit `where`."""
+    return backlog_of_rows(session, state, select(since.label("since")).where(*where).order_by(since))
+
+
+def backlog_of_rows(session: Session, state: str, rows: Select[Any]) -> Backlog:
+    """Do the same for any statement whose one column is called `since`."""
+    found = rows.limit(MOST).subquery()
+    count, oldest_at = session.connection().execute(select(func.count(), func.min(found.c.since))).one()
+    return Backlog(state, count, oldest_at)

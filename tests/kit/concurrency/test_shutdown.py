@@ -2,8 +2,7 @@
 
 import asyncio
 
-from service.kit.concurrency.wake import Wake
-from service.kit.process.shutdown import Shutdown
+from service.kit.concurrency.wake import Shutdown, Wake
 
 
 async def test_who_waits_wakes_up_and_sees_that_it_has_begun() -> None:
