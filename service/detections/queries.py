@@ -17,7 +17,7 @@ from service.kit.db.columns import table_of
 from service.kit.db.queues import Backlog, backlog_of
 from service.kit.errors import not_found
 from service.kit.ids import is_id
-from service.kit.paging import Page, windowed, within
+from service.kit.paging import Page, paged, windowed
 from service.media.models import Media
 from service.runs.load.load_facts import detection_facts, run_facts, runs_of
 from service.runs.policy import DetectionPolicy
@@ -130,11 +130,8 @@ def list_detections(
     session: Session, account_id: str, mode: str, wanted: DetectionFilter, page: Page, now: datetime
 ) -> list[Detection]:
     """Return the page's detections and one more, if there are more; newest first."""
-    table = table_of(Detection)
     statement = select(Detection).where(*_owned(account_id, mode), *_conditions(wanted, now))
-    statement = statement.where(*within(table.c.created_at, table.c.id, page))
-    newest_first = (col(Detection.created_at).desc(), col(Detection.id).desc())
-    return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+    return list(session.exec(paged(statement, table_of(Detection), page)))
 
 
 def page_of(session: Session, account_id: str, mode: str, wanted: DetectionFilter, page: Page) -> Page:

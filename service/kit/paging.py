@@ -6,8 +6,7 @@ Where a filter has no index of its own, a page reads up to `WINDOW` rows and no 
 than requested, or none, and still have a next one.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -15,9 +14,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Table, select, tuple_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session
+from sqlmodel.sql.expression import SelectOfScalar
 
-from service.kit.errors import Problem, bad_parameters
-from service.kit.security.tokens import BadToken, Tokens
+from service.kit.security.tokens import Tokens
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -25,7 +24,6 @@ Column = ColumnElement[T] | Mapped[T]
 
 MAX_LIMIT = 100
 WINDOW = 10_000
-_DEFAULT_LIMIT = 20
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,17 +44,23 @@ class Page:
     until: PagePosition | None = None
 
 
-def page_from(parameters: Mapping[str, str], tokens: Tokens, listing: str) -> Page:
-    """Return the requested page. Raise a `CallerError` 422 that names every bad parameter.
+def position_in(cursor: str, tokens: Tokens, listing: str) -> PagePosition:
+    """Return the position after which the page begins. Raise `BadToken` for a text that is not a cursor of this list.
 
     `listing` names the list (and its owner, where that matters): a cursor of one list is refused in another.
     """
-    problems: list[Problem] = []
-    limit = _limit(parameters.get("limit"), problems)
-    after = _after(parameters.get("cursor"), tokens, listing, problems)
-    if problems:
-        raise bad_parameters(problems)
-    return Page(limit, after)
+    since, key = tokens.read(f"cursor/{listing}", cursor, now=None)
+    return PagePosition(_START + timedelta(microseconds=since), key)
+
+
+def paged(statement: SelectOfScalar[Row], table: Table, page: Page) -> SelectOfScalar[Row]:
+    """Return the statement for the page's rows and one more, newest first."""
+    at, key = table.c.created_at, table.c.id
+    if page.after is not None:
+        statement = statement.where(comes_after(at, key, page.after))
+    if page.until is not None:
+        statement = statement.where(tuple_(at, key) >= (page.until.at, page.until.id))
+    return statement.order_by(at.desc(), key.desc()).limit(page.limit + 1)
 
 
 def listed(
@@ -81,12 +85,6 @@ def windowed(session: Session, table: Table, page: Page, *ours: ColumnElement[bo
     return page if last is None else replace(page, until=PagePosition(*last))
 
 
-def within(at: Column[datetime], key: Column[str], page: Page) -> list[ColumnElement[bool]]:
-    """Return the conditions for rows of this page."""
-    found = [] if page.after is None else [comes_after(at, key, page.after)]
-    return found if page.until is None else [*found, tuple_(at, key) >= (page.until.at, page.until.id)]
-
-
 def write_cursor(position: PagePosition, tokens: Tokens, listing: str) -> str:
     """Return the cursor of the rows after `position`. It does not expire."""
     since = (position.at - _START) // timedelta(microseconds=1)
@@ -96,23 +94,3 @@ def write_cursor(position: PagePosition, tokens: Tokens, listing: str) -> str:
 def comes_after(at: Column[datetime], key: Column[str], position: PagePosition) -> ColumnElement[bool]:
     """Return the condition for rows after `position`, newest first: one comparison, so one index on both serves it."""
     return tuple_(at, key) < (position.at, position.id)
-
-
-def _limit(text: str | None, problems: list[Problem]) -> int:
-    if text is None:
-        return _DEFAULT_LIMIT
-    limit = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        problems.append(Problem("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
-    return limit
-
-
-def _after(text: str | None, tokens: Tokens, listing: str, problems: list[Problem]) -> PagePosition | None:
-    if text is None:
-        return None
-    try:
-        since, key = tokens.read(f"cursor/{listing}", text, now=None)
-    except BadToken:
-        problems.append(Problem("cursor", "must be a next_cursor of this list, unchanged"))
-        return None
-    return PagePosition(_START + timedelta(microseconds=since), key)

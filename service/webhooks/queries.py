@@ -15,7 +15,7 @@ from service.kit.clock import rfc3339, rfc3339_or_none
 from service.kit.db.columns import table_of
 from service.kit.db.queues import MOST, Backlog, backlog_of, backlog_of_rows
 from service.kit.ids import is_id
-from service.kit.paging import Page, windowed, within
+from service.kit.paging import Page, paged, windowed
 from service.webhooks.models import (
     DELIVERY_BLOCKED,
     DELIVERY_HELD,
@@ -67,9 +67,7 @@ def list_deliveries(session: Session, account_id: str, mode: str, wanted: Delive
     if wanted.event_types is not None:
         statement = statement.join(Event, col(Event.id) == Delivery.event_id)
         statement = statement.where(col(Event.type).in_(wanted.event_types))
-    statement = statement.where(*within(table_of(Delivery).c.created_at, table_of(Delivery).c.id, page))
-    newest_first = (col(Delivery.created_at).desc(), col(Delivery.id).desc())
-    return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+    return list(session.exec(paged(statement, table_of(Delivery), page)))
 
 
 def page_of(session: Session, account_id: str, mode: str, wanted: DeliveryFilter, page: Page) -> Page:

@@ -8,14 +8,15 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from service.api.contract.operation import Call, Parameter
-from service.kit.errors import CallerError
-from service.kit.paging import MAX_LIMIT, Page, PagePosition, listed, page_from
+from service.kit.paging import MAX_LIMIT, Page, PagePosition, listed, position_in
+from service.kit.security.tokens import BadToken
 
 R = TypeVar("R")
 W = TypeVar("W", bound=str)
 
 _DEFAULT_LIMIT = 20
 _LONGEST_CURSOR = 2000
+NO_CURSOR = "must be a next_cursor of this list, unchanged"
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
@@ -139,11 +140,11 @@ class Listing:
     def _of(self, call: Call) -> str:
         return "/".join((self.name, *call.owner))
 
-    def _position(self, given: str, call: Call) -> PagePosition | None:
+    def _position(self, given: str, call: Call) -> PagePosition:
         try:
-            return page_from({"cursor": given}, call.context.tokens, self._of(call)).after
-        except CallerError as error:
-            raise ValueError(error.problems[0].detail) from error
+            return position_in(given, call.context.tokens, self._of(call))
+        except BadToken as error:
+            raise ValueError(NO_CURSOR) from error
 
 
 def _position_of(row: Any) -> PagePosition:

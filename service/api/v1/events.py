@@ -9,7 +9,7 @@ from starlette.responses import Response
 from service.accounts.api_keys import Caller
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import ApiOperation, Call, Parameter, ResponseSpec, Tag
-from service.api.contract.parameters import LIMIT, bounded, cursor
+from service.api.contract.parameters import LIMIT, NO_CURSOR, bounded, cursor
 from service.api.sse import EVENT_STREAM, LAST_EVENT_ID, StreamChunk, reader_mark, sse_event, stream, unknown_mark
 from service.events.feed import (
     BEGINNING,
@@ -40,7 +40,7 @@ def _type_filter(given: str, _call: Call) -> str:
 def _mark(given: str, call: Call) -> Mark:
     mark = read_mark(bounded(given, _LONGEST_CURSOR), call.context.tokens, call.caller)
     if mark is None:
-        raise ValueError("must be a next_cursor of this list, unchanged")
+        raise ValueError(NO_CURSOR)
     return mark
 
 

@@ -15,7 +15,7 @@ from service.kit.db.columns import table_of
 from service.kit.db.database import advisory_lock
 from service.kit.errors import CallerError
 from service.kit.ids import is_id, new_id
-from service.kit.paging import Page, comes_after
+from service.kit.paging import Page, paged
 from service.kit.security.sealing import Sealer
 from service.webhooks.endpoints.health import reset_failures, switch_off
 from service.webhooks.endpoints.rotate import add_secret
@@ -87,10 +87,7 @@ def list_endpoints(session: Session, account_id: str, mode: str, page: Page) -> 
     statement = select(Endpoint).where(
         Endpoint.account_id == account_id, Endpoint.mode == mode, col(Endpoint.deleted_at).is_(None)
     )
-    if page.after is not None:
-        statement = statement.where(comes_after(table_of(Endpoint).c.created_at, table_of(Endpoint).c.id, page.after))
-    newest_first = (col(Endpoint.created_at).desc(), col(Endpoint.id).desc())
-    return list(session.exec(statement.order_by(*newest_first).limit(page.limit + 1)))
+    return list(session.exec(paged(statement, table_of(Endpoint), page)))
 
 
 def delete_endpoint(session: Session, endpoint: Endpoint, now: datetime) -> None:

@@ -16,7 +16,7 @@ from service.accounts.idempotency import ApiAnswer
 from service.accounts.models import Account
 from service.api.contract.dispatch import routes_of
 from service.api.contract.operation import NO_FIELDS, ApiOperation, Body, Call, Found, ResponseSpec, Tag
-from service.api.contract.parameters import flag, integer_or
+from service.api.contract.parameters import Listing, flag, integer_or
 from service.kit.db.database import Database
 from tests.api.doors import app_of, bearer, client_of, context_on
 from tests.webhooks.rows import SEALER
@@ -84,6 +84,14 @@ async def test_a_fault_of_the_query_alone_is_a_fault_of_parameters(database: Dat
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
     (fault,) = answer.json()["errors"]
     assert fault == {"pointer": "colour", "detail": "unknown query parameter; allowed: size, loud"}
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "1.0", "1e1", "", " 5", "٣", "9" * 5000, "true"])
+async def test_a_bad_limit_and_a_made_up_cursor_are_refused_by_name_together(database: Database, limit: str) -> None:
+    declared = operation(write, parameters=Listing("things").parameters)
+    answer = await call(database, declared, url=httpx.URL("/v1/things", params={"limit": limit, "cursor": "x"}))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["limit", "cursor"]
 
 
 async def test_an_operation_that_describes_no_422_ignores_parameters(database: Database) -> None:
