@@ -80,7 +80,11 @@ def want_certificate(
 
 
 def record_certificate(
-    session: Session, wanted: CertificateRequest, issued: extensions.Certificate, policy: DetectionPolicy, now: datetime
+    session: Session,
+    wanted: CertificateRequest,
+    issued: extensions.IssuedCertificate,
+    policy: DetectionPolicy,
+    now: datetime,
 ) -> Certificate:
     """Record the certificate and emit its one event. Raise `CallerError` 409 where the detection was erased."""
     row = _hold(session, wanted.row_id, wanted.token)
@@ -177,7 +181,7 @@ def _new_row(run: Run, state: CertificateState, file_format: str, due_at: dateti
     )
 
 
-def _fill(row: Certificate, issued: extensions.Certificate) -> None:
+def _fill(row: Certificate, issued: extensions.IssuedCertificate) -> None:
     row.certificate_id = issued.certificate_id
     row.verification_url, row.download_url = issued.verification_url, issued.download_url
     row.expires_at, row.issued_at = issued.expires_at, issued.issued_at

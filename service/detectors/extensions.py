@@ -14,7 +14,7 @@ from service.detectors.reading import Reading, Refs
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class IssuedCertificate:
     """A certificate the vendor issued. Its id is the vendor's."""
 
     certificate_id: str
@@ -39,7 +39,7 @@ class CheckedCertificate:
 class AnnouncedCertificate:
     """A callback's word that a certificate is ready, and what it is of, as far as it says."""
 
-    certificate: Certificate
+    certificate: IssuedCertificate
     analysis_id: str | None = None
     job_id: str | None = None
 
@@ -82,7 +82,7 @@ class IssuesCertificates(Protocol):
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
         """Ask for a certificate and return the vendor's answer."""
 
-    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
+    def parse_certificate(self, raw: Raw) -> IssuedCertificate | Refused:
         """Return the certificate, or why there is none."""
 
     async def fetch_certificate(self, certificate_id: str) -> Raw:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.detectors.exchange import Exchange
-from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
+from service.detectors.extensions import AnnouncedCertificate, CheckedCertificate, IssuedCertificate
 from service.detectors.port import CallbackRefs, Raw, Refused
 from service.detectors.reading import Reading, Refs
 from service.vendors.asc import Asc, AscSettings
@@ -44,7 +44,7 @@ class Certifying(Scripted):
     async def certify(self, analysis_id: str, file_format: str) -> Raw:
         return self._next(f"{analysis_id}.{file_format}", self.certificates)
 
-    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
+    def parse_certificate(self, raw: Raw) -> IssuedCertificate | Refused:
         return _ASC.parse_certificate(raw)
 
     async def fetch_certificate(self, certificate_id: str) -> Raw:

@@ -10,7 +10,7 @@ from sqlmodel import select
 from service.certificates.check import CertificateChecker
 from service.certificates.issue import CertificateRequest, record_certificate, want_certificate
 from service.detectors.catalogue import Limits
-from service.detectors.extensions import Certificate as Issued
+from service.detectors.extensions import IssuedCertificate as Issued
 from service.kit.db.database import Database
 from service.runs.load.lock import lock_detection
 from service.runs.state.models import Certificate

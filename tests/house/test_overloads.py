@@ -91,7 +91,6 @@ CLASS_NAMES: dict[str, str] = {}
 CLASS_NAMES_NOT_DONE: frozenset[str] = frozenset(
     {
         "Asked",
-        "Certificate",
         "Failure",
         "Links",
         "Measured",

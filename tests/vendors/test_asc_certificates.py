@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.detectors.enums import ReasonCode
-from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate
+from service.detectors.extensions import AnnouncedCertificate, CheckedCertificate, IssuedCertificate
 from service.detectors.port import Refused
 from service.detectors.reading import Reading, Refs
 from tests.vendors.asc_answers import adapter
@@ -18,7 +18,7 @@ NAME = "cert_abc123"
 
 
 def test_the_certificate_sample_reads_as_documented() -> None:
-    assert adapter().parse_certificate(raw(ISSUED, 201)) == Certificate(
+    assert adapter().parse_certificate(raw(ISSUED, 201)) == IssuedCertificate(
         NAME,
         verification_url="https://aisongchecker.pro/verify/cert_abc123",
         download_url="https://aisongchecker.pro/api/cert/cert_abc123.pdf",
@@ -37,14 +37,14 @@ def test_both_are_read_below_a_member_as_well(nest: str) -> None:
         adapter().parse_certificate(raw({nest: ISSUED})),
         adapter().parse_check(raw({nest: CHECKED}), NAME),
     )
-    assert isinstance(certificate, Certificate)
+    assert isinstance(certificate, IssuedCertificate)
     assert isinstance(checked, CheckedCertificate)
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x", "", 5, "https://x/\n", "https://" + "x" * 2048])
 def test_an_address_that_is_none_is_not_handed_on(url: object) -> None:
     found = adapter().parse_certificate(raw({**ISSUED, "download_url": url}))
-    assert isinstance(found, Certificate)
+    assert isinstance(found, IssuedCertificate)
     assert found.download_url is None
 
 
@@ -107,7 +107,7 @@ async def test_both_requests_are_sent_as_documented() -> None:
     }
     async with vendor_server(answers) as server:
         vendor = adapter(f"{server.url}/v1")
-        assert isinstance(vendor.parse_certificate(await vendor.certify("ana_xyz789", "pdf")), Certificate)
+        assert isinstance(vendor.parse_certificate(await vendor.certify("ana_xyz789", "pdf")), IssuedCertificate)
         assert isinstance(vendor.parse_check(await vendor.fetch_certificate(NAME), NAME), CheckedCertificate)
     assert server.asked[0].json == sample("asc", "certificate_request")
     assert {asked.headers["x-api-key"] for asked in server.asked} == {KEY}

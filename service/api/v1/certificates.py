@@ -77,7 +77,7 @@ async def get_certificate(call: Call) -> Response:
     return JSONResponse({**shown(row), **state})
 
 
-async def _request_certificate(wanted: CertificateRequest, mode: str, context: Context) -> extensions.Certificate:
+async def _request_certificate(wanted: CertificateRequest, mode: str, context: Context) -> extensions.IssuedCertificate:
     """Return the vendor's certificate. Raise `CallerError` 424; then the next request may try."""
     adapter = wanted.configured.adapter
     assert isinstance(adapter, IssuesCertificates)  # noqa: S101 - what `want_certificate` chose it for
@@ -139,7 +139,9 @@ def _want(session: Session, call: Call) -> CertificateRequest | Certificate:
     return want_certificate(session, detection, fields.detector, fields.format, call.context.policy, call.now)
 
 
-def _issued(session: Session, *, call: Call, wanted: CertificateRequest, issued: extensions.Certificate) -> ApiAnswer:
+def _issued(
+    session: Session, *, call: Call, wanted: CertificateRequest, issued: extensions.IssuedCertificate
+) -> ApiAnswer:
     now = call.now
     row = record_certificate(session, wanted, issued, call.context.policy, now)
     note(session, call.caller, "certificate.issued", row.detection_id, now)

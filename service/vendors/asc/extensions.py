@@ -12,7 +12,7 @@ from typing import Any
 
 from service.detectors.answers import is_success, mismatch, name_of, number_of, object_of, text_of, time_of
 from service.detectors.enums import ReasonCode
-from service.detectors.extensions import AnnouncedCertificate, Certificate, CheckedCertificate, Quota, Usage
+from service.detectors.extensions import AnnouncedCertificate, CheckedCertificate, IssuedCertificate, Quota, Usage
 from service.detectors.objections import layers_of, stated_refusal
 from service.detectors.port import Raw, Refused
 from service.detectors.reading import Refs
@@ -108,7 +108,7 @@ class AscExtensions(AscClient):
         """Ask for a certificate. Raise `NotSent` or `OutcomeUnknown`."""
         return await self._post(self._settings.certificate_action, {"analysis_id": analysis_id, "format": file_format})
 
-    def parse_certificate(self, raw: Raw) -> Certificate | Refused:
+    def parse_certificate(self, raw: Raw) -> IssuedCertificate | Refused:
         """Return the certificate, or why there is none."""
         body = self._yes(raw, retryable=False)
         if isinstance(body, Refused):
@@ -174,11 +174,11 @@ def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**inner, **{key: value for key, value in body.items() if key not in _NESTS and value is not None}}
 
 
-def _certificate(fields: Mapping[str, Any]) -> Certificate | None:
+def _certificate(fields: Mapping[str, Any]) -> IssuedCertificate | None:
     name = name_of(fields.get("certificate_id"))
     if name is None or len(name) > _ID_CHARACTERS or not name.isprintable():
         return None
-    return Certificate(
+    return IssuedCertificate(
         name,
         verification_url=_address(fields.get("verification_url")),
         download_url=_address(fields.get("download_url")),
