@@ -26,7 +26,7 @@ from service.kit.db.database import notify_on_commit
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import CallbackEnd, CallbackReceived, VendorAnswer
 from service.runs.load.load import load
-from service.runs.load.load_beside import load_facts
+from service.runs.load.load_related import complete_facts
 from service.runs.load.snapshot import FactsNeededError, Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
@@ -108,7 +108,7 @@ def process_callbacks(
     try:
         done, decisions, after = decide_all(before, happened, policy, now)
     except FactsNeededError:
-        before = load_facts(session, before, policy)
+        before = complete_facts(session, before, policy)
         done, decisions, after = decide_all(before, happened, policy, now)
     ends = _ends_of_others(ready, ours)
     settled = _all_settled(wanted, done, ends, policy)

@@ -21,6 +21,7 @@ from service.kit.paging import Page, paged, windowed
 from service.media.models import Media
 from service.runs.load.load_facts import detection_facts, run_facts, runs_of
 from service.runs.policy import DetectionPolicy
+from service.runs.reporting import facts
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import (
     DETECTION_OPEN,
@@ -32,7 +33,6 @@ from service.runs.state.models import (
     Revision,
     Run,
 )
-from service.runs.telling import facts
 from service.verdicts.facts import RunFacts
 from service.verdicts.result import compose
 from service.verdicts.summary import summary

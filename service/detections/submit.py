@@ -12,19 +12,19 @@ from service.detectors.catalogue import Catalogue
 from service.kit.errors import CallerError, Problem
 from service.kit.ids import new_id
 from service.media.models import Media
+from service.runs.accepted_audio import hopeless, what_each_takes
 from service.runs.decide import decide
 from service.runs.decide.rules.rounds import first_runs, plan_reminder
 from service.runs.dedup_key import can_share, dedup_key, shares
 from service.runs.inputs import Asked
-from service.runs.load.load_beside import shared_answers
 from service.runs.load.load_facts import media_row
+from service.runs.load.load_related import shared_answers
 from service.runs.load.lock import lock_audio
 from service.runs.load.snapshot import DedupKey, Facts, Origin, Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.save import save
 from service.runs.state.lifecycle import SourceState
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.takes import hopeless, what_each_takes
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import Rule
 

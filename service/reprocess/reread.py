@@ -14,9 +14,9 @@ from service.detectors.enums import ReasonCode, RunStatus, Via
 from service.detectors.port import Accepted, Adapter, Raw, Refused
 from service.detectors.reading import Reading
 from service.runs.filename_match import as_asked
+from service.runs.reporting.facts import PARTIAL
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import Observation, RawBody, Run
-from service.runs.telling.facts import PARTIAL
 from service.verdicts.facts import RunFacts
 
 ANSWER = (

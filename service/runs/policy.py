@@ -10,8 +10,8 @@ from service.billing.prices import Prices
 from service.detectors.catalogue import Catalogue
 from service.events.outbox import Outbox
 from service.kit.backoff import Random
+from service.runs.reporting.detector_stats import Measured, Measurements
 from service.runs.state.rows import RunRow
-from service.runs.telling.detector_stats import Measured, Measurements
 
 
 @dataclass(frozen=True, slots=True)

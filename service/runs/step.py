@@ -16,7 +16,7 @@ from service.runs.decide.rules.submission import LEFT
 from service.runs.decide.workbench import Decision
 from service.runs.inputs import Begun, DetectionInput, Input, Leaving
 from service.runs.load.load import load
-from service.runs.load.load_beside import load_facts
+from service.runs.load.load_related import complete_facts
 from service.runs.load.snapshot import FactsNeededError, Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.save import Saved, save
@@ -69,7 +69,7 @@ def step(
     try:
         done, decisions, _ = decide_all(before, happened, policy, now)
     except FactsNeededError:
-        before = load_facts(session, before, policy)
+        before = complete_facts(session, before, policy)
         done, decisions, _ = decide_all(before, happened, policy, now)
     saved = save(session, before, decisions, policy, now)
     _tell_gates(session, work, done, policy, now)

@@ -9,9 +9,9 @@ from service.detectors.enums import ReasonCode, Via
 from service.detectors.reading import Reading
 from service.kit.clock import rfc3339, rfc3339_or_none
 from service.runs.inputs import SubmissionOutcome, SubmissionStep
+from service.runs.reporting.facts import PARTIAL, REREAD
 from service.runs.state.lifecycle import RunState
 from service.runs.state.models import Observation, Run
-from service.runs.telling.facts import PARTIAL, REREAD
 from service.timeline.fact import Fact, Span
 from service.verdicts.votes import Rule
 

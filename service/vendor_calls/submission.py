@@ -24,6 +24,7 @@ from service.kit.concurrency.task_pool import ShutdownInterrupt, TaskPool
 from service.kit.db.database import Database
 from service.quotas.feedback import GateFeedback, feedback_from
 from service.quotas.gate_store import GateUpdate
+from service.runs.accepted_audio import objection
 from service.runs.inputs import (
     AnsweredAtOnce,
     Begun,
@@ -43,7 +44,6 @@ from service.runs.inputs import (
 )
 from service.runs.policy import DetectionPolicy
 from service.runs.runner import Runner
-from service.runs.takes import objection
 from service.vendor_calls.claimed_runs import ClaimedRun
 from service.vendor_calls.run_context import VENDOR_REQUESTS, RunContextBuilder
 

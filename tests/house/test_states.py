@@ -36,7 +36,7 @@ from service.webhooks.states import (
 
 _SERVICE = Path(__file__).parents[2] / "service"
 # Words of others that are spelled alike: what callers are told, the name of a fact, the state of a callback.
-_OTHER_WORDS = {("check.py", "ready"), ("source.py", "ready"), ("load_beside.py", "announced"), ("outcomes.py", "due")}
+_OTHER_WORDS = {("check.py", "ready"), ("source.py", "ready"), ("load_related.py", "announced"), ("outcomes.py", "due")}
 
 
 @dataclass(frozen=True)

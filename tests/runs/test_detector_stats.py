@@ -9,8 +9,8 @@ from sqlmodel import Session, SQLModel
 
 from service.detectors.latency import Latency
 from service.kit.db.database import Database
+from service.runs.reporting.detector_stats import MOST, Answered, Measurements, measure, summed
 from service.runs.state.models import Run
-from service.runs.telling.detector_stats import MOST, Answered, Measurements, measure, summed
 from tests.detections.rows import World, alter, world
 from tests.detections.scripted import NOW, asc, job
 

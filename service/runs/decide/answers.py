@@ -12,9 +12,9 @@ from service.runs.decide.conclusion import conclude, conclude_late
 from service.runs.decide.moves import accepts_late_answer, end_run, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SubmissionAttempt, VendorAnswer
+from service.runs.reporting.facts import contradictions, stored_reading
 from service.runs.state.lifecycle import RunTransition
 from service.runs.state.rows import ObservationRow, RunRow
-from service.runs.telling.facts import contradictions, stored_reading
 from service.runs.topics import topic_of
 from service.verdicts.verdict import DetectionStatus
 

@@ -11,9 +11,9 @@ from service.runs.decide.coalescing import join, transfer_leadership
 from service.runs.decide.moves import end_run, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.dedup_key import shares
+from service.runs.reporting.facts import detection_facts
 from service.runs.state.lifecycle import RunState, RunTransition, SourceState, advance
 from service.runs.state.rows import DetectionRow, RevisionRow, RunRow
-from service.runs.telling.facts import detection_facts
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.verdicts.cascade import StartNext, Stop, next_step
 from service.verdicts.facts import RunFacts

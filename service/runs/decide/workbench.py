@@ -16,8 +16,8 @@ from service.detectors.port import Raw
 from service.events.types import Draft
 from service.kit.backoff import Random
 from service.runs.load.snapshot import Facts, FactsNeededError, Snapshot
+from service.runs.reporting.facts import run_facts
 from service.runs.state.rows import DetectionRow, LedgerRow, MediaRow, ObservationRow, RawBodyRow, RevisionRow, RunRow
-from service.runs.telling.facts import run_facts
 from service.verdicts.facts import RunFacts
 
 

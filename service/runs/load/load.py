@@ -19,7 +19,7 @@ from service.billing.budgets import has_budget
 from service.runs import inputs
 from service.runs.dedup_key import can_share
 from service.runs.inputs import DetectionInput, Input, RunInput, SourceReady
-from service.runs.load.load_beside import load_beside, load_facts
+from service.runs.load.load_related import complete_facts, load_related
 from service.runs.load.snapshot import Snapshot
 from service.runs.policy import DetectionPolicy
 from service.runs.state.models import DETECTION, DETECTION_COLUMNS, MEDIA, MEDIA_COLUMNS, OBSERVATION, RUN, RUN_COLUMNS
@@ -127,8 +127,8 @@ def load(
     locked = _oldest_locked(led, runs)
     snapshot = Snapshot(detections, runs, media=media, successors=successors, last_n=last_n, led=locked)
     held = {(target.row.account_id, target.row.mode) for target in targets.values() if target.has_budget}
-    snapshot = load_beside(session, snapshot, happened, policy, now, with_budget=held)
-    return load_facts(session, snapshot, policy) if facts else snapshot
+    snapshot = load_related(session, snapshot, happened, policy, now, with_budget=held)
+    return complete_facts(session, snapshot, policy) if facts else snapshot
 
 
 def _audio_may_come(targets: Collection[_Target]) -> bool:

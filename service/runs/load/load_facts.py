@@ -8,9 +8,9 @@ from sqlmodel import Session, col, or_, select
 from service.billing.ledger import charges_of
 from service.media.models import Media
 from service.runs.policy import DetectionPolicy
+from service.runs.reporting import facts
 from service.runs.state.models import Detection, Observation, Run
 from service.runs.state.rows import DetectionRow, MediaRow, ObservationRow, RunRow
-from service.runs.telling import facts
 from service.verdicts.facts import DetectionFacts, RunFacts
 
 

@@ -8,9 +8,9 @@ from service.kit.clock import rfc3339
 from service.runs.decide.moves import is_due, is_ended
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import DelayDue
+from service.runs.reporting.facts import detection_facts
 from service.runs.state.lifecycle import RunState
 from service.runs.state.rows import DetectionRow, RunRow
-from service.runs.telling.facts import detection_facts
 from service.runs.topics import topic_of
 from service.verdicts.result import compose
 from service.verdicts.summary import summary

@@ -8,9 +8,9 @@ from service.detectors.enums import ReasonCode
 from service.detectors.port import Refused
 from service.detectors.reading import Reading
 from service.runs.decide.answers import observe
+from service.runs.decide.late_answers import keep_late_look
 from service.runs.decide.moves import held, is_ended
 from service.runs.decide.rules.endings import expire_run
-from service.runs.decide.unheld import keep_late_look
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import Polled, PollReleased
 from service.runs.state.lifecycle import RunState

@@ -5,9 +5,9 @@ from service.detectors.reading import Reading
 from service.runs.decide.conclusion import write_revision
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import ReadAgain, Reread
+from service.runs.reporting.facts import REREAD
 from service.runs.state.lifecycle import RunState, RunTransition, advance
 from service.runs.state.rows import ObservationRow, RunRow
-from service.runs.telling.facts import REREAD
 from service.verdicts.verdict import DetectionStatus
 
 _TRANSITIONS = {

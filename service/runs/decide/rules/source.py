@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from service.detectors.enums import ReasonCode
+from service.runs.accepted_audio import hopeless
 from service.runs.decide.coalescing import join_runs
 from service.runs.decide.conclusion import conclude, skip_run
 from service.runs.decide.moves import is_due, is_ended, move_source
@@ -11,7 +12,6 @@ from service.runs.decide.workbench import Workbench
 from service.runs.inputs import SourceFailed, SourceReady, SourceReleased
 from service.runs.state.lifecycle import RunState, RunTransition, SourceInput, advance
 from service.runs.state.rows import DetectionRow, MediaRow, RunRow
-from service.runs.takes import hopeless
 from service.runs.topics import TOPIC_RUNS, TOPIC_SOURCES
 from service.verdicts.verdict import DetectionStatus
 from service.verdicts.votes import OutcomeReason

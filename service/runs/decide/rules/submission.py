@@ -11,9 +11,9 @@ from service.detectors.port import Accepted, Refused
 from service.detectors.reading import Reading
 from service.kit.backoff import growing
 from service.runs.decide.answers import note_answer, note_attempt, observe
+from service.runs.decide.late_answers import keep_late_answer, keep_late_job, still_waiting
 from service.runs.decide.moves import defer, held, held_unsent, move
 from service.runs.decide.rules.endings import fail_run
-from service.runs.decide.unheld import keep_late_answer, keep_late_job, still_waiting
 from service.runs.decide.workbench import Workbench
 from service.runs.inputs import (
     AnsweredAtOnce,
@@ -29,9 +29,9 @@ from service.runs.inputs import (
     VendorAccepted,
     VendorAnswer,
 )
+from service.runs.reporting.facts import PARTIAL
 from service.runs.state.lifecycle import RunState, RunTransition, advance
 from service.runs.state.rows import LedgerRow, RunRow
-from service.runs.telling.facts import PARTIAL
 from service.runs.topics import TOPIC_RUNS, topic_of
 from service.verdicts.verdict import DetectionStatus
 

@@ -18,7 +18,7 @@ from service.verdicts.votes import OutcomeReason, Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class EarlierClaims:
     """The vendor's names, and its own times."""
 
     other: dict[str, str] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Beside:
     completed_at: datetime | None = None
 
 
-def said_beside(rows: Iterable[ObservationRow], deciding: int | None) -> Beside:
+def earlier_claims(rows: Iterable[ObservationRow], deciding: int | None) -> EarlierClaims:
     """Return what callbacks and answers to submissions claimed before observation `deciding`; `None`: until now."""
     other: dict[str, str] = {}
     submitted_at: datetime | None = None
@@ -40,7 +40,7 @@ def said_beside(rows: Iterable[ObservationRow], deciding: int | None) -> Beside:
         }
         submitted_at = submitted_at or said.vendor_submitted_at
         completed_at = said.vendor_completed_at or completed_at
-    return Beside(other, submitted_at, completed_at)
+    return EarlierClaims(other, submitted_at, completed_at)
 
 
 def _said(row: ObservationRow, deciding: int | None) -> Reading | None:
@@ -97,7 +97,7 @@ def run_facts(
     run: RunRow, rows: Sequence[ObservationRow], callbacks: tuple[int, int], charges: Sequence[Charge]
 ) -> RunFacts:
     """Return the run with what was seen of it. `rows` stand in the order of their numbers."""
-    beside = said_beside(_telling(rows), run.observation_n)
+    beside = earlier_claims(_telling(rows), run.observation_n)
     seen = [row for row in rows if row.outcome is None]
     deciding = next((row for row in seen if row.n == run.observation_n), None)
     status = RunState(run.state).status

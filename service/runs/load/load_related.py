@@ -70,7 +70,7 @@ _JOINS = (inputs.SourceReady, inputs.Asked, inputs.AskedAgain, LeaderEnded)
 _PAYS = (inputs.Leaving, inputs.OverBudget)
 
 
-def load_beside(
+def load_related(
     session: Session,
     snapshot: Snapshot,
     happened: Sequence[Input],
@@ -120,7 +120,7 @@ def _budgets(
     return usage_of(session, owners, now, lock=True) if owners else {}
 
 
-def load_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) -> Snapshot:
+def complete_facts(session: Session, snapshot: Snapshot, policy: DetectionPolicy) -> Snapshot:
     """Return the snapshot with what results are composed of."""
     rounds = {detection.id: detection.round for detection in snapshot.detections.values()}
     ids = [run.id for run in snapshot.runs.values() if rounds.get(run.detection_id) == run.round]
